@@ -1,0 +1,27 @@
+"""slapkit: a notebook-first workbench around SLAP, Siamese Language-Audio Pretraining (arXiv 2506.17815).
+
+Joint music-text embeddings trained without negative samples, their contrastive rivals, and the measurements that
+compare them. Importing this package costs nothing: what is heavy is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slapkit.inference import Model
+
+__version__ = "0.1.0"
+
+
+def load(path: str | Path, *, device: str = "auto") -> Model:
+    """Return the trained model kept in `path` (a run's folder or its checkpoint folder).
+
+    Raises:
+        CheckpointError: nothing usable is there, or the weights do not fit the configuration beside them.
+    """
+    from slapkit.inference import load_model
+
+    return load_model(path, device=device)

@@ -1,0 +1,97 @@
+"""Typed configurations: frozen dataclasses that refuse unknown keys and values of the wrong type.
+
+A configuration class derives from `Config`, declares its fields as a frozen dataclass, and checks ranges
+in `__post_init__` with `require`. `from_dict` is strict; `to_dict` gives plain JSON values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from slapkit.errors import ConfigError
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint naming the known name closest to `name`, or listing all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def require(condition: bool, key: str, value: object, expected: str) -> None:
+    """Raise `ConfigError` naming key, value and what was expected unless `condition` holds."""
+    if not condition:
+        raise ConfigError(f"{key}={value!r} is out of range: expected {expected}")
+
+
+def coerce(value: Any, kind: Any, key: str) -> Any:
+    """Return `value` as the annotated type `kind`, or raise `ConfigError` naming key and value.
+
+    The one widening is int to float; nothing is parsed out of strings, and a bool is not a number.
+    Understands bool, int, float, str, `Literal`, unions with None, `list[...]`, `tuple[..., ...]`, `dict`
+    and nested `Config` classes.
+    """
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return coerce(value, next(a for a in args if a is not type(None)), key)
+    if origin is typing.Literal:
+        if value not in args:
+            raise ConfigError(f"{key}={value!r} is not a choice: {nearest(str(value), map(str, args))}")
+        return value
+    if origin in (list, tuple):
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{key}={value!r} must be a list")
+        return origin(coerce(item, args[0], f"{key}[{i}]") for i, item in enumerate(value))
+    if isinstance(kind, type) and issubclass(kind, Config):
+        return value if isinstance(value, kind) else kind.from_dict(value, where=key)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    base = origin or kind
+    if not isinstance(value, base) or (base is not bool and isinstance(value, bool)):
+        raise ConfigError(f"{key}={value!r} must be of type {base.__name__}, not {type(value).__name__}")
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Base of the typed configurations. Derive with `@dataclass(frozen=True)`."""
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = coerce(getattr(self, field.name), hints[field.name], field.name)
+            object.__setattr__(self, field.name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise `ConfigError` where values are out of range; subclasses override this."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, where: str = "") -> Self:
+        """Build the configuration from plain values; unknown keys raise `ConfigError` with the nearest name."""
+        where = where or cls.__name__
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{where} must be a mapping, not {values!r}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in values:
+            if key not in known:
+                raise ConfigError(f"{where} has no key {key!r}: {nearest(str(key), known)}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that `from_dict` reads back."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some values changed, as strictly checked as `from_dict`."""
+        shallow = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return type(self).from_dict({**shallow, **changes})
