@@ -1,0 +1,52 @@
+# slapkit: `make help` lists what can be made. Everything happens inside the clone (.venv, data, runs).
+
+PYTHON ?= python3
+SIZE   ?= quick
+STEPS  ?=
+DATA   := data/scores-$(SIZE)
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.slapkit-installed
+
+# Quiet where nothing is wrong: pip's notice of its own updates, the debugger's about frozen modules.
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PYDEVD_DISABLE_FILE_VALIDATION = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lab lint constraints
+
+help:  ## list these commands
+	@echo "slapkit: train and measure joint music-text embeddings. Commands:"
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
+		awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@echo "Variables: PYTHON=python3.12 (interpreter for a new .venv), SIZE=smoke|quick|full, STEPS=200 (make run)."
+
+run: $(STAMP)  ## build the corpus, train SLAP and CLAP on it, write runs/index.html
+	@$(PY) -m slapkit corpus --size $(SIZE)
+	@$(PY) -m slapkit run 01_corpus -p data=$(DATA)
+	@$(PY) -m slapkit run 02_train -p data=$(DATA) -p objective=slap $(if $(STEPS),-p steps=$(STEPS))
+	@$(PY) -m slapkit run 02_train -p data=$(DATA) -p objective=clap $(if $(STEPS),-p steps=$(STEPS))
+	@$(PY) -m slapkit report
+
+test: $(STAMP)  ## run all tests, the slow ones too (fast ones alone: .venv/bin/pytest)
+	@$(PY) -m pytest --slow
+
+lab: $(STAMP)  ## open JupyterLab on the notebooks
+	@$(PY) -m jupyter lab --notebook-dir=notebooks
+
+lint: $(STAMP)  ## check the style of the code
+	@$(PY) -m ruff check slapkit tests benchmarks
+	@$(PY) -m ruff format --check slapkit tests benchmarks
+
+constraints: $(STAMP)  ## write constraints.txt from what is installed in .venv
+	@$(PY) -m slapkit.environment --constraints > constraints.new && mv constraints.new constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "slapkit needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(PY) || { echo "Creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV) || \
+		{ echo "Python's venv module is missing: on Debian and Ubuntu install python3-venv"; rm -rf $(VENV); exit 1; }; }
+	@echo "Installing slapkit and what it needs into $(VENV) (several minutes the first time)"
+	@$(PY) -m pip install --quiet -c constraints.txt -e ".[test,tensorboard]"
+	@$(PY) -m slapkit.environment
+	@touch $@

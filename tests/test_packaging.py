@@ -1,0 +1,146 @@
+"""The files that describe the project agree with each other, and importing slapkit costs nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from slapkit import environment
+
+ROOT = Path(__file__).parents[1]
+# What conda-forge calls otherwise.
+CONDA_NAMES = {
+    "pytorch": "torch",
+    "pysoundfile": "soundfile",
+    "soxr-python": "soxr",
+    "matplotlib-base": "matplotlib",
+}
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def declared() -> dict[str, SpecifierSet]:
+    """All requirements of the project, extras included, by canonical name."""
+    lines = [*project()["dependencies"]]
+    for extra in project()["optional-dependencies"].values():
+        lines += extra
+    needs = [Requirement(line) for line in lines]
+    return {canonicalize_name(need.name): need.specifier for need in needs}
+
+
+def constraints() -> dict[str, str]:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("==") for line in lines)
+
+
+def test_environment_yml_equals_pyproject():
+    spec = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert spec["channels"] == ["conda-forge"]
+    names = [d for d in spec["dependencies"] if isinstance(d, str)]
+    pip = next(d["pip"] for d in spec["dependencies"] if isinstance(d, dict))
+    needs = [Requirement(line) for line in [*names, *(p for p in pip if not p.startswith("--"))]]
+    found = {canonicalize_name(CONDA_NAMES.get(n.name, n.name)): n.specifier for n in needs}
+    assert found.pop("python") == SpecifierSet(project()["requires-python"])
+    assert found.pop("pip") == SpecifierSet()
+    assert found == declared()
+    assert "--editable ." in pip
+
+
+def test_constraints_hold_every_dependency_inside_its_bounds():
+    pinned = constraints()
+    for name, bounds in declared().items():
+        assert name in pinned, f"constraints.txt lacks {name}: run `make constraints`"
+        assert bounds.contains(pinned[name]), f"{name}=={pinned[name]} lies outside {bounds}"
+    assert not [v for v in pinned.values() if "+" in v], "a local version fits one machine only"
+
+
+def test_constraints_hold_what_the_dependencies_need():
+    missing = set(environment.closure()) - set(constraints())
+    assert not missing, f"constraints.txt lacks {sorted(missing)}: run `make constraints`"
+
+
+def test_import_is_instant_and_light():
+    code = (
+        "import json, sys, time; start = time.perf_counter(); import slapkit; took = time.perf_counter() - start;"
+        "print(json.dumps([took, sorted({m.split('.')[0] for m in sys.modules})]))"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
+    times, modules = zip(*(json.loads(run.stdout) for run in runs))
+    heavy = {"torch", "numpy", "pandas", "plotly", "transformers", "sklearn", "papermill", "matplotlib", "music21"}
+    assert not heavy & set(modules[0])
+    assert min(times) < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["slapkit.training", "slapkit.model", "slapkit.evaluate", "slapkit.losses"])
+def test_training_needs_nothing_of_the_notebook_side(module):
+    code = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"plotly", "umap", "soundfile", "papermill", "IPython", "sklearn"} & set(done.stdout.split())
+
+
+def fake_packages(root: Path, *, cuda: str, needed: bytes) -> tuple[Path, Path]:
+    """A torch and a torchaudio folder as pip leaves them, with three extension files."""
+    torch, torchaudio = root / "torch", root / "torchaudio"
+    (torchaudio / "lib").mkdir(parents=True)
+    torch.mkdir()
+    (torch / "version.py").write_text(
+        "from typing import Optional\n__version__ = '2.13.0'\n"
+        f"cuda: Optional[str] = {cuda}\nhip: Optional[str] = None\n"
+    )
+    for name in ("_torchaudio", "libtorchaudio", "torchaudio_prefixctc"):
+        (torchaudio / "lib" / f"{name}.abi3.so").write_bytes(b"\x7fELF" + needed)
+    (torchaudio / "lib" / "__init__.py").touch()
+    return torch, torchaudio
+
+
+@pytest.fixture
+def own(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(environment.sys, "base_prefix", "/elsewhere")
+    return tmp_path
+
+
+def test_repair_removes_a_cuda_extension_beside_cpu_torch_once(own):
+    torch, torchaudio = fake_packages(own, cuda="None", needed=b"libc10_cuda.so")
+    said = environment.repair_torchaudio(torch, torchaudio, platform="linux")
+    assert "removed" in said and "libtorchaudio.abi3.so" in said and str(torchaudio) in said
+    assert [p.name for p in (torchaudio / "lib").iterdir()] == ["__init__.py"]
+    assert "nothing to mend" in environment.repair_torchaudio(torch, torchaudio, platform="linux")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "needed", "platform"),
+    [("'12.8'", b"libc10_cuda.so", "linux"), ("None", b"libc10.so", "linux"), ("None", b"libc10_cuda.so", "darwin")],
+)
+def test_repair_leaves_every_other_installation_alone(own, cuda, needed, platform):
+    torch, torchaudio = fake_packages(own, cuda=cuda, needed=needed)
+    environment.repair_torchaudio(torch, torchaudio, platform=platform)
+    assert len(list((torchaudio / "lib").glob("*.so"))) == 3
+
+
+def test_repair_keeps_out_of_other_environments(tmp_path):
+    torch, torchaudio = fake_packages(tmp_path, cuda="None", needed=b"libc10_cuda.so")
+    assert "left alone" in environment.repair_torchaudio(torch, torchaudio, platform="linux")
+    assert len(list((torchaudio / "lib").glob("*.so"))) == 3
+
+
+def test_make_help_lists_the_commands():
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert all(f"make {name}" in said for name in ("run", "test", "lab", "help"))
+
+
+def test_licence_is_apache():
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text and "END OF TERMS AND CONDITIONS" in text and len(text) > 11000
