@@ -1,0 +1,104 @@
+"""The objectives, as pure functions of embeddings `[N, D]`; row i of every argument belongs to pair i.
+
+- `slap_loss`: Siamese Language-Audio Pretraining, arXiv 2506.17815, section 3. No negatives: a mean of per-pair terms, so
+  gradients of micro-batches add up to those of the large batch. With `lam=0` it is plain BYOL (arXiv 2006.07733) per modality.
+- `clip_loss`: symmetric InfoNCE, arXiv 2103.00020; with music and text, CLAP (arXiv 2211.06687).
+- `siglip_loss`: pairwise sigmoid loss, arXiv 2303.15343.
+
+Embeddings need not be normalised: every function works on cosines. Arguments are keyword-only and carry the
+paper's names, because a swapped pair of modalities would not show at lam = 0.5.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from slapkit.errors import MetricError
+
+
+class SlapLoss(NamedTuple):
+    """`slap_loss`: the total and its four terms, each a scalar."""
+
+    total: Tensor
+    audio_to_text: Tensor
+    text_to_audio: Tensor
+    audio: Tensor
+    text: Tensor
+
+
+def _require_pairs(**embeddings: Tensor) -> None:
+    """Raise `MetricError` unless all arguments are matrices of one shape with at least one row."""
+    shapes = {name: tuple(value.shape) for name, value in embeddings.items()}
+    if len(set(shapes.values())) != 1 or any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
+        raise MetricError(f"embeddings must be matrices [N, D] of one shape with N, D >= 1; found {shapes}")
+
+
+def slap_loss(*, q_audio: Tensor, q_text: Tensor, target_audio: Tensor, target_text: Tensor, lam: float = 0.5) -> SlapLoss:
+    """SLAP: predictions approach the other modality's target, and their own.
+
+        L = lam (L_AT + L_TA) + (1 - lam) (L_A + L_T),    L_XY = mean_i 1 - cos(q_X[i], target_Y[i])
+
+    Args:
+        q_audio, q_text: predictions `[N, D]` of the context towers.
+        target_audio, target_text: projections `[N, D]` of the target towers; no gradient flows into them.
+        lam: weight of the inter-modal terms, in [0, 1].
+
+    Raises:
+        MetricError: shapes differ, N = 0, or `lam` leaves [0, 1].
+    """
+    _require_pairs(q_audio=q_audio, q_text=q_text, target_audio=target_audio, target_text=target_text)
+    if not 0.0 <= lam <= 1.0:
+        raise MetricError(f"lam={lam!r} weighs the inter-modal terms and must lie in [0, 1]")
+    q_audio, q_text = F.normalize(q_audio, dim=-1), F.normalize(q_text, dim=-1)
+    target_audio, target_text = F.normalize(target_audio.detach(), dim=-1), F.normalize(target_text.detach(), dim=-1)
+    audio_to_text = 1 - (q_audio * target_text).sum(-1).mean()
+    text_to_audio = 1 - (q_text * target_audio).sum(-1).mean()
+    audio = 1 - (q_audio * target_audio).sum(-1).mean()
+    text = 1 - (q_text * target_text).sum(-1).mean()
+    total = lam * (audio_to_text + text_to_audio) + (1 - lam) * (audio + text)
+    return SlapLoss(total, audio_to_text, text_to_audio, audio, text)
+
+
+def _cosines(z_audio: Tensor, z_text: Tensor) -> Tensor:
+    return F.normalize(z_audio, dim=-1) @ F.normalize(z_text, dim=-1).T
+
+
+def clip_loss(*, z_audio: Tensor, z_text: Tensor, logit_scale: Tensor | float) -> Tensor:
+    """Symmetric InfoNCE: each projection picks its partner out of all N of the other modality.
+
+        L = 1/2 (CE(s S, I) + CE(s S^T, I)),    S[i, j] = cos(z_audio[i], z_text[j])
+
+    Args:
+        z_audio, z_text: projections `[N, D]`, gathered from all devices.
+        logit_scale: s > 0, the inverse temperature.
+
+    Raises:
+        MetricError: shapes differ, or N = 0.
+    """
+    _require_pairs(z_audio=z_audio, z_text=z_text)
+    logits = logit_scale * _cosines(z_audio, z_text)
+    pairs = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
+
+
+def siglip_loss(*, z_audio: Tensor, z_text: Tensor, logit_scale: Tensor | float, logit_bias: Tensor | float) -> Tensor:
+    """Sigmoid loss: every one of the N x N combinations is told apart as pair or no pair, alone.
+
+        L = -1/N sum_ij log sigmoid(y_ij (s S[i, j] + b)),    y_ii = 1, y_ij = -1
+
+    Args:
+        z_audio, z_text: projections `[N, D]`, gathered from all devices.
+        logit_scale: s > 0, the inverse temperature.
+        logit_bias: b, negative at first, since most combinations are no pairs.
+
+    Raises:
+        MetricError: shapes differ, or N = 0.
+    """
+    _require_pairs(z_audio=z_audio, z_text=z_text)
+    logits = logit_scale * _cosines(z_audio, z_text) + logit_bias
+    signs = 2 * torch.eye(len(logits), device=logits.device, dtype=logits.dtype) - 1
+    return -F.logsigmoid(signs * logits).sum() / len(logits)

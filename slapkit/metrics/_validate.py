@@ -1,0 +1,25 @@
+"""What every metric asks of its input, checked in one place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slapkit.errors import MetricError
+
+
+def unit_rows(name: str, embeddings: np.ndarray) -> np.ndarray:
+    """Return `embeddings` `[N, D]` as float64 with rows of norm 1.
+
+    Raises:
+        MetricError: not a matrix, no rows, values that are not finite, or a row of norm 0, with the first such row.
+    """
+    x = np.asarray(embeddings, dtype=np.float64)
+    if x.ndim != 2 or 0 in x.shape:
+        raise MetricError(f"{name} must be a matrix [N, D] with N, D >= 1; found shape {np.shape(embeddings)}")
+    if not np.isfinite(x).all():
+        row = int(np.argmin(np.isfinite(x).all(axis=1)))
+        raise MetricError(f"{name} holds values that are not finite, first in row {row}: check the model's weights and that audio")
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    if (norms == 0).any():
+        raise MetricError(f"{name}: row {int(np.argmin(norms[:, 0]))} is zero and has no direction")
+    return x / norms

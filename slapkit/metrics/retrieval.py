@@ -1,0 +1,126 @@
+"""Retrieval between text and audio by cosine.
+
+Conventions:
+- A *query* ranks all *candidates* by cosine. Text to audio: every caption is a query, the tracks are candidates, and its own track is the one
+  right answer. Audio to text: every track is a query, all captions are candidates, and the best placed of its own captions counts.
+- Ranks are 1-based. Normalised rank is rank / number of candidates, so chance is about 0.5 and perfect is 1 / candidates.
+- Ties cost what they cost a reader who sees tied candidates in random order: recall is the probability of a right answer among the first k,
+  rank is its expectation. A constant embedding therefore scores exactly chance, and a collapsed model cannot look good.
+  Two cosines are tied when they differ by at most `TIE_TOLERANCE`, about what float32 embeddings resolve.
+- Recalls lie in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from slapkit.errors import MetricError
+from slapkit.metrics._validate import unit_rows
+
+TIE_TOLERANCE = 1e-6
+_BLOCK = 1024  # queries ranked at a time: bounds the memory for similarities, changes no result
+
+
+class Ranks(NamedTuple):
+    """Where the best placed right answer stands for each of Q queries.
+
+    `better [Q]`: candidates strictly above it; `tied [Q]`: candidates in its group of ties, itself included; `right [Q]`: right answers in
+    that group; `candidates`: how many were ranked.
+    """
+
+    better: np.ndarray
+    tied: np.ndarray
+    right: np.ndarray
+    candidates: int
+
+    @property
+    def expected(self) -> np.ndarray:
+        """Expected 1-based rank `[Q]` of the first right answer when ties are in random order."""
+        return self.better + (self.tied + 1) / (self.right + 1)
+
+    def hit_probability(self, k: int) -> np.ndarray:
+        """Probability `[Q]` that a right answer is among the first `k` when ties are in random order."""
+        places = np.clip(k - self.better, 0, self.tied)
+        miss = np.ones(len(places))
+        # All `right` answers miss the first `places` of `tied`: prod_i (tied - places - i) / (tied - i), a hypergeometric term.
+        for i in range(int(self.right.max(initial=0))):
+            active = i < self.right
+            miss[active] *= np.maximum(self.tied - places - i, 0)[active] / (self.tied - i)[active]
+        return 1 - miss
+
+
+def ranks_of_positives(similarities: np.ndarray, positives: np.ndarray) -> Ranks:
+    """Place the best right answer of each query.
+
+    Args:
+        similarities: `[Q, C]`, higher is better.
+        positives: bool `[Q, C]`, True where the candidate is a right answer; at least one a row.
+
+    Raises:
+        MetricError: shapes differ, values are not finite, or a query has no right answer.
+    """
+    similarities, positives = np.asarray(similarities, dtype=np.float64), np.asarray(positives, dtype=bool)
+    if similarities.ndim != 2 or similarities.shape != positives.shape or 0 in similarities.shape:
+        raise MetricError(f"similarities {similarities.shape} and positives {positives.shape} must both be [Q, C] with Q, C >= 1")
+    if not np.isfinite(similarities).all():
+        raise MetricError("similarities hold values that are not finite")
+    if not positives.any(axis=1).all():
+        raise MetricError(f"query {int(np.argmin(positives.any(axis=1)))} has no right answer among the candidates")
+    best = np.where(positives, similarities, -np.inf).max(axis=1, keepdims=True)
+    above = similarities > best + TIE_TOLERANCE
+    tied = ~above & (similarities >= best - TIE_TOLERANCE)
+    return Ranks(above.sum(1), tied.sum(1), (tied & positives).sum(1), similarities.shape[1])
+
+
+def _blocked(queries: np.ndarray, candidates: np.ndarray, query_of: np.ndarray, candidate_of: np.ndarray) -> Ranks:
+    """Rank in blocks of queries; a candidate is right where its track equals the query's."""
+    parts = []
+    for start in range(0, len(queries), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        parts.append(ranks_of_positives(queries[rows] @ candidates.T, query_of[rows, None] == candidate_of[None, :]))
+    return Ranks(*(np.concatenate([p[i] for p in parts]) for i in range(3)), len(candidates))
+
+
+def _checked(audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    audio, text = unit_rows("audio", audio), unit_rows("text", text)
+    track_of_text = np.asarray(track_of_text)
+    if audio.shape[1] != text.shape[1]:
+        raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
+    if track_of_text.shape != (len(text),) or not np.issubdtype(track_of_text.dtype, np.integer):
+        raise MetricError(f"track_of_text must be integers [{len(text)}], one a caption; found {track_of_text.dtype} {track_of_text.shape}")
+    if track_of_text.min() < 0 or track_of_text.max() >= len(audio):
+        raise MetricError(f"track_of_text names tracks {track_of_text.min()}..{track_of_text.max()}, but there are {len(audio)} tracks")
+    return audio, text, track_of_text
+
+
+def text_to_audio_ranks(*, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> Ranks:
+    """Rank the tracks `audio [N, D]` for every caption `text [M, D]`; `track_of_text [M]` names each caption's track.
+
+    Raises:
+        MetricError: shapes do not fit, values are not finite.
+    """
+    audio, text, track_of_text = _checked(audio, text, track_of_text)
+    return _blocked(text, audio, track_of_text, np.arange(len(audio)))
+
+
+def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> Ranks:
+    """Rank all captions `text [M, D]` for every track `audio [N, D]`; the best placed of the track's own captions counts.
+
+    Raises:
+        MetricError: shapes do not fit, values are not finite, or a track has no caption.
+    """
+    audio, text, track_of_text = _checked(audio, text, track_of_text)
+    without = np.setdiff1d(np.arange(len(audio)), track_of_text)
+    if len(without):
+        raise MetricError(f"{len(without)} tracks have no caption and cannot be queries, the first is track {without[0]}")
+    return _blocked(audio, text, np.arange(len(audio)), track_of_text)
+
+
+def retrieval_scores(ranks: Ranks, *, at: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
+    """Summarise ranks: `R@k` in [0, 1] for every k, and `median_rank`, `mean_rank` as expected 1-based rank / candidates."""
+    scores = {f"R@{k}": float(ranks.hit_probability(k).mean()) for k in at}
+    normalised = ranks.expected / ranks.candidates
+    return scores | {"median_rank": float(np.median(normalised)), "mean_rank": float(normalised.mean())}
