@@ -1,0 +1,1 @@
+"""Sound in, features out: decoding, windows, log-mel spectrograms, augmentation, and the cache that keeps them."""

@@ -1,0 +1,164 @@
+"""Sound files and arrays to mono float32 at one rate, and a clear error for what cannot be used.
+
+Files are read by soundfile (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF ...), channels are averaged, and the rate is
+changed by soxr. Both packages are imported only here, when a sound is really read.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from slapkit.errors import AudioError, SlapkitError
+
+SILENCE = 1e-4  # peak, full scale 1 (-80 dB): below this there is nothing to learn from
+LOUDEST = 1e3  # peak, full scale 1: floats beyond this are not sound (wrong type, wrong byte order)
+_BLOCK_S = 30.0  # s, decoded at a time, so that channels are mixed before the next ones arrive
+_COMPLETE = 0.9  # of the declared length: less than this and the file was cut off
+
+
+def _package(name: str):
+    """Import `name`, or raise `SlapkitError` saying how to get it."""
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise SlapkitError(
+            f"the package {name!r} is needed to decode or resample audio and cannot be imported ({error}): "
+            f"install it with `pip install {name}`; cached features need neither"
+        ) from error
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    sample_rate: int,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    reject_silent: bool = False,
+) -> np.ndarray:
+    """Read a sound file, or a part of it, as mono.
+
+    Args:
+        path: the file.
+        sample_rate: rate of the result, in Hz.
+        start_s: where to begin, in s; what is before is not decoded.
+        duration_s: how much to read, in s; None reads to the end. Less comes back where the file ends earlier.
+        reject_silent: refuse a sound whose peak stays under -80 dB of full scale.
+
+    Returns:
+        float32 `[T]`.
+
+    Raises:
+        AudioError: the file is missing, empty, not audio, damaged or cut off, holds no samples (from `start_s` on),
+            holds NaN, infinity or absurd values, or is silent where that is refused.
+        SlapkitError: the package that decodes is not installed.
+    """
+    path = Path(path)
+    _check_file(path)
+    if not (np.isfinite(start_s) and start_s >= 0 and (duration_s is None or duration_s > 0)):
+        raise AudioError(f"cannot read {path} from {start_s} s for {duration_s} s: a start >= 0 and a length > 0 needed")
+    soundfile = _package("soundfile")
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate, declared = file.samplerate, file.frames
+            first = round(start_s * rate)
+            if first:
+                if first >= declared:
+                    raise AudioError(f"{path} lasts {declared / rate:.2f} s: nothing is left from {start_s} s on")
+                file.seek(first)
+            wanted = None if duration_s is None else max(1, round(duration_s * rate))
+            wave = _mono_blocks(file, wanted)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"{path} cannot be decoded: not audio, damaged, or of an unknown format ({error})") from error
+    except (OSError, ValueError, MemoryError) as error:
+        raise AudioError(f"{path} cannot be read: {error}") from error
+    expected = max(0, declared - first) if wanted is None else min(wanted, max(0, declared - first))
+    if 0 < len(wave) < _COMPLETE * expected:
+        raise AudioError(
+            f"{path} is cut off: its header promises {expected / rate:.2f} s where {len(wave) / rate:.2f} s can be decoded"
+        )
+    return from_array(wave, rate, sample_rate, reject_silent=reject_silent, name=str(path))
+
+
+def _check_file(path: Path) -> None:
+    """Raise `AudioError` unless `path` is a file with something in it."""
+    try:
+        if path.is_dir():
+            raise AudioError(f"{path} is a folder, not a sound file")
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise AudioError(f"{path} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise AudioError(f"{str(path)!r} cannot be opened: {error}") from error
+    if size == 0:
+        raise AudioError(f"{path} is empty (0 bytes): it was probably not written to the end")
+
+
+def _mono_blocks(file, wanted: int | None) -> np.ndarray:
+    """Decode up to `wanted` frames (None: all that are there) block by block, averaging the channels: float32 `[T]`."""
+    block, parts, left = max(1, round(_BLOCK_S * file.samplerate)), [], wanted
+    while left is None or left > 0:
+        data = file.read(block if left is None else min(block, left), dtype="float32", always_2d=True)
+        if len(data) == 0:
+            break
+        parts.append(_mix(data.T))
+        left = None if left is None else left - len(data)
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """Return the mean over the channels of `[C, T]`, float32 `[T]`."""
+    return x[0].astype(np.float32, copy=True) if len(x) == 1 else x.mean(axis=0, dtype=np.float32)
+
+
+def from_array(
+    x: np.ndarray, sample_rate: int, target: int, *, reject_silent: bool = False, name: str = "the array"
+) -> np.ndarray:
+    """Return a sound given as numbers as mono at the rate `target`.
+
+    Args:
+        x: `[T]`, or `[C, T]` with one channel a row; floating point, full scale 1.
+        sample_rate: rate of `x`, in Hz.
+        target: rate of the result, in Hz.
+        reject_silent: refuse a sound whose peak stays under -80 dB of full scale.
+        name: what messages call the sound.
+
+    Returns:
+        float32 `[T']`.
+
+    Raises:
+        AudioError: another shape or type, no samples, NaN, infinity or absurd values, a rate that is not positive,
+            or silence where that is refused.
+    """
+    x = np.asarray(x)
+    if not np.issubdtype(x.dtype, np.floating):
+        raise AudioError(f"{name} has type {x.dtype}: floating point in [-1, 1] needed (divide int16 by 32768)")
+    if x.ndim not in (1, 2):
+        raise AudioError(f"{name} has shape {list(x.shape)}: [T], or [C, T] with one channel a row, needed")
+    if x.ndim == 2 and x.shape[0] > x.shape[1] > 0:
+        raise AudioError(f"{name} has shape {list(x.shape)}, more channels than samples: give [C, T], not [T, C]")
+    if x.size == 0:
+        raise AudioError(f"{name} holds no samples: zero length")
+    for label, rate in (("sample_rate", sample_rate), ("target", target)):
+        if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1:
+            raise AudioError(f"{label}={rate!r} of {name} must be a whole number of Hz, at least 1")
+    with np.errstate(over="ignore"):
+        wave = _mix(np.atleast_2d(x))
+    peak = max(float(wave.max()), -float(wave.min()))  # NaN compares false with everything, so test it first
+    if not np.isfinite(wave).all():
+        bad = np.flatnonzero(~np.isfinite(wave))
+        raise AudioError(f"{name} holds {len(bad)} NaN or infinite samples, the first at {bad[0] / sample_rate:.3f} s")
+    if peak > LOUDEST:
+        raise AudioError(f"{name} reaches {peak:.3g} where full scale is 1: not sound, or samples of another type")
+    if reject_silent and peak < SILENCE:
+        raise AudioError(f"{name} is silent: its peak is {peak:.1e} of full scale, less than {SILENCE:.0e}")
+    if sample_rate == target:
+        return np.ascontiguousarray(wave)
+    resampled = _package("soxr").resample(wave, sample_rate, target, quality="HQ")
+    if len(resampled) == 0:
+        raise AudioError(f"{name} holds {len(wave)} samples at {sample_rate} Hz: nothing is left at {target} Hz")
+    return resampled

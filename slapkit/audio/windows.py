@@ -1,0 +1,72 @@
+"""Which part of a clip is looked at: random windows for training, fixed ones for evaluation, repetition for short clips.
+
+Conventions: a clip has `n` steps (samples or frames), a window has `length` steps, and a window's start lies in
+`0 .. n - length`, both ends included. A clip that is shorter than the window is repeated until it fills it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slapkit.errors import AudioError
+
+
+def repeat_pad(x: np.ndarray, length: int) -> np.ndarray:
+    """Return `x` `[..., T]` repeated along its last axis until it holds at least `length` steps.
+
+    A signal of `length` or more steps is returned as it is; a shorter one comes back with exactly `length`.
+
+    Raises:
+        AudioError: `x` is empty.
+    """
+    n = x.shape[-1]
+    if n == 0:
+        raise AudioError(f"a signal of shape {x.shape} holds nothing to repeat up to {length} steps")
+    if n >= length:
+        return x
+    return np.concatenate([x] * -(-length // n), axis=-1)[..., :length]
+
+
+def random_start(n: int | np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw starts uniformly from `0 .. n - length`, the last position included; 0 where the clip is too short.
+
+    Args:
+        n: steps of each clip, a number or `[B]`.
+        length: steps of the window.
+        rng: source of randomness.
+
+    Returns:
+        int64 of the shape of `n`.
+    """
+    last = np.maximum(np.asarray(n, dtype=np.int64) - length, 0)
+    return rng.integers(0, last, endpoint=True, dtype=np.int64)
+
+
+def centre_start(n: int | np.ndarray, length: int) -> np.ndarray:
+    """Return the start of the window in the middle of each clip, int64 of the shape of `n`; 0 for short clips."""
+    return np.maximum(np.asarray(n, dtype=np.int64) - length, 0) // 2
+
+
+def tiled_starts(n: int, length: int, hop: int | None = None) -> np.ndarray:
+    """Return the starts, int64 `[W]`, of windows that cover a clip of `n` steps from its first to its last.
+
+    Windows follow each other by `hop` steps (default: `length`, no overlap); the last one is moved back to end with
+    the clip, so that all windows are full. A short clip has the one window that starts at 0.
+    """
+    hop = length if hop is None else hop
+    if length < 1 or hop < 1:
+        raise AudioError(f"windows of {length} steps every {hop} cannot cover a clip: both must be at least 1")
+    if n <= length:
+        return np.zeros(1, dtype=np.int64)
+    inner = np.arange(0, n - length, hop, dtype=np.int64)
+    return np.append(inner, n - length)
+
+
+def take(x: np.ndarray, start: int, length: int) -> np.ndarray:
+    """Return the window `[..., length]` of `x` `[..., T]` from `start` on, wrapping round where the clip ends."""
+    n = x.shape[-1]
+    if n == 0:
+        raise AudioError(f"a signal of shape {x.shape} has no window")
+    if start + length <= n:
+        return x[..., start : start + length]
+    return x[..., (start + np.arange(length)) % n]
