@@ -60,7 +60,7 @@ def read(
     path = Path(path)
     _check_file(path)
     if not (np.isfinite(start_s) and start_s >= 0 and (duration_s is None or duration_s > 0)):
-        raise AudioError(f"cannot read {path} from {start_s} s for {duration_s} s: a start >= 0 and a length > 0 needed")
+        raise AudioError(f"cannot read {path} from {start_s} s for {duration_s} s: start >= 0 and length > 0 needed")
     soundfile = _package("soundfile")
     try:
         with soundfile.SoundFile(path) as file:
@@ -79,7 +79,7 @@ def read(
     expected = max(0, declared - first) if wanted is None else min(wanted, max(0, declared - first))
     if 0 < len(wave) < _COMPLETE * expected:
         raise AudioError(
-            f"{path} is cut off: its header promises {expected / rate:.2f} s where {len(wave) / rate:.2f} s can be decoded"
+            f"{path} is cut off: its header promises {expected / rate:.2f} s, {len(wave) / rate:.2f} s can be decoded"
         )
     return from_array(wave, rate, sample_rate, reject_silent=reject_silent, name=str(path))
 

@@ -76,7 +76,7 @@ def import_torchaudio():
             "Run `python -m slapkit.environment`, which removes that part; nothing here needs it"
         ) from error
     except ImportError as error:
-        raise SlapkitError(f"torchaudio cannot be imported ({error}): install it with `pip install torchaudio`") from error
+        raise SlapkitError(f"torchaudio cannot be imported ({error}): `pip install torchaudio`") from error
     return torchaudio
 
 

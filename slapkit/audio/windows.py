@@ -1,4 +1,4 @@
-"""Which part of a clip is looked at: random windows for training, fixed ones for evaluation, repetition for short clips.
+"""Which part of a clip is looked at: random windows in training, fixed ones in evaluation; short clips are repeated.
 
 Conventions: a clip has `n` steps (samples or frames), a window has `length` steps, and a window's start lies in
 `0 .. n - length`, both ends included. A clip that is shorter than the window is repeated until it fills it.
