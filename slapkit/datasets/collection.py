@@ -90,7 +90,7 @@ class AudioTextDataset:
         self._hashes = hashes or ContentHashes(self.root)
         repeated = [id for id, count in Counter(clip.id for clip in self.clips).items() if count > 1]
         if repeated:
-            raise DataError(f"{self.name} holds {len(repeated)} ids twice, {repeated[0]!r} among them: they must differ")
+            raise DataError(f"{self.name} holds {len(repeated)} ids twice, {repeated[0]!r} for one: they must differ")
 
     def __len__(self) -> int:
         return len(self.clips)

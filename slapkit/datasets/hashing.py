@@ -84,7 +84,7 @@ def _stat(path: Path) -> tuple[int, int]:
     try:
         stat = os.stat(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read any more ({error.strerror}): it changed after its table was read") from error
+        raise DataError(f"{path} cannot be read any more ({error.strerror}): it changed after the table") from error
     return stat.st_size, stat.st_mtime_ns
 
 

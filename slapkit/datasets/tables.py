@@ -70,7 +70,7 @@ def _decode(path: Path, table: Table) -> str:
         if encoding not in ("utf-8", "utf-8-sig"):
             raise DataError(f"the table {path} starts as {encoding} but is damaged ({error}): save as UTF-8") from error
         encoding, text = "latin-1", data.decode("latin-1")
-        table.notes.append(f"{path.name} is not UTF-8 (at byte {error.start}) and was read as latin-1: save it as UTF-8")
+        table.notes.append(f"{path.name} is not UTF-8 (at byte {error.start}) and was read as latin-1: save as UTF-8")
     else:
         if encoding not in ("utf-8", "utf-8-sig"):
             table.notes.append(f"{path.name} was read as {encoding}")
@@ -126,7 +126,7 @@ def _collect_csv(lines: Any, table: Table) -> None:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(columns):
-            reason = f"the row has more cells than the header ({len(columns)}): quote cells that hold {lines.dialect.delimiter!r}"
+            reason = f"the row has more cells than the header ({len(columns)}): quote cells that hold separators"
             table.problems.append(Problem(number, ",".join(cells)[:200], reason))
             continue
         row = dict.fromkeys(columns) | {name: cell for name, cell in zip(columns, cells, strict=False) if cell.strip()}
