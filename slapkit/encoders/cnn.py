@@ -1,0 +1,56 @@
+"""A small convolutional encoder, made for two CPU cores.
+
+Resolution falls early, so that most of the work runs on small maps: the stem alone divides time and frequency by four. What survives the last block
+is summarised over time by mean, spread and maximum: timbre shows in the mean, rhythm in the spread, single events in the maximum.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from slapkit.encoders.config import AudioEncoderConfig
+
+
+def _block(
+    channels_in: int, channels_out: int, *, kernel: int | tuple[int, int], stride: int | tuple[int, int]
+) -> nn.Sequential:
+    padding = kernel // 2 if isinstance(kernel, int) else tuple(k // 2 for k in kernel)
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+class CNN(nn.Module):
+    """Log-mel `[B, frames, n_mels]` (dB) to a representation `[B, dim]`."""
+
+    def __init__(self, config: AudioEncoderConfig) -> None:
+        super().__init__()
+        self.mel_mean, self.mel_std = config.mel_mean, config.mel_std
+        first, *rest = config.channels
+        blocks = [_block(1, first, kernel=7, stride=4)]
+        for i, (before, after) in enumerate(zip(config.channels, rest)):
+            # Frequency halves in every block; time only in the first, for rhythm needs it.
+            blocks.append(_block(before, after, kernel=3, stride=(2 if i == 0 else 1, 2)))
+        self.blocks = nn.Sequential(*blocks)
+        bands = config.frontend.n_mels // 4
+        for _ in rest:
+            bands = (bands + 1) // 2
+        self.dim = 3 * config.channels[-1] * bands
+        self.gradient_checkpointing = False
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
+        x = ((mel - self.mel_mean) / self.mel_std).unsqueeze(1).contiguous(memory_format=torch.channels_last)
+        for block in self.blocks:
+            if self.gradient_checkpointing and self.training:
+                x = torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
+        x = x.transpose(2, 3).flatten(1, 2)  # [B, channels * bands, frames]
+        spread = (
+            x.var(-1, correction=0) + 1e-5
+        ).sqrt()  # the gradient of a bare square root is infinite at a silent channel
+        return torch.cat([x.mean(-1), spread, x.amax(-1)], dim=1)
