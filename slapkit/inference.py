@@ -1,0 +1,184 @@
+"""A trained model in use: sounds and captions in, unit-norm embeddings `[N, D]` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from slapkit.audio.frontend import LogMel
+from slapkit.audio.windows import repeat_pad, tiled_starts
+from slapkit.encoders import build_audio_encoder, build_text_encoder
+from slapkit.encoders.text import TextEncoder
+from slapkit.errors import AudioError, CheckpointError, ConfigError, DataError
+from slapkit.model import JointModel
+from slapkit.representations import mean_by_clip
+from slapkit.training.checkpoint import load_strictly, load_tensors, read_model_config
+
+Embedding = Literal["q", "z"]
+
+
+class Model:
+    """A joint model for inference.
+
+    An embedding depends on its own input alone: neither on the batch size nor on what else is in the batch. Embeddings are predictions `q` by default, as the
+    paper uses them for SLAP; without a predictor (CLAP, SigLIP) `q` is the projection `z`.
+    """
+
+    def __init__(self, joint: JointModel, *, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.joint = joint.to(self.device).eval().requires_grad_(False)
+        self.config = joint.config
+        self.log_mel = LogMel(self.config.audio.frontend).to(self.device)
+
+    @property
+    def has_predictor(self) -> bool:
+        """Whether `q` differs from `z`."""
+        return self.joint.has_predictor
+
+    @property
+    def dim(self) -> int:
+        """Width D of the embeddings."""
+        return self.config.dim
+
+    def embed_audio(
+        self,
+        sounds: Sequence[str | Path | np.ndarray],
+        *,
+        sample_rate: int | None = None,
+        embedding: Embedding = "q",
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """Embed sounds: the mean over windows that cover each sound from its first sample to its last.
+
+        Args:
+            sounds: paths of audio files, or arrays `[T]` or `[C, T]` of samples in [-1, 1].
+            sample_rate: rate of the arrays in Hz; files know their own.
+            embedding: prediction "q" or projection "z".
+            batch_size: windows that go through the encoder together; changes no result.
+
+        Returns:
+            float32 `[N, D]`, rows of unit norm.
+
+        Raises:
+            AudioError: a sound cannot be used; its path or number is named.
+            DataError: no sounds are given.
+        """
+        sounds = _as_list(sounds, "sounds", (str, Path, np.ndarray))
+        _check_embedding(embedding)
+        z, q, owners = [], [], []
+        pending: list[torch.Tensor] = []
+
+        def flush() -> None:
+            if pending:
+                for store, value in zip((z, q), self.joint.embed(torch.stack(pending), "audio")):
+                    store.append(torch.nn.functional.normalize(value.float(), dim=-1).cpu())
+                pending.clear()
+
+        with torch.no_grad():
+            for number, sound in enumerate(tqdm(sounds, desc="embedding", unit="sound", disable=not progress)):
+                for window in self._windows(sound, sample_rate, number):
+                    pending.append(window)
+                    owners.append(number)
+                    if len(pending) == batch_size:
+                        flush()
+            flush()
+        return mean_by_clip(torch.cat(q if embedding == "q" else z).numpy(), np.array(owners), len(sounds))
+
+    def _windows(self, sound: str | Path | np.ndarray, sample_rate: int | None, number: int) -> list[torch.Tensor]:
+        """Log-mel windows `[frames, n_mels]` of one sound."""
+        from slapkit.audio import decode
+
+        frontend = self.config.audio.frontend
+        if isinstance(sound, np.ndarray):
+            if sample_rate is None:
+                raise AudioError(f"sound {number} is an array of shape {sound.shape}: say its sample_rate in Hz")
+            wave = decode.from_array(sound, sample_rate, frontend.sample_rate)
+        else:
+            wave = decode.read(sound, sample_rate=frontend.sample_rate)
+        wave = repeat_pad(wave, round(frontend.min_s * frontend.sample_rate))
+        mel = self.log_mel(torch.from_numpy(wave)[None].to(self.device))[0]
+        length = self.config.audio.window_frames
+        return [mel[start : start + length] for start in tiled_starts(len(mel), length)]
+
+    @torch.no_grad()
+    def embed_text(
+        self, captions: Sequence[str], *, embedding: Embedding = "q", batch_size: int = 128, progress: bool = False
+    ) -> np.ndarray:
+        """Embed captions: float32 `[N, D]`, rows of unit norm; captions longer than the encoder takes are cut at its limit.
+
+        Raises:
+            DataError: no captions are given, or one is empty.
+        """
+        captions = _as_list(captions, "captions", str)
+        _check_embedding(embedding)
+        empty = [i for i, caption in enumerate(captions) if not caption.strip()]
+        if empty:
+            raise DataError(f"caption {empty[0]} is empty: there is nothing to embed")
+        order = np.argsort(
+            [len(caption) for caption in captions], kind="stable"
+        )  # alike lengths together: little padding
+        out = np.empty((len(captions), self.dim), dtype=np.float32)
+        for start in tqdm(range(0, len(order), batch_size), desc="embedding", unit="batch", disable=not progress):
+            rows = order[start : start + batch_size]
+            tokens = {
+                name: value.to(self.device)
+                for name, value in self.joint.text.encoder.tokenize([captions[i] for i in rows]).items()
+            }
+            z, q = self.joint.embed(tokens, "text")
+            out[rows] = torch.nn.functional.normalize((q if embedding == "q" else z).float(), dim=-1).cpu().numpy()
+        return out
+
+
+def _as_list(values, what: str, kind: type | tuple[type, ...]) -> list:
+    if isinstance(values, (str, Path, np.ndarray)):
+        raise DataError(f"{what} must be a list, not one {type(values).__name__}: put it in brackets")
+    values = list(values)
+    if not values:
+        raise DataError(f"no {what} are given")
+    for i, value in enumerate(values):
+        if not isinstance(value, kind):
+            raise DataError(f"{what}[{i}] is {value!r} of type {type(value).__name__}, which cannot be embedded")
+    return values
+
+
+def _check_embedding(embedding: str) -> None:
+    if embedding not in ("q", "z"):
+        raise ConfigError(f"embedding={embedding!r}: take 'q' (prediction) or 'z' (projection)")
+
+
+def load_model(path: str | Path, *, device: str = "auto") -> Model:
+    """Load the model kept in a run's folder or a checkpoint folder.
+
+    Raises:
+        CheckpointError: nothing usable is there, the weights do not fit, or a frozen encoder is not the one that it was trained with.
+    """
+    folder = Path(path)
+    if not (folder / "config.json").is_file() and (folder / "checkpoint" / "config.json").is_file():
+        folder = folder / "checkpoint"
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{path} holds no trained model (no config.json): name a run's folder whose training has ended, or its checkpoint folder"
+        )
+    config, content = read_model_config(folder)
+    if config.text.frozen:
+        text = build_text_encoder(config.text)
+        if config.text.fingerprint and text.fingerprint() != config.text.fingerprint:
+            raise CheckpointError(
+                f"{folder}: trained with text encoder {config.text.source!r} of fingerprint {config.text.fingerprint}, but what is found under that name "
+                f"has {text.fingerprint()}: install the version that it was trained with"
+            )
+    else:
+        text = TextEncoder.from_folder(folder / "text_encoder", config.text)
+    joint = JointModel(config, content["objective"], build_audio_encoder(config.audio), text)
+    load_strictly(
+        joint, load_tensors(folder / "model.safetensors"), folder / "model.safetensors", own=joint.own_state()
+    )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Model(joint, device=device)

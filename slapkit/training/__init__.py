@@ -1,0 +1,6 @@
+"""Training: SLAP and its contrastive rivals under equal conditions, on a CPU, a GPU or several."""
+
+from slapkit.training.config import TrainConfig
+from slapkit.training.loop import Trained, train
+
+__all__ = ["TrainConfig", "Trained", "train"]

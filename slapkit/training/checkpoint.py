@@ -1,0 +1,224 @@
+"""Checkpoints: safetensors and JSON in a folder, put in place by one rename, checked strictly when loaded. Nothing is unpickled.
+
+<out_dir>/config.json, model.safetensors [, text_encoder/]     the model, written at the end, read by `slapkit.load`
+<out_dir>/training/step-00000400/                              all that training needs to go on, the last two kept
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from slapkit.errors import CheckpointError
+from slapkit.model import JointModel, ModelConfig
+from slapkit.storage import atomic_write_json, sync_file, write_guard
+
+FORMAT = 1
+_KEPT = 2
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors, to the disk and not only to its cache."""
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with write_guard(path, needed=sum(t.nbytes for t in plain.values())):
+        save_file(plain, path)
+        sync_file(path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read safetensors.
+
+    Raises:
+        CheckpointError: the file is missing, cut short or no safetensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors ({error}): the file is missing, incomplete or of another kind"
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: the file is missing or no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}): this folder holds no complete checkpoint") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} must hold a JSON object, not {type(value).__name__}")
+    return value
+
+
+def load_strictly(
+    module: nn.Module, state: Mapping[str, Tensor], path: Path, *, own: Mapping[str, Tensor] | None = None
+) -> None:
+    """Copy `state` into `module`; `own` names what the file must hold (default: all of the module's state).
+
+    Raises:
+        CheckpointError: a tensor is missing, unknown, or of another shape.
+    """
+    expected = dict(module.state_dict() if own is None else own)
+    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    shapes = [
+        f"{n} is {list(state[n].shape)}, not {list(expected[n].shape)}"
+        for n in expected.keys() & state.keys()
+        if state[n].shape != expected[n].shape
+    ]
+    if missing or unknown or shapes:
+        found = [
+            f"{len(x)} {what}, e.g. {x[0]}"
+            for what, x in (("missing", missing), ("unknown", unknown), ("of another shape", sorted(shapes)))
+            if x
+        ]
+        raise CheckpointError(
+            f"{path} does not fit this model ({'; '.join(found)}): load it with the configuration that it was trained with"
+        )
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(state[name])
+
+
+def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], step: int) -> None:
+    """Write the model for use: context towers and predictors, without targets, optimiser or a frozen text encoder's weights."""
+    config = model.config
+    if config.text.frozen:
+        config = config.replace(text=config.text.replace(fingerprint=model.text.encoder.fingerprint()))
+    elif not (folder / "text_encoder" / "config.json").is_file():
+        staged = folder / "text_encoder.tmp"
+        shutil.rmtree(staged, ignore_errors=True)
+        with write_guard(staged):
+            staged.mkdir(parents=True)
+            model.text.encoder.save_architecture(staged)
+        shutil.rmtree(folder / "text_encoder", ignore_errors=True)
+        os.replace(staged, folder / "text_encoder")
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "model.safetensors.tmp"
+    save_tensors({n: t for n, t in model.own_state().items() if not n.startswith("target_")}, temporary)
+    os.replace(temporary, folder / "model.safetensors")
+    # Last, for its presence says that the model is complete.
+    atomic_write_json(
+        folder / "config.json",
+        {"format": FORMAT, "objective": model.objective, "model": config.to_dict(), "train": dict(train), "step": step},
+    )
+
+
+def read_model_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """Return the model's configuration and all of `config.json`."""
+    content = read_json(folder / "config.json")
+    if content.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{folder / 'config.json'} has format {content.get('format')!r}, and this version reads format {FORMAT}"
+        )
+    return ModelConfig.from_dict(content["model"], where=str(folder / "config.json")), content
+
+
+class TrainingState:
+    """The folder in which a run keeps what it needs to go on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def save(
+        self,
+        step: int,
+        *,
+        model: JointModel,
+        optimizer: torch.optim.Optimizer,
+        identity: Mapping[str, Any],
+        extra: Mapping[str, Any],
+    ) -> None:
+        """Write everything after `step` optimiser steps; the rename at the end makes it count."""
+        final, temporary = self.folder / f"step-{step:08d}", self.folder / f"step-{step:08d}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        with write_guard(temporary):
+            temporary.mkdir(parents=True)
+        save_tensors(model.own_state(), temporary / "model.safetensors")
+        save_tensors(_moments(model, optimizer), temporary / "optimizer.safetensors")
+        atomic_write_json(
+            temporary / "state.json", {"format": FORMAT, "step": step, "identity": dict(identity), **extra}
+        )
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+        sync_file(self.folder)
+        for old in self.complete()[:-_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def complete(self) -> list[Path]:
+        """Complete checkpoints, oldest first; a half-written one is never among them."""
+        return sorted(p for p in self.folder.glob("step-" + "[0-9]" * 8) if (p / "state.json").is_file())
+
+    def load(
+        self, *, model: JointModel, optimizer: torch.optim.Optimizer, identity: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Load the newest checkpoint; None if there is none.
+
+        Raises:
+            CheckpointError: it belongs to another configuration or other data, or does not fit.
+        """
+        found = self.complete()
+        if not found:
+            return None
+        state = read_json(found[-1] / "state.json")
+        if differing := _differences(state.get("identity", {}), dict(identity)):
+            raise CheckpointError(
+                f"{found[-1]} was made with other settings ({differing}): use another folder, or resume=False to start anew"
+            )
+        load_strictly(
+            model, load_tensors(found[-1] / "model.safetensors"), found[-1] / "model.safetensors", own=model.own_state()
+        )
+        _restore_moments(model, optimizer, load_tensors(found[-1] / "optimizer.safetensors"), found[-1])
+        return state
+
+    def clear(self) -> None:
+        """Forget everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Optimiser state by parameter name."""
+    out = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            out[f"{name}/{key}"] = torch.as_tensor(value)
+    return out
+
+
+def _restore_moments(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], where: Path
+) -> None:
+    parameters = dict(model.named_parameters())
+    for full_name, tensor in tensors.items():
+        name, _, key = full_name.rpartition("/")
+        if name not in parameters:
+            raise CheckpointError(f"{where}: the optimiser state names {name!r}, which this model lacks")
+        # AdamW keeps its step counter on the CPU and its moments beside the parameter.
+        optimizer.state[parameters[name]][key] = tensor if tensor.dim() == 0 else tensor.to(parameters[name].device)
+
+
+def _differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
+    """Name the settings that differ, with both values."""
+    out = []
+    for key in sorted(saved.keys() | wanted.keys()):
+        a, b = saved.get(key), wanted.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            out.append(_differences(a, b, f"{prefix}{key}."))
+        elif (list(a) if isinstance(a, tuple) else a) != (list(b) if isinstance(b, tuple) else b):
+            out.append(f"{prefix}{key}: {a!r} there, {b!r} now")
+    return "; ".join(filter(None, out))

@@ -1,0 +1,56 @@
+"""Is training healthy? Measured on validation pairs, and acted on: a collapsed run stops.
+
+Collapse means that all inputs get nearly the same embedding. The loss does not tell: for SLAP it is even low. The effective rank does, falling towards 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slapkit.errors import CollapseError
+from slapkit.metrics import centroid_distance, effective_rank, embedding_std, retrieval_scores, text_to_audio_ranks
+
+COLLAPSED_RANK = 1.5  # an effective rank below this, seen twice in a row after warm-up, is a collapse
+
+
+def measure(*, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> dict[str, float]:
+    """Return recall, effective rank (the lower of both modalities), embedding std and gap of `audio [N, D]` and `text [M, D]`."""
+    ranks = text_to_audio_ranks(audio=audio, text=text, track_of_text=track_of_text)
+    scores = retrieval_scores(ranks, at=(1, 10))
+    return {
+        "R@1": scores["R@1"],
+        "R@10": scores["R@10"],
+        "effective_rank": min(effective_rank(audio), effective_rank(text)),
+        "embedding_std": min(embedding_std(audio), embedding_std(text)),
+        "centroid_distance": centroid_distance(audio=audio, text=text),
+    }
+
+
+def collapse_message(step: int, ranks: list[float], *, lam: float, tau: float, lr: float) -> str:
+    """Say what was seen and what to try."""
+    seen = ", ".join(f"{rank:.2f}" for rank in ranks)
+    return (
+        f"training collapsed at step {step}: the effective rank of the validation embeddings was {seen} in the last checks (1 means that all inputs look alike). "
+        f"Try lam nearer 0.5 (now {lam}), a higher tau (now {tau}), a lower lr (now {lr}), BatchNorm in the predictors, or a larger batch; "
+        "stop_on_collapse=False lets a collapsed run go on"
+    )
+
+
+class CollapseWatch:
+    """Raises once two checks in a row after warm-up found a collapse."""
+
+    def __init__(self, *, warmup_steps: int, lam: float, tau: float, lr: float) -> None:
+        self.warmup_steps, self.settings, self.low = warmup_steps, {"lam": lam, "tau": tau, "lr": lr}, []
+
+    def check(self, step: int, rank: float) -> None:
+        """Take note of one check.
+
+        Raises:
+            CollapseError: this check and the one before it found a collapse.
+        """
+        if step <= self.warmup_steps or rank >= COLLAPSED_RANK:
+            self.low = []
+            return
+        self.low.append(rank)
+        if len(self.low) >= 2:
+            raise CollapseError(collapse_message(step, self.low, **self.settings))
