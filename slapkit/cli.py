@@ -1,0 +1,128 @@
+"""The `slapkit` command: build the corpus, run notebooks, list runs, write the report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from slapkit.errors import ConfigError, SlapkitError
+
+EXAMPLES = """examples:
+  slapkit corpus --size quick
+  slapkit run 02_train -p objective=clap -p steps=300
+  slapkit run 02_train --parameters
+  slapkit runs
+  slapkit report"""
+
+
+def _corpus(args: argparse.Namespace) -> None:
+    """Build the score corpus and say where it is."""
+    from slapkit import corpus
+
+    config = corpus.CorpusConfig(size=args.size, seed=args.seed)
+    if args.soundfont:
+        config = config.replace(soundfont=args.soundfont)
+    print(f"corpus: {corpus.build(config, root=args.root, progress=not args.quiet)}")
+
+
+def _run(args: argparse.Namespace) -> None:
+    """Run a notebook with the parameters given as texts, and print its main figures."""
+    import nbformat
+
+    from slapkit.config import nearest
+    from slapkit.runs import find_notebook, run
+    from slapkit.runs.parameters import RESERVED, notebook_parameters
+    from slapkit.runs.summary import main_figures
+
+    path = find_notebook(args.notebook)
+    declared = notebook_parameters(nbformat.read(path, as_version=4), path.stem)
+    declared.pop(RESERVED, None)
+    if args.parameters:
+        for parameter in declared.values():
+            print(f"{parameter.name}: {parameter.type_name} = {parameter.default!r}  # {parameter.comment}")
+        return
+    values = {}
+    for text in args.parameter:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError(f"-p {text!r} must be name=value")
+        if name not in declared:
+            raise ConfigError(f"{path.stem} has no parameter {name!r}: {nearest(name, declared)}")
+        values[name] = declared[name].parse(value)
+    done = run(path, force=args.force, runs_dir=args.runs_dir, progress=not args.quiet, **values)
+    took = "done before, not run again (--force runs it)" if done.reused else f"{done.record['wall_s']:.0f} s"
+    print(f"{path.stem}: {os.path.relpath(done.folder)} ({took})")
+    for line in main_figures(done):
+        print(f"  {line}")
+
+
+def _runs(args: argparse.Namespace) -> None:
+    """List the runs, oldest first."""
+    from slapkit.runs import list_runs
+
+    found = list_runs(args.runs_dir)
+    for item in found:
+        record = item.record
+        wall = f"{record['wall_s']:7.0f} s" if record.get("wall_s") is not None else " " * 9
+        print(f"{record['started']}  {record['status']:<11} {wall}  {os.path.relpath(item.folder)}")
+    if not found:
+        print(f"no runs in {args.runs_dir}: `slapkit run 02_train` makes one")
+
+
+def _report(args: argparse.Namespace) -> None:
+    """Write the page that compares the runs, and print its main figures and its path."""
+    from slapkit.runs.report import write_report
+
+    page, lines = write_report(args.runs_dir)
+    for line in lines:
+        print(line)
+    print(f"report: {os.path.relpath(page)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slapkit",
+        description="Train and measure joint music-text embeddings.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+
+    corpus = commands.add_parser("corpus", help="build the score corpus")
+    corpus.add_argument("--size", default="quick", help="smoke, quick (about 2,500 clips) or full (30,000)")
+    corpus.add_argument("--seed", type=int, default=0)
+    corpus.add_argument("--root", default="data", help="folder that takes scores-<size>/ (default: data)")
+    corpus.add_argument("--soundfont", help="SoundFont file (.sf2) to render with; default: the packaged one")
+    corpus.set_defaults(call=_corpus)
+
+    run = commands.add_parser("run", help="run a notebook with checked parameters")
+    run.add_argument("notebook", help="name in notebooks/, or path")
+    run.add_argument("-p", dest="parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
+    run.add_argument("--parameters", action="store_true", help="list the notebook's parameters and stop")
+    run.add_argument("--force", action="store_true", help="run again from nothing, though it is done")
+    run.set_defaults(call=_run)
+
+    runs = commands.add_parser("runs", help="list the runs")
+    runs.set_defaults(call=_runs)
+    report = commands.add_parser("report", help="write runs/index.html")
+    report.set_defaults(call=_report)
+    for command in (run, runs, report):
+        command.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
+    for command in (corpus, run):
+        command.add_argument("--quiet", action="store_true", help="no progress bars")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; errors that slapkit raises on purpose are told in one line."""
+    args = _parser().parse_args(argv)
+    try:
+        args.call(args)
+    except SlapkitError as error:
+        print(f"slapkit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("slapkit: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0

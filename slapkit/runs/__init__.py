@@ -1,0 +1,8 @@
+"""Notebooks as programs: run them with checked parameters, keep each run's folder, and report on them.
+
+`run` executes one notebook, `list_runs` reads the records of all runs, `report.write_report` compares them on one page.
+"""
+
+from slapkit.runs.runner import Run, find_notebook, list_runs, locate, run
+
+__all__ = ["Run", "find_notebook", "list_runs", "locate", "run"]

@@ -1,0 +1,168 @@
+"""The signature of a notebook: what its `parameters` cell declares, and the check of what a run gives.
+
+A parameter is one annotated assignment of a literal, with a trailing comment that says unit and meaning:
+
+    steps: int | None = None  # optimiser steps; None: the preset's
+    objective: str = "slap"  # one of slap, clap, siglip: what is minimised
+
+papermill only warns about an unknown parameter and then runs with the default, so the check is made here, before.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import io
+import json
+import re
+import tokenize
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from slapkit.config import coerce, nearest
+from slapkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+# What an annotation may be made of.
+TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "Any": Any}
+# Set by the runner: where a run keeps what it makes.
+RESERVED = "run_dir"
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One line of a `parameters` cell: name, type, default value, the comment beside it and the choices it lists."""
+
+    name: str
+    kind: Any
+    default: Any
+    comment: str = ""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def type_name(self) -> str:
+        return self.kind.__name__ if isinstance(self.kind, type) else str(self.kind).replace("typing.", "")
+
+    def check(self, value: Any) -> Any:
+        """Return `value` in the parameter's type, or raise `ConfigError` naming both."""
+        value = coerce(value, self.kind, self.name)
+        if self.choices and value is not None and value not in self.choices:
+            raise ConfigError(f"{self.name}={value!r} is not a choice: {nearest(str(value), self.choices)}")
+        return value
+
+    def parse(self, text: str) -> Any:
+        """Return the value that `text`, typed in a shell, stands for, or raise `ConfigError`."""
+        kinds = [k for k in (typing.get_args(self.kind) or (self.kind,))] if _is_union(self.kind) else [self.kind]
+        if type(None) in kinds and text.lower() in ("none", "null"):
+            return None
+        kind = next(k for k in kinds if k is not type(None))
+        try:
+            return self.check(_from_text(text, kind))
+        except ValueError as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"{self.name}={text!r} cannot be read as {self.type_name} ({self.comment})") from None
+
+
+def _is_union(kind: Any) -> bool:
+    import types
+
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+
+
+def _from_text(text: str, kind: Any) -> Any:
+    """Return `text` as a value of `kind`; raises ValueError where it is none."""
+    base = typing.get_origin(kind) or kind
+    if base is bool:
+        known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if text.lower() not in known:
+            raise ValueError(text)
+        return known[text.lower()]
+    if base in (int, float):
+        return base(text)
+    if base in (list, dict):
+        return json.loads(text)
+    return text
+
+
+def notebook_parameters(notebook: NotebookNode, name: str = "notebook") -> dict[str, Parameter]:
+    """Return name -> `Parameter` of the cell tagged `parameters`, empty without such a cell.
+
+    Raises:
+        ConfigError: a line that is not an (annotated) assignment of a literal, or a type that is not understood.
+    """
+    cells = [c for c in notebook.cells if "parameters" in c.get("metadata", {}).get("tags", ())]
+    if not cells:
+        return {}
+    source = cells[0].source
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise ConfigError(f"{name}: the parameters cell is not plain Python: {error}") from error
+    comments = _comments(source)
+    found = {}
+    for node in tree.body:
+        parameter = _parameter(node, comments, name)
+        found[parameter.name] = parameter
+    return found
+
+
+def _comments(source: str) -> dict[int, str]:
+    """Return line number -> text of the comment that ends this line."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
+
+
+def _parameter(node: ast.stmt, comments: dict[int, str], name: str) -> Parameter:
+    """Return the parameter that one statement of the cell declares."""
+    if isinstance(node, ast.AnnAssign):
+        target, annotation = node.target, node.annotation
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+        target, annotation = node.targets[0], None
+    else:
+        target, annotation = None, None
+    line = ast.unparse(node)
+    if not isinstance(target, ast.Name) or node.value is None:
+        raise ConfigError(f"{name}: {line!r} in the parameters cell must be `name: type = literal  # comment`")
+    try:
+        default = ast.literal_eval(node.value)
+    except ValueError:
+        raise ConfigError(f"{name}: the default in {line!r} must be a literal") from None
+    kind = _kind(annotation, line, name) if annotation is not None else Any if default is None else type(default)
+    comment = comments.get(node.end_lineno, "")
+    choices = re.match(r"one of ([\w.+-]+(?:, [\w.+-]+)*)", comment)
+    parameter = Parameter(target.id, kind, default, comment, tuple(choices[1].split(", ")) if choices else ())
+    return dataclasses.replace(parameter, default=parameter.check(default))
+
+
+def _kind(annotation: ast.expr, line: str, name: str) -> Any:
+    """Return the type an annotation spells out of `TYPES`, None, `|` and `[]`; nothing else is evaluated."""
+    match annotation:
+        case ast.Name(id=known) if known in TYPES:
+            return TYPES[known]
+        case ast.Constant(value=None):
+            return None
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _kind(left, line, name) | _kind(right, line, name)
+        case ast.Subscript(value=ast.Name(id="list"), slice=inner):
+            return list[_kind(inner, line, name)]
+    raise ConfigError(f"{name}: the type in {line!r} is not understood: use {', '.join(TYPES)}, `| None`, `list[...]`")
+
+
+def resolve(declared: Mapping[str, Parameter], given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the value of every declared parameter, `given` ones checked, the reserved one left out.
+
+    Raises:
+        ConfigError: a name the notebook does not declare (with the nearest one), or a value of the wrong type.
+    """
+    for key in given:
+        if key == RESERVED:
+            raise ConfigError(f"{key} is set by the runner: choose the place of all runs by runs_dir instead")
+        if key not in declared:
+            known = [k for k in declared if k != RESERVED]
+            raise ConfigError(f"{name} has no parameter {key!r}: {nearest(key, known)}")
+    values = {key: parameter.default for key, parameter in declared.items() if key != RESERVED}
+    return values | {key: declared[key].check(value) for key, value in given.items()}

@@ -1,0 +1,213 @@
+"""Runs: once for the same parameters, code and data; continued when cut off; told plainly when they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from slapkit import cli
+from slapkit.errors import ConfigError, DataError, RunError
+from slapkit.runs import list_runs, run
+from slapkit.runs import record as records
+from tests.runs.conftest import BODY, LAST, write_notebook
+
+
+def go(name="tiny", **parameters):
+    return run(name, progress=False, **parameters)
+
+
+def times_executed(folder):
+    return int((folder / "checkpoint" / "count").read_text())
+
+
+def test_a_run_leaves_its_record_metrics_and_executed_notebook(project):
+    done = go(steps=5, seed=3)
+    assert done.folder.parent == project / "runs" / "tiny"
+    assert done.folder.name.startswith("slap-plain-steps5-seed3-")
+    record = json.loads((done.folder / "run.json").read_text())
+    assert record == done.record
+    assert record["status"] == "done" and record["seed"] == 3 and record["wall_s"] > 0
+    assert record["parameters"]["steps"] == 5 and "run_dir" not in record["parameters"]
+    assert {"torch", "numpy", "papermill", "python"} <= set(record["packages"])
+    assert record["machine"]["cores"] >= 1 and record["machine"]["memory_bytes"] > 0
+    assert "commit" in record and "dirty" in record
+    assert done.metrics["summary"]["steps"] == 5
+    assert (done.folder / "figures").is_dir()
+    cells = nbformat.read(done.folder / "notebook.ipynb", as_version=4).cells
+    assert all(c.execution_count for c in cells if c.cell_type == "code")
+
+
+def test_the_kernel_is_this_interpreter_whatever_is_installed(project, monkeypatch):
+    other = project / "kernels" / "kernels" / "python3"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(project / "kernels"))
+    write_notebook(project / "notebooks" / "who.ipynb", "import sys; open(run_dir + '/who', 'w').write(sys.executable)")
+    assert (go("who").folder / "who").read_text() == sys.executable
+
+
+def test_the_same_run_is_not_run_twice_unless_forced(project):
+    first = go(steps=4)
+    again = go(steps=4, objective="slap")
+    assert again.folder == first.folder and again.reused and times_executed(first.folder) == 1
+    assert again.metrics == first.metrics
+    other = go(steps=5)
+    assert other.folder != first.folder
+    forced = go(steps=4, force=True)
+    assert forced.folder == first.folder and not forced.reused
+    assert times_executed(forced.folder) == 1, "a forced run starts from nothing"
+
+
+def test_other_code_or_notebook_is_another_run(project, monkeypatch):
+    first = go()
+    monkeypatch.setattr(records, "code_hash", lambda: "other")
+    second = go()
+    monkeypatch.undo()
+    os.chdir(project)
+    write_notebook(project / "notebooks" / "tiny.ipynb", BODY, LAST + " # changed")
+    assert len({first.folder, second.folder, go().folder}) == 3
+
+
+def test_the_data_counts_by_content(project):
+    parameters = 'data: str = "data/a"  # folder\nrun_dir: str | None = None  # set'
+    write_notebook(project / "notebooks" / "nb.ipynb", "open(run_dir + '/ok', 'w').write(data)", parameters=parameters)
+    with pytest.raises(DataError, match="slapkit corpus"):
+        go("nb")
+    for name, fingerprint in (("a", "1"), ("b/a", "1"), ("c/a", "2")):
+        (project / "data" / name).mkdir(parents=True)
+        (project / "data" / name / "corpus.json").write_text(json.dumps({"fingerprint": fingerprint}))
+    first, same, other = (go("nb", data=f"data/{name}") for name in ("a", "b/a", "c/a"))
+    assert first.record["data_fingerprint"] == "1" and same.folder == first.folder and other.folder != first.folder
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"step": 1}, "did you mean 'steps'"), ({"steps": "1"}, "steps='1'"), ({"objective": "x"}, "'x'")],
+)
+def test_bad_parameters_are_refused_before_a_folder_exists(project, given, said):
+    with pytest.raises(ConfigError, match=said):
+        go(**given)
+    assert not (project / "runs").exists()
+
+
+def test_an_unknown_notebook_names_the_nearest(project):
+    with pytest.raises(RunError, match="did you mean 'tiny'"):
+        go("tinny")
+
+
+def test_hostile_texts_reach_the_notebook_unchanged(project):
+    text = "a'b\"c\\n{x} <script>alert(1)</script>\n#\u2028é"
+    done = go(words=text)
+    assert done.metrics["summary"]["words"] == text
+    assert done.folder.parent.parent == project / "runs"
+
+
+def test_a_project_below_an_odd_path_works(tmp_path, monkeypatch):
+    folder = tmp_path / "mine {steps} it's"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    write_notebook(folder / "notebooks" / "tiny.ipynb", BODY, LAST)
+    assert go().folder.is_relative_to(folder)
+
+
+def test_a_failing_cell_is_told_and_kept(project):
+    bad = "# the bad cell\nraise ValueError('\\x1b[31mred\\x1b[0m words')"
+    write_notebook(project / "notebooks" / "bad.ipynb", BODY, bad, LAST)
+    with pytest.raises(RunError, match=r"cell 4 \(# the bad cell\): ValueError: red words.*notebook.ipynb"):
+        go("bad")
+    [failed] = list_runs()
+    assert failed.record["status"] == "failed"
+    failure = failed.record["failure"]
+    assert failure["error"] == "ValueError" and failure["message"] == "red words"
+    assert failure["source"][0] == "# the bad cell" and failure["index"] == 4
+    assert "red" in (failed.folder / "notebook.ipynb").read_text()
+    with pytest.raises(RunError):
+        go("bad")
+    assert times_executed(failed.folder) == 2, "a failed run goes on in its folder"
+    assert list_runs()[0].record["attempts"] == 2
+
+
+def test_a_kernel_that_dies_is_told(project):
+    write_notebook(project / "notebooks" / "dies.ipynb", BODY, "import os; os.kill(os.getpid(), 9)", LAST)
+    with pytest.raises(RunError, match="kernel died"):
+        go("dies")
+    assert list_runs()[0].record["failure"]["index"] == 4
+
+
+WAIT = "import time\nif not (folder / 'go').exists():\n    (folder / 'waiting').touch()\n    time.sleep(60)"
+
+
+def start_waiting(project):
+    """Start a run in its own process that waits in its second cell, and return both once it waits."""
+    write_notebook(project / "notebooks" / "slow.ipynb", BODY, WAIT, LAST)
+    command = [sys.executable, "-m", "slapkit", "run", "slow", "--quiet"]
+    path = {"PYTHONPATH": os.path.dirname(os.path.dirname(cli.__file__))}
+    process = subprocess.Popen(command, cwd=project, env=os.environ | path, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not (found := list(project.glob("runs/slow/*/waiting"))):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    return process, found[0].parent
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_seen_and_continued_in_its_folder(project):
+    process, folder = start_waiting(project)
+    assert list_runs()[0].record["status"] == "running"
+    process.kill()
+    process.wait()
+    assert json.loads((folder / "run.json").read_text())["status"] == "running"
+    assert list_runs()[0].record["status"] == "killed"
+    (folder / "go").touch()
+    done = go("slow")
+    assert done.folder == folder and done.record["attempts"] == 2 and times_executed(folder) == 2
+    assert not records.process_alive(json.loads((folder / "run.json").read_text())["kernel"])
+
+
+@pytest.mark.slow
+def test_the_same_run_at_the_same_time_is_refused(project):
+    process, folder = start_waiting(project)
+    try:
+        with pytest.raises(RunError, match=f"under way in .*process {process.pid}"):
+            go("slow")
+        with pytest.raises(RunError, match="under way"):
+            go("slow", force=True)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and said.splitlines()[-1].startswith("slapkit: interrupted")
+    assert list_runs()[0].record["status"] == "interrupted"
+    assert not records.process_alive(list_runs()[0].record["kernel"])
+
+
+def test_the_command_parses_runs_lists_and_refuses(project, capsys):
+    assert cli.main(["run", "tiny", "-p", "steps=7", "-p", "lr=1e-3", "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "steps: 7" in said and "lr: 0.001" in said
+    assert cli.main(["run", "tiny", "-p", "steps=7", "-p", "lr=0.001", "--quiet"]) == 0
+    assert "not run again" in capsys.readouterr().out
+    assert cli.main(["runs"]) == 0
+    assert "done" in capsys.readouterr().out
+    assert cli.main(["run", "tiny", "--parameters"]) == 0
+    assert "steps: int = 3  # how many" in capsys.readouterr().out
+    for bad in ("step=7", "steps=x", "steps", "flag=maybe"):
+        assert cli.main(["run", "tiny", "-p", bad]) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("slapkit: ") and err.count("\n") == 1
+
+
+def test_progress_says_where_it_is(project, capfd):
+    sleep = "import json, time\nrow = {'step': 12, 'loss': 0.25}\n"
+    sleep += "(folder / 'checkpoint' / 'train.jsonl').write_text(json.dumps(row) + '\\n')\ntime.sleep(2.5)"
+    write_notebook(project / "notebooks" / "long.ipynb", BODY, sleep)
+    run("long")
+    said = capfd.readouterr()
+    assert "step 12 loss 0.25" in said.err and "long" in said.err and "What?" in said.err
+    assert "warning" not in (said.out + said.err).lower()
