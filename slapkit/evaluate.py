@@ -34,11 +34,11 @@ def embed_split(
     Raises:
         DataError: the split has no usable clip.
     """
-    from slapkit.audio.features import FeatureStore
+    from slapkit.audio import features
 
     joint = model.joint if isinstance(model, Model) else model
     device = next(joint.parameters()).device
-    store = FeatureStore.build(dataset, joint.config.audio.frontend, cache_dir, progress=progress)
+    store = features.build(dataset, joint.config.audio.frontend, cache_dir, progress=progress)
     known = set(store.ids)
     clips = dataset.with_clips(clip for clip in dataset.split(split).clips if clip.id in known)
     if not len(clips):

@@ -37,7 +37,9 @@ def _require_pairs(**embeddings: Tensor) -> None:
         raise MetricError(f"embeddings must be matrices [N, D] of one shape with N, D >= 1; found {shapes}")
 
 
-def slap_loss(*, q_audio: Tensor, q_text: Tensor, target_audio: Tensor, target_text: Tensor, lam: float = 0.5) -> SlapLoss:
+def slap_loss(
+    *, q_audio: Tensor, q_text: Tensor, target_audio: Tensor, target_text: Tensor, lam: float = 0.5
+) -> SlapLoss:
     """SLAP: predictions approach the other modality's target, and their own.
 
         L = lam (L_AT + L_TA) + (1 - lam) (L_A + L_T),    L_XY = mean_i 1 - cos(q_X[i], target_Y[i])

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from slapkit.config import Config, require
 from slapkit.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
+from slapkit.errors import ConfigError
 
 Objective = Literal["slap", "clap", "siglip"]
 
@@ -186,10 +187,14 @@ class JointModel(nn.Module):
         return {k: v for k, v in state.items() if not (self.text.frozen and k.startswith("text.encoder."))}
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recompute the trained encoders' layers in the backward pass instead of keeping their activations."""
-        for tower in (self.audio, self.text):
-            if not tower.frozen:
-                encoder = tower.encoder
-                getattr(
-                    encoder, "set_gradient_checkpointing", lambda e=encoder: setattr(e, "gradient_checkpointing", True)
-                )()
+        """Recompute the trained transformers' layers in the backward pass instead of keeping their activations.
+
+        Raises:
+            ConfigError: no trained encoder is a transformer. The CNN's BatchNorm would count every batch twice.
+        """
+        able = [tower.encoder for tower in (self.audio, self.text) if hasattr(tower.encoder, "set_gradient_checkpointing")]
+        trained = [encoder for encoder in able if any(p.requires_grad for p in encoder.parameters())]
+        if not trained:
+            raise ConfigError("gradient_checkpointing=True needs a trained transformer (HTS-AT or an unfrozen text encoder)")
+        for encoder in trained:
+            encoder.set_gradient_checkpointing()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from slapkit.audio.features import FeatureStore
+from slapkit.audio.store import FeatureStore
 from slapkit.audio.windows import tiled_starts
 from slapkit.encoders.text import TextEncoder
 from slapkit.errors import DataError

@@ -39,16 +39,11 @@ class CNN(nn.Module):
         for _ in rest:
             bands = (bands + 1) // 2
         self.dim = 3 * config.channels[-1] * bands
-        self.gradient_checkpointing = False
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
         x = ((mel - self.mel_mean) / self.mel_std).unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        for block in self.blocks:
-            if self.gradient_checkpointing and self.training:
-                x = torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
+        x = self.blocks(x)
         x = x.transpose(2, 3).flatten(1, 2)  # [B, channels * bands, frames]
         spread = (
             x.var(-1, correction=0) + 1e-5

@@ -4,7 +4,13 @@
 """
 
 from slapkit.metrics.gap import centroid_distance, effective_rank, embedding_std, linear_separability
-from slapkit.metrics.retrieval import Ranks, audio_to_text_ranks, ranks_of_positives, retrieval_scores, text_to_audio_ranks
+from slapkit.metrics.retrieval import (
+    Ranks,
+    audio_to_text_ranks,
+    ranks_of_positives,
+    retrieval_scores,
+    text_to_audio_ranks,
+)
 
 __all__ = [
     "Ranks",

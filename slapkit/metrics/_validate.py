@@ -18,7 +18,9 @@ def unit_rows(name: str, embeddings: np.ndarray) -> np.ndarray:
         raise MetricError(f"{name} must be a matrix [N, D] with N, D >= 1; found shape {np.shape(embeddings)}")
     if not np.isfinite(x).all():
         row = int(np.argmin(np.isfinite(x).all(axis=1)))
-        raise MetricError(f"{name} holds values that are not finite, first in row {row}: check the model's weights and that audio")
+        raise MetricError(
+            f"{name} holds values that are not finite, first in row {row}: check the model's weights and that audio"
+        )
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     if (norms == 0).any():
         raise MetricError(f"{name}: row {int(np.argmin(norms[:, 0]))} is zero and has no direction")

@@ -64,7 +64,9 @@ def ranks_of_positives(similarities: np.ndarray, positives: np.ndarray) -> Ranks
     """
     similarities, positives = np.asarray(similarities, dtype=np.float64), np.asarray(positives, dtype=bool)
     if similarities.ndim != 2 or similarities.shape != positives.shape or 0 in similarities.shape:
-        raise MetricError(f"similarities {similarities.shape} and positives {positives.shape} must both be [Q, C] with Q, C >= 1")
+        raise MetricError(
+            f"similarities {similarities.shape} and positives {positives.shape} must both be [Q, C] with Q, C >= 1"
+        )
     if not np.isfinite(similarities).all():
         raise MetricError("similarities hold values that are not finite")
     if not positives.any(axis=1).all():
@@ -84,15 +86,21 @@ def _blocked(queries: np.ndarray, candidates: np.ndarray, query_of: np.ndarray, 
     return Ranks(*(np.concatenate([p[i] for p in parts]) for i in range(3)), len(candidates))
 
 
-def _checked(audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(
+    audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     audio, text = unit_rows("audio", audio), unit_rows("text", text)
     track_of_text = np.asarray(track_of_text)
     if audio.shape[1] != text.shape[1]:
         raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
     if track_of_text.shape != (len(text),) or not np.issubdtype(track_of_text.dtype, np.integer):
-        raise MetricError(f"track_of_text must be integers [{len(text)}], one a caption; found {track_of_text.dtype} {track_of_text.shape}")
+        raise MetricError(
+            f"track_of_text must be integers [{len(text)}], one a caption; found {track_of_text.dtype} {track_of_text.shape}"
+        )
     if track_of_text.min() < 0 or track_of_text.max() >= len(audio):
-        raise MetricError(f"track_of_text names tracks {track_of_text.min()}..{track_of_text.max()}, but there are {len(audio)} tracks")
+        raise MetricError(
+            f"track_of_text names tracks {track_of_text.min()}..{track_of_text.max()}, but there are {len(audio)} tracks"
+        )
     return audio, text, track_of_text
 
 
@@ -115,7 +123,9 @@ def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, track_of_text: n
     audio, text, track_of_text = _checked(audio, text, track_of_text)
     without = np.setdiff1d(np.arange(len(audio)), track_of_text)
     if len(without):
-        raise MetricError(f"{len(without)} tracks have no caption and cannot be queries, the first is track {without[0]}")
+        raise MetricError(
+            f"{len(without)} tracks have no caption and cannot be queries, the first is track {without[0]}"
+        )
     return _blocked(audio, text, np.arange(len(audio)), track_of_text)
 
 

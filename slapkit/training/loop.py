@@ -15,7 +15,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 
-from slapkit.audio.features import FeatureStore
+from slapkit.audio import features
+from slapkit.audio.store import FeatureStore
 from slapkit.datasets import AudioTextDataset
 from slapkit.ema import update_target
 from slapkit.errors import CollapseError, ConfigError, DataError
@@ -87,7 +88,7 @@ class _Trainer:
         self.accelerator = make_accelerator(config)
         self.device = self.accelerator.device
         with self.accelerator.main_process_first():
-            store = FeatureStore.build(
+            store = features.build(
                 dataset, model.audio.frontend, cache_dir, progress=progress and self.accelerator.is_main_process
             )
         usable = set(store.ids)

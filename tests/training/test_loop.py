@@ -1,0 +1,186 @@
+"""The training loop as a user meets it: it learns, repeats itself, goes on after a stop, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from tones import tiny
+
+from slapkit.errors import CheckpointError, CollapseError, ConfigError, DataError
+from slapkit.training import loop, train
+from slapkit.training.checkpoint import load_tensors
+
+
+def run(preset, dataset, folder, cache, **kwargs):
+    return train(
+        model=preset.model, config=preset.train, dataset=dataset, out_dir=folder, cache_dir=cache, progress=False, **kwargs
+    )
+
+
+def weights(folder):
+    return load_tensors(folder / "model.safetensors")
+
+
+def assert_equal(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+@pytest.mark.parametrize("objective", ["slap", "clap", "siglip"])
+def test_every_objective_learns(objective, tones, cache, tmp_path):
+    chosen = tiny({"objective": objective, "steps": 40, "eval_every": 40})
+    history = run(chosen, tones, tmp_path, cache).history
+    losses = [row["loss"] for row in history]
+    assert all(math.isfinite(x) for x in losses)
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert json.loads((tmp_path / "train.jsonl").read_text().splitlines()[-1]) == history[-1]
+    assert history[-1]["validation"]["effective_rank"] > 2
+
+
+def test_same_seed_same_weights_other_seed_other_weights(tones, cache, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(tiny({"seed": seed}), tones, tmp_path / name, cache)
+    assert_equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    other = weights(tmp_path / "c")
+    assert any(not torch.equal(tensor, other[name]) for name, tensor in weights(tmp_path / "a").items())
+
+
+@pytest.mark.parametrize("objective", ["slap", "clap"])
+def test_resumed_run_is_bit_equal(objective, tones, cache, tmp_path, monkeypatch):
+    chosen = tiny({"objective": objective, "micro_batch": 8})
+    whole = run(chosen, tones, tmp_path / "whole", cache)
+
+    original = loop._Trainer.step
+
+    def stop_at_five(self, step):
+        if step == 5:
+            raise KeyboardInterrupt
+        return original(self, step)
+
+    monkeypatch.setattr(loop._Trainer, "step", stop_at_five)
+    with pytest.raises(KeyboardInterrupt):
+        run(chosen, tones, tmp_path / "halves", cache)
+    monkeypatch.undo()
+    assert not (tmp_path / "halves" / "config.json").exists(), "a model that is not finished must not look finished"
+    halves = run(chosen, tones, tmp_path / "halves", cache)
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "halves"))
+    untimed = [{k: v for k, v in row.items() if k not in ("time_s", "step_s")} for row in whole.history]
+    assert [{k: v for k, v in row.items() if k not in ("time_s", "step_s")} for row in halves.history] == untimed
+
+
+def test_target_moves_only_after_optimiser_steps(tones, cache, tmp_path, monkeypatch):
+    calls = []
+    original = loop.update_target
+    monkeypatch.setattr(loop, "update_target", lambda *a, tau: (calls.append(tau), original(*a, tau=tau)))
+    run(tiny({"micro_batch": 4, "steps": 3, "tau": 0.9}), tones, tmp_path, cache)
+    assert calls == [0.9] * 6, "two targets, three optimiser steps, whatever the twelve micro-batches"
+
+
+def test_accumulation_equals_the_large_batch_on_real_sound(tones, cache, tmp_path):
+    """Without BatchNorm and SpecAugment one step of 16 equals one step of 4 x 4, for every objective."""
+    for objective in ("slap", "clap", "siglip"):
+        after = {}
+        for micro in (16, 4):
+            settings = {"objective": objective, "steps": 1, "micro_batch": micro, "masks": 0, "warmup_fraction": 0.0}
+            chosen = tiny(settings, batch_norm=False)
+            trainer = loop._Trainer(chosen.model, chosen.train, tones, tmp_path, cache, progress=False)
+            trainer.model.audio.encoder.apply(_fix_statistics)
+            trainer.wrapped.train = lambda mode=True: None  # the CNN's own BatchNorm stays in evaluation mode
+            trainer.step(0)
+            after[micro] = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
+        for name, gradient in after[16].items():
+            torch.testing.assert_close(after[4][name], gradient, rtol=1e-4, atol=1e-6, msg=f"{objective} {name}")
+
+
+def _fix_statistics(module):
+    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+        module.eval()
+
+
+def test_resume_refuses_other_settings(tones, cache, tmp_path):
+    run(tiny(), tones, tmp_path, cache)
+    with pytest.raises(CheckpointError, match="train.lr: 0.001 there, 0.002 now"):
+        run(tiny({"lr": 2e-3}), tones, tmp_path, cache)
+    run(tiny({"lr": 2e-3}), tones, tmp_path, cache, resume=False)
+
+
+def test_half_written_checkpoint_is_ignored(tones, cache, tmp_path):
+    run(tiny(), tones, tmp_path, cache)
+    before = weights(tmp_path)
+    newest = tmp_path / "training" / "step-00000008"
+    newest.rename(newest.with_suffix(".tmp"))
+    run(tiny(), tones, tmp_path, cache)
+    assert_equal(before, weights(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing", "renamed", "reshaped"])
+def test_damaged_checkpoint_is_refused(damage, tones, cache, tmp_path):
+    from safetensors.torch import save_file
+
+    run(tiny(), tones, tmp_path, cache)
+    path = tmp_path / "training" / "step-00000008" / "model.safetensors"
+    state = load_tensors(path)
+    first = sorted(state)[0]
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    elif damage == "missing":
+        path.unlink()
+    else:
+        tensor = state.pop(first)
+        state[first if damage == "reshaped" else "stranger"] = torch.cat([tensor, tensor]) if tensor.dim() else tensor
+        save_file(state, path)
+    with pytest.raises(CheckpointError, match="model.safetensors"):
+        run(tiny(), tones, tmp_path, cache)
+
+
+def test_collapse_stops_with_advice(tones, cache, tmp_path, monkeypatch):
+    """A constant audio tower collapses the embedding; the loss alone would not tell."""
+    monkeypatch.setattr("slapkit.encoders.cnn.CNN.forward", lambda self, mel: torch.ones(len(mel), self.dim) + 0 * mel.mean())
+    chosen = tiny({"steps": 20, "eval_every": 2, "stop_on_collapse": True}, batch_norm=False)
+    with pytest.raises(CollapseError, match=r"effective rank .* was 1\.\d\d, 1\.\d\d .*lam"):
+        run(chosen, tones, tmp_path, cache)
+    assert (tmp_path / "train.jsonl").read_text().count("\n") >= 2, "what was seen is on disk"
+
+
+def test_loss_that_is_not_finite_stops(tones, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("slapkit.encoders.cnn.CNN.forward", lambda self, mel: torch.full((len(mel), self.dim), torch.nan))
+    with pytest.raises(CollapseError, match="the loss is nan at step 1.*lower lr"):
+        run(tiny(), tones, tmp_path, cache)
+
+
+def test_errors_name_the_value_and_the_remedy(tones, cache, tmp_path):
+    with pytest.raises(DataError, match="32 clips, fewer than batch_size=64"):
+        run(tiny({"batch_size": 64}), tones, tmp_path, cache)
+    with pytest.raises(DataError, match="micro-batches of 5"):
+        run(tiny({"micro_batch": 5}), tones, tmp_path, cache)
+    with pytest.raises(DataError, match="make_splits"):
+        run(tiny(), tones.relabel({clip.id: None for clip in tones}), tmp_path, cache)
+    with pytest.raises(ConfigError, match="transformer"):
+        run(tiny({"gradient_checkpointing": True}), tones, tmp_path, cache)
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="no GPU"):
+            run(tiny({"device": "cuda"}), tones, tmp_path, cache)
+
+
+def test_callbacks_see_every_row(tones, cache, tmp_path):
+    rows = []
+    trained = run(tiny(), tones, tmp_path, cache, callbacks=[rows.append])
+    assert rows == trained.history and [row["step"] for row in rows] == list(range(1, 9))
+    assert {"audio_to_text", "text_to_audio", "audio", "text", "tau", "lr"} <= rows[0].keys()
+
+
+def test_frozen_audio_tower_is_computed_once(tones, cache, tmp_path, monkeypatch):
+    from slapkit.encoders.cnn import CNN
+
+    calls, original = [], CNN.forward
+    monkeypatch.setattr(CNN, "forward", lambda self, mel: (calls.append(len(mel)), original(self, mel))[1])
+    chosen = tiny(model={"audio": {"channels": (8, 16), "window_s": 1.0, "frontend": {"min_s": 1.0}, "frozen": True}})
+    run(chosen, tones, tmp_path, cache)
+    windows = 2 * sum(tones.splits[s] for s in ("train", "validation")) * 1  # clips of 2 s, windows of 1 s
+    assert sum(calls) <= windows * 1.5, "windows tile each clip once; eight steps add nothing"
+    assert "audio.encoder.blocks.0.0.weight" in weights(tmp_path), "a frozen audio encoder has no source to be found by"
