@@ -1,0 +1,194 @@
+"""Decoding: what comes back is the sound, and what cannot be used says why."""
+
+import struct
+import sys
+
+import numpy as np
+import pytest
+
+from slapkit.audio import decode
+from slapkit.errors import AudioError, SlapkitError
+
+
+def tone(seconds=1.0, rate=24000, frequency=440.0, level=0.5):
+    return (level * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def loudest_hz(wave, rate):
+    return np.abs(np.fft.rfft(wave * np.hanning(len(wave)))).argmax() * rate / len(wave)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_formats_rates_and_channels(sound, suffix):
+    path = sound(f"a.{suffix}", np.stack([tone(2, 44100), np.zeros(88200)], axis=1), 44100)
+    wave = decode.read(path, sample_rate=24000)
+    assert wave.dtype == np.float32 and wave.ndim == 1
+    assert abs(len(wave) - 48000) < 2400
+    assert loudest_hz(wave[1000:], 24000) == pytest.approx(440, abs=1)
+    assert np.abs(wave[5000:-5000]).max() == pytest.approx(0.25, abs=0.03), "the mean of a tone and silence"
+
+
+def test_eight_channels_at_8_khz(sound):
+    path = sound("a.wav", np.repeat(tone(1, 8000)[:, None], 8, axis=1), 8000)
+    wave = decode.read(path, sample_rate=48000)
+    assert len(wave) == 48000 and loudest_hz(wave, 48000) == pytest.approx(440, abs=1)
+
+
+def test_same_rate_is_untouched(sound):
+    x = tone()
+    assert np.array_equal(decode.read(sound("a.wav", x, subtype="FLOAT"), sample_rate=24000), x)
+
+
+def test_a_part_is_read_without_the_rest(sound, monkeypatch):
+    import soundfile
+
+    x = np.linspace(-0.5, 0.5, 24000 * 60, dtype=np.float32)
+    path = sound("a.wav", x, subtype="FLOAT")
+    decoded = []
+    read = soundfile.SoundFile.read
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, n, **k: decoded.append(n) or read(self, n, **k))
+    wave = decode.read(path, sample_rate=24000, start_s=12.5, duration_s=2.0)
+    assert np.array_equal(wave, x[300000:348000])
+    assert sum(decoded) == 48000
+    assert len(decode.read(path, sample_rate=24000, start_s=59.5, duration_s=2.0)) == 12000, "what is there"
+    with pytest.raises(AudioError, match="lasts 60.00 s: nothing is left from 60.0 s"):
+        decode.read(path, sample_rate=24000, start_s=60.0)
+    for bad in ({"start_s": -1.0}, {"duration_s": 0.0}, {"start_s": float("nan")}):
+        with pytest.raises(AudioError, match="start >= 0 and length > 0"):
+            decode.read(path, sample_rate=24000, **bad)
+
+
+def test_blocks_join_without_a_seam(sound, monkeypatch):
+    x = tone(3)
+    monkeypatch.setattr(decode, "_BLOCK_S", 0.1)
+    assert np.array_equal(decode.read(sound("a.wav", x, subtype="FLOAT"), sample_rate=24000), x)
+
+
+def test_missing_empty_folder_and_not_audio(tmp_path):
+    with pytest.raises(AudioError, match="nothing.wav does not exist"):
+        decode.read(tmp_path / "nothing.wav", sample_rate=24000)
+    (tmp_path / "empty.wav").touch()
+    with pytest.raises(AudioError, match=r"empty.wav is empty \(0 bytes\)"):
+        decode.read(tmp_path / "empty.wav", sample_rate=24000)
+    with pytest.raises(AudioError, match="is a folder"):
+        decode.read(tmp_path, sample_rate=24000)
+    with pytest.raises(AudioError, match="cannot be opened"):
+        decode.read("a\0.wav", sample_rate=24000)
+    for name in ("text.wav", "text.ogg", "text.mp3", "text"):
+        (tmp_path / name).write_text("this is not audio\n" * 100)
+        with pytest.raises(AudioError, match="cannot be decoded"):
+            decode.read(tmp_path / name, sample_rate=24000)
+
+
+def test_zero_length(sound):
+    with pytest.raises(AudioError, match="zero length"):
+        decode.read(sound("a.wav", np.zeros(0, dtype=np.float32)), sample_rate=24000)
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "wav"])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7])
+def test_truncated_files_are_refused_or_read_as_far_as_they_go(sound, suffix, share):
+    x = tone(20, 44100) + 0.05 * np.random.default_rng(0).standard_normal(20 * 44100).astype(np.float32)
+    path = sound(f"a.{suffix}", x, 44100)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    try:
+        wave = decode.read(path, sample_rate=44100)
+    except AudioError as error:
+        assert "a." + suffix in str(error)
+    else:
+        assert 0 < len(wave) <= share * len(x) * 1.2 and np.isfinite(wave).all()
+
+
+def test_flac_cut_off_is_refused(sound):
+    path = sound("a.flac", tone(20, 44100), 44100)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match="cut off|damaged"):
+        decode.read(path, sample_rate=44100)
+
+
+@pytest.mark.parametrize("claim", [0, 100, 2**31 - 1, 2**32 - 1])
+def test_a_wav_that_lies_about_its_length(sound, claim):
+    x = tone(1)
+    path = sound("a.wav", x)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = struct.pack("<I", claim)
+    path.write_bytes(data)
+    try:
+        wave = decode.read(path, sample_rate=24000)
+    except AudioError as error:
+        assert "a.wav" in str(error)
+    else:
+        assert np.allclose(wave, x[: len(wave)], atol=1e-4)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_not_finite(sound, bad):
+    x = tone()
+    x[[1200, 5000]] = bad
+    with pytest.raises(AudioError, match="2 NaN or infinite samples, the first at 0.050 s"):
+        decode.read(sound("a.wav", x, subtype="FLOAT"), sample_rate=16000)
+
+
+def test_absurd_levels(sound):
+    with pytest.raises(AudioError, match=r"reaches 1e\+20 where full scale is 1"):
+        decode.read(sound("a.wav", np.full(24000, 1e20, dtype=np.float32), subtype="FLOAT"), sample_rate=24000)
+
+
+def test_silence_is_refused_on_request(sound):
+    path = sound("a.wav", np.full(24000, 1e-5, dtype=np.float32), subtype="FLOAT")
+    assert len(decode.read(path, sample_rate=24000)) == 24000
+    with pytest.raises(AudioError, match="is silent"):
+        decode.read(path, sample_rate=24000, reject_silent=True)
+
+
+def test_arrays():
+    x = tone()
+    assert np.array_equal(decode.from_array(x, 24000, 24000), x)
+    mixed = decode.from_array(np.stack([x, 0 * x]).astype(np.float64), 24000, 24000)
+    assert mixed.dtype == np.float32 and np.allclose(mixed, x / 2)
+    assert len(decode.from_array(x, 24000, 48000)) == 48000
+    result = decode.from_array(x, 24000, 24000)
+    result[:] = 0
+    assert x.any(), "the input stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("array", "rate", "words"),
+    [
+        (np.zeros(10, dtype=np.int16), 24000, "type int16"),
+        (np.zeros(10, dtype=complex), 24000, "type complex"),
+        (np.zeros((2, 3, 4)), 24000, r"shape \[2, 3, 4\]"),
+        (np.float64(1.0), 24000, r"shape \[\]"),
+        (np.zeros((480, 2)), 24000, "more channels than samples"),
+        (np.zeros(0), 24000, "zero length"),
+        (np.zeros((2, 0)), 24000, "zero length"),
+        (np.full(10, np.nan), 24000, "10 NaN"),
+        (np.zeros(10), 0, "sample_rate=0"),
+        (np.zeros(10), 44100.5, "sample_rate=44100.5"),
+        (np.zeros(10), None, "sample_rate=None"),
+    ],
+)
+def test_arrays_that_cannot_be_used(array, rate, words):
+    with pytest.raises(AudioError, match=words):
+        decode.from_array(array, rate, 24000)
+
+
+def test_a_few_samples_that_vanish_in_resampling():
+    with pytest.raises(AudioError, match="nothing is left"):
+        decode.from_array(np.ones(1), 48000, 8)
+
+
+def test_without_soundfile_the_package_is_named(sound, monkeypatch):
+    path = sound("a.wav", tone())
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(SlapkitError, match="the package 'soundfile' is needed.*pip install soundfile") as caught:
+        decode.read(path, sample_rate=24000)
+    assert not isinstance(caught.value, AudioError), "a clip is not to blame, so it must not be skipped"
+
+
+def test_without_soxr_the_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    with pytest.raises(SlapkitError, match="pip install soxr"):
+        decode.from_array(tone(), 24000, 16000)
