@@ -37,6 +37,11 @@ def _require_pairs(**embeddings: Tensor) -> None:
         raise MetricError(f"embeddings must be matrices [N, D] of one shape with N, D >= 1; found {shapes}")
 
 
+def _unit(x: Tensor) -> Tensor:
+    """Rows of norm 1, in float32 at least: half precision leaves a cosine three digits and divides a zero row by 0."""
+    return F.normalize(x.float() if x.dtype in (torch.float16, torch.bfloat16) else x, dim=-1)
+
+
 def slap_loss(
     *, q_audio: Tensor, q_text: Tensor, target_audio: Tensor, target_text: Tensor, lam: float = 0.5
 ) -> SlapLoss:
@@ -55,8 +60,8 @@ def slap_loss(
     _require_pairs(q_audio=q_audio, q_text=q_text, target_audio=target_audio, target_text=target_text)
     if not 0.0 <= lam <= 1.0:
         raise MetricError(f"lam={lam!r} weighs the inter-modal terms and must lie in [0, 1]")
-    q_audio, q_text = F.normalize(q_audio, dim=-1), F.normalize(q_text, dim=-1)
-    target_audio, target_text = F.normalize(target_audio.detach(), dim=-1), F.normalize(target_text.detach(), dim=-1)
+    q_audio, q_text = _unit(q_audio), _unit(q_text)
+    target_audio, target_text = _unit(target_audio.detach()), _unit(target_text.detach())
     audio_to_text = 1 - (q_audio * target_text).sum(-1).mean()
     text_to_audio = 1 - (q_text * target_audio).sum(-1).mean()
     audio = 1 - (q_audio * target_audio).sum(-1).mean()
@@ -66,7 +71,7 @@ def slap_loss(
 
 
 def _cosines(z_audio: Tensor, z_text: Tensor) -> Tensor:
-    return F.normalize(z_audio, dim=-1) @ F.normalize(z_text, dim=-1).T
+    return _unit(z_audio) @ _unit(z_text).T
 
 
 def clip_loss(*, z_audio: Tensor, z_text: Tensor, logit_scale: Tensor | float) -> Tensor:

@@ -13,7 +13,10 @@ def unit_rows(name: str, embeddings: np.ndarray) -> np.ndarray:
     Raises:
         MetricError: not a matrix, no rows, values that are not finite, or a row of norm 0, with the first such row.
     """
-    x = np.asarray(embeddings, dtype=np.float64)
+    try:
+        x = np.asarray(embeddings, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MetricError(f"{name} must be a matrix [N, D] of numbers: {error}") from error
     if x.ndim != 2 or 0 in x.shape:
         raise MetricError(f"{name} must be a matrix [N, D] with N, D >= 1; found shape {np.shape(embeddings)}")
     if not np.isfinite(x).all():
@@ -21,7 +24,8 @@ def unit_rows(name: str, embeddings: np.ndarray) -> np.ndarray:
         raise MetricError(
             f"{name} holds values that are not finite, first in row {row}: check the model's weights and that audio"
         )
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    if (norms == 0).any():
-        raise MetricError(f"{name}: row {int(np.argmin(norms[:, 0]))} is zero and has no direction")
-    return x / norms
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    if (largest == 0).any():
+        raise MetricError(f"{name}: row {int(np.argmin(largest[:, 0]))} is zero and has no direction")
+    x = x / largest  # first, for the squares of very large or small values leave the range of float64
+    return x / np.linalg.norm(x, axis=1, keepdims=True)

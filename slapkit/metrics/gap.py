@@ -28,7 +28,7 @@ def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, 
     Folds are made of whole pairs, shuffled by `seed`. Chance is 0.5.
 
     Raises:
-        MetricError: N differs, or there are fewer pairs than folds.
+        MetricError: N differs, or there are fewer than two folds, or fewer pairs than folds.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import KFold
@@ -36,8 +36,8 @@ def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, 
     audio, text = unit_rows("audio", audio), unit_rows("text", text)
     if audio.shape != text.shape:
         raise MetricError(f"row i of audio {audio.shape} and text {text.shape} must be one pair")
-    if len(audio) < folds:
-        raise MetricError(f"{len(audio)} pairs cannot be split into {folds} folds: take more pairs or fewer folds")
+    if not 2 <= folds <= len(audio):
+        raise MetricError(f"{len(audio)} pairs cannot be split into {folds} folds: take from 2 folds to one a pair")
     correct = []
     for train, held_out in KFold(folds, shuffle=True, random_state=seed).split(audio):
         labels = np.repeat([0, 1], len(train))
