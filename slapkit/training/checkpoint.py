@@ -11,13 +11,13 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from slapkit.errors import CheckpointError
-from slapkit.model import JointModel, ModelConfig
+from slapkit.model import JointModel, ModelConfig, Objective
 from slapkit.storage import atomic_write_json, sync_file, write_guard
 
 FORMAT = 1
@@ -126,6 +126,8 @@ def read_model_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
         raise CheckpointError(
             f"{folder / 'config.json'} has format {content.get('format')!r}, and this version reads format {FORMAT}"
         )
+    if content.get("objective") not in get_args(Objective) or "model" not in content:
+        raise CheckpointError(f"{folder / 'config.json'} names no model with an objective out of {get_args(Objective)}")
     return ModelConfig.from_dict(content["model"], where=str(folder / "config.json")), content
 
 

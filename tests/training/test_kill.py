@@ -1,0 +1,72 @@
+"""kill -9 at random moments: what is on the disk stays whole, and the run ends with the weights of one never stopped."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+
+import pytest
+import torch
+from tones import tiny
+
+from slapkit import datasets
+from slapkit.training import train
+from slapkit.training.checkpoint import TrainingState, load_tensors
+from slapkit.training.log import read_rows
+
+
+def run(root, folder, cache):
+    torch.set_num_threads(1)
+    chosen = tiny({"steps": 150, "checkpoint_every": 1, "eval_every": 25, "micro_batch": 8})
+    train(
+        model=chosen.model, config=chosen.train, dataset=datasets.read(root), out_dir=folder, cache_dir=cache,
+        progress=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_training_survives_twenty_kills(tones, cache, tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    modules = ["slapkit.training", "slapkit.datasets", "transformers.models.bert.modeling_bert", "test_kill"]
+    context.set_forkserver_preload([*modules, "transformers.models.auto.modeling_auto"])
+
+    def start(folder):
+        process = context.Process(target=run, args=(tones.root, folder, cache))
+        process.start()
+        return process
+
+    whole = start(tmp_path / "whole")
+    whole.join()
+    assert whole.exitcode == 0
+
+    chance, progress = random.Random(0), []
+    folder = tmp_path / "killed"
+    log = folder / "train.jsonl"
+    for kill in range(20):
+        written = log.stat().st_mtime_ns if log.exists() else None
+        process = start(folder)
+        if kill % 5 == 4:  # some kills hit the way to the first step, most hit the steps
+            time.sleep(chance.uniform(0.1, 1.5))
+        else:
+            began = time.monotonic()
+            while (log.stat().st_mtime_ns if log.exists() else None) == written and time.monotonic() - began < 60:
+                time.sleep(0.005)
+            time.sleep(chance.uniform(0.0, 0.2))
+        process.kill()
+        process.join()
+        complete = TrainingState(folder / "training").complete()
+        progress.append(int(complete[-1].name[5:]) if complete else 0)
+        for path in complete:
+            assert load_tensors(path / "model.safetensors") and load_tensors(path / "optimizer.safetensors")
+        assert [row["step"] for row in read_rows(folder / "train.jsonl")] == sorted(
+            row["step"] for row in read_rows(folder / "train.jsonl")
+        )
+    assert progress == sorted(progress) and len(set(progress)) > 5, f"kills hit training at different steps: {progress}"
+    last = start(folder)
+    last.join()
+    assert last.exitcode == 0
+    a, b = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(a[name], b[name]) for name in a) and a.keys() == b.keys()
+    steps = [row["step"] for row in read_rows(folder / "train.jsonl")]
+    assert steps == list(range(1, 151))
