@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -53,7 +54,9 @@ def coerce(value: Any, kind: Any, key: str) -> Any:
         return origin(coerce(item, args[0], f"{key}[{i}]") for i, item in enumerate(value))
     if isinstance(kind, type) and issubclass(kind, Config):
         return value if isinstance(value, kind) else kind.from_dict(value, where=key)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not math.isfinite(value):  # NaN would pass every check of a range that is not written for it
+            raise ConfigError(f"{key}={value!r} must be a finite number")
         return float(value)
     base = origin or kind
     if not isinstance(value, base) or (base is not bool and isinstance(value, bool)):
@@ -85,6 +88,10 @@ class Config:
         for key in values:
             if key not in known:
                 raise ConfigError(f"{where} has no key {key!r}: {nearest(str(key), known)}")
+        unset = dataclasses.MISSING
+        needed = [f.name for f in dataclasses.fields(cls) if f.default is unset and f.default_factory is unset]
+        if missing := [name for name in needed if name not in values]:
+            raise ConfigError(f"{where} lacks {', '.join(map(repr, missing))}")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:

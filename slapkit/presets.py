@@ -7,8 +7,9 @@
 | `paper`    | HTS-AT, 68 M           | RoBERTa-base, trained     | the paper: tau 0.95, batch 768, lr 4e-4, predictors of 4096 with BatchNorm |
 | `released` | HTS-AT, 68 M           | RoBERTa-base, trained     | the released configuration: tau 0.995, batch 256, lr 1e-4, dropout 0.1, BatchNorm in the text projector alone |
 
-`paper` and `released` start from scratch, with a tokenizer trained on the captions; `text={"source": "roberta-base"}` takes the published weights instead.
-The paper names 60 epochs of 260 k pairs, the released configuration 100: that many steps at that batch size are the defaults here.
+`paper` and `released` start from scratch, with a tokenizer trained on the captions; `text={"source": "roberta-base"}`
+takes the published weights instead. The paper names 60 epochs of 260 k pairs, the released configuration 100: that many
+steps at that batch size are the defaults here.
 """
 
 from __future__ import annotations
@@ -100,7 +101,12 @@ def _released() -> Preset:
 PRESETS: dict[str, Callable[[], Preset]] = {"tiny": _tiny, "small": _small, "paper": _paper, "released": _released}
 
 
-def preset(name: str, *, model: Mapping[str, Any] | None = None, train: Mapping[str, Any] | None = None) -> Preset:
+def preset(
+    name: str,
+    *,
+    model: Mapping[str, Any] | ModelConfig | None = None,
+    train: Mapping[str, Any] | TrainConfig | None = None,
+) -> Preset:
     """Return the preset `name` with some values changed; nested configurations may be given in part.
 
     Raises:
@@ -109,7 +115,8 @@ def preset(name: str, *, model: Mapping[str, Any] | None = None, train: Mapping[
     if name not in PRESETS:
         raise ConfigError(f"there is no preset {name!r}: {nearest(name, PRESETS)}")
     chosen = PRESETS[name]()
-    return Preset(model=_merge(chosen.model, model or {}), train=_merge(chosen.train, train or {}))
+    changes = {key: value for key, value in {"model": model, "train": train}.items() if value is not None}
+    return _merge(chosen, changes)
 
 
 def _merge(config: Config, changes: Mapping[str, Any]) -> Config:
