@@ -10,7 +10,8 @@ from slapkit.errors import MetricError
 
 @torch.no_grad()
 def update_target(target: nn.Module, context: nn.Module, *, tau: float) -> None:
-    """Move every parameter and buffer of `target` towards that of `context`: `target <- tau target + (1 - tau) context`.
+    """Move every parameter and buffer of `target` towards that of `context`: `target <- tau target + (1 - tau)
+    context`.
 
     Call it once after each optimiser step, never after a micro-batch. BatchNorm's running statistics take part, for the
     target normalises with them; counters are copied.

@@ -29,7 +29,8 @@ def embed_split(
     """Embed one split with cached features.
 
     Returns:
-        `z_audio`, `q_audio` `[N, D]` and `z_text`, `q_text` `[M, D]` of unit norm; the M captions; the clip number `[M]` of each; and the N clips.
+        `z_audio`, `q_audio` `[N, D]` and `z_text`, `q_text` `[M, D]` of unit norm; the M captions; the clip number
+        `[M]` of each; and the N clips.
 
     Raises:
         DataError: the split has no usable clip.
@@ -70,8 +71,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a model on one split; the result is what `metrics.json` holds.
 
-    Recalls lie in [0, 1]; ranks are expected 1-based ranks divided by the number of candidates. The gap is measured on what the model retrieves by (`q`, or `z` where there is
-    no predictor), with the first caption of each clip; `gap_z` has the same for projections.
+    Recalls lie in [0, 1]; ranks are expected 1-based ranks divided by the number of candidates. The gap is measured on
+    what the model retrieves by (`q`, or `z` where there is no predictor), with the first caption of each clip; `gap_z`
+    has the same for projections.
 
     Raises:
         DataError: the split is missing or has no usable clip.

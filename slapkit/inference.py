@@ -25,7 +25,8 @@ Embedding = Literal["q", "z"]
 class Model:
     """A joint model for inference.
 
-    An embedding depends on its own input alone: neither on the batch size nor on what else is in the batch. Embeddings are predictions `q` by default, as the
+    An embedding depends on its own input alone: neither on the batch size nor on what else is in the batch. Embeddings
+        are predictions `q` by default, as the
     paper uses them for SLAP; without a predictor (CLAP, SigLIP) `q` is the projection `z`.
     """
 
@@ -110,7 +111,8 @@ class Model:
     def embed_text(
         self, captions: Sequence[str], *, embedding: Embedding = "q", batch_size: int = 128, progress: bool = False
     ) -> np.ndarray:
-        """Embed captions: float32 `[N, D]`, rows of unit norm; captions longer than the encoder takes are cut at its limit.
+        """Embed captions: float32 `[N, D]`, rows of unit norm; captions longer than the encoder takes are cut at its
+        limit.
 
         Raises:
             DataError: no captions are given, or one is empty.
@@ -156,21 +158,24 @@ def load_model(path: str | Path, *, device: str = "auto") -> Model:
     """Load the model kept in a run's folder or a checkpoint folder.
 
     Raises:
-        CheckpointError: nothing usable is there, the weights do not fit, or a frozen encoder is not the one that it was trained with.
+        CheckpointError: nothing usable is there, the weights do not fit, or a frozen encoder is not the one that it was
+            trained with.
     """
     folder = Path(path)
     if not (folder / "config.json").is_file() and (folder / "checkpoint" / "config.json").is_file():
         folder = folder / "checkpoint"
     if not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"{path} holds no trained model (no config.json): name a run's folder whose training has ended, or its checkpoint folder"
+            f"{path} holds no trained model (no config.json): name a run's folder whose training has ended, or its "
+            "checkpoint folder"
         )
     config, content = read_model_config(folder)
     if config.text.frozen:
         text = build_text_encoder(config.text)
         if config.text.fingerprint and text.fingerprint() != config.text.fingerprint:
             raise CheckpointError(
-                f"{folder}: trained with text encoder {config.text.source!r} of fingerprint {config.text.fingerprint}, but what is found under that name "
+                f"{folder}: trained with text encoder {config.text.source!r} of fingerprint "
+                f"{config.text.fingerprint}, but what is found under that name "
                 f"has {text.fingerprint()}: install the version that it was trained with"
             )
     else:

@@ -1,7 +1,8 @@
 """The objectives, as pure functions of embeddings `[N, D]`; row i of every argument belongs to pair i.
 
-- `slap_loss`: Siamese Language-Audio Pretraining, arXiv 2506.17815, section 3. No negatives: a mean of per-pair terms, so
-  gradients of micro-batches add up to those of the large batch. With `lam=0` it is plain BYOL (arXiv 2006.07733) per modality.
+- `slap_loss`: Siamese Language-Audio Pretraining, arXiv 2506.17815, section 3. No negatives: a mean of per-pair terms,
+  so gradients of micro-batches add up to those of the large batch. With `lam=0` it is plain BYOL (arXiv 2006.07733) per
+  modality.
 - `clip_loss`: symmetric InfoNCE, arXiv 2103.00020; with music and text, CLAP (arXiv 2211.06687).
 - `siglip_loss`: pairwise sigmoid loss, arXiv 2303.15343.
 

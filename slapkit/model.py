@@ -92,7 +92,8 @@ class Tower(nn.Module):
 
 
 class TargetTower(nn.Module):
-    """The moving average of a tower: no gradient, always in evaluation mode. A frozen encoder is not averaged, so the context's is shared."""
+    """The moving average of a tower: no gradient, always in evaluation mode. A frozen encoder is not averaged, so the
+    context's is shared."""
 
     def __init__(self, context: Tower) -> None:
         super().__init__()
@@ -102,7 +103,8 @@ class TargetTower(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> TargetTower:
-        """Stay in evaluation mode: the target normalises by averaged statistics, so it does not depend on the micro-batch."""
+        """Stay in evaluation mode: the target normalises by averaged statistics, so it does not depend on the
+        micro-batch."""
         return super().train(False)
 
     @torch.no_grad()
@@ -113,7 +115,8 @@ class TargetTower(nn.Module):
 
 
 class JointModel(nn.Module):
-    """Context towers and what the objective adds: predictors and targets for SLAP, a temperature for CLAP, a bias too for SigLIP."""
+    """Context towers and what the objective adds: predictors and targets for SLAP, a temperature for CLAP, a bias too
+    for SigLIP."""
 
     def __init__(
         self, config: ModelConfig, objective: Objective, audio_encoder: nn.Module, text_encoder: nn.Module
@@ -159,8 +162,8 @@ class JointModel(nn.Module):
         """Everything that the objective needs, by the names of its arguments.
 
         Args:
-            batch: `audio` (log-mel `[B, frames, n_mels]`, or representation `[B, H]`), `text` (tokens or representation), and optionally `target_audio`, the view
-                of the audio that the target hears.
+            batch: `audio` (log-mel `[B, frames, n_mels]`, or representation `[B, H]`), `text` (tokens or
+                representation), and optionally `target_audio`, the view of the audio that the target hears.
         """
         out = {"z_audio": self.audio(batch["audio"]), "z_text": self.text(batch["text"])}
         if self.has_predictor:
@@ -182,7 +185,8 @@ class JointModel(nn.Module):
         return z, getattr(self, f"{modality}_predictor")(z) if self.has_predictor else z
 
     def own_state(self) -> dict[str, Tensor]:
-        """All weights and buffers but those of a frozen text encoder, which never change and are kept by reference to their source."""
+        """All weights and buffers but those of a frozen text encoder, which never change and are kept by reference to
+        their source."""
         state = self.state_dict()
         return {k: v for k, v in state.items() if not (self.text.frozen and k.startswith("text.encoder."))}
 
@@ -192,9 +196,13 @@ class JointModel(nn.Module):
         Raises:
             ConfigError: no trained encoder is a transformer. The CNN's BatchNorm would count every batch twice.
         """
-        able = [tower.encoder for tower in (self.audio, self.text) if hasattr(tower.encoder, "set_gradient_checkpointing")]
+        able = [
+            tower.encoder for tower in (self.audio, self.text) if hasattr(tower.encoder, "set_gradient_checkpointing")
+        ]
         trained = [encoder for encoder in able if any(p.requires_grad for p in encoder.parameters())]
         if not trained:
-            raise ConfigError("gradient_checkpointing=True needs a trained transformer (HTS-AT or an unfrozen text encoder)")
+            raise ConfigError(
+                "gradient_checkpointing=True needs a trained transformer (HTS-AT or an unfrozen text encoder)"
+            )
         for encoder in trained:
             encoder.set_gradient_checkpointing()

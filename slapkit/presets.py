@@ -1,11 +1,11 @@
 """Presets: a model and how it is trained, under one name.
 
-| preset     | audio encoder          | text encoder              | follows                                                                  |
-|------------|------------------------|---------------------------|--------------------------------------------------------------------------|
-| `tiny`     | small CNN              | MiniLM, frozen            | the method, sized for two CPU cores and minutes                          |
-| `small`    | HTS-AT, reduced        | MiniLM, frozen            | the method, sized for a laptop and an hour                               |
-| `paper`    | HTS-AT, 68 M           | RoBERTa-base, trained     | the paper: tau 0.95, batch 768, lr 4e-4, predictors of 4096 with BatchNorm |
-| `released` | HTS-AT, 68 M           | RoBERTa-base, trained     | the released configuration: tau 0.995, batch 256, lr 1e-4, dropout 0.1, BatchNorm in the text projector alone |
+- `tiny`: small CNN, frozen MiniLM. The method, sized for two CPU cores and minutes.
+- `small`: reduced HTS-AT, frozen MiniLM. The method, sized for a laptop and an hour.
+- `paper`: HTS-AT (68 M) and RoBERTa-base (125 M). Follows the paper: tau 0.95, batch 768, lr 4e-4, predictors with one
+  hidden layer of 4096 and BatchNorm.
+- `released`: the same encoders. Follows the released configuration: tau 0.995, batch 256, lr 1e-4, dropout 0.1, no
+  BatchNorm but in the text projector.
 
 `paper` and `released` start from scratch, with a tokenizer trained on the captions; `text={"source": "roberta-base"}`
 takes the published weights instead. The paper names 60 epochs of 260 k pairs, the released configuration 100: that many

@@ -1,7 +1,7 @@
 """What goes into the projectors: sound and captions as towers take them, and what frozen encoders make of them, once.
 
-A frozen encoder gives the same representation in every epoch, so it runs once over the data; text representations are also kept on disk, keyed by the encoder's weights and the captions,
-for the next run to find.
+A frozen encoder gives the same representation in every epoch, so it runs once over the data; text representations are
+also kept on disk, keyed by the encoder's weights and the captions, for the next run to find.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class AudioSource:
         row_of = {clip: row for row, clip in enumerate(store.ids)}
         if missing := [clip for clip in ids if clip not in row_of]:
             raise DataError(
-                f"{len(missing)} clips have no features, the first is {missing[0]!r}: build the features of this data set again"
+                f"{len(missing)} clips have no features, the first is {missing[0]!r}: build the features of this "
+                "data set again"
             )
         self.store, self.window = store, window_frames
         self.rows = np.array([row_of[clip] for clip in ids], dtype=np.int64)
@@ -54,13 +55,15 @@ class AudioSource:
         return np.maximum(self.lengths[clips] - self.window, 0) + 1
 
     def take(self, clips: np.ndarray, starts: np.ndarray) -> Tensor:
-        """Return windows `[B, frames, n_mels]` (dB) that begin at `starts [B]`, or representations `[B, H]` once frozen."""
+        """Return windows `[B, frames, n_mels]` (dB) that begin at `starts [B]`, or representations `[B, H]` once
+        frozen."""
         if self._frozen:
             return self._frozen[0][self._frozen[1][clips] + starts]
         return self.store.crop(self.rows[clips], starts, self.window)
 
     def tiles(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return `clips` and `starts`, each `[W]`, of the fixed windows that cover every clip, in the order of clips."""
+        """Return `clips` and `starts`, each `[W]`, of the fixed windows that cover every clip, in the order of
+        clips."""
         if self._frozen:
             counts = np.diff(self._frozen[1])
             return np.repeat(np.arange(len(self)), counts), np.concatenate([np.arange(n) for n in counts])
@@ -166,7 +169,8 @@ def represent_captions(
 def embed_audio_source(
     model: JointModel, source: AudioSource, device: torch.device, *, batch_size: int = 64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Projections z and predictions q of all clips, float32 `[N, D]` of unit norm: the mean over each clip's fixed windows."""
+    """Projections z and predictions q of all clips, float32 `[N, D]` of unit norm: the mean over each clip's fixed
+    windows."""
     clips, starts = source.tiles()
     z, q = _embed(
         model,

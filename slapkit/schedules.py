@@ -6,7 +6,8 @@ import math
 
 
 def warmup_cosine(*, step: int, total: int, warmup_fraction: float, peak: float) -> float:
-    """Learning rate: linear from peak/warm-up to `peak` over the first `warmup_fraction` of training, then a half cosine towards 0.
+    """Learning rate: linear from peak/warm-up to `peak` over the first `warmup_fraction` of training, then a half
+    cosine towards 0.
 
     The first step already learns (rate > 0) and so does the last.
     """

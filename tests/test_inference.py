@@ -48,7 +48,9 @@ def test_audio_alone_in_a_batch_and_in_any_order(model, trained, embedding):
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     alone = np.concatenate([model.embed_audio([path], embedding=embedding) for path in paths])
     np.testing.assert_allclose(together, alone, atol=1e-5)
-    np.testing.assert_allclose(model.embed_audio(paths[::-1], embedding=embedding, batch_size=4)[::-1], together, atol=1e-5)
+    np.testing.assert_allclose(
+        model.embed_audio(paths[::-1], embedding=embedding, batch_size=4)[::-1], together, atol=1e-5
+    )
 
 
 def test_text_alone_in_a_batch_and_in_any_order(model):
@@ -79,7 +81,9 @@ def test_loaded_model_gives_what_training_gave(trained, model):
     run, dataset, folder = trained
     from slapkit.evaluate import embed_split
 
-    arrays, captions, _, clips = embed_split(run.model, dataset, split="test", cache_dir=folder / "cache", progress=False)
+    arrays, captions, _, clips = embed_split(
+        run.model, dataset, split="test", cache_dir=folder / "cache", progress=False
+    )
     np.testing.assert_allclose(model.embed_text(captions), arrays["q_text"], atol=1e-5)
     # Cached features are float16, so sound agrees to their resolution.
     np.testing.assert_allclose(model.embed_audio([c.path for c in clips]), arrays["q_audio"], atol=2e-2)

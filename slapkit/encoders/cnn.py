@@ -1,7 +1,8 @@
 """A small convolutional encoder, made for two CPU cores.
 
-Resolution falls early, so that most of the work runs on small maps: the stem alone divides time and frequency by four. What survives the last block
-is summarised over time by mean, spread and maximum: timbre shows in the mean, rhythm in the spread, single events in the maximum.
+Resolution falls early, so that most of the work runs on small maps: the stem alone divides time and frequency by four.
+What survives the last block is summarised over time by mean, spread and maximum: timbre shows in the mean, rhythm in
+the spread, single events in the maximum.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ class CNN(nn.Module):
         bands = config.frontend.n_mels // 4
         for _ in rest:
             bands = (bands + 1) // 2
+        self.to(memory_format=torch.channels_last)  # of weights and input alike: convolutions on a CPU run best in it
         self.dim = 3 * config.channels[-1] * bands
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
         x = ((mel - self.mel_mean) / self.mel_std).unsqueeze(1).contiguous(memory_format=torch.channels_last)
         x = self.blocks(x)
-        x = x.transpose(2, 3).flatten(1, 2)  # [B, channels * bands, frames]
-        spread = (
-            x.var(-1, correction=0) + 1e-5
-        ).sqrt()  # the gradient of a bare square root is infinite at a silent channel
-        return torch.cat([x.mean(-1), spread, x.amax(-1)], dim=1)
+        mean = x.mean(2)
+        # One pass over x, in the layout that it has; the epsilon, because the gradient of a bare root is infinite at
+        # silence.
+        spread = ((x.square().mean(2) - mean.square()).clamp(min=0) + 1e-5).sqrt()
+        return torch.cat([mean, spread, x.amax(2)], dim=1).flatten(1)

@@ -13,9 +13,9 @@ from slapkit.config import Config, require
 class AudioEncoderConfig(Config):
     """An audio encoder and the log-mel it listens to.
 
-    `window_s` (s) is what the encoder hears at once: a random window in training, windows tiled over the clip in evaluation.
-    `mel_mean`, `mel_std` (dB) normalise the CNN's input; training sets them from its data. HTS-AT normalises by itself.
-    `channels` are the CNN's; `htsat` overrides fields of transformers' `ClapAudioConfig`.
+    `window_s` (s) is what the encoder hears at once: a random window in training, windows tiled over the clip in
+    evaluation. `mel_mean`, `mel_std` (dB) normalise the CNN's input; training sets them from its data. HTS-AT
+    normalises by itself. `channels` are the CNN's; `htsat` overrides fields of transformers' `ClapAudioConfig`.
     """
 
     kind: Literal["cnn", "htsat"] = "cnn"
@@ -44,8 +44,10 @@ class AudioEncoderConfig(Config):
 class TextEncoderConfig(Config):
     """A text encoder: any transformers text model.
 
-    `source`: "minilm" (the packaged all-MiniLM-L6-v2), "roberta-scratch" (RoBERTa-base's shape with random weights and a tokenizer trained on the
-    training captions, so that nothing need be downloaded), or any name or folder that `AutoModel.from_pretrained` takes.
+    `source`: "minilm" (the packaged all-MiniLM-L6-v2), "roberta-scratch" (RoBERTa-base's shape with random weights and
+        a tokenizer trained on the
+    training captions, so that nothing need be downloaded), or any name or folder that `AutoModel.from_pretrained`
+    takes.
     `fingerprint` is set when a frozen encoder is saved by reference: loading checks it.
     """
 

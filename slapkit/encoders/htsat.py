@@ -31,7 +31,8 @@ class HTSAT(nn.Module):
         longest = clap.spec_size * clap.spec_size // clap.num_mel_bins
         if config.window_frames > longest:
             raise ConfigError(
-                f"window_s={config.window_s} gives {config.window_frames} frames, and spec_size={clap.spec_size} takes at most {longest}: "
+                f"window_s={config.window_s} gives {config.window_frames} frames, and spec_size={clap.spec_size} "
+                f"takes at most {longest}: "
                 "shorten the window or enlarge spec_size"
             )
         self.model = ClapAudioModel(clap)

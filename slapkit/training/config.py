@@ -13,9 +13,10 @@ from slapkit.model import Objective
 class TrainConfig(Config):
     """How a model is trained.
 
-    `batch_size` counts pairs per optimiser step over all devices; `micro_batch` pairs per device go through the model at once (None: all of a device's share), and
-    gradients accumulate. `time_mask_s` (s), `freq_mask` (mel bands) and `masks` are SpecAugment's. `tau` is the EMA decay, moving to `tau_end` if given.
-    `lam` weighs the inter-modal terms of SLAP. Steps are optimiser steps.
+    `batch_size` counts pairs per optimiser step over all devices; `micro_batch` pairs per device go through the model
+    at once (None: all of a device's share), and gradients accumulate. `time_mask_s` (s), `freq_mask` (mel bands) and
+    `masks` are SpecAugment's. `tau` is the EMA decay, moving to `tau_end` if given. `lam` weighs the inter-modal terms
+    of SLAP. Steps are optimiser steps.
     """
 
     objective: Objective = "slap"

@@ -1,6 +1,7 @@
 """Is training healthy? Measured on validation pairs, and acted on: a collapsed run stops.
 
-Collapse means that all inputs get nearly the same embedding. The loss does not tell: for SLAP it is even low. The effective rank does, falling towards 1.
+Collapse means that all inputs get nearly the same embedding. The loss does not tell: for SLAP it is even low. The
+effective rank does, falling towards 1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ COLLAPSED_RANK = 1.5  # an effective rank below this, seen twice in a row after 
 
 
 def measure(*, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> dict[str, float]:
-    """Return recall, effective rank (the lower of both modalities), embedding std and gap of `audio [N, D]` and `text [M, D]`."""
+    """Return recall, effective rank (the lower of both modalities), embedding std and gap of `audio [N, D]` and `text
+    [M, D]`."""
     ranks = text_to_audio_ranks(audio=audio, text=text, track_of_text=track_of_text)
     scores = retrieval_scores(ranks, at=(1, 10))
     return {
@@ -30,8 +32,10 @@ def collapse_message(step: int, ranks: list[float], *, lam: float, tau: float, l
     """Say what was seen and what to try."""
     seen = ", ".join(f"{rank:.2f}" for rank in ranks)
     return (
-        f"training collapsed at step {step}: the effective rank of the validation embeddings was {seen} in the last checks (1 means that all inputs look alike). "
-        f"Try lam nearer 0.5 (now {lam}), a higher tau (now {tau}), a lower lr (now {lr}), BatchNorm in the predictors, or a larger batch; "
+        f"training collapsed at step {step}: the effective rank of the validation embeddings was {seen} in the last "
+        "checks (1 means that all inputs look alike). "
+        f"Try lam nearer 0.5 (now {lam}), a higher tau (now {tau}), a lower lr (now {lr}), BatchNorm in the "
+        "predictors, or a larger batch; "
         "stop_on_collapse=False lets a collapsed run go on"
     )
 

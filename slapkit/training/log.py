@@ -1,4 +1,5 @@
-"""What training tells while it runs: a JSON line per logged step, optionally TensorBoard, a progress bar, and callbacks."""
+"""What training tells while it runs: a JSON line per logged step, optionally TensorBoard, a progress bar, and
+callbacks."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Callback = Callable[[dict[str, Any]], None]
 
 
 class TrainLog:
-    """Rows of a run, kept in memory as `history` and in `train.jsonl`; a resumed run drops the rows after its checkpoint.
+    """Rows of a run, kept in memory as `history` and in `train.jsonl`; a resumed run drops the rows after its
+    checkpoint.
 
     Args:
         path: the JSONL file.

@@ -227,7 +227,8 @@ class _Trainer:
             if not math.isfinite(values["loss"]):
                 log.write(row)
                 raise CollapseError(
-                    f"the loss is {values['loss']} at step {number}: try a lower lr (now {self.config.lr}) or precision='no'"
+                    f"the loss is {values['loss']} at step {number}: try a lower lr (now {self.config.lr}) or "
+                    "precision='no'"
                 )
         if self.validation and (number % self.config.eval_every == 0 or last):
             row["validation"] = self._validate()
@@ -237,7 +238,8 @@ class _Trainer:
             watch.check(number, row["validation"]["effective_rank"])
 
     def step(self, step: int) -> tuple[dict[str, torch.Tensor], float, float]:
-        """Gradients of the whole batch, one optimiser step, one EMA update; return loss terms, learning rate and tau."""
+        """Gradients of the whole batch, one optimiser step, one EMA update; return loss terms, learning rate and
+        tau."""
         config = self.config
         self.wrapped.train()
         lr = warmup_cosine(step=step, total=config.steps, warmup_fraction=config.warmup_fraction, peak=config.lr)

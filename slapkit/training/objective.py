@@ -1,8 +1,9 @@
 """From a model's outputs to a loss, and how its gradient is accumulated over micro-batches.
 
-SLAP is a mean of per-pair terms, so the gradients of micro-batches simply add up. CLAP and SigLIP compare every pair with every other, on this device and on all the others: there, a first
-pass collects all projections, the loss gives their gradients, and a second pass carries these back through the model, micro-batch by micro-batch (GradCache, arXiv 2101.06983). Either way
-the gradient is that of the whole batch, and only one micro-batch's activations are held.
+SLAP is a mean of per-pair terms, so the gradients of micro-batches simply add up. CLAP and SigLIP compare every pair
+with every other, on this device and on all the others: there, a first pass collects all projections, the loss gives
+their gradients, and a second pass carries these back through the model, micro-batch by micro-batch (GradCache, arXiv
+2101.06983). Either way the gradient is that of the whole batch, and only one micro-batch's activations are held.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ def _cached(
         with _no_sync(model, accelerator, unless=k == micro_batches - 1):
             out = forward(k)
             rows = slice(k * len(out["z_audio"]), (k + 1) * len(out["z_audio"]))
-            # A scalar output (temperature, bias) comes with every micro-batch, so each carries its share of the gradient.
+            # A scalar output (temperature, bias) comes with every micro-batch, so each carries its share of the
+            # gradient.
             surrogate = sum(
                 (v * (gradients[n][rows] if v.dim() else gradients[n] / micro_batches)).sum() for n, v in out.items()
             )
@@ -100,7 +102,8 @@ def _cached(
 
 
 def _with_all_devices(out: Outputs, accelerator: Accelerator) -> Outputs:
-    """Put the rows of all devices beside this device's own, which alone keep their gradient; in float32, for logits are large."""
+    """Put the rows of all devices beside this device's own, which alone keep their gradient; in float32, for logits are
+    large."""
     out = {name: value.float() for name, value in out.items()}
     if accelerator.num_processes == 1:
         return out

@@ -1,4 +1,4 @@
-"""kill -9 at random moments: what is on the disk stays whole, and the run ends with the weights of one never stopped."""
+"""kill -9 at random moments: what is on the disk stays whole, and the run ends with the weights of an unstopped one."""
 
 from __future__ import annotations
 

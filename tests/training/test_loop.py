@@ -17,7 +17,13 @@ from slapkit.training.checkpoint import load_tensors
 
 def run(preset, dataset, folder, cache, **kwargs):
     return train(
-        model=preset.model, config=preset.train, dataset=dataset, out_dir=folder, cache_dir=cache, progress=False, **kwargs
+        model=preset.model,
+        config=preset.train,
+        dataset=dataset,
+        out_dir=folder,
+        cache_dir=cache,
+        progress=False,
+        **kwargs,
     )
 
 
@@ -140,7 +146,9 @@ def test_damaged_checkpoint_is_refused(damage, tones, cache, tmp_path):
 
 def test_collapse_stops_with_advice(tones, cache, tmp_path, monkeypatch):
     """A constant audio tower collapses the embedding; the loss alone would not tell."""
-    monkeypatch.setattr("slapkit.encoders.cnn.CNN.forward", lambda self, mel: torch.ones(len(mel), self.dim) + 0 * mel.mean())
+    monkeypatch.setattr(
+        "slapkit.encoders.cnn.CNN.forward", lambda self, mel: torch.ones(len(mel), self.dim) + 0 * mel.mean()
+    )
     chosen = tiny({"steps": 20, "eval_every": 2, "stop_on_collapse": True}, batch_norm=False)
     with pytest.raises(CollapseError, match=r"effective rank .* was 1\.\d\d, 1\.\d\d .*lam"):
         run(chosen, tones, tmp_path, cache)
@@ -148,7 +156,9 @@ def test_collapse_stops_with_advice(tones, cache, tmp_path, monkeypatch):
 
 
 def test_loss_that_is_not_finite_stops(tones, cache, tmp_path, monkeypatch):
-    monkeypatch.setattr("slapkit.encoders.cnn.CNN.forward", lambda self, mel: torch.full((len(mel), self.dim), torch.nan))
+    monkeypatch.setattr(
+        "slapkit.encoders.cnn.CNN.forward", lambda self, mel: torch.full((len(mel), self.dim), torch.nan)
+    )
     with pytest.raises(CollapseError, match="the loss is nan at step 1.*lower lr"):
         run(tiny(), tones, tmp_path, cache)
 
