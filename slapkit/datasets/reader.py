@@ -87,7 +87,7 @@ def _find_tables(folder: Path, notes: list[str]) -> list[tuple[Path, Path, str |
 def _caption_column(table: Table, file: Path) -> str:
     """Return the name of the caption column, or raise `DataError` naming what was found and expected."""
     found = ", ".join(table.columns) or "none"
-    if not table.rows:
+    if not table.columns:
         raise DataError(f"{file} has no usable row:\n{describe(table.problems)}")
     if "file_name" not in table.columns:
         hint = nearest("file_name", table.columns)
