@@ -4,5 +4,6 @@
 """
 
 from slapkit.runs.runner import Run, find_notebook, list_runs, locate, run
+from slapkit.runs.workspace import Workspace, workspace
 
-__all__ = ["Run", "find_notebook", "list_runs", "locate", "run"]
+__all__ = ["Run", "Workspace", "find_notebook", "list_runs", "locate", "run", "workspace"]

@@ -8,7 +8,8 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,47 +79,87 @@ def where(cells: list[NotebookNode]) -> str:
 
 
 def last_row(folder: Path) -> str:
-    """Return the last training row below `folder` in a few words, empty where there is none."""
-    logs = list(folder.glob("**/train.jsonl"))
-    if not logs:
-        return ""
-    with contextlib.suppress(OSError, ValueError, IndexError), logs[0].open("rb") as file:
-        file.seek(max(0, logs[0].stat().st_size - 4000))
-        row = json.loads(file.read().splitlines()[-1])
-        words = [f"step {row['step']}"] if "step" in row else []
-        return " ".join(words + [f"{k} {row[k]:.3g}" for k in ("loss",) if isinstance(row.get(k), float)])
-    return ""
+    """Return the last training row of a run in a few words, empty where there is none."""
+    path = folder / "checkpoint" / "train.jsonl"
+    words: dict[str, str] = {}
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 8000))
+        for line in file.read().splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                words["step"] = f"step {row['step']}"
+                if row.get("loss") is not None:
+                    words["loss"] = f"loss {row['loss']:.3f}"
+                if health := row.get("validation"):
+                    words["recall"] = f"R@10 {100 * health['R@10']:.1f} %"
+                    words["rank"] = f"rank {health['effective_rank']:.1f}"
+    return "  ".join(words.values())
 
 
-@contextlib.contextmanager
-def watched(manager: Any, folder: Path) -> Iterator[None]:
-    """Show on papermill's bar, once a second, the part of the notebook being executed and the last training row."""
-    stop = threading.Event()
+class Watch:
+    """Says once a second where a notebook is: on a terminal as a bar, elsewhere (a log) as a line now and then."""
 
-    def watch() -> None:
-        while not stop.wait(1.0):
-            if bar := manager.pbar:
-                bar.set_postfix_str("  ".join(filter(None, (where(manager.nb.cells), last_row(folder)))))
+    BAR = "{desc}  [{elapsed}]"
+    LINE_EVERY_S = 30.0
 
-    thread = threading.Thread(target=watch, daemon=True)
-    if manager.pbar is not None:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        if thread.is_alive():
-            thread.join()
+    def __init__(self, title: str, cells: list[NotebookNode], folder: Path) -> None:
+        from tqdm.auto import tqdm
+
+        self.title, self.cells, self.folder = title, cells, folder
+        self.begin = self.said_at = time.monotonic()
+        self.heading, self.row, self.words = "", last_row(folder), ""
+        self.bar = (
+            tqdm(total=len(cells), desc=title, bar_format=self.BAR) if sys.stderr.isatty() or in_notebook() else None
+        )
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop.set()
+        self.thread.join()
+        self.tell()
+        if self.bar is not None:
+            self.bar.close()
+
+    def _watch(self) -> None:
+        while not self.stop.wait(1.0):
+            self.tell()
+
+    def tell(self) -> None:
+        """Show the heading above the current cell, and the training row where it is new."""
+        heading, row = where(self.cells), last_row(self.folder)
+        news, self.row = row if row != self.row else "", row
+        if self.bar is not None:
+            done = sum(c.metadata.get("papermill", {}).get("status") == "completed" for c in self.cells)
+            if news or heading != self.heading:
+                self.words = "  ".join(filter(None, (heading, news)))
+            self.bar.n = done
+            self.bar.set_description_str(f"{self.title}: {done}/{len(self.cells)} cells  {self.words}")
+        elif heading != self.heading or time.monotonic() - self.said_at > self.LINE_EVERY_S:
+            self.said_at = time.monotonic()
+            words = "  ".join(filter(None, (heading, row if heading == self.heading else "")))
+            print(f"{self.title} [{self.said_at - self.begin:4.0f} s] {words}", file=sys.stderr, flush=True)
+        self.heading = heading
 
 
-def engine_class(folder: Path) -> type:
-    """Return papermill's own engine with the watch around it."""
+def in_notebook() -> bool:
+    """Say whether this process is itself a notebook's kernel, where a bar is a widget."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
+def engine_class(title: str, folder: Path) -> type:
+    """Return papermill's own engine with a `Watch` beside it."""
     from papermill.engines import NBClientEngine
 
     class WatchedEngine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> Any:
-            with watched(nb_man, folder):
+            with Watch(title, nb_man.nb.cells, folder):
                 return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
 
     return WatchedEngine
@@ -144,20 +185,20 @@ def execute(
     from nbclient.exceptions import DeadKernelError
     from papermill.engines import papermill_engines
 
-    papermill_engines.register("slapkit", engine_class(folder))
+    if progress:
+        papermill_engines.register("slapkit", engine_class(title, folder))
     # papermill infers parameters by a pattern that does not know `int | None` and warns; they are checked already.
     logging.getLogger("papermill").setLevel(logging.ERROR)
     output = folder / "notebook.ipynb"
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    bar = {"desc": title, "unit": "cell", "dynamic_ncols": True} if progress else False
     try:
         papermill.execute_notebook(
             notebook,
             # papermill fills {names} into the path.
             str(output).replace("{", "{{").replace("}", "}}"),
             parameters=parameters,
-            engine_name="slapkit",
-            progress_bar=bar,
+            engine_name="slapkit" if progress else None,
+            progress_bar=False,
             cwd=cwd,
             kernel_manager_class=kernel_manager_class(on_kernel),
         )

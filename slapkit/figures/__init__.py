@@ -1,0 +1,23 @@
+"""Figures: pure functions of rows, tables and measurements that return a plotly `Figure`.
+
+Each figure answers one question and its title is the answer, computed from the data it shows. Recalls come in [0, 1]
+and are shown in percent, ranks as percent of the candidates, distances with three decimals.
+"""
+
+from slapkit.figures.corpus import counts, log_mel, tempo_histogram
+from slapkit.figures.measures import chance_recalls, gap_bars, rank_bars, retrieval_bars
+from slapkit.figures.training import curve, loss_curves, rank_curves, recall_curves
+
+__all__ = [
+    "chance_recalls",
+    "counts",
+    "curve",
+    "gap_bars",
+    "log_mel",
+    "loss_curves",
+    "rank_bars",
+    "rank_curves",
+    "recall_curves",
+    "retrieval_bars",
+    "tempo_histogram",
+]

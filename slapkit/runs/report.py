@@ -1,0 +1,238 @@
+"""`runs/index.html`: the newest comparable runs side by side, every run with its notebook, on one page of its own.
+
+The page asks nothing of the network: plotly.js stands in it. Every text comes from runs and data and is escaped, by
+jinja2 in the page and by `json_for_script` in the figures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from slapkit import theme
+from slapkit.errors import RunError
+from slapkit.runs import record as records
+from slapkit.runs.runner import Run, list_runs
+from slapkit.runs.summary import DASH, decimals, dig, label, main_figures, number, percent
+from slapkit.storage import atomic_write_text
+
+ORDER = ("slap", "clap", "siglip")
+# (what, keys in metrics.json, how it is written, 1 where more is better, -1 where less is)
+ROWS = [
+    *(
+        (f"{words} {measure}", ("retrieval", "q", direction, measure), percent, 1)
+        for direction, words in (("text_to_audio", "Text to audio"), ("audio_to_text", "Audio to text"))
+        for measure in ("R@1", "R@5", "R@10")
+    ),
+    ("Text to audio median rank (of candidates)", ("retrieval", "q", "text_to_audio", "median_rank"), percent, -1),
+    ("Audio to text median rank (of candidates)", ("retrieval", "q", "audio_to_text", "median_rank"), percent, -1),
+    ("Text to audio R@10 from projections z", ("retrieval", "z", "text_to_audio", "R@10"), percent, 1),
+    ("Distance of the centroids", ("gap", "centroid_distance"), decimals, -1),
+    ("Linear separability (chance 50 %)", ("gap", "linear_separability"), percent, -1),
+    ("Effective rank (dimensions)", ("health", "effective_rank"), lambda v: decimals(v, 1), 1),
+    ("Training time (s)", ("training", "time_s"), lambda v: decimals(v, 0), -1),
+]
+
+
+def json_for_script(value: Any) -> str:
+    """Return JSON that may stand inside a script element: no text in it can end the element or open a comment."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return (
+        text.replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )
+
+
+def comparable(runs: Sequence[Run]) -> list[Run]:
+    """Return the newest finished training runs that differ in objective alone, SLAP first."""
+    done = [r for r in runs if r.record["status"] == "done" and "retrieval" in r.metrics]
+    if not done:
+        return []
+
+    def conditions(run: Run) -> str:
+        rest = {k: v for k, v in run.record["parameters"].items() if k not in ("objective", "data")}
+        return json.dumps([run.record["notebook"], run.record.get("data_fingerprint"), rest], sort_keys=True)
+
+    groups: dict[str, dict[str, Run]] = {}
+    for run in done:
+        groups.setdefault(conditions(run), {})[run.record["parameters"].get("objective", "")] = run
+    # The widest comparison counts; of equal ones the newest.
+    best = max(groups.values(), key=lambda g: (len(g) > 1, max(str(r.record["started"]) for r in g.values())))
+    return sorted(best.values(), key=lambda r: (ORDER.index(o) if (o := _objective(r)) in ORDER else 9, o))
+
+
+def _objective(run: Run) -> str:
+    return str(run.record["parameters"].get("objective", ""))
+
+
+def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return the rows that set `runs` side by side: texts, the column of the best, and the difference of two."""
+    rows = []
+    for what, keys, write, sign in ROWS:
+        values = [number(dig(run.metrics, *keys)) for run in runs]
+        known = [v for v in values if v is not None]
+        if not known:
+            continue
+        best = max(known, key=lambda v: sign * v) if len(set(known)) > 1 else None
+        difference = DASH
+        if len(values) == 2 and None not in values:
+            delta = values[0] - values[1]
+            text = write(abs(delta)).replace(" %", " points") if write is percent else write(abs(delta))
+            difference = f"{'+' if delta > 0 else '−' if delta < 0 else '±'}{text}"
+        cells = [{"text": write(v), "best": best is not None and v == best} for v in values]
+        rows.append({"what": what, "cells": cells, "difference": difference})
+    return rows
+
+
+def figures_of(runs: Sequence[Run]) -> list[Any]:
+    """Return the figures that compare `runs`."""
+    from slapkit import figures
+
+    metrics = {_objective(run): run.metrics for run in runs}
+    histories = {_objective(run): history(run.folder) for run in runs}
+    drawn = [
+        figures.retrieval_bars(metrics, "text_to_audio"),
+        figures.retrieval_bars(metrics, "audio_to_text"),
+        figures.gap_bars(metrics),
+        figures.rank_bars(metrics),
+    ]
+    if any(figures.curve(rows, "validation.R@10")[0] for rows in histories.values()):
+        drawn += [figures.recall_curves(histories), figures.rank_curves(histories)]
+    if any(figures.curve(rows, "loss")[0] for rows in histories.values()):
+        drawn.append(figures.loss_curves(histories))
+    return drawn
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's `train.jsonl`; a last line cut short by a kill is left out."""
+    path = folder / "checkpoint" / "train.jsonl"
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def export_notebook(folder: Path) -> Path | None:
+    """Write a run's executed notebook as `notebook.html` beside it, unless it stands there; return its path."""
+    source, page = folder / "notebook.ipynb", folder / "notebook.html"
+    if not source.is_file():
+        return None
+    if page.is_file() and page.stat().st_mtime >= source.stat().st_mtime:
+        return page
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    # The page is to work without the network: nothing is fetched from elsewhere.
+    addresses = {
+        k: "" for k in ("require_js_url", "mathjax_url", "jquery_url", "mermaid_js_url", "html_manager_semver_range")
+    }
+    exporter = HTMLExporter(
+        embed_images=True, **{k: v for k, v in addresses.items() if HTMLExporter.class_traits().get(k)}
+    )
+    try:
+        node = nbformat.read(source, as_version=4)
+        body, _ = exporter.from_notebook_node(
+            node, resources={"metadata": {"name": f"{folder.parent.name} {folder.name}"}}
+        )
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError):
+        return None  # a run killed while its notebook was written
+    return atomic_write_text(page, body)
+
+
+def answer(runs: Sequence[Run]) -> str:
+    """Return in one sentence what the comparison says."""
+    if not runs:
+        return "No finished training run yet: `slapkit run 02_train` makes one."
+    parts = []
+    for run in runs:
+        recall = percent(dig(run.metrics, "retrieval", "q", "text_to_audio", "R@10"))
+        gap = decimals(dig(run.metrics, "gap", "centroid_distance"))
+        parts.append(
+            f"{label(run)} finds {recall} of the captions' clips among the first ten and leaves a gap of {gap}"
+        )
+    return f"{'; '.join(parts)}."
+
+
+def _described(run: Run, root: Path) -> dict[str, Any]:
+    """Return what the list of runs shows of one run."""
+    record = run.record
+    page = export_notebook(run.folder)
+    folder = run.folder.relative_to(root)
+    failure = record.get("failure") or {}
+    parameters = {k: v for k, v in record.get("parameters", {}).items() if v is not None}
+    return {
+        "name": f"{record['notebook']} / {run.folder.name}",
+        "status": record["status"],
+        "page": page.relative_to(root).as_posix() if page else None,
+        "notebook": (folder / "notebook.ipynb").as_posix() if (run.folder / "notebook.ipynb").is_file() else None,
+        "record": (folder / records.RECORD).as_posix(),
+        "started": record.get("started", ""),
+        "wall": DASH if record.get("wall_s") is None else f"{record['wall_s']:,.0f} s",
+        "parameters": ", ".join(f"{k}={v}" for k, v in parameters.items()),
+        "failure": f"cell {failure.get('index')}: {failure.get('error')}: {failure.get('message')}" if failure else "",
+        "lines": main_figures(run),
+    }
+
+
+def _conditions(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return under which conditions the compared runs were made, for the page's last table."""
+    if not runs:
+        return []
+    record, protocol = runs[0].record, runs[0].metrics.get("protocol", {})
+    machine = record.get("machine", {})
+    memory = number(machine.get("memory_bytes"))
+    parameters = {k: v for k, v in record["parameters"].items() if v is not None and k != "objective"}
+    return [
+        (
+            "Machine",
+            f"{machine.get('cpu')}, {machine.get('cores')} cores, {decimals(memory and memory / 2**30, 0)} GiB",
+        ),
+        ("Accelerators", ", ".join(machine.get("accelerators") or []) or "none"),
+        ("System", str(machine.get("system"))),
+        ("Parameters", ", ".join(f"{k}={v}" for k, v in parameters.items())),
+        ("Data fingerprint", str(record.get("data_fingerprint"))),
+        ("Commit", f"{record.get('commit')}{' with changes' if record.get('dirty') else ''}"),
+        ("Packages", ", ".join(f"{k} {v}" for k, v in record.get("packages", {}).items())),
+        *((f"Protocol: {key}", _words(value)) for key, value in protocol.items()),
+    ]
+
+
+def _words(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
+    """Write `index.html` into `runs_dir` from the runs there; return its path and the main figures as lines.
+
+    Raises:
+        RunError: there are no runs.
+    """
+    import jinja2
+    from plotly.offline import get_plotlyjs
+
+    root = Path(runs_dir).resolve()
+    runs = list_runs(root)
+    if not runs:
+        raise RunError(f"no runs in {root}: `slapkit run 02_train` makes one")
+    best = comparable(runs)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string((Path(__file__).parent / "report.html").read_text(encoding="utf-8")).render(
+        title=" and ".join(label(r) for r in best) or "Runs",
+        answer=answer(best),
+        written=records.now(),
+        columns=[{"label": label(r), "objective": _objective(r), "page": _described(r, root)["page"]} for r in best],
+        rows=table(best),
+        figures=[json_for_script(figure.to_json()) for figure in (figures_of(best) if best else ())],
+        templates=json_for_script({n: theme.template(n).to_plotly_json() for n in ("slapkit", "slapkit dark")}),
+        recolor=json_for_script({theme.OBJECTIVE[k]: v for k, v in theme.DARK_OBJECTIVE.items()}),
+        conditions=_conditions(best),
+        runs=[_described(run, root) for run in reversed(runs)],
+        css=theme.css_variables(),
+        plotly=get_plotlyjs().replace("</script", "<\\/script"),
+    )
+    lines = [line for run in best for line in main_figures(run)]
+    return atomic_write_text(root / "index.html", page), lines

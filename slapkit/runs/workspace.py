@@ -1,0 +1,71 @@
+"""Where a notebook keeps what it makes, whether the runner executes it or a person does in JupyterLab."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slapkit.storage import atomic_write_json, write_guard
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@dataclasses.dataclass
+class Workspace:
+    """A run's folder, seen from inside its notebook.
+
+    Attributes:
+        folder: the run's folder; `figures` and `checkpoint` lie in it.
+        cache: features of data sets, shared by all runs of the project.
+        interactive: no runner around it: live curves and progress bars are worth showing.
+    """
+
+    folder: Path
+    cache: Path
+    interactive: bool
+    shown: int = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint"
+
+    @property
+    def figures(self) -> Path:
+        return self.folder / "figures"
+
+    def show(self, figure: go.Figure, name: str) -> None:
+        """Display a figure, and keep it as a page of its own in `figures/<name>.html`.
+
+        All pages of a run share one copy of plotly.js beside them, so that each is small and none needs the network.
+        """
+        from IPython.display import display
+
+        from slapkit.display import figure_bundle
+
+        with write_guard(self.figures):
+            self.figures.mkdir(parents=True, exist_ok=True)
+            figure.write_html(self.figures / f"{name}.html", include_plotlyjs="directory")
+        plotly_js = None if self.shown else f"{self.figures.name}/plotly.min.js"
+        display(figure_bundle(figure, plotly_js), raw=True)
+        self.shown += 1
+
+    def write_metrics(self, metrics: dict[str, Any]) -> Path:
+        """Write `metrics.json` in one step and return its path."""
+        return atomic_write_json(self.folder / "metrics.json", metrics)
+
+
+def project_root() -> Path:
+    """Return the nearest folder from here upwards that holds `notebooks/`, or else the working folder."""
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / "notebooks").is_dir()), here)
+
+
+def workspace(notebook: str, run_dir: str | None = None) -> Workspace:
+    """Return the workspace of `notebook`: the runner's `run_dir`, or a new folder `runs/<notebook>/lab-<time>`."""
+    root = project_root()
+    name = f"lab-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = Path(run_dir) if run_dir else root / "runs" / notebook / name
+    return Workspace(folder=folder, cache=root / "data" / "cache", interactive=run_dir is None)

@@ -1,0 +1,145 @@
+"""The report: the right runs side by side, every run listed, nothing of a run's texts becomes markup."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+
+import nbformat
+import pytest
+
+from slapkit import cli
+from slapkit.errors import RunError
+from slapkit.runs import list_runs
+from slapkit.runs.report import comparable, json_for_script, table, write_report
+from slapkit.runs.summary import main_figures
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+def scores(recall):
+    return {"R@1": recall / 5, "R@5": recall / 2, "R@10": recall, "median_rank": 0.05, "mean_rank": 0.1}
+
+
+def make_run(root, name, objective="slap", *, recall=0.8, gap=0.07, status="done", started="2026-01-01", **parameters):
+    """Write the folder of a run as the runner leaves it."""
+    folder = root / "runs" / "02_train" / name
+    (folder / "checkpoint").mkdir(parents=True)
+    both = {"text_to_audio": scores(recall), "audio_to_text": scores(recall)}
+    metrics = {
+        "retrieval": {"q": both, "z": both},
+        "gap": {"centroid_distance": gap, "linear_separability": 0.6},
+        "health": {"effective_rank": 20.0},
+        "protocol": {"candidates": 300, "queries": 1500, "split": "test"},
+        "training": {"steps": 5, "time_s": 12.0},
+    }
+    record = {
+        "status": status, "notebook": "02_train", "id": name, "data_fingerprint": "abc", "commit": None, "dirty": None,
+        "parameters": {"objective": objective, "data": "d", "steps": 5, **parameters}, "packages": {"torch": "2"},
+        "machine": {"cpu": HOSTILE, "cores": 2, "memory_bytes": 8 * 2**30, "accelerators": []}, "seed": 0,
+        "process": None, "attempts": 1, "started": started, "finished": started, "wall_s": 20.0, "failure": None,
+    }  # fmt: skip
+    if status == "failed":
+        record["failure"] = {"index": 3, "source": [HOSTILE], "error": "ValueError", "message": HOSTILE}
+    else:
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    rows = [{"step": s, "loss": 1 / s, "validation": {"R@10": s / 10, "effective_rank": s}} for s in (1, 5)]
+    (folder / "checkpoint" / "train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows) + '{"step": 6, "lo')
+    (folder / "run.json").write_text(json.dumps(record))
+    cell = nbformat.v4.new_code_cell("1 + 1", outputs=[nbformat.v4.new_output("stream", text=HOSTILE)])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "notebook.ipynb")
+    return folder
+
+
+class Page(html.parser.HTMLParser):
+    """Tags, link targets and plain text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.words, self.inside = [], [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.inside = tag
+        if tag == "a":
+            self.links.append(dict(attrs)["href"])
+
+    def handle_data(self, data):
+        if self.inside not in ("script", "style"):
+            self.words.append(data)
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+
+def test_the_newest_runs_that_differ_in_objective_alone_stand_side_by_side(tmp_path):
+    make_run(tmp_path, "a", "clap", started="2026-01-01")
+    make_run(tmp_path, "b", "slap", started="2026-01-02")
+    make_run(tmp_path, "c", "clap", started="2026-01-03", recall=0.6, gap=0.12)
+    make_run(tmp_path, "d", "slap", started="2026-01-04", tau=0.5)
+    make_run(tmp_path, "e", "siglip", started="2026-01-05", status="failed")
+    chosen = comparable(list_runs(tmp_path / "runs"))
+    assert [r.folder.name for r in chosen] == ["b", "c"]
+    rows = {row["what"]: row for row in table(chosen)}
+    recall = rows["Text to audio R@10"]
+    assert [c["text"] for c in recall["cells"]] == ["80.0 %", "60.0 %"] and recall["difference"] == "+20.0 points"
+    assert [c["best"] for c in recall["cells"]] == [True, False]
+    distance = rows["Distance of the centroids"]
+    assert distance["difference"] == "−0.050" and [c["best"] for c in distance["cells"]] == [True, False]
+
+
+def test_the_page_is_whole_and_its_links_lead_somewhere(tmp_path):
+    make_run(tmp_path, "slap #1 100%", "slap")
+    make_run(tmp_path, "clap", "clap")
+    page, lines = write_report(tmp_path / "runs")
+    assert page == tmp_path / "runs" / "index.html" and any("R@10 80.0 %" in line for line in lines)
+    text = page.read_text()
+    parsed = Page(text)
+    from urllib.parse import unquote
+
+    assert len(parsed.links) >= 8
+    for link in parsed.links:
+        assert "://" not in link and (page.parent / unquote(link)).is_file()
+    assert text.count('class="figure"') == 7
+    assert 'src="http' not in text and "prefers-color-scheme" in text
+    assert "alert" not in "".join(Page((tmp_path / "runs/02_train/clap/notebook.html").read_text()).tags)
+
+
+def test_hostile_texts_stay_texts(tmp_path):
+    make_run(tmp_path, "x", "slap", words=HOSTILE)
+    make_run(tmp_path, "y", "clap", words=HOSTILE)
+    make_run(tmp_path, "z", HOSTILE, words=HOSTILE)
+    make_run(tmp_path, "f", status="failed")
+    page, _ = write_report(tmp_path / "runs")
+    parsed = Page(page.read_text())
+    assert parsed.tags.count("script") == 2 and "img" not in parsed.tags
+    assert HOSTILE in "".join(parsed.words), "shown as text"
+    exported = Page((tmp_path / "runs/02_train/x/notebook.html").read_text())
+    assert "onerror" not in str(exported.tags) and HOSTILE in "".join(exported.words)
+
+
+def test_json_in_a_script_cannot_end_it():
+    text = json_for_script({"a": HOSTILE + "<!--\u2028"})
+    assert "<" not in text and "\u2028" not in text and json.loads(text) == {"a": HOSTILE + "<!--\u2028"}
+
+
+def test_runs_without_figures_are_listed_and_none_is_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="slapkit run"):
+        write_report("runs")
+    make_run(tmp_path, "f", status="failed")
+    (tmp_path / "runs" / "02_train" / "broken").mkdir()
+    (tmp_path / "runs" / "02_train" / "broken" / "run.json").write_text('{"status": "do')
+    assert cli.main(["report"]) == 0
+    assert "runs/index.html" in capsys.readouterr().out
+    assert "No finished training run yet" in (tmp_path / "runs" / "index.html").read_text()
+
+
+def test_figures_that_were_not_measured_show_as_a_dash(tmp_path):
+    folder = make_run(tmp_path, "a")
+    values = json.loads((folder / "metrics.json").read_text())
+    values["gap"] = {"centroid_distance": None}
+    (folder / "metrics.json").write_text(json.dumps(values))
+    [run] = list_runs(tmp_path / "runs")
+    assert "centroid distance –" in main_figures(run)[-1]
