@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -105,8 +106,6 @@ def _siblings(path: Path) -> list[Path]:
 @contextlib.contextmanager
 def _lock(path: Path, progress: bool) -> Iterator[None]:
     """Hold the lock file; wait while another process does. The system frees it when its holder dies, however."""
-    import time
-
     from tqdm.auto import tqdm
 
     try:
@@ -117,18 +116,22 @@ def _lock(path: Path, progress: bool) -> Iterator[None]:
     with write_guard(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        with tqdm(desc="Waiting for another process to build these features", unit="s", disable=True) as bar:
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    bar.disable = not progress
-                    time.sleep(0.5)
-                    bar.update(0.5)
+        words = "Waiting for another process to build these features"
+        with tqdm(desc=words, bar_format="{desc} [{elapsed}]", disable=not progress, delay=1, leave=False) as bar:
+            while not _taken(fcntl, handle):
+                time.sleep(0.2)
+                bar.update()
         yield
     finally:
         os.close(handle)
+
+
+def _taken(fcntl, handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class _Builder:
@@ -200,7 +203,7 @@ class _Builder:
         from tqdm.auto import tqdm
 
         missing = [self.paths[key] for key in self.keys[done:] if key not in known]
-        count = self.workers or min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+        count = self.workers or min(_cpus(), _MOST_WORKERS)
         count = 1 if self.workers == 0 and len(missing) < _WORTH_WORKERS else count
         total, quiet = len(self.keys), not self.progress
         bar = tqdm(total=total, initial=done, desc="Computing features", unit="clip", disable=quiet)
@@ -212,6 +215,11 @@ class _Builder:
                 else:
                     yield next(computed)
                 bar.update()
+
+
+def _cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write(file, data: bytes) -> None:

@@ -47,7 +47,7 @@ def start(root, cache, log, workers, seed):
     worker.attempt = lambda path, config: computed.append(path) or attempt(path, config)
     status = 1
     try:
-        features.build(read(root), SMALL, cache, progress=False, workers=workers)
+        features.build(read(root), SMALL, cache, progress=True, workers=workers)
         with open(log, "a") as file:
             file.write(f"{len(computed)}\n")
         status = 0
