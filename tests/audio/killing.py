@@ -6,6 +6,7 @@ Forks come from a process that has imported everything and computed nothing, so 
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ import tqdm.auto  # noqa: F401
 from slapkit.audio import features, worker
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.datasets import read
+from slapkit.errors import StorageError
 
 SMALL = FrontendConfig(sample_rate=8000, n_fft=256, hop=160, n_mels=16, f_max=4000.0, min_s=0.5)
 
@@ -90,6 +92,13 @@ def main(mode, root, cache, log, seed, count, workers):
             finished = 1
         else:
             finished = int(os.waitpid(child, 0)[1] == 0) or -1
+    if mode == "limit":  # the system refuses to let any file grow beyond `count` bytes
+        resource.setrlimit(resource.RLIMIT_FSIZE, (count, count))
+        try:
+            features.build(read(root), SMALL, cache, progress=False, workers=workers)
+        except StorageError as error:
+            print(json.dumps({"told": str(error)}))
+            return
     print(json.dumps({"killed": killed, "finished": finished}))
 
 

@@ -78,3 +78,17 @@ def test_processes_that_build_the_same_do_it_once(make_dataset, tmp_path):
     assert told["finished"] == 3
     assert sorted(map(int, (tmp_path / "log").read_text().split())) == [0, 0, 60]
     assert content(tmp_path / "cache") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_system_that_refuses_to_write_is_told_and_work_is_kept(make_dataset, tmp_path, workers):
+    root = make_dataset(count=40, seconds=0.5)
+    drive("kill", root, tmp_path / "whole", tmp_path / "log", count=0)
+    told = drive("limit", root, tmp_path / "cache", tmp_path / "log", count=20_011, workers=workers)["told"]
+    assert "no space left to write" in told and ".partial" in told and "run the same command again" in told
+    (journal,) = (tmp_path / "cache").glob("*.journal")
+    assert len(journal.read_text().splitlines()) > 5
+    drive("kill", root, tmp_path / "cache", tmp_path / "log", count=0)
+    whole, rest = map(int, (tmp_path / "log").read_text().split())
+    assert rest < whole - 5
+    assert content(tmp_path / "cache") == content(tmp_path / "whole")
