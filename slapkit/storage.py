@@ -38,7 +38,7 @@ def _storage_error(path: Path, problem: str, needed: int | None) -> StorageError
     """Return the error for `path` that says what was needed, what is left, and what to do."""
     folder = next((p for p in (path, *path.parents) if p.is_dir()), Path("/"))
     if problem != "full":
-        return StorageError(f"cannot write {path}: {problem}; check the permissions of {folder}, or choose another folder")
+        return StorageError(f"cannot write {path}: {problem}; check the permissions of {folder} or choose another one")
     free = "an unknown amount"
     with contextlib.suppress(OSError):
         free = readable_size(shutil.disk_usage(folder).free)
@@ -71,7 +71,8 @@ def write_guard(path: str | Path, *, needed: int | None = None) -> Iterator[None
         if error.errno in _FORBIDDEN:
             raise _storage_error(path, error.strerror or "not permitted", needed) from error
         if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
-            raise StorageError(f"cannot write {path}: {error.strerror} ({error.filename}); move what stands there") from error
+            words = f"cannot write {path}: {error.strerror} ({error.filename}); move what stands there"
+            raise StorageError(words) from error
         raise
     except Exception as error:
         if any(words in str(error) for words in _FULL_WORDS):

@@ -15,6 +15,7 @@ from slapkit.errors import AudioError, SlapkitError
 
 SILENCE = 1e-4  # peak, full scale 1 (-80 dB): below this there is nothing to learn from
 LOUDEST = 1e3  # peak, full scale 1: floats beyond this are not sound (wrong type, wrong byte order)
+_RATES = (1000, 1_000_000)  # Hz: a damaged header's rate of 1 Hz would swell a second to an hour
 _BLOCK_S = 30.0  # s, decoded at a time, so that channels are mixed before the next ones arrive
 _COMPLETE = 0.9  # of the declared length: less than this and the file was cut off
 
@@ -146,7 +147,9 @@ def from_array(
     for label, rate in (("sample_rate", sample_rate), ("target", target)):
         if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1:
             raise AudioError(f"{label}={rate!r} of {name} must be a whole number of Hz, at least 1")
-    with np.errstate(over="ignore"):
+    if not _RATES[0] <= sample_rate <= _RATES[1]:
+        raise AudioError(f"{name} claims {sample_rate} samples a second: {_RATES[0]} to {_RATES[1]} Hz can be used")
+    with np.errstate(over="ignore", invalid="ignore"):
         wave = _mix(np.atleast_2d(x))
     peak = max(float(wave.max()), -float(wave.min()))  # NaN compares false with everything, so test it first
     if not np.isfinite(wave).all():

@@ -72,6 +72,8 @@ def serve() -> None:
 
     torch.set_num_threads(1)
     _send(answers, "ready")
+    # MP3's decoder writes notes about damaged files past Python; those files are listed, so the notes only alarm.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     while True:
         try:
             path, config = pickle.load(sys.stdin.buffer)

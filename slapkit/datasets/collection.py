@@ -128,9 +128,7 @@ class AudioTextDataset:
 
     def with_clips(self, clips: Iterable[Clip]) -> AudioTextDataset:
         """Return a data set of other clips (a part of them, or with other splits) from the same folder."""
-        return AudioTextDataset(
-            self.root, clips, self.problems, name=self.name, notes=self.notes, hashes=self._hashes
-        )
+        return AudioTextDataset(self.root, clips, self.problems, name=self.name, notes=self.notes, hashes=self._hashes)
 
     def audio_hashes(self, *, progress: bool = True) -> list[str]:
         """Return the SHA-256 of each clip's file, in the order of `clips`; each file is read once.

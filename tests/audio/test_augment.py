@@ -100,10 +100,13 @@ def test_masks_out_of_range_are_refused(wrong):
 
 
 def test_it_is_fast_enough_for_the_training_step():
-    x = mel(64, 250)
-    times = []
-    for _ in range(20):
-        start = time.perf_counter()
-        spec_augment(x, time_mask=50, freq_mask=12)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.02, "measured 1.4 ms on one core; far more means that it went slow"
+    x, times, threads = mel(64, 250), [], torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other on a machine that does other things too
+    try:
+        for _ in range(30):
+            start = time.perf_counter()
+            spec_augment(x, time_mask=50, freq_mask=12)
+            times.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    assert min(times) < 0.01, "measured 1.4 ms on one core; far more means that it went slow"

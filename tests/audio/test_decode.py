@@ -192,3 +192,26 @@ def test_without_soxr_the_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "soxr", None)
     with pytest.raises(SlapkitError, match="pip install soxr"):
         decode.from_array(tone(), 24000, 16000)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 2_000_000])
+def test_rates_that_only_a_damaged_header_gives(rate):
+    with pytest.raises(AudioError, match=f"claims {rate} samples a second"):
+        decode.from_array(tone(), rate, 24000)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_damaged_bytes_give_sound_or_an_error_of_ours(sound, suffix):
+    path = sound(f"a.{suffix}", tone())
+    good, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(40):
+        bad = np.frombuffer(good, dtype=np.uint8).copy()
+        reach = min(len(bad), int(rng.choice([64, 200, len(bad)])))
+        bad[rng.integers(0, reach, rng.integers(1, 20))] = rng.integers(0, 256)
+        path.write_bytes(bad.tobytes())
+        try:
+            wave = decode.read(path, sample_rate=24000, reject_silent=True)
+        except AudioError as error:
+            assert path.name in str(error)
+        else:
+            assert len(wave) and np.isfinite(wave).all()
