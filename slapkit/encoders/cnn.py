@@ -36,7 +36,7 @@ class CNN(nn.Module):
             # Frequency halves in every block; time only in the first, for rhythm needs it.
             blocks.append(_block(before, after, kernel=3, stride=(2 if i == 0 else 1, 2)))
         self.blocks = nn.Sequential(*blocks)
-        bands = config.frontend.n_mels // 4
+        bands = (config.frontend.n_mels + 3) // 4  # strides round up, whatever the number of bands
         for _ in rest:
             bands = (bands + 1) // 2
         self.to(memory_format=torch.channels_last)  # of weights and input alike: convolutions on a CPU run best in it
@@ -45,7 +45,7 @@ class CNN(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
         x = ((mel - self.mel_mean) / self.mel_std).unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        x = self.blocks(x)
+        x = self.blocks(x).float()  # under bf16, squares would leave the spread of a steady sound a digit or two
         mean = x.mean(2)
         # One pass over x, in the layout that it has; the epsilon, because the gradient of a bare root is infinite at
         # silence.

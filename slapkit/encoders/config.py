@@ -28,7 +28,8 @@ class AudioEncoderConfig(Config):
     frozen: bool = False
 
     def check(self) -> None:
-        require(self.window_s > 0, "window_s", self.window_s, "seconds > 0")
+        full = self.frontend.min_s  # short clips are repeated up to this, and no window is longer
+        require(0 < self.window_s <= full, "window_s", self.window_s, f"above 0 s, up to frontend.min_s = {full} s")
         require(self.mel_std > 0, "mel_std", self.mel_std, "dB > 0")
         require(
             len(self.channels) >= 2 and min(self.channels) > 0, "channels", self.channels, "two or more positive widths"

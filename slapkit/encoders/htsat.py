@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor, nn
 
 from slapkit.config import nearest
 from slapkit.encoders.config import AudioEncoderConfig
 from slapkit.errors import ConfigError
 
+if TYPE_CHECKING:
+    from transformers import ClapAudioConfig
+
 
 class HTSAT(nn.Module):
     """Log-mel `[B, frames, n_mels]` (dB) to a representation `[B, dim]`: the pooled output, before CLAP's projection.
 
     Raises:
-        ConfigError: `htsat` has a key that `ClapAudioConfig` lacks, or a window longer than `spec_size` allows.
+        ConfigError: `htsat` has a key that `ClapAudioConfig` lacks, or bands, window and widths do not fit each other.
     """
 
     def __init__(self, config: AudioEncoderConfig) -> None:
         super().__init__()
-        from transformers import ClapAudioConfig, ClapAudioModel
+        from transformers import ClapAudioModel
 
-        known = ClapAudioConfig().to_dict()
-        for key in config.htsat:
-            if key not in known:
-                raise ConfigError(f"htsat has no key {key!r}: {nearest(key, known)}")
-        clap = ClapAudioConfig(**{"num_mel_bins": config.frontend.n_mels, **config.htsat})
-        longest = clap.spec_size * clap.spec_size // clap.num_mel_bins
-        if config.window_frames > longest:
-            raise ConfigError(
-                f"window_s={config.window_s} gives {config.window_frames} frames, and spec_size={clap.spec_size} "
-                f"takes at most {longest}: "
-                "shorten the window or enlarge spec_size"
-            )
+        clap = _clap_config(config)
         self.model = ClapAudioModel(clap)
         self.dim = clap.hidden_size
 
@@ -49,3 +43,36 @@ class HTSAT(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
         return self.model(input_features=mel.unsqueeze(1)).pooler_output
+
+
+def _clap_config(config: AudioEncoderConfig) -> ClapAudioConfig:
+    """Return the `ClapAudioConfig`, refusing what transformers would take only to fail on the first sound."""
+    from transformers import ClapAudioConfig
+
+    known = ClapAudioConfig().to_dict()
+    for key in config.htsat:
+        if key not in known:
+            raise ConfigError(f"htsat has no key {key!r}: {nearest(key, known)}")
+    n_mels, frames = config.frontend.n_mels, config.window_frames
+    try:
+        clap = ClapAudioConfig(**{"num_mel_bins": n_mels, **config.htsat})
+        size, halvings = clap.spec_size, len(clap.depths) - 1
+        width = clap.patch_embeds_hidden_size * 2**halvings
+        smallest = size // max(clap.patch_stride) // 2**halvings  # side of the last stage's map, in patches
+    except Exception as error:  # its class differs between versions of transformers
+        raise ConfigError(f"htsat={config.htsat!r} is no configuration of HTS-AT: {error}") from error
+    if clap.num_mel_bins != n_mels:
+        raise ConfigError(f"htsat num_mel_bins={clap.num_mel_bins} is not the frontend's n_mels={n_mels}: leave it out")
+    if size % n_mels:
+        raise ConfigError(f"htsat spec_size={size} must be a multiple of the frontend's n_mels={n_mels}")
+    if frames > (longest := size * size // n_mels):
+        raise ConfigError(
+            f"window_s={config.window_s} gives {frames} frames, and spec_size={size} takes at most {longest}: "
+            "shorten the window or enlarge spec_size"
+        )
+    if clap.window_size > smallest:
+        raise ConfigError(f"htsat window_size={clap.window_size} must be at most {smallest}, the last stage's map")
+    if "hidden_size" in config.htsat and clap.hidden_size != width:
+        raise ConfigError(f"htsat hidden_size={clap.hidden_size} must be {width}, the width of the last stage")
+    clap.hidden_size = width
+    return clap
