@@ -11,12 +11,12 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from slapkit.config import Config, require
+from slapkit.config import Config, nearest, require
 from slapkit.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
 from slapkit.errors import ConfigError
 
@@ -135,11 +135,12 @@ class JointModel(nn.Module):
             self.text_predictor = head(config.predictor, config.dim, config.dim)
         elif objective == "clap":
             self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # CLIP's initial temperature
+        elif objective == "siglip":
+            self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+            self.logit_bias = nn.Parameter(torch.tensor(-10.0))  # SigLIP's: nearly all combinations are no pairs
         else:
-            self.log_scale = nn.Parameter(
-                torch.tensor(math.log(10.0))
-            )  # SigLIP's, as its bias: nearly all combinations are no pairs
-            self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+            hint = nearest(str(objective), get_args(Objective))
+            raise ConfigError(f"objective={objective!r} is not a choice: {hint}")
 
     @classmethod
     def build(cls, config: ModelConfig, objective: Objective, *, captions: Sequence[str] = ()) -> JointModel:
@@ -171,12 +172,13 @@ class JointModel(nn.Module):
             out["target_audio"] = self.target_audio(batch.get("target_audio", batch["audio"]), context=self.audio)
             out["target_text"] = self.target_text(batch["text"], context=self.text)
             return out
-        # The clamp keeps float32 logits in range, as in CLIP.
-        out["logit_scale"] = self.log_scale.clamp(max=math.log(100.0)).exp()
-        if self.objective == "siglip":
-            out["logit_bias"] = (
-                self.logit_bias + 0.0
-            )  # an output of its own, whose gradient can be cached like that of the others
+        # At most 100 keeps float32 logits in range, as in CLIP. The parameter itself is kept there: clamped in the
+        # graph it would get no gradient beyond the limit, and never come back.
+        with torch.no_grad():
+            self.log_scale.clamp_(max=math.log(100.0))
+        out["logit_scale"] = self.log_scale.exp()
+        if self.objective == "siglip":  # an output of its own, whose gradient can be cached like that of the others
+            out["logit_bias"] = self.logit_bias + 0.0
         return out
 
     def embed(self, x: Tensor | dict[str, Tensor], modality: Literal["audio", "text"]) -> tuple[Tensor, Tensor]:
