@@ -14,7 +14,7 @@ from slapkit.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.errors import MetricError
 from slapkit.model import HeadConfig, JointModel, ModelConfig
 from slapkit.training.config import TrainConfig
-from slapkit.training.loop import _Trainer, make_accelerator
+from slapkit.training.loop import Trainer, make_accelerator
 
 
 def network(seed: int) -> nn.Module:
@@ -104,7 +104,7 @@ class Flat(nn.Module):
 
 
 def trainer(config: TrainConfig, data: dict[str, torch.Tensor]) -> SimpleNamespace:
-    """What `_Trainer.step` needs of a trainer, without a data set."""
+    """What `Trainer.step` needs of a trainer, without a data set."""
     plain = HeadConfig(hidden=5, batch_norm=False)
     model_config = ModelConfig(
         audio=AudioEncoderConfig(),
@@ -134,7 +134,7 @@ def trainer(config: TrainConfig, data: dict[str, torch.Tensor]) -> SimpleNamespa
         trained=[p for p in model.parameters() if p.requires_grad],
     )
     fake.optimizer = torch.optim.SGD(fake.trained, lr=1.0)
-    fake._update_targets = lambda tau: _Trainer._update_targets(fake, tau)
+    fake._update_targets = lambda tau: Trainer._update_targets(fake, tau)
     return fake
 
 
@@ -150,7 +150,7 @@ def test_the_target_moves_once_an_optimiser_step_whatever_the_micro_batches():
         for step in range(3):
             context_before = copy.deepcopy(run.model.audio)
             expected = {n: p.detach().clone() for n, p in run.model.target_audio.named_parameters()}
-            _, _, tau = _Trainer.step(run, step)
+            _, _, tau = Trainer.step(run, step)
             taus.append(tau)
             for name, parameter in run.model.audio.named_parameters():
                 assert not torch.equal(parameter, dict(context_before.named_parameters())[name])  # the context learned
