@@ -1,0 +1,124 @@
+"""A score as plain arrays: what the arranger and the melody comparison read.
+
+Times are in quarter notes, pitches are MIDI numbers (60 = middle C), parts count from the top of the page.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+
+# Key profiles of Krumhansl and Kessler (1982), major and minor, from the tonic upwards.
+_MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
+_MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+PITCH_NAMES = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Notes sorted by onset; all note arrays are of shape `[N]`.
+
+    Attributes:
+        onset: float64, quarter notes from the beginning.
+        duration: float64, quarter notes, > 0.
+        pitch: int64, MIDI number.
+        part: int64, index of the part.
+        metres: float64 `[M, 3]`, rows of (onset, beats in a bar, note value of a beat).
+    """
+
+    onset: np.ndarray
+    duration: np.ndarray
+    pitch: np.ndarray
+    part: np.ndarray
+    metres: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.onset)
+
+    @property
+    def length(self) -> float:
+        """Length in quarter notes."""
+        return float((self.onset + self.duration).max()) if len(self) else 0.0
+
+    @property
+    def parts(self) -> list[int]:
+        """Indices of the parts that hold notes."""
+        return np.unique(self.part).tolist()
+
+    def line(self, part: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return onsets and pitches of a part's highest notes, one for each onset, in time order."""
+        return skyline(self.onset[self.part == part], self.pitch[self.part == part])
+
+    def metre_at(self, onset: float) -> tuple[int, int]:
+        """Return (beats, note value) in force at a time; 4/4 where the score names none."""
+        known = self.metres[(self.metres[:, 1] >= 1) & (self.metres[:, 2] >= 1)]
+        rows = known[known[:, 0] <= onset + 1e-6]
+        row = rows[-1] if len(rows) else known[0] if len(known) else (0, 4, 4)
+        return int(row[1]), int(row[2])
+
+    def to_bytes(self) -> bytes:
+        """Return the score as an npz archive."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        return buffer.getvalue()
+
+    @classmethod
+    def read(cls, path: str | Path) -> Score:
+        """Read what `to_bytes` gave; raises ValueError, OSError or KeyError when the file is damaged."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
+
+
+def skyline(onset: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct onsets, sorted, and the highest pitch that begins at each."""
+    order = np.lexsort((-pitch, onset))
+    onset, pitch = onset[order], pitch[order]
+    first = np.ones(len(onset), dtype=bool)
+    first[1:] = np.diff(onset) > 1e-4
+    return onset[first], pitch[first]
+
+
+def from_midi(midi: bytes) -> Score:
+    """Return the notes of a MIDI file as a `Score`.
+
+    Raises:
+        ValueError: the file holds no notes.
+    """
+    import symusic
+
+    source = symusic.Score.from_midi(midi)
+    rows = [
+        (note.time / source.tpq, note.duration / source.tpq, note.pitch, number)
+        for number, track in enumerate(source.tracks)
+        for note in track.notes
+        if note.duration > 0
+    ]
+    if not rows:
+        raise ValueError("no notes")
+    table = np.array(sorted(rows, key=lambda row: (row[0], row[3], -row[2], row[1])), dtype=np.float64)
+    metres = sorted({(m.time / source.tpq, m.numerator, m.denominator) for m in source.time_signatures})
+    return Score(
+        onset=table[:, 0],
+        duration=table[:, 1],
+        pitch=table[:, 2].astype(np.int64),
+        part=table[:, 3].astype(np.int64),
+        metres=np.array(metres, dtype=np.float64).reshape(-1, 3),
+    )
+
+
+def find_key(pitch: np.ndarray, duration: np.ndarray) -> tuple[int, str, float]:
+    """Return (tonic 0..11, "major" or "minor", margin) by correlation with the Krumhansl-Kessler profiles.
+
+    The margin is the correlation of the best key minus that of the best key of the other mode: near 0 the music does
+    not say whether it is major or minor.
+    """
+    weight = np.bincount(pitch % 12, weights=duration, minlength=12)
+    if np.ptp(weight) == 0:
+        return 0, "major", 0.0
+    scores = np.array([[np.corrcoef(np.roll(p, tonic), weight)[0, 1] for tonic in range(12)] for p in (_MAJOR, _MINOR)])
+    best = scores.max(axis=1)
+    mode = int(best[1] > best[0])
+    return int(scores[mode].argmax()), ("major", "minor")[mode], float(best[mode] - best[1 - mode])
