@@ -67,11 +67,11 @@ def train(
         CollapseError: the embeddings collapsed, or the loss is no longer finite.
         ConfigError, DataError, CheckpointError, StorageError: as their names say.
     """
-    trainer = _Trainer(model, config, dataset, Path(out_dir), Path(cache_dir), progress=progress)
+    trainer = Trainer(model, config, dataset, Path(out_dir), Path(cache_dir), progress=progress)
     return trainer.run(callbacks=callbacks, tensorboard=tensorboard, resume=resume, progress=progress)
 
 
-class _Trainer:
+class Trainer:
     """State of one training run."""
 
     def __init__(

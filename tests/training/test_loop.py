@@ -61,14 +61,14 @@ def test_resumed_run_is_bit_equal(objective, tones, cache, tmp_path, monkeypatch
     chosen = tiny({"objective": objective, "micro_batch": 8})
     whole = run(chosen, tones, tmp_path / "whole", cache)
 
-    original = loop._Trainer.step
+    original = loop.Trainer.step
 
     def stop_at_five(self, step):
         if step == 5:
             raise KeyboardInterrupt
         return original(self, step)
 
-    monkeypatch.setattr(loop._Trainer, "step", stop_at_five)
+    monkeypatch.setattr(loop.Trainer, "step", stop_at_five)
     with pytest.raises(KeyboardInterrupt):
         run(chosen, tones, tmp_path / "halves", cache)
     monkeypatch.undo()
@@ -94,7 +94,7 @@ def test_accumulation_equals_the_large_batch_on_real_sound(tones, cache, tmp_pat
         for micro in (16, 4):
             settings = {"objective": objective, "steps": 1, "micro_batch": micro, "masks": 0, "warmup_fraction": 0.0}
             chosen = tiny(settings, batch_norm=False)
-            trainer = loop._Trainer(chosen.model, chosen.train, tones, tmp_path, cache, progress=False)
+            trainer = loop.Trainer(chosen.model, chosen.train, tones, tmp_path, cache, progress=False)
             trainer.model.audio.encoder.apply(_fix_statistics)
             trainer.wrapped.train = lambda mode=True: None  # the CNN's own BatchNorm stays in evaluation mode
             trainer.step(0)
