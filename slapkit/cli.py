@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
 
     corpus = commands.add_parser("corpus", help="build the score corpus")
-    corpus.add_argument("--size", default="quick", help="smoke, quick (about 2,500 clips) or full (30,000)")
+    corpus.add_argument("--size", default="quick", help="smoke (120 clips), quick (2,500) or full (30,000)")
     corpus.add_argument("--seed", type=int, default=0)
     corpus.add_argument("--root", default="data", help="folder that takes scores-<size>/ (default: data)")
     corpus.add_argument("--soundfont", help="SoundFont file (.sf2) to render with; default: the packaged one")
@@ -117,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; errors that slapkit raises on purpose are told in one line."""
     args = _parser().parse_args(argv)
+    if not sys.stderr.isatty():
+        # In a log every refresh of a bar stays: two a minute will do. Read by tqdm when it is imported.
+        os.environ.setdefault("TQDM_MININTERVAL", "30")
     try:
         args.call(args)
     except SlapkitError as error:

@@ -74,8 +74,8 @@ def where(cells: list[NotebookNode]) -> str:
             titles = re.findall(r"^#+\s+(.+)$", cell.source, re.MULTILINE)
             heading = titles[-1] if titles else heading
         elif cell.metadata.get("papermill", {}).get("status") == "running":
-            break
-    return heading
+            return heading
+    return ""
 
 
 def last_row(folder: Path) -> str:
@@ -139,11 +139,11 @@ class Watch:
                 self.words = "  ".join(filter(None, (heading, news)))
             self.bar.n = done
             self.bar.set_description_str(f"{self.title}: {done}/{len(self.cells)} cells  {self.words}")
-        elif heading != self.heading or time.monotonic() - self.said_at > self.LINE_EVERY_S:
+        elif heading and heading != self.heading or time.monotonic() - self.said_at > self.LINE_EVERY_S:
             self.said_at = time.monotonic()
             words = "  ".join(filter(None, (heading, row if heading == self.heading else "")))
             print(f"{self.title} [{self.said_at - self.begin:4.0f} s] {words}", file=sys.stderr, flush=True)
-        self.heading = heading
+        self.heading = heading or self.heading
 
 
 def in_notebook() -> bool:

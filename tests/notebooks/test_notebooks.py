@@ -1,0 +1,189 @@
+"""The notebooks: committed without outputs, built as the house style says, and executed with smoke parameters."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from slapkit.runs import run
+from slapkit.runs.parameters import notebook_parameters
+from slapkit.storage import sha256_file
+from slapkit.training.config import TrainConfig
+
+ROOT = Path(__file__).parents[2]
+SMOKE = {"steps": 12, "batch_size": 16, "micro_batch": 8, "device": "cpu"}
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda p: p.stem)
+def notebook(request):
+    node = nbformat.read(request.param, as_version=4)
+    nbformat.validate(node)
+    return request.param.stem, node
+
+
+def code(node):
+    return [cell for cell in node.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_committed_without_outputs(path):
+    node = nbformat.read(path, as_version=4)
+    assert all(not c.outputs and c.execution_count is None for c in code(node))
+    command = [sys.executable, "-m", "nbstripout", "--verify", "--keep-id", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_opens_with_a_question_and_the_time_it_takes(notebook):
+    _, node = notebook
+    first = node.cells[0].source
+    assert first.startswith("# ") and first.splitlines()[0].endswith("?")
+    assert re.search(r"^Takes .*(minute|second)", first, re.MULTILINE)
+
+
+def test_cells_are_short_named_and_hold_no_library_code(notebook):
+    _, node = notebook
+    for cell in code(node):
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        assert not any(isinstance(n, ast.FunctionDef | ast.ClassDef) for n in ast.walk(ast.parse(cell.source)))
+    ids = [cell.id for cell in node.cells]
+    assert len(set(ids)) == len(ids) and all(re.fullmatch(r"[a-z-]+", i) for i in ids), "ids that diffs can be read by"
+    assert "write_metrics" in node.cells[-1].source
+
+
+def test_every_parameter_is_typed_and_explained(notebook):
+    name, node = notebook
+    declared = notebook_parameters(node, name)
+    assert list(declared)[-1] == "run_dir" and "seed" in declared and "data" in declared
+    assert all(p.comment for p in declared.values())
+    assert "parameters" in node.cells[1].metadata.tags
+
+
+def test_the_training_notebook_takes_what_the_trainer_takes():
+    node = nbformat.read(ROOT / "notebooks" / "02_train.ipynb", as_version=4)
+    declared = notebook_parameters(node)
+    fields = TrainConfig.__dataclass_fields__
+    assert {"objective", "steps", "batch_size", "micro_batch", "lr", "tau", "lam", "seed", "device"} <= set(declared)
+    for name in set(declared) - {"data", "preset", "run_dir"}:
+        assert name in fields
+    for name in ("objective", "device"):
+        for choice in declared[name].choices:
+            TrainConfig(**{name: choice})
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project of its own with the notebooks, the smallest score corpus, and tones without any facts."""
+    from slapkit import corpus
+    from tests.training.tones import make_tones
+
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    corpus.build("smoke", root=root / "data", progress=False)
+    make_tones(root / "data" / "tones", clips=60, seconds=5)
+    return root
+
+
+def execute(project, name, *, data="scores-smoke", **parameters):
+    """Run one notebook on a data set and check what every run must leave."""
+    done = run(project / "notebooks" / f"{name}.ipynb", progress=False, data=str(project / "data" / data), **parameters)
+    assert done.record["status"] == "done"
+    executed = nbformat.read(done.folder / "notebook.ipynb", as_version=4)
+    said = [o.text for c in code(executed) for o in c.outputs if o.output_type == "stream" and o.name == "stderr"]
+    assert not said, "a run says nothing alarming"
+    pages = sorted(p.stem for p in (done.folder / "figures").glob("*.html"))
+    return done, executed, pages
+
+
+def shown_figures(executed):
+    """Every plotly figure in the outputs, by its title."""
+    kind = "application/vnd.plotly.v1+json"
+    found = [
+        o.data[kind] for c in code(executed) for o in c.outputs if o.output_type == "display_data" and kind in o.data
+    ]
+    return {f["layout"]["title"]["text"]: f for f in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("objective", "loss_at_most"), [("slap", 4.0), ("clap", 4.2)])
+def test_training_leaves_its_measures_figures_and_model(project, objective, loss_at_most):
+    import slapkit
+
+    done, executed, pages = execute(project, "02_train", objective=objective, **SMOKE)
+    assert pages == ["effective-rank", "gap", "loss", "recall", "retrieval-audio_to_text", "retrieval-text_to_audio"]
+    rows = [json.loads(line) for line in (done.folder / "checkpoint" / "train.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == SMOKE["steps"]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert all(math.isfinite(v) and 0 <= v <= loss_at_most for v in losses)
+    for kind in ("q", "z"):
+        for direction in ("text_to_audio", "audio_to_text"):
+            scores = done.metrics["retrieval"][kind][direction]
+            assert 0 <= scores["R@1"] <= scores["R@5"] <= scores["R@10"] <= 1
+            assert 0 < scores["median_rank"] <= 1 and 0 < scores["mean_rank"] <= 1
+    assert 0 <= done.metrics["gap"]["centroid_distance"] <= 2 and 0 <= done.metrics["gap"]["linear_separability"] <= 1
+    assert done.metrics["health"]["effective_rank"] >= 1
+    protocol = done.metrics["protocol"]
+    assert protocol["split"] == "test" and protocol["queries"] >= 5 * protocol["candidates"] >= 50
+    assert done.record["seed"] == 0 and len(done.record["data_fingerprint"]) == 64
+    figures = shown_figures(executed)
+    loss = next(f for title, f in figures.items() if "oss" in title)
+    assert len(figures) == 6
+    assert len(loss["data"]) == 1 and "bdata" in str(loss["data"][0]["y"]) or len(loss["data"][0]["y"]) == len(losses)
+    assert slapkit.load(done.folder, device="cpu").embed_text(["a tone"]).shape == (1, 512)
+
+
+@pytest.mark.slow
+def test_looking_at_the_score_corpus_shows_its_facts_and_its_clean_splits(project):
+    done, executed, pages = execute(project, "01_corpus", listen=2)
+    summary = done.metrics["summary"]
+    assert summary["clips"] == 120 and summary["captions"] >= 600
+    assert summary["works_in_two_splits"] == 0 and summary["caption_frames_of_test_in_train"] == 0
+    assert pages == ["instruments", "log-mel", "style", "tempo", "tempo_class"]
+    drawn = shown_figures(executed)
+    styles = next(f for title, f in drawn.items() if "styles" in title)
+    assert sum(styles["data"][0]["x"]) == 120, "every clip has one style"
+    assert (done.folder / "notebook.ipynb").stat().st_size < 2_000_000
+
+
+@pytest.mark.slow
+def test_looking_at_a_data_set_without_facts_works(project):
+    done, executed, pages = execute(project, "01_corpus", data="tones", listen=3)
+    summary = done.metrics["summary"]
+    assert summary["clips"] == 60 and summary["captions"] == 120 and summary["works_in_two_splits"] == 0
+    assert pages == ["log-mel"] and len(shown_figures(executed)) == 1
+    html = "".join(str(o.get("data", {}).get("text/html", "")) for c in code(executed) for o in c.outputs)
+    assert html.count("<audio") == 3 and html.count("data:audio/wav;base64,") == 3
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_training_goes_on_and_ends_with_the_same_weights(project):
+    whole, *_ = execute(project, "02_train", objective="slap", **SMOKE)
+    command = [sys.executable, "-m", "slapkit", "run", "02_train", "--quiet", "--runs-dir", "cut"]
+    command += [
+        word for name, value in {"data": "data/scores-smoke", **SMOKE}.items() for word in ("-p", f"{name}={value}")
+    ]
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, start_new_session=True)
+    end = time.monotonic() + 120
+    while not any(p.read_text() for p in project.glob("cut/02_train/*/checkpoint/train.jsonl")):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, cwd=project, stdout=subprocess.DEVNULL, check=True, timeout=200)
+    [folder] = (project / "cut" / "02_train").iterdir()
+    assert json.loads((folder / "run.json").read_text())["attempts"] == 2
+    for name in ("checkpoint/model.safetensors", "checkpoint/config.json"):
+        assert sha256_file(folder / name) == sha256_file(whole.folder / name)
