@@ -284,6 +284,7 @@ def exchanged(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    common["PYTHONPATH"] = str(Path(__file__).parents[1])  # the slapkit that this test belongs to
     command = [sys.executable, __file__, str(folder)]
     processes = []
     for rank in range(2):
