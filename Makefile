@@ -8,9 +8,8 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.slapkit-installed
 
-# Quiet where nothing is wrong: pip's notice of its own updates, the debugger's about frozen modules.
+# pip's notice of its own updates is of no use in an environment of exact versions.
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lab lint constraints
@@ -47,6 +46,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(PY) || { echo "Creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV) || \
 		{ echo "Python's venv module is missing: on Debian and Ubuntu install python3-venv"; rm -rf $(VENV); exit 1; }; }
 	@echo "Installing slapkit and what it needs into $(VENV) (several minutes the first time)"
-	@$(PY) -m pip install --quiet -c constraints.txt -e ".[test,tensorboard]"
+	@# Twice quiet: errors only. What pip warns of comes from the machine's own settings, once a package.
+	@$(PY) -m pip install -qq -c constraints.txt -e ".[test,tensorboard]"
 	@$(PY) -m slapkit.environment
 	@touch $@

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,21 @@ def test_make_help_lists_the_commands():
 def test_licence_is_apache():
     text = (ROOT / "LICENSE").read_text()
     assert "Apache License" in text and "END OF TERMS AND CONDITIONS" in text and len(text) > 11000
+
+
+def imported() -> set[str]:
+    """Top-level names of everything that the library imports, anywhere in its files."""
+    names = set()
+    for path in (ROOT / "slapkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"slapkit"}
+
+
+def test_everything_imported_is_declared():
+    owners = packages_distributions()
+    for name in sorted(imported()):
+        assert any(canonicalize_name(owner) in declared() for owner in owners[name]), f"{name} is not in pyproject.toml"

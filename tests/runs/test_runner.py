@@ -203,11 +203,12 @@ def test_the_command_parses_runs_lists_and_refuses(project, capsys):
         assert err.startswith("slapkit: ") and err.count("\n") == 1
 
 
-def test_progress_says_where_it_is(project, capfd):
+def test_progress_says_where_it_is(project, capfd, monkeypatch):
+    monkeypatch.setattr("slapkit.runs.execute.Watch.LINE_EVERY_S", 0.5)
     sleep = "import json, time\nrow = {'step': 12, 'loss': 0.25}\n"
     sleep += "(folder / 'checkpoint' / 'train.jsonl').write_text(json.dumps(row) + '\\n')\ntime.sleep(2.5)"
     write_notebook(project / "notebooks" / "long.ipynb", BODY, sleep)
     run("long")
     said = capfd.readouterr()
-    assert "step 12" in said.err and "long" in said.err and "What?" in said.err
+    assert "step 12  loss 0.250" in said.err and "long" in said.err and "What?" in said.err
     assert "warning" not in (said.out + said.err).lower()
