@@ -29,7 +29,7 @@ from slapkit.corpus.works import list_works
 from slapkit.errors import DataError
 from slapkit.storage import atomic_write_json, atomic_write_text, sha256_file, write_guard
 
-RECIPE = 1  # raise it when the same settings give another corpus
+RECIPE = 2  # raise it when the same settings give another corpus
 _CLIP_TIMEOUT_S = 120.0  # a clip takes 0.2 s
 _VERSIONED = ("music21", "verovio", "symusic", "midirenderer", "soundfile", "numpy")
 
@@ -189,11 +189,12 @@ def _resume(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError, KeyError):
             info = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
             if info["identity"] == identity and info["versions"] == versions:  # complete once, files lost since
-                done = {row["file_name"]: _entry_of(row) for row in read_rows(folder) if _intact(folder, row)}
+                rejected = info["rejected"]
+                done = {row["file_name"]: _entry_of(row, rejected) for row in read_rows(folder) if _intact(folder, row)}
     with write_guard(folder):
         if not done:
             shutil.rmtree(folder / "audio", ignore_errors=True)
-        for stale in folder.glob("audio/*/.*.tmp"):
+        for stale in folder.rglob(".*.tmp"):  # what was being written when an earlier build was killed
             stale.unlink(missing_ok=True)
     entries = [header, *(done[name] for name in sorted(done))]
     atomic_write_text(folder / "journal.jsonl", "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in entries))
@@ -202,10 +203,14 @@ def _resume(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
     return done
 
 
-def _entry_of(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the journal entry of a clip from its line in the metadata."""
+def _entry_of(row: dict[str, Any], rejected: dict[str, list[str]]) -> dict[str, Any]:
+    """Return the journal entry of a clip from its line in the metadata and the rejected draws by file name."""
     facts = {key: value for key, value in row.items() if key not in ("captions", "caption_frames")}
-    return {"name": row["file_name"], "facts": facts, "rejected": []}
+    return {"name": row["file_name"], "facts": facts, "rejected": rejected.get(row["file_name"], [])}
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _finish(
@@ -233,8 +238,11 @@ def _finish(
         )
     if not rows:
         raise DataError(f"no clip could be made; first reasons: {entries[0]['rejected'][:3]}")
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    metadata = atomic_write_text(folder / "metadata.jsonl", text)
+    for split in sorted({row["split"] for row in rows}):
+        # The datasets library looks for the table of a split beside its files, with names from there.
+        part = [{**row, "file_name": Path(row["file_name"]).name} for row in rows if row["split"] == split]
+        atomic_write_text(folder / "audio" / split / "metadata.jsonl", _lines(part))
+    metadata = atomic_write_text(folder / "metadata.jsonl", _lines(rows))
     info = {
         "name": folder.name,
         "clips": len(rows),
@@ -247,6 +255,7 @@ def _finish(
         "groups": len({row["group"] for row in rows}),
         "failed_works": made["failures"],
         "failed_clips": {e["name"]: e["rejected"][-1:] for e in entries if not e["facts"]},
+        "rejected": {e["name"]: e["rejected"] for e in entries if e["rejected"]},
         "rejected_draws": dict(collections.Counter(reason for e in entries for reason in e["rejected"]).most_common()),
     }
     write_card(folder, info, rows)

@@ -1,7 +1,7 @@
 """Captions from facts: balanced sentence frames filled with words for what is heard.
 
-Captions of one corpus are written together, in the order of the clips, so that frames can take turns: each caption takes
-the frame that its split has used least among those that fit the clip.
+Captions of one corpus are written together, in the order of the clips, so that frames can take turns: each caption
+takes the frame that its split has used least among those that fit the clip.
 """
 
 from __future__ import annotations

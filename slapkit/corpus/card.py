@@ -15,36 +15,42 @@ _AUDIO, _SHADES = "#3366AA", ("#3366AA", "#88AACC", "#CCDDEE")  # audio is blue;
 
 _CARD = """# {name}: {clips:,} clips of scores rendered to audio, with captions
 
-{clips:,} clips of {clip_s:g} s with {captions:,} captions, from {used:,} of {works:,} works in {groups:,} groups. Made by `slapkit corpus`
-on this machine; seed {seed}, SoundFont `{soundfont}`, data fingerprint `{fingerprint}`.
+{clips:,} clips of {clip_s:g} s with {captions:,} captions, from {used:,} of {works:,} works in
+{groups:,} groups. Made by `slapkit corpus` on this machine; seed {seed}, SoundFont `{soundfont}`, data
+fingerprint `{fingerprint}`.
 
 ## Source and terms
 The scores come with the music21 package. Their collection is redistributed by permission of the encoders; some
-encodings may not be used commercially (the Essen folk songs and the Palestrina masses among them), and some carry terms of
-their own: see `license.txt` and the headers of the files in the package. The music itself is out of copyright in the
-United States, to the best of the collection's knowledge. That is why the audio is rendered on the user's machine
-and nothing of it is distributed: **treat this folder as for research, and do not pass it on** without looking at the terms
-of the works in it. The sound is that of the SoundFont, which has its own licence.
+encodings may not be used commercially (the Essen folk songs are given for non-commercial use, the Palestrina masses
+refer to a licensing agreement), and others carry terms of their own: see `license.txt` and the headers of the files
+in the package. The music itself is out of copyright in the United States, to the best of the collection's
+knowledge. That is why the audio is rendered on the user's machine and nothing of it is distributed: **treat this
+folder as for research, and do not pass it on** without looking at the terms of the works in it. The sound is that of
+the SoundFont, which has its own licence.
 
 ## How it is made
-Each work is converted to notes by verovio ({failed} of {asked:,} could not be and were left out). A seeded arranger draws an
-excerpt, a tempo, a transposition, one to three General MIDI instruments inside their playable ranges, sometimes drums and bass,
-and plays with slightly human timing and dynamics. The rendering is mono, {rate} Hz, {level}; it is checked (finite,
-audible, not clipped) and stored as Ogg Vorbis. Draws that failed a check and were drawn anew: {rejected}.
-The facts are those of the arrangement, so they are true of what sounds; the captions are written from them by a phrase bank.
-They are not by people, and the test split uses sentence frames and words that training never shows.
+Each work is converted to notes by verovio ({failed} of {asked:,} could not be and were left out). A seeded arranger
+draws an excerpt, a tempo, a transposition, one to three General MIDI instruments inside their playable ranges,
+sometimes drums and bass, and plays with slightly human timing and dynamics. The rendering is mono, {rate} Hz,
+{level}; it is checked (finite, audible, not clipped) and stored as Ogg Vorbis. Draws that failed a check and were
+drawn anew: {rejected}. The facts are those of the arrangement, so they are true of what sounds; the captions are
+written from them by a phrase bank. They are not by people, and the test split uses sentence frames and words that
+training never shows.
 
 ## Splits
-By group: works with the same melody (in any key, under any name), movements of one quartet, mass or motet stay together.
+By group: works with the same melody (in any key, under any name), movements of one quartet, mass or motet stay
+together.
 
 {splits}
 
 ## Layout
-`metadata.jsonl` has one line for each clip: `file_name`, `split`, `captions`, `caption_frames`, then the facts (`work`, `title`,
-`collection`, `group`, `style`, `instruments`, `families`, `roles`, `tempo_bpm`, `tempo_class`, `metre`, `key`, `mode`, `voices`,
-`drums`, `percussion`, `bass`, `texture`, `accompaniment`, `register`, `articulation`, `transposition`, `duration_s`, `peak_db`,
-`rms_db`, `bytes`, `sha256`). It is the AudioFolder convention: `datasets.load_dataset("audiofolder", data_dir="{name}")` reads it.
-`corpus.json` holds settings, versions, counts and everything that failed.
+`metadata.jsonl` has one line for each clip: `file_name`, `split`, `captions`, `caption_frames`, then the facts
+(`work`, `title`, `collection`, `group`, `style`, `instruments`, `families`, `roles`, `tempo_bpm`, `tempo_class`,
+`metre`, `key`, `mode`, `voices`, `drums`, `percussion`, `bass`, `texture`, `accompaniment`, `register`,
+`articulation`, `transposition`, `duration_s`, `peak_db`, `rms_db`, `bytes`, `sha256`). It is the AudioFolder
+convention: `datasets.load_dataset("audiofolder", data_dir="{name}")` reads it (that library asks for
+`torchcodec`; it uses the copies of the table beside the files of each split). `corpus.json` holds settings,
+versions, counts and everything that failed.
 
 ## What is in it
 ![Clips by style](figures/styles.svg)
@@ -152,7 +158,10 @@ def _finish_axes(axes: Any, title: str) -> None:
 
 
 def _svg(figure: Any) -> bytes:
+    import matplotlib
+
     buffer = io.BytesIO()
     figure.set_layout_engine("tight")
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "slapkit"}):  # text stays text: small files
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
     return buffer.getvalue()

@@ -22,7 +22,7 @@ _soundfont: bytes = b""
 
 @dataclasses.dataclass(frozen=True)
 class ClipTask:
-    """One clip to make. `works` are candidates (work, its notes, its group): the first that yields a good clip is used."""
+    """One clip to make; `works` are candidates (work, its notes, its group), of which the first good one is used."""
 
     number: int
     split: str

@@ -48,7 +48,7 @@ class CorpusConfig(Config):
         return self.clips if self.clips is not None else CLIPS[self.size]
 
     def folder_name(self, soundfont_sha256: str) -> str:
-        """Return `scores-<size>`, with what differs from the defaults behind it, so that no corpus overwrites another."""
+        """Return `scores-<size>`, and behind it what differs from the defaults: no corpus overwrites another."""
         default = CorpusConfig()
         name = f"scores-{self.size}"
         name += f"-seed{self.seed}" if self.seed != default.seed else ""

@@ -109,7 +109,7 @@ def _window(rows: np.ndarray, total: float, bar: float, length: float, rng: np.r
 
 
 def _sounding(rows: np.ndarray) -> list[np.ndarray]:
-    """Return the parts with something to say, highest first, at most four: the outer ones and the fullest inner ones."""
+    """Return the parts with something to say, highest first, at most four: the outer and the fullest inner ones."""
     parts = [rows[rows[:, 3] == part][:, :3] for part in np.unique(rows[:, 3])]
     parts = [part for part in parts if len(np.unique(part[:, 0])) >= 4]
     parts.sort(key=lambda part: -float(part[:, 2].mean()))

@@ -1,7 +1,7 @@
 """The sentence frames of captions. Training and validation use `TRAIN`, test captions use `TEST`; none is in both.
 
-Slots stand in braces (see `slapkit.corpus.captions`); a frame is used only for clips that have all its facts. `{s:play}` is
-the verb agreeing with all instruments, `{l:play}` with the leading one, `{o:play}` with the others.
+Slots stand in braces (see `slapkit.corpus.captions`); a frame is used only for clips that have all its facts.
+`{s:play}` is the verb agreeing with all instruments, `{l:play}` with the leading one, `{o:play}` with the others.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ TEST: tuple[str, ...] = (
     "Its character is {mood} and {tempo}; the sounds come from {a_insts}.",
     "You could call it a {mood} {style}: {insts}, {pace}.",
     "{a_insts} {s:work} through {texture} {pace}.",
-    "Ten seconds of {a_insts} being {mood}, {pace}.",
+    "A few seconds of {a_insts} being {mood}, {pace}.",
     "Scored for {insts}, it moves {pace} and feels {mood}.",
     "{a_insts} can be heard; the music is a {tempo} {style}.",
     "Think of a {style}, only here it is given to {a_insts} {pace}.",
@@ -119,7 +119,7 @@ TEST: tuple[str, ...] = (
     "Without any percussion, {a_insts} {s:render} a {tempo} {style}.{no_drums}",
     "Everything stays {register} as {a_insts} {s:move} {pace}.",
     "A {mood} tune of {register} notes from {a_lead}.",
-    "The phrasing of {the_lead} is {artic}, the whole {tempo}.",
+    "Phrasing: {artic}; main voice: {lead}; speed: {tempo}.",
     "In {artic} strokes, {a_insts} {s:state} a {style}.",
     "Beneath {the_lead} lie {accomp}, {tempo} in motion.{accomp_plural}",
     "Nothing but {a_insts} here: a {style}, {tempo}.{solo}",

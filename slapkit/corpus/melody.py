@@ -1,9 +1,10 @@
 """Near-duplicate works: the same melody under another name, in another key, with other words or ornaments.
 
-The fingerprint of a part is the set of its runs of eight melodic steps (semitones between successive different pitches of
-its highest notes). It does not change under transposition, repetition of notes, rhythm or repeats of a section. Two works
-are near-duplicates when a part of one and a part of the other share at least `SHARED` runs (all runs, where the smaller
-set has fewer) that make up at least `SIMILAR` of the smaller set. Groups are what this relation connects, directly or by way of others.
+The fingerprint of a part is the set of its runs of eight melodic steps (semitones between successive different pitches
+of its highest notes). It does not change under transposition, repetition of notes, rhythm or repeats of a section. Two
+works are near-duplicates when a part of one and a part of the other share at least `SHARED` runs (all runs, where the
+smaller set has fewer) that make up at least `SIMILAR` of the smaller set. Groups are what this relation connects,
+directly or by way of others.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Ogg files that repeat: encoders give a stream a random serial number, this gives it a chosen one.
 
-Each page of an Ogg file (RFC 3533) carries the serial number of its stream and a checksum over the page, so the checksum
-changes too. A CRC is linear: that of the new page is that of the old one, xor that of the difference, which is four bytes
-followed by zeros, and zeros are appended by powers of a matrix instead of byte by byte.
+Each page of an Ogg file (RFC 3533) carries the serial number of its stream and a checksum over the page, so the
+checksum changes too. A CRC is linear: that of the new page is that of the old one, xor that of the difference, which is
+four bytes followed by zeros, and zeros are appended by powers of a matrix instead of byte by byte.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import sys
@@ -32,6 +33,7 @@ def _start(parent: int, quiet: bool, initializer: Callable[..., None] | None, ar
         os.environ.setdefault(name, "1")
     threading.Thread(target=_follow_parent, args=(parent,), daemon=True).start()
     if quiet:
+        faulthandler.disable()  # notebooks and pytest turn it on, and it would print every crash of verovio
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -60,8 +62,8 @@ def run_tasks(
 ) -> Iterator[tuple[int, Any, str | None]]:
     """Yield `(index, result, None)` or `(index, None, reason)` for each task, in the order they end.
 
-    A task that takes longer than `timeout_s` seconds is killed; one whose process dies is reported as crashed. Errors of
-    slapkit (a full disk, a bad SoundFont) end the whole run, since no other task would fare better.
+    A task that takes longer than `timeout_s` seconds is killed; one whose process dies is reported as crashed. Errors
+    of slapkit (a full disk, a bad SoundFont) end the whole run, since no other task would fare better.
     """
     from pebble import ProcessExpired, ProcessPool
 

@@ -78,12 +78,15 @@ def test_names_of_instruments_are_unique():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize(("density", "metre", "beat"), [
-    (0.8, (4, 2), 2.0),  # half notes in a Renaissance mass
-    (1.6, (4, 4), 1.0),
-    (3.5, (2, 4), 0.5),  # sixteenths in a reel written in 2/4
-    (1.7, (6, 8), 1.5),  # a jig
-])
+@pytest.mark.parametrize(
+    ("density", "metre", "beat"),
+    [
+        (0.8, (4, 2), 2.0),  # half notes in a Renaissance mass
+        (1.6, (4, 4), 1.0),
+        (3.5, (2, 4), 0.5),  # sixteenths in a reel written in 2/4
+        (1.7, (6, 8), 1.5),  # a jig
+    ],
+)
 def test_the_felt_beat_follows_the_notes_and_not_the_notation(density, metre, beat):
     assert excerpt.felt_beat(density, metre) == beat
 

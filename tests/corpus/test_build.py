@@ -3,6 +3,7 @@ from __future__ import annotations
 import collections
 import difflib
 import errno
+import importlib.util
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,15 @@ def test_settings_are_checked_before_anything_is_built(tmp_path):
 
 
 def test_folders_of_different_settings_differ():
-    variants = [{}, {"seed": 1}, {"size": "full"}, {"clips": 99}, {"clip_s": 5.0}, {"sample_rate": 24_000}, {"soundfont": "a"}]
+    variants = [
+        {},
+        {"seed": 1},
+        {"size": "full"},
+        {"clips": 99},
+        {"clip_s": 5.0},
+        {"sample_rate": 24_000},
+        {"soundfont": "a"},
+    ]
     names = [CorpusConfig(**variant).folder_name("0123456789") for variant in variants]
     assert len(set(names)) == len(names) and names[0] == "scores-quick"
     assert _identity(CorpusConfig(workers=1), "x") == _identity(CorpusConfig(workers=7, soundfont="other/path"), "x")
@@ -65,7 +75,9 @@ def test_a_corpus_is_what_its_card_says(small_corpus):
     card = (small_corpus / "README.md").read_text()
     for words in ("Source and terms", "may not be used commercially", fingerprint(small_corpus)[:16], "| test | 6 |"):
         assert words in card
-    assert all((small_corpus / "figures" / f"{name}.svg").stat().st_size > 1000 for name in ("styles", "instruments", "facts"))
+    assert all(
+        (small_corpus / "figures" / f"{name}.svg").stat().st_size > 1000 for name in ("styles", "instruments", "facts")
+    )
     assert not list(small_corpus.rglob("*.tmp")) and not (small_corpus / "journal.jsonl").exists()
 
 
@@ -103,11 +115,13 @@ def test_lost_and_damaged_files_are_made_again(small_corpus, tmp_path):
 @pytest.mark.slow
 def test_a_build_killed_again_and_again_completes_with_the_same_fingerprint(small_corpus, tmp_path):
     root = tmp_path / "data"
-    code = "import sys; from slapkit import corpus; corpus.build(size='smoke', clips=40, root=sys.argv[1], progress=False)"
+    code = (
+        "import sys; from slapkit import corpus; corpus.build(size='smoke', clips=40, root=sys.argv[1], progress=False)"
+    )
     chance = random.Random(0)
-    for _ in range(8):
+    for _ in range(5):
         build = subprocess.Popen([sys.executable, "-c", code, str(root)])
-        time.sleep(chance.uniform(0.3, 4.0))
+        time.sleep(chance.uniform(0.3, 3.0))
         build.send_signal(signal.SIGKILL)
         build.wait()
     folder = corpus.build(size="smoke", clips=40, root=root, progress=False)
@@ -159,6 +173,12 @@ def test_no_work_group_or_melody_stands_in_two_splits(small_corpus):
 def test_the_datasets_library_reads_the_folder_as_it_stands(small_corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     import datasets
+
+    if importlib.util.find_spec("torchcodec") is None:  # asked for even where nothing is decoded: any module will do
+        monkeypatch.setitem(sys.modules, "torchcodec", types.ModuleType("torchcodec"))
+        encoders = types.ModuleType("torchcodec.encoders")
+        encoders.AudioEncoder = None
+        monkeypatch.setitem(sys.modules, "torchcodec.encoders", encoders)
 
     loaded = datasets.load_dataset("audiofolder", data_dir=str(small_corpus), cache_dir=str(tmp_path))
     assert {split: len(part) for split, part in loaded.items()} == {"train": 31, "validation": 3, "test": 6}

@@ -36,7 +36,9 @@ def some_facts(rng: np.random.Generator, split: str) -> dict:
 @pytest.fixture(scope="module")
 def written():
     rng = np.random.default_rng(0)
-    clips = [some_facts(rng, split) for split, n in (("train", 1900), ("validation", 200), ("test", 400)) for _ in range(n)]
+    clips = [
+        some_facts(rng, split) for split, n in (("train", 1900), ("validation", 200), ("test", 400)) for _ in range(n)
+    ]
     return clips, captions.write_captions(clips, seed=0)
 
 
@@ -49,17 +51,22 @@ def test_every_clip_has_at_least_five_distinct_captions_in_distinct_frames(writt
 def test_no_frame_covers_more_than_a_twentieth_of_the_captions_of_any_split(written):
     clips, result = written
     for split in ("train", "validation", "test", None):
-        count = collections.Counter(f for c, (_, used) in zip(clips, result) if split in (c["split"], None) for f in used)
+        count = collections.Counter(
+            f for c, (_, used) in zip(clips, result) if split in (c["split"], None) for f in used
+        )
         assert max(count.values()) / count.total() <= 0.05
         assert len(count) >= 30
 
 
 def test_frames_of_the_test_split_are_never_seen_in_training(written):
     clips, result = written
-    used = {split: {f for c, (_, u) in zip(clips, result) if c["split"] == split for f in u} for split in ("train", "validation", "test")}
+    used = {
+        split: {f for c, (_, u) in zip(clips, result) if c["split"] == split for f in u}
+        for split in ("train", "validation", "test")
+    }
     assert not used["test"] & (used["train"] | used["validation"])
     assert used["validation"] <= used["train"]
-    # Frames of a word or two ("{tempo} {style}, {insts}") are told apart by their order of slots, longer ones by their words.
+    # Frames of a word or two ("{tempo} {style}, {insts}") differ in the order of slots, longer ones in their words.
     words = [{re.sub(r"\{[^}]*\}|[^\w ]", "", text).lower() for text in bank} for bank in (frames.TRAIN, frames.TEST)]
     assert not {text for text in words[0] & words[1] if len(text.split()) > 2}
     assert not set(frames.TRAIN) & set(frames.TEST)
@@ -67,8 +74,20 @@ def test_frames_of_the_test_split_are_never_seen_in_training(written):
 
 
 def test_words_of_the_test_split_are_never_seen_in_training():
-    banks = [phrases.STYLE, phrases.TEMPO, phrases.PACE, phrases.MOOD, phrases.MODE, phrases.METRE, phrases.DRUMS,
-             phrases.TEXTURE, phrases.ACCOMPANIMENT, phrases.REGISTER, phrases.ARTICULATION, phrases.SIZE]
+    banks = [
+        phrases.STYLE,
+        phrases.TEMPO,
+        phrases.PACE,
+        phrases.MOOD,
+        phrases.MODE,
+        phrases.METRE,
+        phrases.DRUMS,
+        phrases.TEXTURE,
+        phrases.ACCOMPANIMENT,
+        phrases.REGISTER,
+        phrases.ARTICULATION,
+        phrases.SIZE,
+    ]
     for bank in banks:
         train = {phrase for pair in bank.values() for phrase in pair[0]}
         test = {phrase for pair in bank.values() for phrase in pair[1]}
@@ -103,7 +122,13 @@ def test_captions_say_only_what_is_so(written):
     for facts, (texts, _) in zip(*written):
         told = " ".join(texts).lower().replace("neither fast nor slow", "")
         if not facts["drums"]:
-            assert not any(p.lower() in told for k in ("drum kit", "hand drums") for side in phrases.DRUMS[k] for p in side if p != "drums")
+            assert not any(
+                p.lower() in told
+                for k in ("drum kit", "hand drums")
+                for side in phrases.DRUMS[k]
+                for p in side
+                if p != "drums"
+            )
         for mode in {"major", "minor"} - {facts["mode"]}:
             assert f"{mode} key" not in told and f"in {mode}" not in told
         for other in set(phrases.TEMPO) - {facts["tempo_class"]}:
@@ -116,12 +141,15 @@ def test_captions_repeat_for_a_seed_and_change_with_it(written):
     assert captions.write_captions(clips[:50], seed=1) != result[:50]
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("a oboe plays.", "An oboe plays."),
-    ("A upright bass", "An upright bass"),
-    ("a one-player performance", "a one-player performance"),
-    ("a 8-bit game synth", "an 8-bit game synth"),
-    ("a  flute, slow", "a flute, slow"),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a oboe plays.", "An oboe plays."),
+        ("A upright bass", "An upright bass"),
+        ("a one-player performance", "a one-player performance"),
+        ("a 8-bit game synth", "an 8-bit game synth"),
+        ("a  flute, slow", "a flute, slow"),
+    ],
+)
 def test_articles_are_put_right(text, expected):
     assert captions.tidy(text) == expected

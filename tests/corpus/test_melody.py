@@ -67,10 +67,17 @@ def test_rhythm_repeated_notes_ornaments_and_further_parts_do_not_hide_a_melody(
     ornamented = tune.copy()
     ornamented[[15, 50]] += 2
     below = make_score(random_tune(rng, 80) - 24, part=1)
-    choral = Score(*(np.concatenate([getattr(make_score(tune), f), getattr(below, f)])
-                     for f in ("onset", "duration", "pitch", "part")), metres=plain.metres)
+    choral = Score(
+        *(
+            np.concatenate([getattr(make_score(tune), f), getattr(below, f)])
+            for f in ("onset", "duration", "pitch", "part")
+        ),
+        metres=plain.metres,
+    )
     scores = {"plain": plain, "dotted": dotted, "ornamented": make_score(ornamented), "choral": choral}
-    groups = melody.group_works({**scores, "other": make_score(random_tune(rng, 80))}, {n: n for n in [*scores, "other"]})
+    groups = melody.group_works(
+        {**scores, "other": make_score(random_tune(rng, 80))}, {n: n for n in [*scores, "other"]}
+    )
     assert len({groups[name] for name in scores}) == 1
     assert groups["other"] == "other"
 
