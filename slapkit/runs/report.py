@@ -15,15 +15,15 @@ from slapkit import theme
 from slapkit.errors import RunError
 from slapkit.runs import record as records
 from slapkit.runs.runner import Run, list_runs
-from slapkit.runs.summary import DASH, decimals, dig, label, main_figures, number, percent
+from slapkit.runs.summary import DASH, decimals, dig, label, main_figures, number, percent, words
 from slapkit.storage import atomic_write_text
 
 ORDER = ("slap", "clap", "siglip")
 # (what, keys in metrics.json, how it is written, 1 where more is better, -1 where less is)
 ROWS = [
     *(
-        (f"{words} {measure}", ("retrieval", "q", direction, measure), percent, 1)
-        for direction, words in (("text_to_audio", "Text to audio"), ("audio_to_text", "Audio to text"))
+        (f"{way} {measure}", ("retrieval", "q", direction, measure), percent, 1)
+        for direction, way in (("text_to_audio", "Text to audio"), ("audio_to_text", "Audio to text"))
         for measure in ("R@1", "R@5", "R@10")
     ),
     ("Text to audio median rank (of candidates)", ("retrieval", "q", "text_to_audio", "median_rank"), percent, -1),
@@ -174,7 +174,8 @@ def _described(run: Run, root: Path) -> dict[str, Any]:
         "wall": DASH if record.get("wall_s") is None else f"{record['wall_s']:,.0f} s",
         "parameters": ", ".join(f"{k}={v}" for k, v in parameters.items()),
         "failure": f"cell {failure.get('index')}: {failure.get('error')}: {failure.get('message')}" if failure else "",
-        "lines": main_figures(run),
+        # A number and its percent sign stay on one line.
+        "lines": [line.replace(" %", "\u00a0%") for line in main_figures(run)],
     }
 
 
@@ -197,12 +198,8 @@ def _conditions(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("Data fingerprint", str(record.get("data_fingerprint"))),
         ("Commit", f"{record.get('commit')}{' with changes' if record.get('dirty') else ''}"),
         ("Packages", ", ".join(f"{k} {v}" for k, v in record.get("packages", {}).items())),
-        *((f"Protocol: {key}", _words(value)) for key, value in protocol.items()),
+        *((f"Protocol: {key}", words(value)) for key, value in protocol.items()),
     ]
-
-
-def _words(value: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
 def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:

@@ -38,6 +38,11 @@ def decimals(value: Any, digits: int = 3) -> str:
     return DASH if value is None else f"{value:.{digits}f}"
 
 
+def words(value: Any) -> str:
+    """Return a value as text; a mapping as "train 90, test 20"."""
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
 def label(run: Run) -> str:
     """Return the name of what a run trained ("SLAP"), or its notebook's name."""
     objective = run.record.get("parameters", {}).get("objective")
@@ -65,13 +70,11 @@ def chance(run: Run, k: int = 10) -> float | None:
 def main_figures(run: Run) -> list[str]:
     """Return the lines that sum a run up in a terminal; empty where it measured nothing."""
     if "retrieval" not in run.metrics:
-        return [f"{key.replace('_', ' ')}: {value}" for key, value in run.metrics.get("summary", {}).items()]
+        return [f"{key.replace('_', ' ')}: {words(value)}" for key, value in run.metrics.get("summary", {}).items()]
     lines = []
-    for direction, words in DIRECTIONS.items():
+    for direction, name in DIRECTIONS.items():
         recalls = "  ".join(f"{m} {percent(retrieval(run, direction, m))}" for m in ("R@1", "R@5", "R@10"))
-        lines.append(
-            f"{label(run)} {words}: {recalls}  median rank {percent(retrieval(run, direction, 'median_rank'))}"
-        )
+        lines.append(f"{label(run)} {name}: {recalls}  median rank {percent(retrieval(run, direction, 'median_rank'))}")
     gap, health = run.metrics.get("gap", {}), run.metrics.get("health", {})
     lines.append(
         f"{label(run)} gap: centroid distance {decimals(gap.get('centroid_distance'))}, "
