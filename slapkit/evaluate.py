@@ -76,12 +76,14 @@ def evaluate(
     has the same for projections.
 
     Raises:
-        DataError: the split is missing or has no usable clip.
+        DataError: the split is missing or has fewer than two usable clips.
     """
     joint = model.joint if isinstance(model, Model) else model
     arrays, captions, track_of_text, clips = embed_split(
         joint, dataset, split=split, cache_dir=cache_dir, progress=progress
     )
+    if len(clips) < 2:
+        raise DataError(f"{dataset.name}: one clip in the split {split!r} leaves nothing to rank: take at least 2")
     first = np.unique(track_of_text, return_index=True)[1]
     result: dict[str, Any] = {"retrieval": {}}
     for kind in ("q", "z"):

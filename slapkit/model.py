@@ -92,20 +92,30 @@ class Tower(nn.Module):
 
 
 class TargetTower(nn.Module):
-    """The moving average of a tower: no gradient, always in evaluation mode. A frozen encoder is not averaged, so the
-    context's is shared."""
+    """The moving average of a tower: no gradient, no dropout. A frozen encoder is not averaged but shared with the context.
+
+    BatchNorm normalises by the batch, as in the context, and this matters: with averaged statistics the targets lose
+    what tells the pairs of a batch apart, and SLAP learns several times slower. The running statistics themselves are
+    averaged like weights (`slapkit.ema`), never by the target's own passes.
+    """
 
     def __init__(self, context: Tower) -> None:
         super().__init__()
         self.encoder = None if context.frozen else copy.deepcopy(context.encoder)
         self.projector = copy.deepcopy(context.projector)
         self.requires_grad_(False)
-        self.eval()
+        self._norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        for layer in self._norms:
+            layer.track_running_stats = False  # its own passes leave the averaged statistics alone
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> TargetTower:
-        """Stay in evaluation mode: the target normalises by averaged statistics, so it does not depend on the
-        micro-batch."""
-        return super().train(False)
+        """Set the mode of BatchNorm; everything else stays in evaluation mode."""
+        super().train(False)
+        for layer in self._norms:
+            layer.train(mode)
+        self.training = mode
+        return self
 
     @torch.no_grad()
     def forward(self, x: Tensor | dict[str, Tensor], *, context: Tower) -> Tensor:

@@ -109,6 +109,8 @@ def preset(
 ) -> Preset:
     """Return the preset `name` with some values changed; nested configurations may be given in part.
 
+    Plain dictionaries, such as `htsat`, are replaced whole.
+
     Raises:
         ConfigError: the preset or a key is unknown, or a value is out of range.
     """

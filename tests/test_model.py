@@ -202,17 +202,20 @@ def test_targets_share_no_memory_with_trained_towers():
     assert not own & {p.data_ptr() for t in (model.target_audio, model.target_text) for p in t.parameters()}
 
 
-def test_targets_stay_in_evaluation_mode():
+def test_targets_normalise_by_the_batch_and_drop_nothing():
     model = joint()
     model.train()
-    assert not any(m.training for t in (model.target_audio, model.target_text) for m in t.modules())
-    assert model.audio.encoder.training and model.audio_predictor.training
+    targets = [m for t in (model.target_audio, model.target_text) for m in t.modules()]
+    norms = [m for m in targets if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert norms and all(m.training for m in norms)
+    assert not any(m.training for m in targets if isinstance(m, nn.Dropout))
     x = batch()
     first, second = model(x), model(x)
-    assert torch.equal(first["target_audio"], second["target_audio"])  # no dropout
+    assert torch.equal(first["target_audio"], second["target_audio"])  # no dropout, no memory
     assert not torch.equal(first["z_audio"], second["z_audio"])
-    alone = model(batch(2) | {"target_audio": x["audio"][:2]})  # a micro-batch has no statistics of its own
-    torch.testing.assert_close(alone["target_audio"], first["target_audio"][:2])
+    model.eval()
+    alone = model(batch(2) | {"target_audio": x["audio"][:2]})  # evaluation uses the averaged statistics
+    torch.testing.assert_close(alone["target_audio"], model(x)["target_audio"][:2])
 
 
 def test_slap_trains_all_of_the_context_and_nothing_of_the_targets():
@@ -272,7 +275,9 @@ def test_representations_pass_the_encoder_by():
 def test_a_tower_knows_its_mode_from_the_start():
     tower = Tower(Ear(), nn.Linear(6, 4), frozen=True)
     assert tower.training and not tower.encoder.training
-    assert not TargetTower(tower).projector.training
+    dropout = head(HeadConfig(hidden=4, dropout=0.5), 6, 4)
+    target = TargetTower(Tower(Ear(), dropout, frozen=True))
+    assert target.projector[1].training and not target.projector[3].training
 
 
 # --- state -----------------------------------------------------------------------------------------------------------

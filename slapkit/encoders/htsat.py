@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slapkit.config import nearest
 from slapkit.encoders.config import AudioEncoderConfig
+from slapkit.encoders.recompute import recompute_layers
 from slapkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,11 +35,7 @@ class HTSAT(nn.Module):
 
     def set_gradient_checkpointing(self) -> None:
         """Recompute every Swin stage in the backward pass."""
-        # transformers marks CLAP as not supporting this, though its stages are checkpointable layers.
-        for module in self.model.modules():
-            if hasattr(module, "gradient_checkpointing"):
-                module.gradient_checkpointing = True
-                module._gradient_checkpointing_func = partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)
+        recompute_layers(self.model)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from slapkit.encoders.config import TextEncoderConfig
+from slapkit.encoders.recompute import recompute_layers
 from slapkit.errors import CheckpointError, ConfigError
 
 _SCRATCH_VOCABULARY = 50265  # RoBERTa-base's, so that the encoder keeps its published size
@@ -40,7 +41,7 @@ class TextEncoder(nn.Module):
 
     def set_gradient_checkpointing(self) -> None:
         """Recompute every layer in the backward pass."""
-        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        recompute_layers(self.model)
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Encode `tokens` to `[B, dim]`."""

@@ -214,8 +214,10 @@ def _restore_moments(
         name, _, key = full_name.rpartition("/")
         if name not in parameters:
             raise CheckpointError(f"{where}: the optimiser state names {name!r}, which this model lacks")
-        # AdamW keeps its step counter on the CPU and its moments beside the parameter.
-        optimizer.state[parameters[name]][key] = tensor if tensor.dim() == 0 else tensor.to(parameters[name].device)
+        # Beside its parameter and in its layout: the fused optimiser walks both by memory order.
+        like = parameters[name] if tensor.dim() else tensor
+        moment = torch.empty_like(like, dtype=tensor.dtype, device=parameters[name].device, requires_grad=False)
+        optimizer.state[parameters[name]][key] = moment.copy_(tensor)
 
 
 def _differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:

@@ -166,7 +166,7 @@ class Trainer:
             {"params": [p for p in trained if p.dim() > 1], "weight_decay": config.weight_decay},
             {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},  # biases, norms, temperature
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=True)
         self.trained = trained
         self.wrapped = self.accelerator.prepare(self.model)
 

@@ -66,7 +66,7 @@ def _pairwise(
         with _no_sync(model, accelerator, unless=k == micro_batches - 1):
             out = forward(k)
             terms = slap_loss(
-                **{name: out[name].float() for name in ("q_audio", "q_text", "target_audio", "target_text")}, lam=lam
+                **{name: out[name] for name in ("q_audio", "q_text", "target_audio", "target_text")}, lam=lam
             )
             accelerator.backward(terms.total / micro_batches)
         for name, value in terms._asdict().items():
@@ -104,7 +104,6 @@ def _cached(
 def _with_all_devices(out: Outputs, accelerator: Accelerator) -> Outputs:
     """Put the rows of all devices beside this device's own, which alone keep their gradient; in float32, for logits are
     large."""
-    out = {name: value.float() for name, value in out.items()}
     if accelerator.num_processes == 1:
         return out
     # Rows get a gradient on their own device alone, temperature and bias on every one: their shares must add up to one.

@@ -95,7 +95,7 @@ def test_accumulation_equals_the_large_batch_on_real_sound(tones, cache, tmp_pat
             settings = {"objective": objective, "steps": 1, "micro_batch": micro, "masks": 0, "warmup_fraction": 0.0}
             chosen = tiny(settings, batch_norm=False)
             trainer = loop.Trainer(chosen.model, chosen.train, tones, tmp_path, cache, progress=False)
-            trainer.model.audio.encoder.apply(_fix_statistics)
+            trainer.model.apply(_fix_statistics)
             trainer.wrapped.train = lambda mode=True: None  # the CNN's own BatchNorm stays in evaluation mode
             trainer.step(0)
             after[micro] = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
