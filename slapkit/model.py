@@ -92,7 +92,8 @@ class Tower(nn.Module):
 
 
 class TargetTower(nn.Module):
-    """The moving average of a tower: no gradient, no dropout. A frozen encoder is not averaged but shared with the context.
+    """The moving average of a tower: no gradient, no dropout. A frozen encoder is not averaged but shared with the
+    context.
 
     BatchNorm normalises by the batch, as in the context, and this matters: with averaged statistics the targets lose
     what tells the pairs of a batch apart, and SLAP learns several times slower. The running statistics themselves are

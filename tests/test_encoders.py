@@ -81,11 +81,12 @@ def test_cnn_summarises_time_by_mean_spread_and_maximum():
     encoder = audio_encoder("cnn").eval()
     x = MELS["noise"](2)
     with torch.no_grad():
-        maps = encoder.blocks(((x - encoder.mel_mean) / encoder.mel_std)[:, None]).double()  # [B, C, frames, bands]
+        image = ((x - encoder.mel_mean) / encoder.mel_std).transpose(1, 2)[:, None]
+        maps = encoder.blocks(image).double()  # [B, C, bands, frames]
         found = encoder(x).double().view(2, 3, -1)
     for b in range(2):
-        for i, (c, f) in enumerate(np.ndindex(maps.shape[1], maps.shape[3])):
-            series = maps[b, c, :, f].tolist()
+        for i, (f, c) in enumerate(np.ndindex(maps.shape[2], maps.shape[1])):
+            series = maps[b, c, f].tolist()
             mean = sum(series) / len(series)
             variance = sum((v - mean) ** 2 for v in series) / len(series)
             expected = [mean, (variance + 1e-5) ** 0.5, max(series)]

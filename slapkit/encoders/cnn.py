@@ -34,7 +34,7 @@ class CNN(nn.Module):
         blocks = [_block(1, first, kernel=7, stride=4)]
         for i, (before, after) in enumerate(zip(config.channels, rest)):
             # Frequency halves in every block; time only in the first, for rhythm needs it.
-            blocks.append(_block(before, after, kernel=3, stride=(2 if i == 0 else 1, 2)))
+            blocks.append(_block(before, after, kernel=3, stride=(2, 2 if i == 0 else 1)))
         self.blocks = nn.Sequential(*blocks)
         bands = (config.frontend.n_mels + 3) // 4  # strides round up, whatever the number of bands
         for _ in rest:
@@ -44,10 +44,13 @@ class CNN(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
-        x = ((mel - self.mel_mean) / self.mel_std).unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        x = self.blocks(x).float()  # under bf16, squares would leave the spread of a steady sound a digit or two
+        # Time comes last: convolutions on a CPU are vectorised along the last axis, and bands become few.
+        x = ((mel - self.mel_mean) / self.mel_std).transpose(1, 2).unsqueeze(1)
+        x = self.blocks(x.contiguous(memory_format=torch.channels_last))  # [B, channels, bands, frames]
+        # As the layout has it: no copy. In float32: under bf16, squares would leave a steady sound's spread a digit or
+        # two.
+        x = x.permute(0, 2, 3, 1).float()  # [B, bands, frames, channels]
         mean = x.mean(2)
-        # One pass over x, in the layout that it has; the epsilon, because the gradient of a bare root is infinite at
-        # silence.
+        # The epsilon, because the gradient of a bare root is infinite at silence.
         spread = ((x.square().mean(2) - mean.square()).clamp(min=0) + 1e-5).sqrt()
         return torch.cat([mean, spread, x.amax(2)], dim=1).flatten(1)

@@ -23,7 +23,7 @@ class AudioEncoderConfig(Config):
     window_s: float = 5.0
     mel_mean: float = -30.0
     mel_std: float = 20.0
-    channels: tuple[int, ...] = (32, 64, 128, 256)
+    channels: tuple[int, ...] = (16, 48, 96, 256)
     htsat: dict[str, Any] = field(default_factory=dict)
     frozen: bool = False
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
-import torch.utils.checkpoint
 from torch import Tensor, nn
 
 from slapkit.config import nearest

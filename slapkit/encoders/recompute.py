@@ -11,7 +11,8 @@ from torch import nn
 def recompute_layers(model: nn.Module) -> None:
     """Recompute every layer of a transformers model that can be.
 
-    transformers' own switch refuses CLAP, though its stages are checkpointable layers, so the layers are told one by one.
+    transformers' own switch refuses CLAP, though its stages are checkpointable layers, so the layers are told one by
+    one.
     """
     if hasattr(model, "config"):
         model.config.use_cache = False  # a cache would keep what is to be thrown away

@@ -24,6 +24,7 @@ from slapkit.model import JointModel, ModelConfig
 from slapkit.representations import AudioSource, TextSource, embed_audio_source, embed_text_source
 from slapkit.schedules import tau_schedule, warmup_cosine
 from slapkit.training import health
+from slapkit.training.allocator import keep_freed_memory
 from slapkit.training.batches import BatchSource
 from slapkit.training.checkpoint import TrainingState, save_model
 from slapkit.training.config import TrainConfig
@@ -85,6 +86,7 @@ class Trainer:
         progress: bool,
     ) -> None:
         self.config, self.out_dir = config, out_dir
+        keep_freed_memory()
         self.accelerator = make_accelerator(config)
         self.device = self.accelerator.device
         with self.accelerator.main_process_first():
