@@ -25,13 +25,15 @@ def main() -> None:
     parser.add_argument("--data", default="data/scores-quick", type=Path)
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--rounds", default=40, type=int)
+    parser.add_argument("--batch", default=None, type=int, help="instead of the preset's")
     parser.add_argument("--warmup", default=5, type=int, help="rounds that are not counted")
     args = parser.parse_args()
 
     dataset, trainers = datasets.read(args.data), {}
     out = Path(tempfile.mkdtemp())
     for objective in ("slap", "clap"):
-        chosen = preset(args.preset, train={"objective": objective})
+        settings = {"objective": objective} | ({"batch_size": args.batch} if args.batch else {})
+        chosen = preset(args.preset, train=settings)
         trainers[objective] = Trainer(
             chosen.model, chosen.train, dataset, out / objective, args.data / "cache", progress=True
         )
