@@ -37,7 +37,7 @@ def make_tones(folder: Path, *, clips: int = 48, seconds: float = 2.0, rate: int
 
 def tiny(train: dict | None = None, model: dict | None = None, *, batch_norm: bool = True) -> Preset:
     """The `tiny` preset shrunk to a second: a narrow CNN on windows of 1 s."""
-    plain = {"batch_norm": batch_norm, "hidden": 64}
+    plain = {"batch_norm": batch_norm, "hidden": 64, "dropout": 0.0}
     shrunk = {
         "audio": {"channels": (8, 16), "window_s": 1.0, "frontend": {"min_s": 1.0}},
         "audio_projector": plain,
@@ -45,6 +45,14 @@ def tiny(train: dict | None = None, model: dict | None = None, *, batch_norm: bo
         "predictor": plain,
         "dim": 32,
     }
-    quick = {"steps": 8, "batch_size": 16, "eval_every": 4, "checkpoint_every": 2, "log_every": 1, "device": "cpu"}
+    quick = {
+        "steps": 8,
+        "lr": 1e-3,
+        "batch_size": 16,
+        "eval_every": 4,
+        "checkpoint_every": 2,
+        "log_every": 1,
+        "device": "cpu",
+    }
     quick["stop_on_collapse"] = False
     return preset("tiny", model=shrunk | (model or {}), train=quick | (train or {}))
