@@ -50,7 +50,7 @@ def _tiny() -> Preset:
         model=ModelConfig(
             audio_projector=narrow, text_projector=narrow.replace(dropout=0.2), predictor=narrow, dim=256
         ),
-        train=TrainConfig(steps=2000, lr=2e-3, eval_every=200, checkpoint_every=200),
+        train=TrainConfig(steps=1600, lr=2e-3, eval_every=200, checkpoint_every=200),
     )
 
 

@@ -194,3 +194,13 @@ def test_frozen_audio_tower_is_computed_once(tones, cache, tmp_path, monkeypatch
     windows = 2 * sum(tones.splits[s] for s in ("train", "validation")) * 1  # clips of 2 s, windows of 1 s
     assert sum(calls) <= windows * 1.5, "windows tile each clip once; eight steps add nothing"
     assert "audio.encoder.blocks.0.0.weight" in weights(tmp_path), "a frozen audio encoder has no source to be found by"
+
+
+def test_tensorboard_by_flag(tones, cache, tmp_path):
+    run(tiny({"steps": 2}), tones, tmp_path, cache, tensorboard=True)
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_bf16_trains(tones, cache, tmp_path):
+    history = run(tiny({"steps": 4, "precision": "bf16"}), tones, tmp_path, cache).history
+    assert all(math.isfinite(row["loss"]) for row in history)
