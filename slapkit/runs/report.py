@@ -220,7 +220,7 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
     page = environment.from_string((Path(__file__).parent / "report.html").read_text(encoding="utf-8")).render(
         title=" and ".join(label(r) for r in best) or "Runs",
         answer=answer(best),
-        written=records.now(),
+        written=records.now()[:16].replace("T", " ") + " UTC",
         columns=[{"label": label(r), "objective": _objective(r), "page": _described(r, root)["page"]} for r in best],
         rows=table(best),
         figures=[json_for_script(figure.to_json()) for figure in (figures_of(best) if best else ())],

@@ -142,7 +142,7 @@ def test_training_leaves_its_measures_figures_and_model(project, objective, loss
     loss = next(f for title, f in figures.items() if "oss" in title)
     assert len(figures) == 6
     assert len(loss["data"]) == 1 and "bdata" in str(loss["data"][0]["y"]) or len(loss["data"][0]["y"]) == len(losses)
-    assert slapkit.load(done.folder, device="cpu").embed_text(["a tone"]).shape == (1, 512)
+    assert slapkit.load(done.folder, device="cpu").embed_text(["a tone"]).shape == (1, 256)
 
 
 @pytest.mark.slow
