@@ -1,7 +1,8 @@
 """Scores to notes: verovio reads each work in a worker process under a time limit; what came out is kept on disk.
 
-verovio can crash or hang on single files, so it never runs in the caller's process. A work that cannot be converted is
-listed with its reason and left out.
+verovio can crash or hang on single files, so it never runs in the caller's process. It also carries things over from
+one work to the next (a key signature, for one), so each work is converted in a fork of a process that has read none. A
+work that cannot be converted is listed with its reason and left out.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import os
 import re
+import signal
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from slapkit.storage import atomic_write_bytes
 # The slowest work of the collection takes 2 s, so that a work is cut off by this limit only when it hangs, whatever
 # else the machine does: what fails must not depend on the day.
 TIMEOUT_S = 40.0
-_FORMAT = 1  # raise it when the stored arrays change
+_FORMAT = 2  # raise it when the stored arrays change
 
 
 @functools.cache
@@ -73,9 +76,43 @@ def cache_path(work: Work, cache: Path) -> Path:
     return cache / f"{key}.npz"
 
 
+def _notes(work: Work) -> bytes:
+    return scores.from_midi(_to_midi(work)).to_bytes()
+
+
+def _isolated(function: Callable[[Any], bytes], argument: Any) -> bytes:
+    """Return what `function` gives in a fork of this process, which stays as it is.
+
+    Raises:
+        ValueError: the function raised, or its process crashed.
+    """
+    if not hasattr(os, "fork"):
+        return function(argument)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        signal.alarm(round(TIMEOUT_S) + 5)  # ends a hanging conversion when nobody waits for it any more
+        with os.fdopen(writer, "wb") as pipe:
+            try:
+                said = b"+" + function(argument)
+            except BaseException as error:
+                said = b"-" + (str(error) or type(error).__name__).encode()[:300]
+            pipe.write(said)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    if not said.startswith(b"+"):
+        raise ValueError(said[1:].decode() or "the process crashed")
+    return said[1:]
+
+
 def _convert(task: tuple[Work, Path]) -> None:
     work, path = task
-    atomic_write_bytes(path, scores.from_midi(_to_midi(work)).to_bytes())
+    _toolkit()  # made once, before the forks; it reads nothing here
+    atomic_write_bytes(path, _isolated(_notes, work))
 
 
 def _readable(path: Path) -> bool:
