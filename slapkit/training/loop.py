@@ -247,7 +247,8 @@ class Trainer:
         lr = warmup_cosine(step=step, total=config.steps, warmup_fraction=config.warmup_fraction, peak=config.lr)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        self.optimizer.zero_grad(set_to_none=True)
+        # Gradients stay where they are: given back and made anew amid activations, they would break up the heap.
+        self.optimizer.zero_grad(set_to_none=False)
         terms = backward(
             self.wrapped,
             lambda k: self.wrapped(self.batches.micro_batch(step, k, self.device)),

@@ -71,6 +71,7 @@ def _pairwise(
             accelerator.backward(terms.total / micro_batches)
         for name, value in terms._asdict().items():
             sums[name] = sums.get(name, 0) + value.detach() / micro_batches
+        del out, terms, value  # their graph would live on through the next forward pass
     return {"loss": sums.pop("total")} | sums
 
 
@@ -82,10 +83,7 @@ def _cached(
     loss: Callable[[Outputs], Tensor],
     accelerator: Accelerator,
 ) -> dict[str, Tensor]:
-    with torch.no_grad(), _statistics_untouched(model):
-        parts = [forward(k) for k in range(micro_batches)]
-    local = {name: torch.cat([p[name] for p in parts]) if value.dim() else value for name, value in parts[0].items()}
-    local = {name: value.detach().requires_grad_() for name, value in local.items()}
+    local = {name: value.requires_grad_() for name, value in _all_outputs(model, forward, micro_batches).items()}
     total = loss(_with_all_devices(local, accelerator)) * accelerator.num_processes
     gradients = dict(zip(local, torch.autograd.grad(total, list(local.values()))))
     for k in range(micro_batches):
@@ -98,7 +96,28 @@ def _cached(
                 (v * (gradients[n][rows] if v.dim() else gradients[n] / micro_batches)).sum() for n, v in out.items()
             )
             accelerator.backward(surrogate)
+        del out, surrogate
     return {"loss": total.detach() / accelerator.num_processes}
+
+
+@torch.no_grad()
+def _all_outputs(model: nn.Module, forward: Forward, micro_batches: int) -> Outputs:
+    """The outputs of all micro-batches, rows joined, without a graph."""
+    local: Outputs = {}
+    with _statistics_untouched(model):
+        for k in range(micro_batches):
+            for name, value in forward(k).items():
+                if k == 0:
+                    # Room for all rows at once: pieces kept one by one would lie between the activations' blocks and
+                    # keep these from being used again.
+                    local[name] = (
+                        value.new_empty((micro_batches * len(value), *value.shape[1:]))
+                        if value.dim()
+                        else value.clone()
+                    )
+                if value.dim():
+                    local[name][k * len(value) : (k + 1) * len(value)] = value
+    return local
 
 
 def _with_all_devices(out: Outputs, accelerator: Accelerator) -> Outputs:
