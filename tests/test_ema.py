@@ -13,8 +13,9 @@ from slapkit.ema import update_target
 from slapkit.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.errors import MetricError
 from slapkit.model import HeadConfig, JointModel, ModelConfig
+from slapkit.training.accelerator import make_accelerator
 from slapkit.training.config import TrainConfig
-from slapkit.training.loop import Trainer, make_accelerator
+from slapkit.training.loop import Trainer
 
 
 def network(seed: int) -> nn.Module:

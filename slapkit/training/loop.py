@@ -11,19 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from accelerate.utils import broadcast_object_list
 
 from slapkit.audio import features
 from slapkit.audio.store import FeatureStore
 from slapkit.datasets import AudioTextDataset
 from slapkit.ema import update_target
-from slapkit.errors import CollapseError, ConfigError, DataError
+from slapkit.errors import CollapseError, DataError
 from slapkit.model import JointModel, ModelConfig
 from slapkit.representations import AudioSource, TextSource, embed_audio_source, embed_text_source
 from slapkit.schedules import tau_schedule, warmup_cosine
 from slapkit.training import health
+from slapkit.training.accelerator import make_accelerator
 from slapkit.training.allocator import keep_freed_memory
 from slapkit.training.batches import BatchSource
 from slapkit.training.checkpoint import TrainingState, save_model
@@ -294,19 +293,3 @@ class Trainer:
 def _usable(dataset: AudioTextDataset, split: str, ids: set[str]) -> AudioTextDataset:
     """The split's clips that have features."""
     return dataset.with_clips(clip for clip in dataset.clips if clip.split == split and clip.id in ids)
-
-
-def make_accelerator(config: TrainConfig) -> Accelerator:
-    """The device, or devices, and the precision.
-
-    Raises:
-        ConfigError: a GPU is asked for and none is there.
-    """
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "device='cuda' but torch sees no GPU: take device='cpu' or 'auto', or install a torch build for your GPU"
-        )
-    # A notebook trains more than once in one process, with other settings; Accelerate would hold on to the first.
-    AcceleratorState._reset_state()
-    kwargs = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(cpu=config.device == "cpu", mixed_precision=config.precision, kwargs_handlers=[kwargs])
