@@ -110,8 +110,10 @@ def _isolated(function: Callable[[Any], bytes], argument: Any) -> bytes:
 
 
 def _convert(task: tuple[Work, Path]) -> None:
+    import symusic  # noqa: F401
+
     work, path = task
-    _toolkit()  # made once, before the forks; it reads nothing here
+    _toolkit()  # made, like the import, once before the forks instead of in each; it reads nothing here
     atomic_write_bytes(path, _isolated(_notes, work))
 
 
