@@ -3,7 +3,8 @@
 `run` executes one notebook, `list_runs` reads the records of all runs, `report.write_report` compares them on one page.
 """
 
+from slapkit.runs.compare import choose_runs
 from slapkit.runs.runner import Run, find_notebook, list_runs, locate, run
 from slapkit.runs.workspace import Workspace, workspace
 
-__all__ = ["Run", "Workspace", "find_notebook", "list_runs", "locate", "run", "workspace"]
+__all__ = ["Run", "Workspace", "choose_runs", "find_notebook", "list_runs", "locate", "run", "workspace"]

@@ -14,11 +14,11 @@ from typing import Any
 from slapkit import theme
 from slapkit.errors import RunError
 from slapkit.runs import record as records
+from slapkit.runs.compare import comparable, objective_of
 from slapkit.runs.runner import Run, list_runs
 from slapkit.runs.summary import DASH, decimals, dig, label, main_figures, number, percent, words
 from slapkit.storage import atomic_write_text
 
-ORDER = ("slap", "clap", "siglip")
 # (what, keys in metrics.json, how it is written, 1 where more is better, -1 where less is)
 ROWS = [
     *(
@@ -44,28 +44,6 @@ def json_for_script(value: Any) -> str:
     )
 
 
-def comparable(runs: Sequence[Run]) -> list[Run]:
-    """Return the newest finished training runs that differ in objective alone, SLAP first."""
-    done = [r for r in runs if r.record["status"] == "done" and "retrieval" in r.metrics]
-    if not done:
-        return []
-
-    def conditions(run: Run) -> str:
-        rest = {k: v for k, v in run.record["parameters"].items() if k not in ("objective", "data")}
-        return json.dumps([run.record["notebook"], run.record.get("data_fingerprint"), rest], sort_keys=True)
-
-    groups: dict[str, dict[str, Run]] = {}
-    for run in done:
-        groups.setdefault(conditions(run), {})[run.record["parameters"].get("objective", "")] = run
-    # The widest comparison counts; of equal ones the newest.
-    best = max(groups.values(), key=lambda g: (len(g) > 1, max(str(r.record["started"]) for r in g.values())))
-    return sorted(best.values(), key=lambda r: (ORDER.index(o) if (o := _objective(r)) in ORDER else 9, o))
-
-
-def _objective(run: Run) -> str:
-    return str(run.record["parameters"].get("objective", ""))
-
-
 def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the rows that set `runs` side by side: texts, the column of the best, and the difference of two."""
     rows = []
@@ -89,8 +67,8 @@ def figures_of(runs: Sequence[Run]) -> list[Any]:
     """Return the figures that compare `runs`."""
     from slapkit import figures
 
-    metrics = {_objective(run): run.metrics for run in runs}
-    histories = {_objective(run): history(run.folder) for run in runs}
+    metrics = {objective_of(run): run.metrics for run in runs}
+    histories = {objective_of(run): history(run.folder) for run in runs}
     drawn = [
         figures.retrieval_bars(metrics, "text_to_audio"),
         figures.retrieval_bars(metrics, "audio_to_text"),
@@ -102,6 +80,29 @@ def figures_of(runs: Sequence[Run]) -> list[Any]:
     if any(figures.curve(rows, "loss")[0] for rows in histories.values()):
         drawn.append(figures.loss_curves(histories))
     return drawn
+
+
+def sections(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return the newest finished run of each notebook that trains nothing, with its figures as JSON."""
+    newest = {
+        run.record["notebook"]: run
+        for run in sorted(runs, key=lambda r: str(r.record["started"]))
+        if run.record["status"] == "done" and "retrieval" not in run.metrics
+    }
+    found = []
+    for name, run in sorted(newest.items()):
+        figures = [path.read_text(encoding="utf-8") for path in sorted((run.folder / "figures").glob("*.json"))]
+        if figures:
+            found.append({"name": name, "title": _question(run.folder), "run": run, "figures": figures})
+    return found
+
+
+def _question(folder: Path) -> str:
+    """Return the first heading of a run's notebook: the question that it answers."""
+    path = folder / "notebook.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.is_file() else []
+    lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
+    return next((line[2:].strip() for line in lines if line.startswith("# ")), folder.parent.name)
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -215,15 +216,21 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
     runs = list_runs(root)
     if not runs:
         raise RunError(f"no runs in {root}: `slapkit run 02_train` makes one")
-    best = comparable(runs)
+    best, others = comparable(runs), sections(runs)
+    drawn = [figure.to_json() for figure in (figures_of(best) if best else ())]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string((Path(__file__).parent / "report.html").read_text(encoding="utf-8")).render(
         title=" and ".join(label(r) for r in best) or "Runs",
         answer=answer(best),
         written=records.now()[:16].replace("T", " ") + " UTC",
-        columns=[{"label": label(r), "objective": _objective(r), "page": _described(r, root)["page"]} for r in best],
+        columns=[{"label": label(r), "objective": objective_of(r), "page": _described(r, root)["page"]} for r in best],
         rows=table(best),
-        figures=[json_for_script(figure.to_json()) for figure in (figures_of(best) if best else ())],
+        compared=len(drawn),
+        sections=[
+            {"title": o["title"], "page": _described(o["run"], root)["page"], "figures": len(o["figures"])}
+            for o in others
+        ],
+        figures=[json_for_script(text) for text in [*drawn, *(text for o in others for text in o["figures"])]],
         templates=json_for_script({n: theme.template(n).to_plotly_json() for n in ("slapkit", "slapkit dark")}),
         recolor=json_for_script({theme.OBJECTIVE[k]: v for k, v in theme.DARK_OBJECTIVE.items()}),
         conditions=_conditions(best),

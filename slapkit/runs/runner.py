@@ -143,7 +143,8 @@ def run(
     Raises:
         ConfigError: an unknown parameter (with the nearest name), or a value of the wrong type.
         DataError: the `data` parameter points at nothing usable.
-        RunError: no such notebook, the same run under way elsewhere, or a cell that failed (see run.json).
+        RunError: no such notebook, the same run under way elsewhere, no trained run where `runs` asks for the latest,
+            or a cell that failed (see run.json).
     """
     import nbformat
 
@@ -158,6 +159,9 @@ def run(
         fingerprint = records.data_fingerprint(data)
         inside = data.resolve().is_relative_to(root.resolve())
         values["data"] = str(data.resolve().relative_to(root.resolve()) if inside else data.resolve())
+    if values.get("runs") == "latest":
+        # Named before the run gets its id: newer runs make it another run, and run.json says which were read.
+        values["runs"] = _latest_runs(root, runs_dir, fingerprint)
     code = records.code_hash()
     # The data counts by content: its place may change.
     hashed = {key: value for key, value in values.items() if key != "data" or fingerprint is None}
@@ -174,6 +178,14 @@ def run(
         record = _new_record(path.stem, folder.name, values, code, fingerprint, None if force else before)
         injected = values | ({RESERVED: str(folder)} if RESERVED in declared else {})
         return _execute(node, folder, injected, record, root, progress)
+
+
+def _latest_runs(root: Path, runs_dir: str | Path, data_fingerprint: str | None) -> str:
+    """Return the newest comparable training runs on this data, as a notebook's parameter `runs` names them."""
+    from slapkit.runs.compare import choose_runs
+
+    folders = choose_runs("latest", runs_dir=root / runs_dir, data_fingerprint=data_fingerprint)
+    return ",".join(str(f.relative_to(root) if f.is_relative_to(root) else f) for f in folders)
 
 
 def _new_record(

@@ -37,7 +37,7 @@ class Workspace:
         return self.folder / "figures"
 
     def show(self, figure: go.Figure, name: str) -> None:
-        """Display a figure, and keep it as a page of its own in `figures/<name>.html`.
+        """Display a figure, and keep it as a page of its own in `figures/<name>.html`, and as JSON for the report.
 
         All pages of a run share one copy of plotly.js beside them, so that each is small and none needs the network.
         """
@@ -48,6 +48,7 @@ class Workspace:
         with write_guard(self.figures):
             self.figures.mkdir(parents=True, exist_ok=True)
             figure.write_html(self.figures / f"{name}.html", include_plotlyjs="directory")
+            figure.write_json(self.figures / f"{self.shown:02d}-{name}.json")
         plotly_js = None if self.shown else f"{self.figures.name}/plotly.min.js"
         display(figure_bundle(figure, plotly_js), raw=True)
         self.shown += 1

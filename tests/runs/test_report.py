@@ -119,6 +119,36 @@ def test_hostile_texts_stay_texts(tmp_path):
     assert "onerror" not in str(exported.tags) and HOSTILE in "".join(exported.words)
 
 
+def test_figures_of_the_other_notebooks_stand_below_their_question(tmp_path):
+    make_run(tmp_path, "slap")
+    for name, started in (("old", "2026-01-01"), ("new", "2026-01-02")):
+        folder = tmp_path / "runs" / "03_explore" / name
+        (folder / "figures").mkdir(parents=True)
+        figure = {
+            "data": [{"type": "scatter", "y": [1], "text": [HOSTILE]}],
+            "layout": {"title": {"text": f"map {name}"}},
+        }
+        (folder / "figures" / "00-map.json").write_text(json.dumps(figure))
+        record = json.loads((tmp_path / "runs" / "02_train" / "slap" / "run.json").read_text())
+        record |= {"notebook": "03_explore", "id": name, "started": started, "parameters": {}}
+        (folder / "run.json").write_text(json.dumps(record))
+        (folder / "metrics.json").write_text(json.dumps({"summary": {"points": 3}}))
+        cells = [nbformat.v4.new_markdown_cell(f"# Where is it {HOSTILE}?\n\nTakes a minute.")]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebook.ipynb")
+    path, _ = write_report(tmp_path / "runs")
+    text = path.read_text()
+    assert "map new" in text and "map old" not in text
+    page = Page(text)
+    assert any(word.startswith("Where is it </script>") for word in page.words)
+    assert "img" not in page.tags and page.tags.count("script") == 2
+    assert text.count('class="figure"') == len(json.loads("[" + _figures(text) + "]"))
+
+
+def _figures(text):
+    """The list of figures that the page's script holds."""
+    return text.split("const figures = [", 1)[1].split("];\nconst dark", 1)[0].strip().rstrip(",")
+
+
 def test_json_in_a_script_cannot_end_it():
     text = json_for_script({"a": HOSTILE + "<!--\u2028"})
     assert "<" not in text and "\u2028" not in text and json.loads(text) == {"a": HOSTILE + "<!--\u2028"}

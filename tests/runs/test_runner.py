@@ -14,9 +14,10 @@ import pytest
 
 from slapkit import cli
 from slapkit.errors import ConfigError, DataError, RunError
-from slapkit.runs import list_runs, run
+from slapkit.runs import choose_runs, list_runs, run
 from slapkit.runs import record as records
 from tests.runs.conftest import BODY, LAST, write_notebook
+from tests.runs.test_report import make_run
 
 
 def go(name="tiny", **parameters):
@@ -212,3 +213,30 @@ def test_progress_says_where_it_is(project, capfd, monkeypatch):
     said = capfd.readouterr()
     assert "step 12  loss 0.250" in said.err and "long" in said.err and "What?" in said.err
     assert "warning" not in (said.out + said.err).lower()
+
+
+def test_the_latest_runs_are_named_before_a_run_gets_its_id(project):
+    parameters = 'runs: str = "latest"  # trained runs\nrun_dir: str | None = None  # set'
+    write_notebook(
+        project / "notebooks" / "look.ipynb", "open(run_dir + '/ok', 'w').write(runs)", parameters=parameters
+    )
+    with pytest.raises(RunError, match="slapkit run 02_train"):
+        go("look")
+    make_run(project, "one", "slap")
+    first = go("look")
+    assert first.record["parameters"]["runs"] == "runs/02_train/one" == (first.folder / "ok").read_text()
+    make_run(project, "two", "clap", started="2026-01-02")
+    second = go("look")
+    assert second.record["parameters"]["runs"] == "runs/02_train/one,runs/02_train/two"
+    assert second.folder != first.folder and go("look").reused
+
+
+def test_runs_that_do_not_exist_are_named(tmp_path):
+    with pytest.raises(RunError, match="no folder .*gone"):
+        choose_runs(str(tmp_path / "gone"))
+    with pytest.raises(RunError, match="no folder is named"):
+        choose_runs(" , ")
+    folder = make_run(tmp_path, "one")
+    assert choose_runs("latest", runs_dir=tmp_path / "runs", data_fingerprint="abc") == [folder]
+    with pytest.raises(RunError, match="on this data"):
+        choose_runs("latest", runs_dir=tmp_path / "runs", data_fingerprint="other")
