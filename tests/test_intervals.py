@@ -1,0 +1,143 @@
+"""Intervals and tests by group: coverage in simulations, exact small cases, independent implementations."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from slapkit.errors import MetricError
+from slapkit.metrics.intervals import bootstrap, bootstrap_mean, compare_means
+
+
+def clustered(rng, groups=60, mean=0.3):
+    """Hits of queries whose groups differ: the share of hits of a group is drawn around `mean`."""
+    sizes = rng.integers(1, 12, groups)
+    shares = rng.beta(4 * mean, 4 * (1 - mean), groups)
+    group_of = np.repeat(np.arange(groups), sizes)
+    return (rng.random(len(group_of)) < shares[group_of]).astype(float), group_of
+
+
+@pytest.mark.parametrize("mean", [0.05, 0.3, 0.9])
+def test_the_interval_covers_the_truth_as_often_as_it_says(mean):
+    covered = 0
+    for trial in range(400):
+        hits, group_of = clustered(np.random.default_rng([trial, round(100 * mean)]), mean=mean)
+        _, low, high = bootstrap_mean(hits, group_of=group_of, seed=trial, draws=500)
+        covered += low <= mean <= high
+    assert 0.90 <= covered / 400 <= 0.98
+
+
+def test_a_bootstrap_of_single_queries_would_be_too_sure():
+    covered = 0
+    for trial in range(200):
+        hits, group_of = clustered(np.random.default_rng([trial, 30]))
+        _, low, high = bootstrap_mean(hits, group_of=np.arange(len(group_of)), seed=trial, draws=500)
+        covered += low <= 0.3 <= high
+    assert covered / 200 < 0.90
+
+
+def test_groups_of_one_agree_with_scipy():
+    values = np.random.default_rng(0).gamma(2.0, size=80)
+    ours = bootstrap_mean(values, group_of=np.arange(80), seed=1, draws=20_000)
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(2))
+    assert ours.value == pytest.approx(values.mean())
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.03 * width)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.03 * width)
+
+
+def test_the_statistic_of_rows_sees_whole_groups():
+    group_of = np.array([0, 0, 1, 1, 1, 2])
+    seen = []
+
+    def statistic(rows):
+        seen.append(np.sort(rows))
+        return float(rows.mean())
+
+    bootstrap(statistic, group_of=group_of, seed=0, draws=100)
+    whole = [np.flatnonzero(group_of == g) for g in range(3)]
+    possible = {
+        tuple(np.sort(np.concatenate([whole[g] for g in drawn])))
+        for drawn in itertools.combinations_with_replacement(range(3), 3)
+    }
+    assert {tuple(rows) for rows in seen} <= possible and len({tuple(r) for r in seen}) > 5
+
+
+def test_the_statistic_of_rows_covers_the_truth():
+    covered = 0
+    for trial in range(200):
+        hits, group_of = clustered(np.random.default_rng([trial, 7]))
+        _, low, high = bootstrap(lambda rows, h=hits: h[rows].mean(), group_of=group_of, seed=trial, draws=200)
+        covered += low <= 0.3 <= high
+    assert 0.90 <= covered / 200 <= 0.98
+
+
+def test_the_p_value_is_that_of_all_sign_flips():
+    rng = np.random.default_rng(0)
+    group_of = np.repeat(np.arange(9), rng.integers(1, 4, 9))
+    ours, theirs = rng.random((2, len(group_of)))
+    sums = [sum(o - t for o, t, g in zip(ours, theirs, group_of) if g == k) for k in range(9)]
+    flips = [abs(sum(s * x for s, x in zip(signs, sums))) for signs in itertools.product([-1, 1], repeat=9)]
+    exact = np.mean([f >= abs(sum(sums)) - 1e-12 for f in flips])
+    found = compare_means(ours, theirs, group_of=group_of, seed=0, draws=40_000)
+    assert found.p_value == pytest.approx(exact, abs=0.01)
+    assert found.difference == pytest.approx((ours - theirs).mean())
+
+
+def test_alike_models_are_rarely_told_apart_and_unlike_ones_nearly_always():
+    alarms, found = 0, 0
+    for trial in range(200):
+        rng = np.random.default_rng([trial, 3])
+        base, group_of = clustered(rng)
+        noise = rng.normal(size=(2, len(base)))
+        alarms += compare_means(base + noise[0], base + noise[1], group_of=group_of, seed=0, draws=500).p_value < 0.05
+        found += compare_means(base + noise[0] + 0.5, base, group_of=group_of, seed=0, draws=500).p_value < 0.05
+    assert 0.01 <= alarms / 200 <= 0.10 and found / 200 > 0.9
+
+
+def test_equal_figures_differ_by_nothing():
+    values, group_of = clustered(np.random.default_rng(0))
+    assert compare_means(values, values, group_of=group_of, seed=0) == (0.0, 0.0, 0.0, 1.0)
+    swapped = compare_means(values, 1 - values, group_of=group_of, seed=0)
+    back = compare_means(1 - values, values, group_of=group_of, seed=0)
+    assert swapped.difference == pytest.approx(-back.difference) and swapped.p_value == back.p_value
+
+
+def test_the_same_seed_gives_the_same_interval_and_the_order_of_queries_does_not_matter():
+    values, group_of = clustered(np.random.default_rng(0))
+    first = bootstrap_mean(values, group_of=group_of, seed=5)
+    order = np.random.default_rng(1).permutation(len(values))
+    assert first == pytest.approx(bootstrap_mean(values[order], group_of=group_of[order], seed=5))
+    assert first != bootstrap_mean(values, group_of=group_of, seed=6)
+
+
+def test_perfect_scores_have_no_width_and_one_group_has_no_interval():
+    assert bootstrap_mean(np.ones(20), group_of=np.arange(20), seed=0) == (1.0, 1.0, 1.0)
+    value, low, high = bootstrap_mean(np.array([0.0, 1.0]), group_of=np.zeros(2), seed=0)
+    assert value == 0.5 and np.isnan(low) and np.isnan(high)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"values": np.ones((2, 2))}, r"values \(2, 2\)"),
+        ({"values": np.ones(3)}, r"groups \(4,\)"),
+        ({"values": np.array([1.0, np.nan, 0.0, 1.0])}, "value 1 is not finite"),
+        ({"draws": 5}, "draws=5"),
+        ({"level": 95}, "level=95"),
+    ],
+)
+def test_bad_input_is_named(change, said):
+    given = {"values": np.ones(4), "group_of": np.arange(4), "seed": 0} | change
+    with pytest.raises(MetricError, match=said):
+        bootstrap_mean(given.pop("values"), **given)
+
+
+def test_a_figure_that_is_hardly_ever_defined_is_refused():
+    with pytest.raises(MetricError, match="less rare"):
+        bootstrap(lambda rows: float("nan"), group_of=np.arange(5), seed=0, draws=100)
+    with pytest.raises(MetricError, match="the same queries"):
+        compare_means(np.ones(3), np.ones(4), group_of=np.arange(3), seed=0)
