@@ -1,0 +1,123 @@
+"""Which label, which tags? Scores of clips against labels, judged by the truth.
+
+Conventions: `scores [N, C]` say how well each of N clips fits each of C labels, higher is better; only their order
+matters. `labels [N]` are label numbers, one a clip; `tags [N, C]` are bool, any number a clip. Ties count at their
+expected value over random orders, so that a constant score is worth chance: accuracy 1 / C, ROC-AUC 0.5. Averages
+over tags ("macro") weigh every tag alike.
+
+ROC-AUC and average precision are scikit-learn's. mAR is arXiv 2506.17815's: recall of a clip's own tags among the first
+k of the ranking, averaged over k = 1..C and over clips.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slapkit.errors import MetricError
+
+
+def accuracy(*, scores: np.ndarray, labels: np.ndarray) -> float:
+    """Share of clips whose best label is the right one; m labels tied for the best count 1 / m.
+
+    Args:
+        scores: `[N, C]`.
+        labels: integers `[N]`, 0 to C - 1.
+
+    Raises:
+        MetricError: shapes do not fit, values are not finite, or there is a single class.
+    """
+    return float(hits(scores=scores, labels=labels).mean())
+
+
+def hits(*, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return for each clip `[N]` the probability that its best label is the right one, ties in random order."""
+    scores = _scores(scores)
+    labels = np.asarray(labels)
+    if labels.shape != (len(scores),) or not np.issubdtype(labels.dtype, np.integer):
+        raise MetricError(f"labels must be integers [{len(scores)}], one a clip; found {labels.dtype} {labels.shape}")
+    if labels.min() < 0 or labels.max() >= scores.shape[1]:
+        raise MetricError(f"labels name {labels.min()}..{labels.max()}, but there are {scores.shape[1]} classes")
+    best = scores == scores.max(axis=1, keepdims=True)
+    return best[np.arange(len(scores)), labels] / best.sum(axis=1)
+
+
+def roc_auc(*, scores: np.ndarray, tags: np.ndarray) -> float:
+    """Area under the ROC curve, averaged over tags: how likely a clip with the tag scores above one without.
+
+    Raises:
+        MetricError: shapes do not fit, values are not finite, or a tag is in no clip or in all.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    scores, tags = _tagged(scores, tags, both=True)
+    return float(roc_auc_score(tags, scores, average="macro"))
+
+
+def mean_average_precision(*, scores: np.ndarray, tags: np.ndarray) -> float:
+    """Average precision of the clips ranked for each tag, averaged over tags (mAP).
+
+    Raises:
+        MetricError: shapes do not fit, values are not finite, or a tag is in no clip.
+    """
+    from sklearn.metrics import average_precision_score
+
+    scores, tags = _tagged(scores, tags, both=False)
+    return float(average_precision_score(tags, scores, average="macro"))
+
+
+def mean_average_recall(*, scores: np.ndarray, tags: np.ndarray) -> float:
+    """Recall of a clip's own tags among the first k, averaged over k = 1..C and over clips (mAR).
+
+    Raises:
+        MetricError: shapes do not fit, values are not finite, or a clip has no tag.
+    """
+    return float(average_recalls(scores=scores, tags=tags).mean())
+
+
+def average_recalls(*, scores: np.ndarray, tags: np.ndarray) -> np.ndarray:
+    """Return each clip's recall averaged over k, `[N]`."""
+    scores, tags = _scores(scores), _bools(tags)
+    _same_shape(scores, tags)
+    if not tags.any(axis=1).all():
+        raise MetricError(
+            f"clip {int(np.argmin(tags.any(axis=1)))} has no tag: its recall is not defined; leave it out"
+        )
+    count = scores.shape[1]
+    above = (scores[:, None, :] > scores[:, :, None]).sum(axis=2)
+    tied = (scores[:, None, :] == scores[:, :, None]).sum(axis=2)
+    # A tag at rank r is found by k = r..C, that is by C - r + 1 of the C values of k.
+    found = (count + 1 - (above + (tied + 1) / 2)) / count
+    return (found * tags).sum(axis=1) / tags.sum(axis=1)
+
+
+def _scores(scores: np.ndarray) -> np.ndarray:
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 2 or not len(scores):
+        raise MetricError(f"scores must be [N, C] with N >= 1; found {scores.shape}")
+    if scores.shape[1] < 2:
+        raise MetricError(f"{scores.shape[1]} class leaves nothing to choose from: give at least two labels")
+    if not np.isfinite(scores).all():
+        raise MetricError("scores hold values that are not finite: check the model's weights")
+    return scores
+
+
+def _bools(tags: np.ndarray) -> np.ndarray:
+    tags = np.asarray(tags)
+    if tags.dtype != bool and not np.isin(tags, (0, 1)).all():
+        raise MetricError(f"tags must be bool or 0 and 1; found {tags.dtype} with {np.unique(tags)[:4]}")
+    return tags.astype(bool)
+
+
+def _same_shape(scores: np.ndarray, tags: np.ndarray) -> None:
+    if scores.shape != tags.shape:
+        raise MetricError(f"scores {scores.shape} and tags {tags.shape} must both be [N, C]")
+
+
+def _tagged(scores: np.ndarray, tags: np.ndarray, *, both: bool) -> tuple[np.ndarray, np.ndarray]:
+    scores, tags = _scores(scores), _bools(tags)
+    _same_shape(scores, tags)
+    if not tags.any(axis=0).all():
+        raise MetricError(f"tag {int(np.argmin(tags.any(axis=0)))} is in no clip: leave it out, or take more clips")
+    if both and tags.all(axis=0).any():
+        raise MetricError(f"tag {int(np.argmax(tags.all(axis=0)))} is in every clip: nothing is left to tell it from")
+    return scores, tags

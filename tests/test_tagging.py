@@ -1,0 +1,129 @@
+"""Tagging metrics against slow loops in plain Python, and what they must be worth at their ends."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from slapkit.errors import MetricError
+from slapkit.metrics import tagging
+
+
+def random_case(seed, clips=17, labels=5, ties=True):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 4, (clips, labels)) if ties else rng.normal(size=(clips, labels))
+    tags = rng.random((clips, labels)) < 0.4
+    tags[np.arange(clips), rng.integers(0, labels, clips)] = True
+    tags[:labels] |= np.eye(labels, dtype=bool)
+    tags[labels : 2 * labels] &= ~np.eye(labels, dtype=bool)
+    tags[~tags.any(axis=1), 0] = True
+    return scores.astype(float), tags
+
+
+def slow_auc(scores, tags):
+    parts = []
+    for tag in range(tags.shape[1]):
+        wins = [
+            1.0 if a > b else 0.5 if a == b else 0.0
+            for a in scores[tags[:, tag], tag]
+            for b in scores[~tags[:, tag], tag]
+        ]
+        parts.append(sum(wins) / len(wins))
+    return sum(parts) / len(parts)
+
+
+def slow_precision(scores, tags):
+    parts = []
+    for tag in range(tags.shape[1]):
+        pairs = [(float(s), bool(t)) for s, t in zip(scores[:, tag], tags[:, tag])]
+        total, before = sum(t for _, t in pairs), 0.0
+        for bar in sorted({s for s, _ in pairs}, reverse=True):  # scikit-learn takes a group of ties as one step
+            chosen = [t for s, t in pairs if s >= bar]
+            recall = sum(chosen) / total
+            before_precision = sum(chosen) / len(chosen)
+            parts.append(((recall - before) * before_precision, tag))
+            before = recall
+    return sum(value for value, _ in parts) / tags.shape[1]
+
+
+def slow_recall(scores, tags, orders=3000):
+    """Rank the labels in many random orders of the ties, and count."""
+    chance, total = random.Random(0), 0.0
+    for row, truth in zip(scores, tags):
+        for _ in range(orders):
+            order = sorted(range(len(row)), key=lambda c: (-row[c], chance.random()))
+            found = itertools.accumulate(bool(truth[c]) for c in order)
+            total += sum(f / truth.sum() for f in found) / len(row) / orders
+    return total / len(scores)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("ties", [True, False])
+def test_metrics_agree_with_slow_loops(seed, ties):
+    scores, tags = random_case(seed, ties=ties)
+    assert tagging.roc_auc(scores=scores, tags=tags) == pytest.approx(slow_auc(scores, tags), abs=1e-12)
+    assert tagging.mean_average_precision(scores=scores, tags=tags) == pytest.approx(
+        slow_precision(scores, tags), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_average_recall_agrees_with_rankings_drawn_at_random(seed):
+    scores, tags = random_case(seed, clips=11)
+    assert tagging.mean_average_recall(scores=scores, tags=tags) == pytest.approx(slow_recall(scores, tags), abs=3e-3)
+    scores, tags = random_case(seed, clips=11, ties=False)
+    exact = slow_recall(scores, tags, orders=1)
+    assert tagging.mean_average_recall(scores=scores, tags=tags) == pytest.approx(exact, abs=1e-12)
+
+
+def test_accuracy_counts_ties_at_their_expected_value():
+    scores = np.array([[1.0, 2.0, 2.0], [3.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 5.0, 1.0]])
+    assert tagging.hits(scores=scores, labels=np.array([2, 0, 1, 0])) == pytest.approx([1 / 2, 1, 1 / 3, 0])
+
+
+def test_a_constant_score_is_worth_chance_and_a_perfect_one_everything():
+    _, tags = random_case(0)
+    labels = np.arange(len(tags)) % tags.shape[1]
+    constant = np.zeros(tags.shape)
+    assert tagging.accuracy(scores=constant, labels=labels) == pytest.approx(1 / tags.shape[1])
+    assert tagging.roc_auc(scores=constant, tags=tags) == pytest.approx(0.5)
+    assert tagging.mean_average_recall(scores=constant, tags=tags) == pytest.approx(0.5 + 0.5 / tags.shape[1])
+    assert tagging.mean_average_precision(scores=constant, tags=tags) == pytest.approx(tags.mean(0).mean())
+    perfect = tags + 0.0
+    assert tagging.roc_auc(scores=perfect, tags=tags) == tagging.mean_average_precision(scores=perfect, tags=tags) == 1
+    one_hot = np.eye(tags.shape[1])[labels]
+    assert tagging.accuracy(scores=one_hot, labels=labels) == 1
+    assert tagging.mean_average_recall(scores=one_hot, tags=one_hot.astype(bool)) == 1
+
+
+def test_only_the_order_matters_and_clips_may_come_in_any():
+    scores, tags = random_case(3, ties=False)
+    order = np.random.default_rng(0).permutation(len(scores))
+    for metric in (tagging.roc_auc, tagging.mean_average_precision, tagging.mean_average_recall):
+        value = metric(scores=scores, tags=tags)
+        assert metric(scores=np.exp(scores), tags=tags) == pytest.approx(value)
+        assert metric(scores=scores[order], tags=tags[order]) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda s, t: tagging.roc_auc(scores=s, tags=t & [True, True, False, True, True]), "tag 2 is in no clip"),
+        (lambda s, t: tagging.roc_auc(scores=s, tags=t | [True, False, False, False, False]), "tag 0 is in every clip"),
+        (lambda s, t: tagging.roc_auc(scores=s[:, :1], tags=t[:, :1]), "1 class leaves nothing"),
+        (lambda s, t: tagging.mean_average_recall(scores=s, tags=t & False), "clip 0 has no tag"),
+        (lambda s, t: tagging.accuracy(scores=s * np.nan, labels=np.zeros(len(s), int)), "not finite"),
+        (lambda s, t: tagging.accuracy(scores=s, labels=np.full(len(s), 5)), "labels name 5..5, but there are 5"),
+        (lambda s, t: tagging.accuracy(scores=s, labels=np.zeros(3, int)), r"integers \[17\]"),
+        (lambda s, t: tagging.mean_average_precision(scores=s, tags=t[:3]), r"scores \(17, 5\) and tags \(3, 5\)"),
+        (lambda s, t: tagging.mean_average_precision(scores=s, tags=t * 0.5), "must be bool"),
+        (lambda s, t: tagging.accuracy(scores=s[:0], labels=np.zeros(0, int)), "N >= 1"),
+    ],
+)
+def test_bad_input_is_named(call, said):
+    scores, tags = random_case(0)
+    with pytest.raises(MetricError, match=said):
+        call(scores, tags)
