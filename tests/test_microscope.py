@@ -1,0 +1,154 @@
+"""The gap microscope against independent formulas, and at the ends where the answer is known."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+
+from slapkit.errors import MetricError
+from slapkit.metrics.microscope import distribution_gap, joint_v_measure, modality_preference, whitened
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def cloud(seed, rows=200, dim=6, scale=1.0, centre=0.0):
+    return unit(np.random.default_rng(seed).normal(size=(rows, dim)) * scale + centre)
+
+
+def test_the_distance_of_covariances_agrees_with_matrix_roots():
+    audio, text = cloud(0, scale=[3, 1, 1, 1, 0.5, 0.2]), cloud(1, rows=150, scale=[1, 1, 2, 1, 1, 1])
+    a, t = (np.cov(x.T, bias=True) for x in (audio, text))
+    root = sqrtm(a)
+    squared = np.trace(a + t - 2 * np.real(sqrtm(root @ t @ root)))
+    expected = np.sqrt(squared / ((np.trace(a) + np.trace(t)) / 2))
+    found = distribution_gap(audio=audio, text=text)
+    assert found["covariance"] == pytest.approx(expected, abs=1e-6)
+    spectra = [np.sort(np.linalg.eigvalsh(c))[::-1] for c in (a, t)]
+    variation = 0.5 * sum(abs(x - y) for x, y in zip(*(s / s.sum() for s in spectra)))
+    assert found["spectrum"] == pytest.approx(variation, abs=1e-9)
+
+
+def test_it_does_not_see_the_centroids_nor_a_rotation_of_both():
+    audio, text = cloud(0), cloud(1, scale=[2, 1, 1, 1, 1, 1])
+    base = distribution_gap(audio=audio, text=text)
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
+    turned = distribution_gap(audio=audio @ rotation, text=text @ rotation)
+    assert turned == pytest.approx(base)
+    swapped = distribution_gap(audio=text, text=audio)
+    assert swapped == pytest.approx(base)
+    assert distribution_gap(audio=audio, text=audio[::-1]) == pytest.approx({"covariance": 0, "spectrum": 0}, abs=1e-6)
+    apart = distribution_gap(audio=audio, text=audio @ rotation)
+    assert apart["spectrum"] == pytest.approx(0, abs=1e-9) and apart["covariance"] > 0.01
+
+
+def test_orthogonal_modalities_are_as_far_apart_as_can_be():
+    audio, text = np.zeros((2, 100, 6))
+    audio[:, :3], text[:, 3:] = cloud(0, 100, 3), cloud(1, 100, 3)
+    assert distribution_gap(audio=audio, text=text)["covariance"] == pytest.approx(np.sqrt(2), abs=1e-6)
+
+
+def test_whitening_gives_all_directions_the_same_spread_and_takes_the_gap_away():
+    audio, text = cloud(0, 4000, 4, [4, 1, 1, 0.5], 1.0), cloud(1, 4000, 4, [1, 2, 1, 1], -1.0)
+    before = distribution_gap(audio=audio, text=text)
+    white = whitened(audio=audio, text=text, shrinkage=1e-6)
+    after = distribution_gap(audio=white[0], text=white[1])
+    assert after["covariance"] < 0.3 * before["covariance"] and after["spectrum"] < 0.3 * before["spectrum"]
+    for x in white:
+        assert np.linalg.norm(x, axis=1) == pytest.approx(np.ones(4000))
+        assert np.linalg.norm(x.mean(0)) < 0.2
+    plain = whitened(audio=audio, text=text, shrinkage=1.0)[0]
+    centred = audio - audio.mean(0)
+    assert plain == pytest.approx(unit(centred))
+
+
+def grouped(seed, *, modality):
+    """Three groups of clips and captions; `modality` moves the captions away."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, 120)
+    centres = np.eye(3, 8)[labels] * 3
+    shift = modality * np.eye(8)[7]
+    audio, text = (centres + 0.2 * rng.normal(size=(120, 8)) + side * shift for side in (1, -1))
+    return audio, text, [f"style {n}" for n in labels]
+
+
+def test_clusters_follow_the_music_without_a_gap_and_the_modality_with_one():
+    for modality, follows in ((0.0, "label"), (30.0, "modality")):
+        audio, text, labels = grouped(0, modality=modality)
+        given = {"audio": audio, "text": text, "audio_labels": labels, "text_labels": labels, "seed": 0}
+        found = joint_v_measure(**given, clusters=2 if modality else None)
+        other = "modality" if follows == "label" else "label"
+        assert found[follows] > 0.95 and found[other] < 0.05
+        assert found == joint_v_measure(**given, clusters=2 if modality else None)
+
+
+def test_v_measure_agrees_with_its_definition():
+    """Homogeneity and completeness by entropies, from a table of counts."""
+    audio, text, labels = grouped(0, modality=2.0)
+    from sklearn.cluster import KMeans
+
+    clusters = KMeans(3, n_init=10, random_state=5).fit_predict(np.concatenate([unit(audio), unit(text)]))
+    truth = [*labels, *labels]
+    n = len(truth)
+
+    def entropy(*columns):
+        counts = {}
+        for key in zip(*columns):
+            counts[key] = counts.get(key, 0) + 1
+        return -sum(c / n * np.log(c / n) for c in counts.values())
+
+    both, c, k = entropy(truth, clusters), entropy(truth), entropy(clusters)
+    homogeneity, completeness = 1 - (both - k) / c, 1 - (both - c) / k
+    expected = 2 * homogeneity * completeness / (homogeneity + completeness)
+    found = joint_v_measure(audio=audio, text=text, audio_labels=labels, text_labels=labels, seed=5)
+    assert found["label"] == pytest.approx(expected, abs=1e-9)
+
+
+def slow_preference(queries, own, other, k):
+    total = 0.0
+    for query in unit(queries):
+        ranked = sorted(
+            itertools.chain(((-(query @ c), True) for c in unit(own)), ((-(query @ c), False) for c in unit(other)))
+        )
+        total += sum(mine for _, mine in ranked[:k]) / k
+    return total / len(queries) - len(own) / (len(own) + len(other))
+
+
+@pytest.mark.parametrize("k", [1, 7, 50])
+def test_the_preference_agrees_with_counting(k):
+    queries, own, other = cloud(0, 20, centre=0.3), cloud(1, 40, centre=0.3), cloud(2, 60)
+    found = modality_preference(queries=queries, own=own, other=other, k=k)
+    assert found == pytest.approx(slow_preference(queries, own, other, k), abs=1e-12)
+
+
+def test_a_gap_shows_as_a_preference_and_a_collapse_as_none():
+    queries, own, other = cloud(0, 50, centre=5.0), cloud(1, 30, centre=5.0), cloud(2, 60, centre=-5.0)
+    assert modality_preference(queries=queries, own=own, other=other) == pytest.approx(1 - 30 / 90)
+    assert modality_preference(queries=queries, own=other, other=own) == pytest.approx(-60 / 90)
+    same = np.ones((30, 4))
+    assert modality_preference(queries=same, own=same, other=np.ones((10, 4))) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda x: distribution_gap(audio=x, text=np.ones((5, 6))), "text of 5 rows has no spread"),
+        (lambda x: distribution_gap(audio=x, text=cloud(0, dim=3)), "do not share a space"),
+        (lambda x: whitened(audio=x[:1], text=x), "audio of 1 rows has no spread"),
+        (lambda x: whitened(audio=x, text=x, shrinkage=0), "shrinkage=0"),
+        (lambda x: modality_preference(queries=x, own=x, other=x, k=500), "k=500 of 400"),
+        (lambda x: modality_preference(queries=x, own=x, other=x[:, :3]), "widths 6, 6 and 3"),
+        (lambda x: joint_v_measure(audio=x, text=x, audio_labels=["a"], text_labels=["b"], seed=0), "1 and 1 labels"),
+        (
+            lambda x: joint_v_measure(audio=x[:2], text=x[:1], audio_labels=["a", "a"], text_labels=["a"], seed=0),
+            r"1 group\(s\)",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, said):
+    with pytest.raises(MetricError, match=said):
+        call(cloud(0))
