@@ -1,0 +1,189 @@
+"""Many runs of one notebook: a grid or a list of parameters, times seeds; stopped and continued at will.
+
+Each cell is an ordinary run with a folder of its own, so what is done is never done again, by whichever sweep it was
+asked for. A cell that fails does not stop the others: it is tried again, and listed if that fails too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slapkit.errors import ConfigError, RunError, SlapkitError
+from slapkit.runs.runner import Run, find_notebook, run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FailedCell:
+    """Parameters of a cell that gave no run, and why."""
+
+    parameters: Values
+    reason: str
+
+
+@dataclass
+class Sweep:
+    """What a sweep has done: runs in the order of its cells, and the cells that failed."""
+
+    notebook: str
+    runs: list[Run] = field(default_factory=list)
+    failed: list[FailedCell] = field(default_factory=list)
+
+    def table(self) -> pd.DataFrame:
+        """One row a run: its parameters, its metrics under dotted names, seconds, and folder."""
+        return run_table(self.runs)
+
+
+def grid(**values: Sequence[Any]) -> list[Values]:
+    """Return every combination of the values, the last name changing fastest.
+
+    Raises:
+        ConfigError: a value is no list, or an empty one.
+    """
+    for name, options in values.items():
+        if isinstance(options, str) or not isinstance(options, Sequence) or not options:
+            raise ConfigError(f"grid: {name}={options!r} must be a list with at least one value")
+    return [dict(zip(values, chosen)) for chosen in itertools.product(*values.values())]
+
+
+def sweep(
+    notebook: str | Path,
+    cells: Sequence[Mapping[str, Any]],
+    *,
+    seeds: Sequence[int] = (0,),
+    workers: int = 1,
+    retries: int = 1,
+    runs_dir: str | Path = "runs",
+    progress: bool = True,
+    **common: Any,
+) -> Sweep:
+    """Run a notebook for every cell and seed.
+
+    Args:
+        notebook: path, or name in `notebooks/`.
+        cells: parameters of each cell, such as `grid(objective=["slap", "clap"], lam=[0.2, 0.5])`.
+        seeds: every cell runs once for each.
+        workers: runs at a time; they share the machine's cores.
+        retries: how often a cell that fails is tried again.
+        runs_dir: as in `slapkit.runs.run`.
+        common: parameters of all cells.
+
+    Raises:
+        ConfigError: no cells or seeds, a parameter that the notebook does not have, or a value of the wrong type;
+            before anything runs.
+    """
+    from tqdm.auto import tqdm
+
+    path = find_notebook(notebook)
+    todo = _cells(path, cells, seeds, common)
+    if workers < 1 or retries < 0:
+        raise ConfigError(f"workers={workers!r} must be at least 1 and retries={retries!r} at least 0")
+    results: dict[int, Run | FailedCell] = {}
+    quiet = {"desc": f"{path.stem} sweep", "unit": "run", "disable": not progress}
+    with _shared_cores(workers), tqdm(total=len(todo), **quiet) as bar, ThreadPoolExecutor(workers) as pool:
+        waiting = iter(enumerate(todo))
+        running: dict[Future, int] = {}
+        try:
+            while True:
+                for number, values in itertools.islice(waiting, workers - len(running)):
+                    running[pool.submit(_attempt, path, values, retries, runs_dir)] = number
+                if not running:
+                    break
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    results[running.pop(done)] = done.result()
+                    bar.set_postfix(failed=sum(isinstance(r, FailedCell) for r in results.values()))
+                    bar.update()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    ordered = [results[number] for number in sorted(results)]
+    return Sweep(
+        path.stem,
+        [result for result in ordered if isinstance(result, Run)],
+        [result for result in ordered if isinstance(result, FailedCell)],
+    )
+
+
+def _cells(path: Path, cells: Sequence[Mapping[str, Any]], seeds: Sequence[int], common: Values) -> list[Values]:
+    """Return the parameters of all runs, checked, each once."""
+    import nbformat
+
+    from slapkit.runs.parameters import notebook_parameters, resolve
+
+    if not cells or not seeds:
+        raise ConfigError(f"{len(cells)} cells times {len(seeds)} seeds is nothing to run: give at least one of each")
+    declared = notebook_parameters(nbformat.read(path, as_version=4), path.stem)
+    found: dict[str, Values] = {}
+    for cell, seed in itertools.product(cells, seeds):
+        values = {**common, **cell}
+        if "seed" in values:
+            raise ConfigError(f"seed={values['seed']!r} in a cell: name seeds by seeds=[...]")
+        if list(seeds) != [0] or "seed" in declared:
+            values["seed"] = seed
+        found.setdefault(repr(sorted(resolve(declared, values, path.stem).items())), values)
+    return list(found.values())
+
+
+def _attempt(path: Path, values: Values, retries: int, runs_dir: str | Path) -> Run | FailedCell:
+    """Run one cell, again where it fails."""
+    for left in range(retries, -1, -1):
+        try:
+            return run(path, runs_dir=runs_dir, progress=False, **values)
+        except RunError as error:
+            if not left:
+                return FailedCell(values, str(error))
+        except SlapkitError as error:  # data that is missing will be missing again
+            return FailedCell(values, str(error))
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _shared_cores(workers: int) -> Iterator[None]:
+    """Let each of several kernels use its share of the cores: more threads than cores only wait for each other."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    if workers > 1 and before is None:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+    try:
+        yield
+    finally:
+        if workers > 1 and before is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
+
+
+def run_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run: its parameters, its metrics under dotted names (`retrieval.q.text_to_audio.R@10`), status, seconds
+    and folder."""
+    import pandas as pd
+
+    rows = [
+        {
+            "notebook": item.record["notebook"],
+            **item.record["parameters"],
+            **dict(_flat(item.metrics)),
+            "status": item.record["status"],
+            "wall_s": item.record.get("wall_s"),
+            "folder": str(item.folder),
+        }
+        for item in runs
+    ]
+    return pd.DataFrame(rows)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested values under dotted names; lists stay as they are."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,75 @@
+"""Sweeps: every cell once, failures told and tried again, nothing run twice, nothing begun with bad parameters."""
+
+from __future__ import annotations
+
+import pytest
+
+from slapkit.errors import ConfigError
+from slapkit.runs import list_runs, run
+from slapkit.runs.sweeps import grid, sweep
+from tests.runs.conftest import BODY, LAST, write_notebook
+
+
+def executed(folder):
+    return int((folder / "checkpoint" / "count").read_text())
+
+
+def test_a_grid_is_every_combination():
+    assert grid(a=[1, 2], b=["x"], c=[None, 0.5]) == [
+        {"a": 1, "b": "x", "c": None}, {"a": 1, "b": "x", "c": 0.5},
+        {"a": 2, "b": "x", "c": None}, {"a": 2, "b": "x", "c": 0.5},
+    ]  # fmt: skip
+    for bad in ([], "ab", 3):
+        with pytest.raises(ConfigError, match="a="):
+            grid(a=bad)
+
+
+@pytest.mark.slow
+def test_every_cell_and_seed_runs_once_and_the_table_tells(project):
+    cells = [*grid(steps=[1, 2]), {"steps": 3, "objective": "clap"}, {"steps": 3, "objective": "clap"}]
+    done = sweep("tiny", cells, seeds=[0, 1], workers=2, progress=False, words="all")
+    assert len(done.runs) == 6 and not done.failed
+    table = done.table()
+    assert table["steps"].tolist() == [1, 1, 2, 2, 3, 3] and table["seed"].tolist() == [0, 1] * 3
+    assert table["summary.steps"].tolist() == table["steps"].tolist() and set(table["words"]) == {"all"}
+    assert set(table["status"]) == {"done"} and (table["wall_s"] > 0).all()
+    again = sweep("tiny", [{"steps": 1}, {"steps": 9}], seeds=[1], progress=False, words="all")
+    assert [item.reused for item in again.runs] == [True, False]
+    assert executed(again.runs[0].folder) == 1
+    assert run("tiny", steps=9, seed=1, words="all", progress=False).reused
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_is_tried_again_listed_and_stops_no_other(project):
+    write_notebook(project / "notebooks" / "picky.ipynb", BODY, "if steps == 2: raise ValueError('not two')", LAST)
+    write_notebook(
+        project / "notebooks" / "once.ipynb",
+        BODY,
+        "assert int(count.read_text()) > 1, 'the first time never works'",
+        LAST,
+    )
+    done = sweep("picky", grid(steps=[1, 2, 3]), retries=1, progress=False)
+    assert [item.record["parameters"]["steps"] for item in done.runs] == [1, 3]
+    [failed] = done.failed
+    assert failed.parameters["steps"] == 2 and "ValueError: not two" in failed.reason
+    [record] = [item for item in list_runs() if item.record["status"] == "failed"]
+    assert executed(record.folder) == 2, "tried once more"
+    healed = sweep("once", [{"steps": 1}], retries=1, progress=False)
+    assert len(healed.runs) == 1 and not healed.failed
+
+
+@pytest.mark.parametrize(
+    ("cells", "given", "said"),
+    [
+        ([], {}, "nothing to run"),
+        ([{"steps": 1}], {"seeds": []}, "nothing to run"),
+        ([{"steps": 1}, {"setps": 2}], {}, "'setps': did you mean 'steps'"),
+        ([{"steps": "two"}], {}, "steps='two'"),
+        ([{"steps": 1, "seed": 3}], {}, "seeds="),
+        ([{"steps": 1}], {"workers": 0}, "workers=0"),
+    ],
+)
+def test_nothing_runs_with_bad_parameters(project, cells, given, said):
+    with pytest.raises(ConfigError, match=said):
+        sweep("tiny", cells, progress=False, **given)
+    assert not (project / "runs").exists()
