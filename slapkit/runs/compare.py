@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slapkit.errors import RunError
-from slapkit.runs.runner import Run, list_runs
+from slapkit.runs.runner import Run, list_runs, locate
 
 ORDER = ("slap", "clap", "siglip")
 LATEST = "latest"  # as a notebook's parameter `runs`: the newest comparable ones
@@ -48,7 +48,8 @@ def choose_runs(chosen: str, *, runs_dir: str | Path = "runs", data_fingerprint:
         RunError: there is no such run.
     """
     if chosen.strip() != LATEST:
-        folders = [Path(part.strip()) for part in chosen.split(",") if part.strip()]
+        # As they are seen from the project, or from its folder of notebooks, where JupyterLab works.
+        folders = [locate(part.strip()) for part in chosen.split(",") if part.strip()]
         missing = [folder for folder in folders if not folder.is_dir()]
         if missing or not folders:
             raise RunError(

@@ -64,7 +64,8 @@ def run_hash(source: str, parameters: dict[str, Any], code: str, data: str | Non
 
 def run_id(parameters: dict[str, Any], defaults: dict[str, Any], digest: str) -> str:
     """Return a folder name that a person can read: the first words among the values, what differs, and 8 digits."""
-    words = [Path(v).name for v in parameters.values() if isinstance(v, str)][:3]
+    # Names of other runs are made of the same words, and long: they count in the digits alone.
+    words = [Path(v).name for key, v in parameters.items() if isinstance(v, str) and key != "runs"][:3]
     words += [
         f"{key}{value}"
         for key, value in parameters.items()

@@ -231,6 +231,12 @@ def test_the_latest_runs_are_named_before_a_run_gets_its_id(project):
     assert second.folder != first.folder and go("look").reused
 
 
+def test_runs_are_found_from_the_folder_of_notebooks_too(project, monkeypatch):
+    folder = make_run(project, "one")
+    monkeypatch.chdir(project / "notebooks")
+    assert [f.resolve() for f in choose_runs("runs/02_train/one")] == [folder.resolve()]
+
+
 def test_runs_that_do_not_exist_are_named(tmp_path):
     with pytest.raises(RunError, match="no folder .*gone"):
         choose_runs(str(tmp_path / "gone"))
