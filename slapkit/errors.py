@@ -35,3 +35,7 @@ class StorageError(SlapkitError):
 
 class RunError(SlapkitError):
     """A notebook run that cannot start, or that failed."""
+
+
+class LibraryError(SlapkitError):
+    """A library of sounds, an index or a search that cannot do what was asked."""
