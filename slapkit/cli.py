@@ -13,7 +13,9 @@ EXAMPLES = """examples:
   slapkit run 02_train -p objective=clap -p steps=300
   slapkit run 02_train --parameters
   slapkit runs
-  slapkit report"""
+  slapkit report
+  slapkit library music --model runs/02_train/slap-0123456789 --out my-library
+  slapkit search my-library "slow flute + strings - drums" -k 5"""
 
 
 def _corpus(args: argparse.Namespace) -> None:
@@ -80,6 +82,37 @@ def _report(args: argparse.Namespace) -> None:
     print(f"report: {os.path.relpath(page)}")
 
 
+def _library(args: argparse.Namespace) -> None:
+    """Embed a folder of music, or bring its library up to date, and say what is in it."""
+    from slapkit.library import Library, results
+
+    options = {"out": args.out, "embedding": args.embedding, "cache_dir": args.cache_dir}
+    library = Library.build(args.folder, args.model, progress=not args.quiet, **options)
+    counts = ", ".join(f"{count:,} {what}" for what, count in library.counts.items() if count) or "no sound files"
+    print(f"library: {os.path.relpath(library.out)} ({len(library):,} tracks: {counts})")
+    failures = library.failures
+    for file, reason in list(zip(failures["file"], failures["reason"]))[:20]:
+        print(f"  not in it: {results.printable(file)}: {results.printable(reason)}")
+    if len(failures) > 20:
+        print(f"  ... and {len(failures) - 20:,} more, listed in {os.path.relpath(library.out / 'failures.jsonl')}")
+
+
+def _search(args: argparse.Namespace) -> None:
+    """Search a library and print its results, as a table or as JSON lines."""
+    from slapkit.library import Library, results
+
+    library = Library.open(args.library, args.model)
+    where = results.parse_where(args.where)
+    found = library.search(args.query, k=args.k, where=where, pooling=args.pooling)
+    warning = library.warn(args.query)
+    if warning:
+        print(f"slapkit: {warning}", file=sys.stderr)
+    for line in results.json_lines(found) if args.json else results.text_lines(found):
+        print(line)
+    if found.empty:
+        print("slapkit: no track fits the filters", file=sys.stderr)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slapkit",
@@ -107,11 +140,35 @@ def _parser() -> argparse.ArgumentParser:
     runs.set_defaults(call=_runs)
     report = commands.add_parser("report", help="write runs/index.html")
     report.set_defaults(call=_report)
+    library = _library_parsers(commands)
     for command in (run, runs, report):
         command.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
-    for command in (corpus, run):
+    for command in (corpus, run, library):
         command.add_argument("--quiet", action="store_true", help="no progress bars")
     return parser
+
+
+def _library_parsers(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add the commands that make and search libraries; return the parser of the first."""
+    library = commands.add_parser("library", help="embed a folder of music for searching, or bring it up to date")
+    library.add_argument("folder", help="sound files in any depth, or a data set with its table")
+    library.add_argument("--model", required=True, metavar="RUN", help="folder of a run of 02_train")
+    library.add_argument("--out", help="folder that keeps the library (default: data/libraries/<name>-<hash>)")
+    library.add_argument("--embedding", default="q", help="q (prediction, the default) or z (projection)")
+    library.add_argument("--cache-dir", help="folder with features that training kept: known sounds are not decoded")
+    library.set_defaults(call=_library)
+    search = commands.add_parser("search", help="search a library by describing music")
+    search.add_argument("library", help="folder that keeps the library")
+    search.add_argument("query", help='words; " + strings" adds, " - drums" takes away')
+    search.add_argument("-k", type=int, default=10, help="how many results (default: 10)")
+    search.add_argument(
+        "--where", action="append", default=[], metavar="FACT=VALUE", help="only tracks with this fact; again: or, and"
+    )
+    search.add_argument("--pooling", default="best", help="a track counts by its best window, or by the mean of all")
+    search.add_argument("--model", metavar="RUN", help="where the library's model lies now")
+    search.add_argument("--json", action="store_true", help="one JSON object a line, with all facts")
+    search.set_defaults(call=_search)
+    return library
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,91 @@
+"""Choosing tracks by their facts, and the values that a menu can offer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from slapkit.config import nearest
+from slapkit.errors import LibraryError
+
+_LONGEST_VALUE = 60  # characters: longer texts are no categories
+
+
+class Filters:
+    """The facts of all tracks, column by column: which tracks have which value.
+
+    A column of lists holds all its items. Values are compared as a person reads them: "Jig" is "jig", "true" is True
+    and "120" is 120, so that what is typed in a shell means what is meant in Python.
+    """
+
+    def __init__(self, facts: Sequence[Mapping[str, Any]]) -> None:
+        self.size = len(facts)
+        self.columns = list(dict.fromkeys(name for row in facts for name in row))
+        self._facts = facts
+        self._tracks: dict[str, dict[str, tuple[Any, np.ndarray]]] = {}
+
+    def mask(self, where: Mapping[str, Any] | None) -> np.ndarray | None:
+        """Return which tracks fit, bool `[N]`: one of the values of every column named; None where all do.
+
+        A column whose value is None or an empty list does not restrict.
+
+        Raises:
+            LibraryError: a column that no track has; the nearest one is named.
+        """
+        chosen = None
+        for column, wanted in (where or {}).items():
+            if column not in self.columns:
+                hint = nearest(str(column), self.columns)
+                raise LibraryError(f"the library has no column {column!r} to filter by: {hint}")
+            values = list(wanted) if isinstance(wanted, (list, tuple, set, frozenset, np.ndarray)) else [wanted]
+            if not values or wanted is None:
+                continue
+            fits = np.zeros(self.size, dtype=bool)
+            for value in values:
+                fits[self._of(column).get(_key(value), (None, []))[1]] = True
+            chosen = fits if chosen is None else chosen & fits
+        return chosen
+
+    def facets(self, max_values: int) -> dict[str, list[tuple[Any, int]]]:
+        """Return columns of 2 to `max_values` values, each with the number of its tracks, most frequent first."""
+        found = {}
+        for column in self.columns:
+            values = self._of(column)
+            texts = [value for value, _ in values.values() if isinstance(value, str)]
+            if 2 <= len(values) <= max_values and all(len(text) <= _LONGEST_VALUE for text in texts):
+                counted = [(value, len(tracks)) for value, tracks in values.values()]
+                found[column] = sorted(counted, key=lambda pair: (-pair[1], _key(pair[0])))
+        return found
+
+    def _of(self, column: str) -> dict[str, tuple[Any, np.ndarray]]:
+        """Return for each value of a column how it is written and its tracks, int64."""
+        if column not in self._tracks:
+            tracks: dict[str, list[int]] = {}
+            written: dict[str, Any] = {}
+            keys: dict[tuple[type, Any], str] = {}
+            for number, row in enumerate(self._facts):
+                cell = row.get(column)
+                for value in cell if isinstance(cell, list) else [cell]:
+                    if not isinstance(value, (str, bool, int, float)) or value == "":
+                        continue
+                    key = keys.get((type(value), value)) or keys.setdefault((type(value), value), _key(value))
+                    written.setdefault(key, value)
+                    places = tracks.setdefault(key, [])
+                    if not places or places[-1] != number:
+                        places.append(number)
+            self._tracks[column] = {key: (written[key], np.array(tracks[key], dtype=np.int64)) for key in tracks}
+        return self._tracks[column]
+
+
+def _key(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (int, float, np.number)):
+        return f"{float(value):.10g}"
+    text = str(value).strip().casefold()
+    try:
+        return f"{float(text):.10g}"  # "120" and 120, "120.0" from a table
+    except ValueError:
+        return text
