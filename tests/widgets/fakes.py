@@ -1,0 +1,97 @@
+"""A library without a model or files: what widgets ask of one, with results that a test can foretell."""
+
+from __future__ import annotations
+
+import zlib
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from slapkit.errors import LibraryError
+
+STYLES, INSTRUMENTS = ("jig", "chorale", "reel"), ("flute", "violin", "piano")
+
+
+class FakeLibrary:
+    """`size` tracks; the score of a track for a query is a hash of both, so each query has one known order."""
+
+    def __init__(self, size: int = 30, model_name: str = "SLAP", *, long: bool = False) -> None:
+        self.name, self.model_name, self.model, self.long = "fake", model_name, None, long
+        self.deleted: set[str] = set()
+        self.tracks = pd.DataFrame(
+            {
+                "id": [f"audio/{i:03d}.ogg" for i in range(size)],
+                "title": [f"Tune {i}" for i in range(size)],
+                "captions": [[f"a {STYLES[i % 3]} of number {i}", f"number {i} again"] for i in range(size)],
+                "file": [f"audio/{i:03d}.ogg" for i in range(size)],
+                "style": [STYLES[i % 3] for i in range(size)],
+                "instruments": [[INSTRUMENTS[i % 3], INSTRUMENTS[(i + 1) % 3]] for i in range(size)],
+                "tempo_class": [("slow", "fast")[i % 2] for i in range(size)],
+                "duration_s": [185.0 if long else 10.0] * size,
+            }
+        )
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    def like(self, id: str) -> SimpleNamespace:
+        self._known(id)
+        return SimpleNamespace(id=id)
+
+    def search(self, query, *, k=10, where=None, plus=(), minus=()) -> pd.DataFrame:
+        if isinstance(query, str) and query.lstrip().startswith("- "):
+            raise LibraryError("the query only takes away: it needs something to subtract from")
+        asked = repr((query, plus, minus, self.model_name))
+        scores = np.array([zlib.crc32(f"{asked}{id}".encode()) / 2**32 for id in self.tracks["id"]])
+        table = self.tracks.assign(score_percentile=[float((scores >= s).mean()) for s in scores])
+        table["window_start_s"], table["window_s"] = (40.0, 10.0) if self.long else (0.0, 10.0)
+        for column, value in (where or {}).items():
+            if column not in table:
+                raise LibraryError(f"the library has no column {column!r}: did you mean 'style'?")
+            table = table[[value in cell if isinstance(cell, list) else value == cell for cell in table[column]]]
+        table = table.sort_values(["score_percentile", "id"]).head(k).reset_index(drop=True)
+        table.insert(0, "rank", np.arange(1, len(table) + 1))
+        return table
+
+    def facets(self, max_values: int = 30) -> dict:
+        columns = ("style", "instruments", "tempo_class")
+        return {c: [(v, int(n)) for v, n in self.tracks[c].explode().value_counts().items()] for c in columns}
+
+    def path(self, id: str) -> str:
+        self._known(id)
+        if id in self.deleted:
+            raise LibraryError(f"{id} was deleted since the library was built: update it")
+        return id
+
+    def span(self, id: str, start_s=None, seconds=None) -> tuple[float, float]:
+        return (30.0, 30.0) if self.long else (0.0, 10.0)
+
+    def sound(self, id: str, start_s=None, seconds=None) -> tuple[bytes, str]:
+        return self.path(id).encode() * 3, "audio/ogg"
+
+    def log_mel(self, id: str, start_s=None) -> SimpleNamespace:
+        self.path(id)
+        start, length = self.span(id)
+        return SimpleNamespace(pixels=np.zeros((64, 160), dtype=np.uint8), start_s=start, duration_s=length)
+
+    def warn(self, query) -> str | None:
+        words = len(query.split())
+        return f"the query has {words} words: the first 60 are read" if words > 60 else None
+
+    def _known(self, id: str) -> None:
+        if id not in set(self.tracks["id"]):
+            raise LibraryError(f"the library has no track {id!r}")
+
+
+def split_of(library: FakeLibrary, dim: int = 8, seed: int = 0):
+    """Return what `evaluate.embed_split` does, with random embeddings: two captions a track."""
+    rng = np.random.default_rng(seed)
+    captions = [caption for cell in library.tracks["captions"] for caption in cell]
+    owners = np.repeat(np.arange(len(library)), 2)
+    arrays = {}
+    for kind in ("q", "z"):
+        for side, count in (("audio", len(library)), ("text", len(captions))):
+            rows = rng.normal(size=(count, dim)).astype(np.float32)
+            arrays[f"{kind}_{side}"] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return arrays, captions, owners, [SimpleNamespace(id=id) for id in library.tracks["id"]]

@@ -1,0 +1,63 @@
+"""A page that stands in for JupyterLab: the widget's own module over a stub of its model, answered by its Python side.
+
+Fast enough to look at every reaction; that the same works inside JupyterLab is what `tests/browser` shows.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+PAGE = """<!doctype html><meta charset="utf-8"><title>widget</title>
+<style>body { margin: 0; padding: 16px; background: BACKGROUND; }</style>
+<body data-jp-theme-light="IS_LIGHT"><div id="widget"></div>"""
+MOUNT = """async ({ esm, css, traits }) => {
+  const style = document.createElement("style");
+  style.textContent = css;
+  document.head.append(style);
+  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const text = (part) => {
+    let out = "";
+    for (const byte of new Uint8Array(part)) out += String.fromCharCode(byte);
+    return btoa(out);
+  };
+  const listeners = {};
+  const emit = (event, ...values) => [...(listeners[event] || [])].forEach((f) => f(...values));
+  window.sent = [];
+  const model = {
+    get: (name) => traits[name],
+    on: (event, f) => (listeners[event] ||= []).push(f),
+    off: (event, f) => (listeners[event] = (listeners[event] || []).filter((g) => g !== f)),
+    send: async (content, _, buffers) => {
+      window.sent.push(content);
+      const [reply, parts] = await window.python(content, (buffers || []).map(text));
+      emit("msg:custom", reply, parts.map((part) => new DataView(bytes(part).buffer)));
+    },
+  };
+  window.change = (values, event) => { Object.assign(traits, values); emit(event); };
+  window.tell = (message) => emit("msg:custom", message, []);
+  const module = await import(URL.createObjectURL(new Blob([esm], { type: "text/javascript" })));
+  window.close = module.default.render({ model, el: document.getElementById("widget") });
+}"""
+
+
+def mount(page: Any, widget: Any, *, dark: bool = False) -> None:
+    """Show a widget on a page of its own."""
+
+    def python(content: dict[str, Any], buffers: list[str]) -> list[Any]:
+        parts = [base64.b64decode(part) for part in buffers]
+        reply = widget.handle(content, parts) if parts else widget.handle(content)
+        return [reply, [base64.b64encode(part).decode() for part in reply.pop("buffers", [])]]
+
+    html = PAGE.replace("BACKGROUND", "#111" if dark else "#fff").replace("IS_LIGHT", str(not dark).lower())
+    page.route("http://widget.test/**", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto("http://widget.test/")
+    page.expose_function("python", python)
+    names = [name for name in widget.traits(sync=True) if not name.startswith("_")]
+    plain = (str, int, float, list, dict, bool)
+    traits = {name: getattr(widget, name) for name in names if isinstance(getattr(widget, name), plain)}
+    page.evaluate(MOUNT, {"esm": str(widget._esm), "css": str(widget._css), "traits": traits})
