@@ -5,19 +5,29 @@ and are shown in percent, ranks as percent of the candidates, distances with thr
 """
 
 from slapkit.figures.corpus import counts, log_mel, tempo_histogram
+from slapkit.figures.gap import cosines, recentring, spectra
+from slapkit.figures.map_views import sentence_on_map, worst_pairs
+from slapkit.figures.maps import Panel, joint_map
 from slapkit.figures.measures import chance_recalls, gap_bars, rank_bars, retrieval_bars
 from slapkit.figures.training import curve, loss_curves, rank_curves, recall_curves
 
 __all__ = [
+    "Panel",
     "chance_recalls",
+    "cosines",
     "counts",
     "curve",
     "gap_bars",
+    "joint_map",
     "log_mel",
     "loss_curves",
     "rank_bars",
     "rank_curves",
     "recall_curves",
+    "recentring",
     "retrieval_bars",
+    "sentence_on_map",
+    "spectra",
     "tempo_histogram",
+    "worst_pairs",
 ]
