@@ -20,11 +20,13 @@ help:  ## list these commands
 		awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo "Variables: PYTHON=python3.12 (interpreter for a new .venv), SIZE=smoke|quick|full, STEPS=200 (make run)."
 
-run: $(STAMP)  ## build the corpus, train SLAP and CLAP on it, write runs/index.html
+run: $(STAMP)  ## build the corpus, train SLAP and CLAP on it, map and search, write runs/index.html
 	@$(PY) -m slapkit corpus --size $(SIZE)
 	@$(PY) -m slapkit run 01_corpus -p data=$(DATA)
 	@$(PY) -m slapkit run 02_train -p data=$(DATA) -p objective=slap $(if $(STEPS),-p steps=$(STEPS))
 	@$(PY) -m slapkit run 02_train -p data=$(DATA) -p objective=clap $(if $(STEPS),-p steps=$(STEPS))
+	@$(PY) -m slapkit run 03_explore -p data=$(DATA)
+	@$(PY) -m slapkit run 04_search -p data=$(DATA)
 	@$(PY) -m slapkit report
 
 test: $(STAMP)  ## run all tests, the slow ones too (fast ones alone: .venv/bin/pytest)
