@@ -30,7 +30,7 @@ def wide_finish(figure: go.Figure, title: str, *, height: int) -> go.Figure:
     text = wrapped(title, _WIDE)
     # Room for fewer lines than `finish` counted.
     top = figure.layout.margin.t - 22 * (before - text.count(BREAK))
-    return figure.update_layout(title_text=text, margin_t=top)
+    return figure.update_layout(title_text=text, margin_t=top, meta={"wide": True})
 
 
 def square(coordinates: np.ndarray) -> list[list[float]]:
@@ -63,7 +63,7 @@ def frame(figure: go.Figure, panels: Sequence[Any], colors: Any, words: Sequence
             font={"size": 14, "color": theme.OBJECTIVE.get(panel.objective, theme.NEUTRAL)},
         )
     figure.update_layout(
-        meta={"top": figure.layout.margin.t + _HEAD - 4, "height": figure.layout.height},
+        meta={"wide": True, "top": figure.layout.margin.t + _HEAD - 4, "height": figure.layout.height},
         legend={"itemsizing": "constant", "itemwidth": 30, "font": {"size": 13}},
         hovermode="closest",
         hoverdistance=12,

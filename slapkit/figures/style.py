@@ -16,8 +16,9 @@ DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"
 
 def wrapped(title: str, width: int = 62) -> str:
     """Return a title broken into lines that fit a figure."""
-    # A number and its percent sign stay on one line.
-    return "<br>".join(textwrap.wrap(title.replace(" %", "\u00a0%"), width))
+    # A number stays on one line with its percent sign, and with its interval.
+    whole = title.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
+    return "<br>".join(textwrap.wrap(whole, width))
 
 
 def finish(figure: go.Figure, title: str, *, height: int = 380) -> go.Figure:

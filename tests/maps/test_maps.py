@@ -48,7 +48,7 @@ def test_the_gap_on_the_figure_is_that_of_the_embeddings(models, panels):
     for model, panel in zip(models, panels):
         truth = centroid_distance(audio=model.audio(), text=model.text()[model.first_captions])
         assert panel.gap == pytest.approx(truth, abs=1e-6)
-    title = figures.joint_map(panels).layout.title.text.replace("<br>", " ")
+    title = figures.joint_map(panels).layout.title.text.replace("<br>", " ").replace("\u00a0", " ")
     assert f"{panels[0].gap:.3f} ± {panels[0].gap_half_width:.3f}" in title and "CLAP keeps" in title
     assert gap_answer([panels[0]]).startswith("SLAP leaves a gap of")
     assert gap_answer([panels[0], panels[0]]).startswith("Their gaps between audio and text do not differ")
