@@ -40,7 +40,7 @@ class ApproximateIndex:
         name: str = "vectors",
         progress: bool = True,
         connectivity: int = 16,
-        effort_build: int = 128,
+        effort_build: int = 96,
         effort_search: int = 128,
     ) -> None:
         self.vectors = open_vectors(vectors)

@@ -1,0 +1,191 @@
+"""A real JupyterLab with a real browser: the server, and a notebook as a person uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import nbformat
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserType, Locator, Page
+
+# Quiet on a closed network; WebGL is drawn in software where there is no graphics card.
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader", "--mute-audio",
+    "--autoplay-policy=no-user-gesture-required",
+)  # fmt: skip
+ERROR = "application/vnd.jupyter.error"
+STDERR = "application/vnd.jupyter.stderr"
+# Every code cell carries its number, or one has failed and the rest will not run.
+FINISHED = """([count, error]) => {
+    if (document.querySelector(`.jp-Notebook [data-mime-type="${error}"]`)) return true;
+    const prompts = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputArea-prompt')];
+    return prompts.length >= count && prompts.every(p => /^\\[\\d+\\]:?$/.test(p.textContent.trim()));
+}"""
+
+
+def find_browser() -> str | None:
+    """Return the path of an installed Chromium or Chrome, None where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def launch(chromium: BrowserType) -> Browser:
+    """Start the installed browser without a window."""
+    return chromium.launch(executable_path=find_browser(), args=list(FLAGS))
+
+
+@dataclass
+class Server:
+    """A running JupyterLab: its address, its token, and the folders it works in."""
+
+    url: str
+    token: str
+    root: Path
+    settings: Path
+
+    def theme(self, name: str) -> None:
+        """Set the theme of pages opened from now on: "JupyterLab Light" or "JupyterLab Dark"."""
+        path = self.settings / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"theme": name}))
+
+
+def _settings_of_its_own(home: Path) -> dict[str, str]:
+    """Return the environment of a server that neither reads nor writes the settings of whoever runs it."""
+    folders = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+    variables = {f"JUPYTER_{name}": str(home / name.lower()) for name in folders}
+    variables |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
+    variables["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "workspaces")
+    # The question whether to fetch news would lie over the notebook.
+    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    path = home / "config_dir" / "labconfig" / "page_config.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(quiet))
+    return os.environ | variables
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serve(root: Path, home: Path, *, patience_s: float = 90) -> Iterator[Server]:
+    """Run JupyterLab on `root`, its own settings in `home`, on a free port of this machine; stop it at the end."""
+    home.mkdir(parents=True, exist_ok=True)
+    port, token = _free_port(), secrets.token_hex(16)
+    environment = _settings_of_its_own(home) | {"JUPYTER_TOKEN": token}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}"]
+    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    command += ["--LabApp.extension_manager=readonly", "--ServerApp.terminals_enabled=False"]
+    log = home / "server.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=root, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        server = Server(f"http://127.0.0.1:{port}", token, root, home / "settings")
+        _wait_until_it_answers(server, process, log, patience_s)
+        yield server
+    finally:
+        # A terminated server ends its kernels first.
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_it_answers(server: Server, process: subprocess.Popen, log: Path, patience_s: float) -> None:
+    """Return when the server answers; raise RuntimeError with what it said if it ends or is too slow."""
+    plain = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    end = time.monotonic() + patience_s
+    while process.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            if plain.open(f"{server.url}/api?token={server.token}", timeout=5).status == 200:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"JupyterLab does not answer at {server.url}:\n{log.read_text()[-3000:]}")
+
+
+def set_parameters(path: Path, **values: Any) -> None:
+    """Write other values into the `parameters` cell of a notebook, as a person would before running it."""
+    node = nbformat.read(path, as_version=4)
+    cell = next(c for c in node.cells if "parameters" in c.metadata.get("tags", []))
+    for name, value in values.items():
+        line = rf"^({re.escape(name)}: [^=\n]+ = )(.*?)(  #.*)$"
+        cell.source, changed = re.subn(line, rf"\g<1>{value!r}\g<3>", cell.source, flags=re.MULTILINE)
+        assert changed == 1, f"{path.name} has no parameter {name!r}"
+    nbformat.write(node, path)
+
+
+class Notebook:
+    """A notebook open in JupyterLab: run it from the menu, look into its cells by their ids."""
+
+    def __init__(self, page: Page, server: Server, path: str) -> None:
+        self.page, self.server, self.file = page, server, server.root / path
+        node = nbformat.read(self.file, as_version=4)
+        self.ids = [cell.id for cell in node.cells if cell.cell_type == "code"]
+        page.goto(f"{server.url}/lab/tree/{quote(path)}?reset&token={server.token}")
+        # Before a kernel is there the indicator says idle too; running then would ask which one to take.
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)
+
+    def run_all(self) -> None:
+        """Choose Run > Run All Cells from the menu."""
+        self._menu("Run", "Run All Cells")
+
+    def _menu(self, name: str, entry: str) -> None:
+        """Open a menu and choose an entry."""
+        self.page.locator("#jp-MainMenu").get_by_text(name, exact=True).click()
+        self.page.locator(".lm-Menu-itemLabel").get_by_text(entry, exact=True).click()
+
+    def finish(self, timeout_s: float = 120) -> None:
+        """Wait for the last cell, and check that none failed or complained."""
+        self.page.wait_for_function(FINISHED, arg=[len(self.ids), ERROR], timeout=1000 * timeout_s)
+        for kind in (ERROR, STDERR):
+            said = self.page.locator(f'.jp-Notebook [data-mime-type="{kind}"]').all_text_contents()
+            assert not said, f"{self.file.name}: {said[0][-3000:]}"
+
+    def cell(self, id: str) -> Locator:
+        """Return the code cell of that id, scrolled into view."""
+        found = self.page.locator(".jp-Notebook .jp-CodeCell").nth(self.ids.index(id))
+        found.scroll_into_view_if_needed()
+        return found
+
+    def save(self) -> nbformat.NotebookNode:
+        """Save from the menu and return the notebook as it stands on disk, outputs included."""
+        before = self.file.stat().st_mtime_ns
+        self._menu("File", "Save Notebook")
+        end = time.monotonic() + 20
+        while True:
+            # The server writes the file in place: what is half there is no notebook.
+            with contextlib.suppress(nbformat.reader.NotJSONError):
+                if self.file.stat().st_mtime_ns != before:
+                    return nbformat.read(self.file, as_version=4)
+            assert time.monotonic() < end, f"{self.file} was not saved"
+            self.page.wait_for_timeout(50)
+
+    def close(self) -> None:
+        """Stop the kernels of the server, so that the next notebook has the machine for itself."""
+        api = f"{self.server.url}/api/kernels"
+        headers = {"Authorization": f"token {self.server.token}"}
+        for kernel in self.page.request.get(api, headers=headers).json():
+            self.page.request.delete(f"{api}/{kernel['id']}", headers=headers)
