@@ -50,7 +50,8 @@ def players(clips: Sequence[tuple[str | Path, str, Sequence[str]]], *, max_bytes
         " white-space: normal}"
         ".slap-clips ul {margin: 2px 0; padding-left: 18px} .slap-clips audio {width: 260px; height: 36px}</style>"
     )
-    return HTML(f'{style}<table class="slap-clips">{rows}</table>')
+    # Captions with two dollar signs are no formulas.
+    return HTML(f'{style}<table class="slap-clips mathjax_ignore">{rows}</table>')
 
 
 def _player_row(path: Path, title: str, lines: Sequence[str], max_bytes: int) -> str:
@@ -77,21 +78,24 @@ class LiveCurves:
     PANELS = (("loss", "loss", 1.0), ("validation.R@10", "validation R@10 (%)", 100.0),
               ("validation.effective_rank", "effective rank", 1.0))  # fmt: skip
 
-    def __init__(self, objective: str) -> None:
+    def __init__(self, objective: str, *, steps: int) -> None:
         import plotly.graph_objects as go
         from plotly.subplots import make_subplots
 
         theme.register()
         self.rows: list[Mapping[str, Any]] = []
+        self.name, self.steps = theme.NAME.get(objective, objective), steps
         figure = make_subplots(cols=3, horizontal_spacing=0.09)
         line = {"color": theme.OBJECTIVE.get(objective, theme.NEUTRAL)}
         for column, (_, title, _) in enumerate(self.PANELS, start=1):
             figure.add_scatter(x=[], y=[], mode="lines+markers", line=line, marker_size=4, row=1, col=column)
             figure.update_yaxes(title_text=title, rangemode="tozero", row=1, col=column)
-            figure.update_xaxes(title_text="step", row=1, col=column)
-        title = f"{theme.NAME.get(objective, objective)} is training"
+            # All of the training, from the first point on: what is still to come shows as empty space.
+            figure.update_xaxes(title_text="step", range=[0, steps], row=1, col=column)
+        title = f"{self.name} is training"
         figure.update_layout(template="slapkit", height=300, showlegend=False, title_text=title)
         self.widget = go.FigureWidget(figure)
+        self.widget._config = self.widget._config | {"displaylogo": False, "responsive": True}
 
     def __call__(self, row: Mapping[str, Any]) -> None:
         """Add one logged row."""
@@ -102,12 +106,17 @@ class LiveCurves:
             for trace, (key, _, scale) in zip(self.widget.data, self.PANELS):
                 steps, values = curve(self.rows, key)
                 trace.x, trace.y = steps, [scale * value for value in values]
+            if row["step"] >= self.steps:
+                self.widget.layout.title.text = f"{self.name} has been trained"
 
     def show(self) -> LiveCurves:
         """Display the widget and return the callback."""
+        import ipywidgets
         from IPython.display import display
 
-        display(self.widget)
+        from slapkit.widgets.scheme import Scheme
+
+        display(ipywidgets.VBox([self.widget, Scheme()]))  # the last keeps the figure as wide as the cell
         return self
 
 

@@ -104,9 +104,12 @@ def test_colours_and_templates_keep_their_meaning():
 
 
 def test_live_curves_grow_without_a_browser():
-    live = display.LiveCurves("slap")
+    live = display.LiveCurves("slap", steps=30)
+    assert all(live.widget.layout[axis].range == (0, 30) for axis in ("xaxis", "xaxis2", "xaxis3"))
     for row in ROWS:
+        assert live.widget.layout.title.text == "SLAP is training"
         live(row)
+    assert live.widget.layout.title.text == "SLAP has been trained"
     loss, recall, rank = live.widget.data
     assert list(loss.y) == [2.0, 1.0] and list(recall.y) == [25.0, 50.0] and list(rank.x) == [20, 30]
 

@@ -38,7 +38,8 @@ def plain(value: Any, limit: int = LONGEST) -> str:
 
 def escaped(text: str) -> str:
     """Return visible text as plotly must get it: no tag, no entity of its own, no TeX."""
-    return html.escape(text, quote=True).replace("$", "&#36;")
+    # plotly decodes numbers and few names: &quot; would stand as it is.
+    return html.escape(text, quote=False).replace('"', "&#34;").replace("'", "&#39;").replace("$", "&#36;")
 
 
 def label(value: Any, limit: int = 40) -> str:

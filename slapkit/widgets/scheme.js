@@ -13,14 +13,29 @@ function render({ model, el: root }) {
   }
 
   // A plot drawn before its box had a width keeps plotly's own 700 px until the window says that it was resized.
-  const sizes = new ResizeObserver(([entry]) => {
-    const width = entry.contentRect.width;
-    const plots = [...entry.target.querySelectorAll(".js-plotly-plot .main-svg")];
-    if (width && plots.some((plot) => Math.abs(plot.getBoundingClientRect().width - width) > 24)) {
-      window.dispatchEvent(new Event("resize"));
-    }
+  const tried = new WeakMap(); // plot -> width of its box: one that keeps a width of its own is asked once
+  function fit() {
+    const box = root.parentElement;
+    const width = box ? box.clientWidth : 0;
+    const wrong = [...(width ? box.querySelectorAll(".js-plotly-plot") : [])].filter((plot) => {
+      const drawn = plot.querySelector(".main-svg");
+      return drawn && tried.get(plot) !== width && Math.abs(drawn.getBoundingClientRect().width - width) > 24;
+    });
+    wrong.forEach((plot) => tried.set(plot, width));
+    if (wrong.length) window.dispatchEvent(new Event("resize"));
+  }
+  const sizes = new ResizeObserver(fit);
+  let waiting;
+  // Another plot may take the place of the first.
+  const plots = new MutationObserver(() => {
+    clearTimeout(waiting);
+    waiting = setTimeout(fit, 150);
   });
-  const frame = requestAnimationFrame(() => root.parentElement && sizes.observe(root.parentElement));
+  const frame = requestAnimationFrame(() => {
+    if (!root.parentElement) return;
+    sizes.observe(root.parentElement);
+    plots.observe(root.parentElement, { childList: true, subtree: true });
+  });
 
   const watch = new MutationObserver(tell);
   watch.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
@@ -29,6 +44,8 @@ function render({ model, el: root }) {
   tell();
   return () => {
     cancelAnimationFrame(frame);
+    clearTimeout(waiting);
+    plots.disconnect();
     sizes.disconnect();
     watch.disconnect();
     media.removeEventListener("change", tell);

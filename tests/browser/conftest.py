@@ -40,21 +40,28 @@ def slapkit(root: Path, *commands: str) -> None:
         assert process.returncode == 0, f"slapkit {command}: {words[-3000:]}"
 
 
-# Scoped to the folder, not the session: Playwright's loop would stand in the way of what later tests run.
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    if find_browser() is None:
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser."""
+    path = find_browser()
+    if path is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
+    return path
+
+
+# Of a module, not of the session: while Playwright is open nothing else in this process can run an event loop.
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = launch(playwright.chromium)
-        yield chromium
-        chromium.close()
+        started = launch(playwright.chromium)
+        yield started
+        started.close()
 
 
-@pytest.fixture(scope="package")
-def project(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def project(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Notebooks with smoke parameters, the smallest score corpus, and a SLAP and a CLAP run of a few steps."""
     root = tmp_path_factory.mktemp("lab") / "project"
     shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"))
@@ -68,7 +75,7 @@ def project(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serve(project, tmp_path_factory.mktemp("jupyter")) as running:
         yield running
