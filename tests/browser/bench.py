@@ -66,7 +66,7 @@ class Bench:
 
     def plays(self, on: bool = True) -> None:
         """Wait until the sound goes on, or rests."""
-        self._wait(PLAYS, [self.audio.element_handle(), on], 15)
+        self._wait(PLAYS, [self.audio.element_handle(), on], 60)
 
     def _wait(self, condition: str, arg: list, timeout_s: float) -> None:
         self.page.wait_for_function(condition, arg=arg, timeout=1000 * timeout_s)

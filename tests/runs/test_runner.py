@@ -182,7 +182,11 @@ def test_the_same_run_at_the_same_time_is_refused(project):
             go("slow", force=True)
     finally:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        try:
+            _, said = process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:  # Python drops an interrupt that falls into a callback: people press again
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=40)
     assert process.returncode == 130 and said.splitlines()[-1].startswith("slapkit: interrupted")
     assert list_runs()[0].record["status"] == "interrupted"
     assert not records.process_alive(list_runs()[0].record["kernel"])
