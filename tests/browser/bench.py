@@ -41,7 +41,7 @@ class Bench:
         """Choose from a menu by what it is called and what the option says."""
         self.root.get_by_label(label, exact=True).select_option(label=option)
 
-    def shows(self, *columns: Sequence[str], timeout_s: float = 15) -> None:
+    def shows(self, *columns: Sequence[str], timeout_s: float = 60) -> None:
         """Wait until the cards are those of these ids, column by column, and in this order."""
         from playwright.sync_api import TimeoutError as TooLate
 
@@ -57,7 +57,7 @@ class Bench:
 
     def says(self, words: str) -> str:
         """Wait until the line of messages holds `words`, and return all of it."""
-        self.notice.filter(has_text=words).wait_for(timeout=15_000)
+        self.notice.filter(has_text=words).wait_for(timeout=60_000)
         return self.notice.inner_text()
 
     def focused(self) -> str | None:

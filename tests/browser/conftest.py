@@ -85,7 +85,7 @@ def server(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def page(browser: Browser) -> Iterator[Page]:
     """A window of its own for each module, which notes what a page must not do: see `watched`."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     yield watched(context.new_page())
     context.close()
 

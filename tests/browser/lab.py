@@ -146,7 +146,7 @@ class Notebook:
         self.ids = [cell.id for cell in node.cells if cell.cell_type == "code"]
         page.goto(f"{server.url}/lab/tree/{quote(path)}?reset&token={server.token}")
         # Before a kernel is there the indicator says idle too; running then would ask which one to take.
-        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=180_000)
 
     def run_all(self) -> None:
         """Choose Run > Run All Cells from the menu."""
@@ -157,7 +157,7 @@ class Notebook:
         self.page.locator("#jp-MainMenu").get_by_text(name, exact=True).click()
         self.page.locator(".lm-Menu-itemLabel").get_by_text(entry, exact=True).click()
 
-    def finish(self, timeout_s: float = 120) -> None:
+    def finish(self, timeout_s: float = 300) -> None:
         """Wait for the last cell, and check that none failed or complained."""
         self.page.wait_for_function(FINISHED, arg=[len(self.ids), ERROR], timeout=1000 * timeout_s)
         for kind in (ERROR, STDERR):

@@ -60,7 +60,7 @@ def loneliest(plot, role, panel=0):
 def ready(view, title):
     """Wait until the player of the view holds the sound under this title, and return the card."""
     card = view.locator(".slap-player[data-state=ready]").filter(has_text=title)
-    card.wait_for(timeout=20_000)
+    card.wait_for(timeout=60_000)
     return card
 
 
@@ -126,7 +126,7 @@ def test_hover_tells_the_caption_and_draws_its_line(notebook, plot, split):
     [said] = hover(notebook.page, plot, place, expect=visible(captions[number]))
     assert visible(captions[number]) in visible(said, 1000) and re.search(r"rank [\d.]+ of", said)
     notebook.page.wait_for_function(
-        "plot => plot.querySelectorAll('.shapelayer path').length === 2", arg=plot.element_handle(), timeout=10_000
+        "plot => plot.querySelectorAll('.shapelayer path').length === 2", arg=plot.element_handle(), timeout=60_000
     )
 
 
@@ -153,7 +153,7 @@ def test_a_lasso_gives_a_table(notebook, view, plot, split):
     mouse.up()
     assert box["height"] > 300
     words = f"{len(split)} clips and {len(split.captions_flat()[0])} captions"
-    view.get_by_text(words).wait_for(timeout=10_000)
+    view.get_by_text(words).wait_for(timeout=60_000)
 
 
 def test_three_dimensions_and_back(notebook, view):

@@ -42,7 +42,7 @@ def test_training_shows_curves_that_grow(open_notebook, project):
     notebook = open_notebook("02_train")
     notebook.run_all()
     cell = notebook.cell("train")
-    figures(cell).wait_for(timeout=60_000)
+    figures(cell).wait_for(timeout=180_000)
     seen = []
     end = time.monotonic() + 120
     while not cell.locator(".jp-InputArea-prompt", has_text="[5]").count() and time.monotonic() < end:
