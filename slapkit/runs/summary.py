@@ -39,8 +39,12 @@ def decimals(value: Any, digits: int = 3) -> str:
 
 
 def words(value: Any) -> str:
-    """Return a value as text; a mapping as "train 90, test 20"."""
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    """Return a value as text: a mapping as "train 90, test 20", lists as "SLAP, CLAP", a fraction by three digits."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {words(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(words, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def label(run: Run) -> str:

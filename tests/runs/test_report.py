@@ -12,7 +12,7 @@ from slapkit import cli
 from slapkit.errors import RunError
 from slapkit.runs import list_runs
 from slapkit.runs.report import comparable, json_for_script, table, write_report
-from slapkit.runs.summary import main_figures
+from slapkit.runs.summary import main_figures, words
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -173,3 +173,7 @@ def test_figures_that_were_not_measured_show_as_a_dash(tmp_path):
     (folder / "metrics.json").write_text(json.dumps(values))
     [run] = list_runs(tmp_path / "runs")
     assert "centroid distance –" in main_figures(run)[-1]
+
+
+def test_summaries_are_written_for_people():
+    assert words({"SLAP": 0.7916666, "n": 3}) == "SLAP 0.792, n 3" and words(["SLAP", "CLAP"]) == "SLAP, CLAP"
