@@ -21,19 +21,6 @@ from slapkit.errors import DataError
 from slapkit.storage import atomic_write_json
 
 RECORD = "run.json"
-# Code that runs notebooks and prints about them, but computes nothing that stands in a run.
-OUTSIDE = ("runs/", "cli.py", "__main__.py", "environment.py", "theme.py")
-
-
-def code_hash() -> str:
-    """Return a SHA-256 over the Python sources of slapkit that can change the result of a run."""
-    root = Path(slapkit.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        name = path.relative_to(root).as_posix()
-        if not name.startswith(OUTSIDE):
-            digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def data_fingerprint(folder: Path) -> str:

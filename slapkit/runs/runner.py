@@ -20,6 +20,7 @@ from slapkit.config import nearest
 from slapkit.errors import RunError
 from slapkit.runs import record as records
 from slapkit.runs.parameters import RESERVED, notebook_parameters, resolve
+from slapkit.runs.reach import code_hash
 from slapkit.storage import write_guard
 
 LOCK = ".lock"
@@ -162,10 +163,11 @@ def run(
     if values.get("runs") == "latest":
         # Named before the run gets its id: newer runs make it another run, and run.json says which were read.
         values["runs"] = _latest_runs(root, runs_dir, fingerprint)
-    code = records.code_hash()
+    source = path.read_text(encoding="utf-8")
+    code = code_hash(source)
     # The data counts by content: its place may change.
     hashed = {key: value for key, value in values.items() if key != "data" or fingerprint is None}
-    digest = records.run_hash(path.read_text(encoding="utf-8"), hashed, code, fingerprint)
+    digest = records.run_hash(source, hashed, code, fingerprint)
     defaults = {key: parameter.default for key, parameter in declared.items()}
     folder = root / runs_dir / path.stem / records.run_id(values, defaults, digest)
     with _locked(folder):

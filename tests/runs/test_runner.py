@@ -14,7 +14,7 @@ import pytest
 
 from slapkit import cli
 from slapkit.errors import ConfigError, DataError, RunError
-from slapkit.runs import choose_runs, list_runs, run
+from slapkit.runs import choose_runs, list_runs, run, runner
 from slapkit.runs import record as records
 from tests.runs.conftest import BODY, LAST, write_notebook
 from tests.runs.test_report import make_run
@@ -68,7 +68,7 @@ def test_the_same_run_is_not_run_twice_unless_forced(project):
 
 def test_other_code_or_notebook_is_another_run(project, monkeypatch):
     first = go()
-    monkeypatch.setattr(records, "code_hash", lambda: "other")
+    monkeypatch.setattr(runner, "code_hash", lambda source: "other")
     second = go()
     monkeypatch.undo()
     os.chdir(project)
