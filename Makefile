@@ -12,7 +12,7 @@ STAMP  := $(VENV)/.slapkit-installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab lint constraints
+.PHONY: help run claims test lab lint constraints
 
 help:  ## list these commands
 	@echo "slapkit: train and measure joint music-text embeddings. Commands:"
@@ -28,6 +28,11 @@ run: $(STAMP)  ## build the corpus, train SLAP and CLAP on it, map and search, w
 	@$(PY) -m slapkit run 03_explore -p data=$(DATA)
 	@$(PY) -m slapkit run 04_search -p data=$(DATA)
 	@$(PY) -m slapkit report
+
+claims: CLAIMS := $(if $(filter command line environment,$(origin SIZE)),$(SIZE),cpu)
+claims: $(STAMP)  ## hold every claim of the paper against a sweep of runs (SIZE=smoke|cpu|gpu), stop and continue at will
+	@$(PY) -m slapkit corpus --size $(if $(filter smoke,$(CLAIMS)),smoke,$(if $(filter gpu,$(CLAIMS)),full,quick))
+	@$(PY) -m slapkit claims --size $(CLAIMS)
 
 test: $(STAMP)  ## run all tests, the slow ones too (fast ones alone: .venv/bin/pytest)
 	@$(PY) -m pytest --slow

@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   slapkit corpus --size quick
   slapkit run 02_train -p objective=clap -p steps=300
   slapkit run 02_train --parameters
+  slapkit claims --size smoke
   slapkit runs
   slapkit report
   slapkit library music --model runs/02_train/slap-0123456789 --out my-library
@@ -57,6 +58,25 @@ def _run(args: argparse.Namespace) -> None:
     print(f"{path.stem}: {os.path.relpath(done.folder)} ({took})")
     for line in main_figures(done):
         print(f"  {line}")
+
+
+def _claims(args: argparse.Namespace) -> None:
+    """Train what the claims need, hold the claims against it, and say what was found and where the report is."""
+    from slapkit import claims
+    from slapkit.runs import find_notebook, run
+
+    plan = claims.size(args.size, seeds=args.seeds, workers=args.workers)
+    root = find_notebook("05_claims").parent.parent
+    data = args.data or str(root / "data" / f"scores-{plan.corpus}")
+    # Trained here, where a bar can be seen, and found by the notebook.
+    claims.train(plan, data=data, runs_dir=args.runs_dir, progress=not args.quiet)
+    values = {"size": args.size, "seeds": args.seeds, "workers": args.workers}
+    done = run("05_claims", data=data, runs_dir=args.runs_dir, progress=not args.quiet, force=args.force, **values)
+    for finding in done.metrics["findings"].values():
+        print(f"{finding['verdict']:<14}  {finding['claim']}")
+    for reason in done.metrics["failed"]:
+        print(f"gave no run: {reason}")
+    print(f"report: {os.path.relpath(done.folder / done.metrics['report'])}")
 
 
 def _runs(args: argparse.Namespace) -> None:
@@ -136,14 +156,22 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--force", action="store_true", help="run again from nothing, though it is done")
     run.set_defaults(call=_run)
 
+    claims = commands.add_parser("claims", help="train what the paper's claims need, and hold them against it")
+    claims.add_argument("--size", default="cpu", help="smoke (minutes), cpu (two cores, 2.5 h at most) or gpu")
+    claims.add_argument("--seeds", help="training seeds, separated by commas; default: those of the size")
+    claims.add_argument("--workers", type=int, help="runs at a time; default: those of the size")
+    claims.add_argument("--data", help="folder of the data set; default: the score corpus of the size")
+    claims.add_argument("--force", action="store_true", help="measure again; what is trained stays trained")
+    claims.set_defaults(call=_claims)
+
     runs = commands.add_parser("runs", help="list the runs")
     runs.set_defaults(call=_runs)
     report = commands.add_parser("report", help="write runs/index.html")
     report.set_defaults(call=_report)
     library = _library_parsers(commands)
-    for command in (run, runs, report):
+    for command in (run, claims, runs, report):
         command.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
-    for command in (corpus, run, library):
+    for command in (corpus, run, claims, library):
         command.add_argument("--quiet", action="store_true", help="no progress bars")
     return parser
 

@@ -34,7 +34,9 @@ class StorageError(SlapkitError):
 
 
 class RunError(SlapkitError):
-    """A notebook run that cannot start, or that failed."""
+    """A notebook run that cannot start, or that failed; `error` names what a cell raised, if one did."""
+
+    error = ""
 
 
 class LibraryError(SlapkitError):

@@ -155,7 +155,7 @@ class Table:
 
     def to_markdown(self) -> str:
         """Return the table for Markdown, names escaped."""
-        head, *rows = ([_markdown(cell) for cell in row] for row in self.cells())
+        head, *rows = ([markdown(cell) for cell in row] for row in self.cells())
         lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -213,7 +213,8 @@ _LATEX = str.maketrans(
 )
 
 
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
+    """Return text as it can stand in Markdown, a table's cell included."""
     return text.translate(_MARKDOWN)
 
 

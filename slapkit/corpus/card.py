@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import collections
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from slapkit.figures.picture import to_svg
 from slapkit.storage import atomic_write_bytes, atomic_write_text
 
 _SPLITS = ("train", "validation", "test")
@@ -146,7 +146,9 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
         pairs = collections.Counter(values).most_common()[::-1]
         axes.barh([name for name, _ in pairs], [count for _, count in pairs], color=_AUDIO)
         _finish_axes(axes, title)
-    return {name: _svg(figure) for name, figure in figures.items()}
+    for figure in figures.values():
+        figure.set_layout_engine("tight")
+    return {name: to_svg(figure) for name, figure in figures.items()}
 
 
 def _finish_axes(axes: Any, title: str) -> None:
@@ -155,13 +157,3 @@ def _finish_axes(axes: Any, title: str) -> None:
     axes.margins(y=0.01)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-
-
-def _svg(figure: Any) -> bytes:
-    import matplotlib
-
-    buffer = io.BytesIO()
-    figure.set_layout_engine("tight")
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "slapkit"}):  # text stays text: small files
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
-    return buffer.getvalue()

@@ -4,6 +4,7 @@ Each figure answers one question and its title is the answer, computed from the 
 and are shown in percent, ranks as percent of the candidates, distances with three decimals.
 """
 
+from slapkit.figures.claims import claim_chart, claim_forest
 from slapkit.figures.corpus import counts, log_mel, tempo_histogram
 from slapkit.figures.gap import cosines, recentring, spectra
 from slapkit.figures.map_views import sentence_on_map, worst_pairs
@@ -14,6 +15,8 @@ from slapkit.figures.training import curve, loss_curves, rank_curves, recall_cur
 __all__ = [
     "Panel",
     "chance_recalls",
+    "claim_chart",
+    "claim_forest",
     "cosines",
     "counts",
     "curve",

@@ -77,6 +77,11 @@ class Embedded:
         """Numbers `[N]` of the first caption of each clip: one pair a clip, as the gap is measured."""
         return np.unique(self.track_of_text, return_index=True)[1]
 
+    @cached_property
+    def works(self) -> np.ndarray:
+        """Number of the group (the work) that each clip belongs to, `[N]`."""
+        return np.unique(self.frame["group"].to_numpy(dtype=str), return_inverse=True)[1]
+
     def hits(self, caption: int, k: int = 3, *, kind: Kind = "q") -> np.ndarray:
         """Return the rows `[<= k]` of the clips nearest to a caption, best first, ties in the order of clips."""
         similarity = self.audio(kind) @ self.text(kind)[caption]

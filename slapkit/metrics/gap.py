@@ -32,6 +32,15 @@ def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, 
     Raises:
         MetricError: N differs, or there are fewer than two folds, or fewer pairs than folds.
     """
+    return float(told_apart(audio=audio, text=text, folds=folds, seed=seed).mean())
+
+
+def told_apart(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
+    """Return which share of each pair `[N]` the classifier of `linear_separability` names rightly: 0, 0.5 or 1.
+
+    Raises:
+        MetricError: as in `linear_separability`.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import KFold
 
@@ -40,12 +49,13 @@ def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, 
         raise MetricError(f"row i of audio {audio.shape} and text {text.shape} must be one pair")
     if not 2 <= folds <= len(audio):
         raise MetricError(f"{len(audio)} pairs cannot be split into {folds} folds: take from 2 folds to one a pair")
-    correct = []
+    right = np.empty(len(audio))
     for train, held_out in KFold(folds, shuffle=True, random_state=seed).split(audio):
         labels = np.repeat([0, 1], len(train))
         classifier = LogisticRegression(max_iter=1000).fit(np.concatenate([audio[train], text[train]]), labels)
-        correct += [classifier.predict(audio[held_out]) == 0, classifier.predict(text[held_out]) == 1]
-    return float(np.concatenate(correct).mean())
+        named = [classifier.predict(audio[held_out]) == 0, classifier.predict(text[held_out]) == 1]
+        right[held_out] = np.mean(named, axis=0)
+    return right
 
 
 def effective_rank(embeddings: np.ndarray) -> float:

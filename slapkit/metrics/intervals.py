@@ -5,7 +5,8 @@ Queries about one work are not independent: the unit that is drawn again, or who
 
 Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 14.3 (percentile and BCa
 intervals, BCa being the default, for recalls near 0 or 1 are skewed); Davison and Hinkley, Bootstrap Methods (1997),
-3.8 (clusters); Ernst, Permutation Methods (2004), for the p-value that counts the observed arrangement.
+3.8 (clusters); Ernst, Permutation Methods (2004), for the p-value that counts the observed arrangement; Satterthwaite,
+An Approximate Distribution of Estimates of Variance Components (1946), for training seeds beside groups.
 """
 
 from __future__ import annotations
@@ -137,6 +138,58 @@ def compare_means(
     # Sums of the same terms in another order differ in their last digits: those are ties, not smaller.
     extreme = int((np.abs(signs @ sums) >= observed * (1 - 1e-12) - 1e-12).sum())
     return Comparison(*interval, (extreme + 1) / (draws + 1))
+
+
+def standard_error(values: np.ndarray, *, group_of: np.ndarray, seed: int, draws: int = 1000) -> float:
+    """Bootstrap standard error of the mean of `values [Q]`, groups drawn again; NaN where there is one group alone.
+
+    Raises:
+        MetricError: as in `bootstrap_mean`.
+    """
+    values, number = _checked(values, group_of, draws, 0.95)
+    sums, counts = np.bincount(number, weights=values), np.bincount(number)
+    if len(sums) < 2:
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
+    return float(((weights @ sums) / (weights @ counts)).std(ddof=1))
+
+
+def over_seeds(values: np.ndarray, *, error: float, groups: int, level: float = 0.95) -> Interval:
+    """Mean of a figure over training seeds, with an interval for other seeds and other test data.
+
+    The test data is the same for every seed, so its error does not shrink with more seeds; that of the seeds does. Both
+    add up as variances, with Satterthwaite's degrees of freedom for Student's t. One seed tells nothing of the
+    others: then the interval is for the test data alone.
+
+    Args:
+        values: `[S]`, the figure for each seed.
+        error: standard error of the seeds' mean that is due to the test data, such as `standard_error` of per-query
+            figures averaged over seeds.
+        groups: number of groups (works) that the error was taken over.
+
+    Raises:
+        MetricError: no values, values that are not finite, a negative error, or `level` out of range.
+    """
+    from scipy.stats import t
+
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise MetricError(f"values {values} must be [S], finite, with S >= 1")
+    if error < 0 or not 0 < level < 1:
+        raise MetricError(f"error={error!r} must be at least 0 and level={level!r} between 0 and 1")
+    mean, seeds = float(values.mean()), len(values)
+    parts = [(error**2, groups - 1)]
+    if seeds > 1:
+        parts.append((float(values.var(ddof=1)) / seeds, seeds - 1))
+    variance = sum(part for part, _ in parts)
+    if not np.isfinite(variance) or groups < 2:
+        return Interval(mean, float("nan"), float("nan"))
+    if variance == 0:
+        return Interval(mean, mean, mean)
+    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    half = float(t.ppf((1 + level) / 2, freedom)) * np.sqrt(variance)
+    return Interval(mean, mean - half, mean + half)
 
 
 def _checked(values: np.ndarray, group_of: np.ndarray, draws: int, level: float) -> tuple[np.ndarray, np.ndarray]:

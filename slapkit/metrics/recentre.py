@@ -56,16 +56,24 @@ def gap_interval(*, audio: np.ndarray, text: np.ndarray) -> Estimate:
     Raises:
         MetricError: N differs.
     """
+    along = along_gap(audio=audio, text=text)
+    half_width = Z95 * along.std(ddof=1) / np.sqrt(len(along)) if len(along) > 1 else float("nan")
+    return Estimate(float(along.mean()), float(half_width))
+
+
+def along_gap(*, audio: np.ndarray, text: np.ndarray) -> np.ndarray:
+    """Return each pair's difference along the direction of the gap, `[N]`; their mean is the centroids' distance.
+
+    Raises:
+        MetricError: N differs between `audio [N, D]` and `text [N, D]`.
+    """
     audio, text = unit_rows("audio", audio), unit_rows("text", text)
     if audio.shape != text.shape:
         raise MetricError(f"row i of audio {audio.shape} and text {text.shape} must be one pair")
     difference = audio - text
     mean = difference.mean(axis=0)
-    distance = float(np.linalg.norm(mean))
-    if len(audio) < 2 or distance < _SMALLEST:
-        return Estimate(distance, float("nan") if len(audio) < 2 else 0.0)
-    along = difference @ (mean / distance)
-    return Estimate(distance, float(Z95 * along.std(ddof=1) / np.sqrt(len(along))))
+    distance = np.linalg.norm(mean)
+    return difference @ (mean / distance) if distance >= _SMALLEST else np.zeros(len(audio))
 
 
 def matched_and_unmatched(

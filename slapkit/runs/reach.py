@@ -73,7 +73,7 @@ def _files(module: str, root: Path) -> set[Path]:
     return files
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _imports_of(path: Path, root: Path, _mtime_ns: int, _size: int) -> tuple[str, ...]:
     parts = path.relative_to(root).with_suffix("").parts
     package = ".".join([PACKAGE, *parts[:-1]])

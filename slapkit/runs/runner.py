@@ -240,9 +240,11 @@ def _execute(
         metrics = _read_metrics(folder)
     except CellFailure as failure:
         end("failed", failure.cell)
-        raise RunError(
+        told = RunError(
             f"{record['notebook']} failed in {failure}; the executed notebook is {folder / 'notebook.ipynb'}"
-        ) from None
+        )
+        told.error = failure.cell["error"]
+        raise told from None
     except KeyboardInterrupt:
         end("interrupted")
         raise

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slapkit import errors
 from slapkit.errors import ConfigError, RunError, SlapkitError
 from slapkit.runs.runner import Run, find_notebook, run
 
@@ -26,10 +27,11 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class FailedCell:
-    """Parameters of a cell that gave no run, and why."""
+    """Parameters of a cell that gave no run, and why; `error` names what its notebook raised, if it did."""
 
     parameters: Values
     reason: str
+    error: str = ""
 
 
 @dataclass
@@ -75,7 +77,7 @@ def sweep(
         cells: parameters of each cell, such as `grid(objective=["slap", "clap"], lam=[0.2, 0.5])`.
         seeds: every cell runs once for each.
         workers: runs at a time; they share the machine's cores.
-        retries: how often a cell that fails is tried again.
+        retries: how often a cell that fails is tried again; one that collapsed would collapse again, and is not.
         runs_dir: as in `slapkit.runs.run`.
         common: parameters of all cells.
 
@@ -136,13 +138,13 @@ def _cells(path: Path, cells: Sequence[Mapping[str, Any]], seeds: Sequence[int],
 
 
 def _attempt(path: Path, values: Values, retries: int, runs_dir: str | Path) -> Run | FailedCell:
-    """Run one cell, again where it fails."""
+    """Run one cell, again where it fails for a reason that may pass; what slapkit refuses, it refuses again."""
     for left in range(retries, -1, -1):
         try:
             return run(path, runs_dir=runs_dir, progress=False, **values)
         except RunError as error:
-            if not left:
-                return FailedCell(values, str(error))
+            if not left or issubclass(getattr(errors, error.error, Exception), SlapkitError):
+                return FailedCell(values, str(error), error.error)
         except SlapkitError as error:  # data that is missing will be missing again
             return FailedCell(values, str(error))
     raise AssertionError("unreachable")

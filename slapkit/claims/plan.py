@@ -1,0 +1,173 @@
+"""What has to be trained to judge the claims: cells of a sweep over `02_train`, at a size for the machine at hand.
+
+All cells of a size are shown equally many pairs of clip and caption, whatever their batch size: more pairs a batch mean
+fewer steps. Apart from what a study varies, SLAP and its rivals are trained alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from slapkit.config import Config, nearest, require
+from slapkit.errors import ConfigError
+
+NAMES = {"slap": "SLAP", "clap": "CLAP", "siglip": "SigLIP", "byol": "BYOL, each alone"}
+
+
+@dataclass(frozen=True)
+class Size(Config):
+    """How much is trained.
+
+    Attributes:
+        corpus: size of the score corpus.
+        preset: of model and training.
+        pairs: pairs of clip and caption that each run is shown.
+        batch_size: pairs a step, where the study does not vary it.
+        micro_batch: pairs that go through the model at once, where gradients accumulate; None elsewhere.
+        batches: batch sizes of the batch study, `batch_size` among them.
+        lams, taus: of these studies, SLAP's own among them.
+        seeds: of training; every cell runs once for each.
+        memory: effective batch sizes whose peak memory is compared, the first being one micro-batch.
+        epochs: a probe is trained for at most this many.
+        workers: runs at a time.
+    """
+
+    corpus: str
+    preset: str
+    pairs: int
+    batch_size: int
+    micro_batch: int
+    batches: tuple[int, ...]
+    lams: tuple[float, ...]
+    taus: tuple[float, ...]
+    seeds: tuple[int, ...]
+    memory: tuple[int, ...]
+    epochs: int = 500
+    workers: int = 2
+    lam: float = 0.5
+    tau: float = 0.95
+
+    def check(self) -> None:
+        require(len(self.seeds) >= 1, "seeds", self.seeds, "at least one seed")
+        require(self.batch_size in self.batches, "batches", self.batches, f"batch_size={self.batch_size} among them")
+        require(self.lam in self.lams, "lams", self.lams, f"lam={self.lam} among them")
+        require(self.tau in self.taus, "taus", self.taus, f"tau={self.tau} among them")
+        require(self.workers >= 1, "workers", self.workers, "at least 1")
+        for batch in (*self.batches, *self.memory):
+            fits = batch <= self.micro_batch or batch % self.micro_batch == 0
+            require(fits and batch >= 2, "batches", batch, f"at least 2, or a multiple of {self.micro_batch}")
+        require(self.pairs >= max(self.batches), "pairs", self.pairs, "at least one batch")
+
+
+SIZES = {
+    # Minutes, to see that everything runs; what it finds means nothing.
+    "smoke": Size(
+        corpus="smoke",
+        preset="tiny",
+        pairs=256,
+        batch_size=16,
+        micro_batch=16,
+        batches=(8, 16, 32),
+        lams=(0.0, 0.5, 1.0),
+        taus=(0.95, 0.996),
+        seeds=(0,),
+        memory=(16, 32),
+        epochs=20,
+    ),
+    # Two CPU cores, at most two and a half hours.
+    "cpu": Size(
+        corpus="quick",
+        preset="tiny",
+        pairs=38_400,
+        batch_size=64,
+        micro_batch=64,
+        batches=(16, 64, 256),
+        lams=(0.0, 0.2, 0.5, 0.7, 0.9, 1.0),
+        taus=(0.9, 0.95, 0.99, 0.996),
+        seeds=(0, 1, 2),
+        memory=(64, 256, 1024),
+    ),
+    # One device with 80 GB; the paper's model on 30,000 clips, for some days.
+    "gpu": Size(
+        corpus="full",
+        preset="paper",
+        pairs=3_072_000,
+        batch_size=768,
+        micro_batch=128,
+        batches=(64, 128, 256, 768),
+        lams=(0.0, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0),
+        taus=(0.9, 0.95, 0.99, 0.996),
+        seeds=(0, 1, 2),
+        memory=(128, 768, 1536),
+        workers=1,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting of a study: `label` names it, `x` is what the study varies, `parameters` are those of `02_train`."""
+
+    study: str
+    label: str
+    x: float | None
+    parameters: dict[str, Any]
+
+
+def size(name: str, *, seeds: str | None = None, workers: int | None = None) -> Size:
+    """Return the size called `name`, with other training seeds ("0,1") or workers if given.
+
+    Raises:
+        ConfigError: there is no such size, or a seed is no number.
+    """
+    if name not in SIZES:
+        raise ConfigError(f"there is no size {name!r}: {nearest(name, SIZES)}")
+    changes: dict[str, Any] = {} if workers is None else {"workers": workers}
+    if seeds is not None:
+        try:
+            changes["seeds"] = tuple(int(part) for part in seeds.split(","))
+        except ValueError:
+            raise ConfigError(f"seeds={seeds!r} must be whole numbers separated by commas, such as 0,1,2") from None
+    return SIZES[name].replace(**changes)
+
+
+def cells(plan: Size) -> list[Cell]:
+    """Return all cells, study by study; some are the same run in several studies."""
+    found = [
+        Cell("models", name, None, parameters)
+        for name, parameters in {
+            "slap": _parameters(plan, "slap"),
+            "clap": _parameters(plan, "clap"),
+            "siglip": _parameters(plan, "siglip"),
+            # Only the intra-modal terms are left: BYOL for sound, BYOL for text, and nothing that joins them.
+            "byol": _parameters(plan, "slap", lam=0.0),
+        }.items()
+    ]
+    found += _batch_cells(plan)
+    found += [Cell("lam", "slap", lam, _parameters(plan, "slap", lam=lam)) for lam in plan.lams]
+    return found + [Cell("tau", "slap", tau, _parameters(plan, "slap", tau=tau)) for tau in plan.taus]
+
+
+def _batch_cells(plan: Size) -> Iterator[Cell]:
+    """SLAP by accumulation, CLAP on plain batches, and CLAP by cached accumulation, which SLAP does not need."""
+    for batch in plan.batches:
+        accumulated = plan.micro_batch if batch > plan.micro_batch else None
+        yield Cell("batch", "slap", batch, _parameters(plan, "slap", batch_size=batch, micro_batch=accumulated))
+    for batch in plan.batches:
+        yield Cell("batch", "clap", batch, _parameters(plan, "clap", batch_size=batch, micro_batch=None))
+    for batch in plan.batches:
+        if batch > plan.micro_batch:
+            parameters = _parameters(plan, "clap", batch_size=batch, micro_batch=plan.micro_batch)
+            yield Cell("batch", "clap, cached", batch, parameters)
+
+
+def _parameters(plan: Size, objective: str, **changes: Any) -> dict[str, Any]:
+    """Return the parameters of `02_train`, all that any study varies written out."""
+    values: dict[str, Any] = {"batch_size": plan.batch_size, "micro_batch": None} | changes
+    if values["micro_batch"] is None and values["batch_size"] > plan.micro_batch and "micro_batch" not in changes:
+        values["micro_batch"] = plan.micro_batch
+    slap = {"lam": plan.lam, "tau": plan.tau} if objective == "slap" else {"lam": None, "tau": None}
+    steps = plan.pairs // values["batch_size"]
+    return {"objective": objective, "preset": plan.preset, "steps": steps, **slap, **values}
