@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +23,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def smoke_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the smallest score corpus, made once: copy it where it will be written to."""
+    from slapkit import corpus
+
+    return corpus.build("smoke", root=tmp_path_factory.mktemp("corpus"), progress=False)

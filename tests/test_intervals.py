@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from slapkit.errors import MetricError
-from slapkit.metrics.intervals import bootstrap, bootstrap_mean, compare_means
+from slapkit.metrics.intervals import bootstrap, bootstrap_mean, compare_means, over_seeds, standard_error
 
 
 def clustered(rng, groups=60, mean=0.3):
@@ -141,3 +141,49 @@ def test_a_figure_that_is_hardly_ever_defined_is_refused():
         bootstrap(lambda rows: float("nan"), group_of=np.arange(5), seed=0, draws=100)
     with pytest.raises(MetricError, match="the same queries"):
         compare_means(np.ones(3), np.ones(4), group_of=np.arange(3), seed=0)
+
+
+def seeds_of_one_setting(rng, seeds=3, groups=60, spread=0.04):
+    """Per-query figures `[S, Q]` of several trainings on the same queries, around a true mean of 0.3."""
+    sizes = rng.integers(1, 12, groups)
+    group_of = np.repeat(np.arange(groups), sizes)
+    hard = rng.normal(0.3, 0.2, groups)[group_of]
+    trained = rng.normal(0.0, spread, (seeds, 1))
+    return hard + trained + rng.normal(0, 0.3, (seeds, len(group_of))), group_of
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(3, 0.04), (3, 0.0), (5, 0.1)])
+def test_the_interval_over_seeds_covers_other_seeds_and_other_works(seeds, spread):
+    covered, without = 0, 0
+    for trial in range(300):
+        figures, group_of = seeds_of_one_setting(np.random.default_rng([trial, seeds]), seeds, spread=spread)
+        error = standard_error(figures.mean(axis=0), group_of=group_of, seed=trial, draws=300)
+        value, low, high = over_seeds(figures.mean(axis=1), error=error, groups=60)
+        covered += low <= 0.3 <= high
+        without += abs(value - 0.3) <= stats.t.ppf(0.975, 59) * error
+    assert 0.90 <= covered / 300 <= 0.995, "a little wide at worst: Satterthwaite's degrees are few for three seeds"
+    if spread == 0.1:
+        assert without / 300 < 0.90, "works alone are too sure of what seeds decide"
+
+
+def test_over_seeds_agrees_with_its_parts():
+    values = np.array([0.2, 0.3, 0.5])
+    alone = over_seeds(values, error=0.0, groups=100)
+    expected = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
+    np.testing.assert_allclose(alone[1:], expected)
+    one = over_seeds(values[:1], error=0.1, groups=11)
+    np.testing.assert_allclose(one[1:], stats.t.interval(0.95, 10, loc=0.2, scale=0.1))
+    assert over_seeds(np.full(3, 0.4), error=0.0, groups=9) == (0.4, 0.4, 0.4)
+    assert np.isnan(over_seeds(values, error=0.1, groups=1).low), "one work tells nothing of others"
+    for bad in ({"values": np.array([])}, {"values": np.array([np.nan])}, {"error": -1.0}, {"level": 1.0}):
+        with pytest.raises(MetricError):
+            over_seeds(**{"values": values, "error": 0.1, "groups": 5, **bad})
+
+
+def test_the_standard_error_is_that_of_means_of_groups_of_one_size():
+    rng = np.random.default_rng(3)
+    means = rng.normal(size=50)
+    group_of = np.repeat(np.arange(50), 4)
+    found = standard_error(np.repeat(means, 4), group_of=group_of, seed=0, draws=4000)
+    np.testing.assert_allclose(found, means.std() / np.sqrt(50), rtol=0.05)
+    assert np.isnan(standard_error(means, group_of=np.zeros(50), seed=0))

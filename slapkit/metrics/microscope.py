@@ -65,7 +65,8 @@ def distribution_gap(*, audio: np.ndarray, text: np.ndarray) -> dict[str, float]
     audio, text = _centred("audio", audio), _centred("text", text)
     if audio.shape[1] != text.shape[1]:
         raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
-    audio, text = audio / np.sqrt(len(audio)), text / np.sqrt(len(text))
+    # R of a QR decomposition has the covariance of its rows, and no more rows than dimensions.
+    audio, text = (np.linalg.qr(x, mode="r") / np.sqrt(len(x)) for x in (audio, text))
     variances = [np.linalg.svd(x, compute_uv=False) ** 2 for x in (audio, text)]
     total = [v.sum() for v in variances]
     # tr((Ca^1/2 Ct Ca^1/2)^1/2) is the sum of the singular values of A T', for Ca = A'A and Ct = T'T.

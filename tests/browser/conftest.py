@@ -61,11 +61,11 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def project(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(chromium: str, smoke_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Notebooks with smoke parameters, the smallest score corpus, and a SLAP and a CLAP run of a few steps."""
     root = tmp_path_factory.mktemp("lab") / "project"
     shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    slapkit(root, "corpus --size smoke")
+    shutil.copytree(smoke_corpus, root / SMOKE["data"])
     given = " ".join(f"-p {name}={value}" for name, value in (SMOKE | {"steps": 12}).items())
     slapkit(root, *(f"run 02_train --quiet -p objective={objective} {given}" for objective in ("slap", "clap")))
     set_parameters(root / "notebooks" / "01_corpus.ipynb", data=SMOKE["data"], listen=2)

@@ -7,23 +7,19 @@ import json
 import math
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pytest
 
-from slapkit.runs import run
 from slapkit.runs.parameters import notebook_parameters
 from slapkit.storage import sha256_file
 from slapkit.training.config import TrainConfig
+from tests.notebooks.conftest import ROOT, SMOKE, code, execute, shown_figures
 
-ROOT = Path(__file__).parents[2]
-SMOKE = {"steps": 12, "batch_size": 16, "micro_batch": 8, "device": "cpu"}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -32,10 +28,6 @@ def notebook(request):
     node = nbformat.read(request.param, as_version=4)
     nbformat.validate(node)
     return request.param.stem, node
-
-
-def code(node):
-    return [cell for cell in node.cells if cell.cell_type == "code"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -82,39 +74,6 @@ def test_the_training_notebook_takes_what_the_trainer_takes():
     for name in ("objective", "device"):
         for choice in declared[name].choices:
             TrainConfig(**{name: choice})
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A project of its own with the notebooks, the smallest score corpus, and tones without any facts."""
-    from slapkit import corpus
-    from tests.training.tones import make_tones
-
-    root = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    corpus.build("smoke", root=root / "data", progress=False)
-    make_tones(root / "data" / "tones", clips=60, seconds=5)
-    return root
-
-
-def execute(project, name, *, data="scores-smoke", **parameters):
-    """Run one notebook on a data set and check what every run must leave."""
-    done = run(project / "notebooks" / f"{name}.ipynb", progress=False, data=str(project / "data" / data), **parameters)
-    assert done.record["status"] == "done"
-    executed = nbformat.read(done.folder / "notebook.ipynb", as_version=4)
-    said = [o.text for c in code(executed) for o in c.outputs if o.output_type == "stream" and o.name == "stderr"]
-    assert not said, "a run says nothing alarming"
-    pages = sorted(p.stem for p in (done.folder / "figures").glob("*.html"))
-    return done, executed, pages
-
-
-def shown_figures(executed):
-    """Every plotly figure in the outputs, by its title."""
-    kind = "application/vnd.plotly.v1+json"
-    found = [
-        o.data[kind] for c in code(executed) for o in c.outputs if o.output_type == "display_data" and kind in o.data
-    ]
-    return {f["layout"]["title"]["text"]: f for f in found}
 
 
 @pytest.mark.slow

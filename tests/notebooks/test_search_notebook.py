@@ -5,11 +5,11 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from tests.notebooks.test_notebooks import SMOKE, code, execute, project, shown_figures  # noqa: F401
+from tests.notebooks.conftest import SMOKE, code, execute, shown_figures
 
 
 @pytest.fixture(scope="module")
-def searched(project):  # noqa: F811
+def searched(project):
     """Both notebooks' runs: SLAP and CLAP trained for a few steps, then searched by the newest of them."""
     for objective in ("slap", "clap"):
         execute(project, "02_train", objective=objective, **SMOKE)
@@ -51,7 +51,7 @@ def test_the_notebook_stays_small_and_shows_the_same_results_as_a_table(searched
 
 
 @pytest.mark.slow
-def test_a_folder_of_ones_own_music_is_searched(project, searched):  # noqa: F811
+def test_a_folder_of_ones_own_music_is_searched(project, searched):
     from tests.training.tones import make_tones
 
     make_tones(project / "music", clips=12, seconds=3)
