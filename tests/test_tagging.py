@@ -70,6 +70,17 @@ def test_metrics_agree_with_slow_loops(seed, ties):
     )
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("ties", [True, False])
+def test_metrics_agree_with_scikit_learn(seed, ties):
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    scores, tags = random_case(seed, clips=60, labels=9, ties=ties)
+    assert tagging.roc_auc(scores=scores, tags=tags) == pytest.approx(roc_auc_score(tags, scores, average="macro"))
+    expected = average_precision_score(tags, scores, average="macro")
+    assert tagging.mean_average_precision(scores=scores, tags=tags) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_average_recall_agrees_with_rankings_drawn_at_random(seed):
     scores, tags = random_case(seed, clips=11)

@@ -18,7 +18,6 @@ from slapkit.metrics.intervals import bootstrap
 from slapkit.probing import Examples, ProbeConfig, probe, represent_clips
 from slapkit.zero_shot import ENSEMBLE, PROMPTS, prompt_scores
 
-LEAST = 5  # clips of training and of test that a label needs to be asked for
 DRAWS = 100  # bootstrap samples behind the standard error of a figure that is no mean
 PROBES = {"mlp": 512, "linear": 0}  # width of the hidden layer
 Metric = Callable[[np.ndarray, Labelled], float]
@@ -65,7 +64,9 @@ def _error(metric: Metric, scores: np.ndarray, found: Labelled, works: np.ndarra
     return (interval.high - interval.low) / 2
 
 
-def zero_shot(folder: Path, embedded: Embedded, dataset: AudioTextDataset, *, seed: int) -> dict[str, Quantity]:
+def zero_shot(
+    folder: Path, embedded: Embedded, dataset: AudioTextDataset, *, least: int, seed: int
+) -> dict[str, Quantity]:
     """Classify and tag the test clips by prompts: each prompt, the mean over prompts, the best and the ensemble.
 
     The best prompt is the one that is best on average over a task's figures, and known only afterwards.
@@ -77,7 +78,7 @@ def zero_shot(folder: Path, embedded: Embedded, dataset: AudioTextDataset, *, se
     works = np.unique([clip.group for clip in clips], return_inverse=True)[1]
     figures: dict[str, Quantity] = {}
     for task in TASKS:
-        labels = common_labels(dataset, task, least=LEAST)
+        labels = common_labels(dataset, task, least=least)
         if len(labels) < 2:
             continue
         found = label(clips, task, labels)
@@ -106,7 +107,14 @@ def _mean(figures: list[Quantity]) -> Quantity:
 
 
 def probed(
-    folder: Path, dataset: AudioTextDataset, *, cache_dir: str | Path, seed: int, probe_seed: int, epochs: int
+    folder: Path,
+    dataset: AudioTextDataset,
+    *,
+    cache_dir: str | Path,
+    least: int,
+    epochs: int,
+    seed: int,
+    probe_seed: int,
 ) -> dict[str, Quantity]:
     """Train small classifiers on the audio encoder's representation, before the projector, and test them."""
     from slapkit.inference import load_model
@@ -120,7 +128,7 @@ def probed(
     }
     figures: dict[str, Quantity] = {}
     for task in TASKS:
-        labels = common_labels(dataset, task, least=LEAST)
+        labels = common_labels(dataset, task, least=least)
         if len(labels) < 2:
             continue
         truth = {split: label([clips[i] for i in rows[split]], task, labels) for split in rows}

@@ -12,6 +12,20 @@ from slapkit.errors import MetricError
 from slapkit.metrics.intervals import Comparison, Interval, compare_means, over_seeds, standard_error
 from slapkit.protocol import Protocol, Score
 
+SHARES = (
+    "R@1",
+    "R@5",
+    "R@10",
+    "mean_rank",
+    "separability",
+    "accuracy",
+    "ROC-AUC",
+    "mAP",
+    "mAR",
+    "best",
+    "mean",
+    "ensemble",
+)
 Term = tuple[float, Sequence[Measured], str]  # weight, runs of one setting by seed, name of the figure
 
 
@@ -95,4 +109,12 @@ def score(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Score:
     told = f"over {seeds} alone" if figure.units is None and figure.error is None else f"over works and {seeds}"
     how = "95 %, bootstrap by work" if "works" in told else "95 %"
     card = {**runs[0].card, **figure.about, "interval": f"{how}, {told}, Student's t"}
-    return Score.of(estimate(runs, name, seed=seed), Protocol.from_dict(card))
+    return Score.of(_within(estimate(runs, name, seed=seed), name), Protocol.from_dict(card))
+
+
+def _within(found: Interval, name: str) -> Interval:
+    """Cut an interval at what a figure cannot be: t knows nothing of the ends of a scale."""
+    least, most = (
+        (0.0, 1.0) if name.endswith(SHARES) else (0.0, np.inf) if name.endswith("distance") else (-np.inf, np.inf)
+    )
+    return Interval(found.value, *(float(np.clip(end, least, most)) for end in found[1:]))

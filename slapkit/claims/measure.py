@@ -48,12 +48,20 @@ class Measured:
 
     def __getitem__(self, name: str) -> Quantity:
         if name not in self.figures:
-            raise MetricError(f"{self.folder.name}: {name!r} was not measured")
+            why = ": too few clips share a label" if name.startswith(("zero.", "probe.")) else ""
+            raise MetricError(f"{self.folder.name}: {name!r} was not measured{why}")
         return self.figures[name]
 
 
 def measure(
-    run: Run, dataset: AudioTextDataset, *, cache_dir: str | Path, detail: bool, epochs: int = 500, seed: int = 0
+    run: Run,
+    dataset: AudioTextDataset,
+    *,
+    cache_dir: str | Path,
+    detail: bool,
+    epochs: int = 500,
+    least: int = 5,
+    seed: int = 0,
 ) -> Measured:
     """Measure a trained run on the test split, or read what was measured before.
 
@@ -63,6 +71,7 @@ def measure(
         cache_dir: where features are kept.
         detail: also zero-shot, probes and the microscope.
         epochs: a probe is trained for at most this many.
+        least: clips of training and of test that a label needs to be asked for.
         seed: of everything random in measuring; a probe's own seed is the run's.
 
     Raises:
@@ -70,7 +79,7 @@ def measure(
     """
     key = json.dumps(
         [_code(), sha256_file(run.folder / "checkpoint" / "model.safetensors"), dataset.fingerprint, seed]
-        + ([epochs] if detail else [])
+        + ([epochs, least] if detail else [])
     )
     name = f"{'detail' if detail else 'basic'}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     path = run.folder / "claims" / name
@@ -80,9 +89,9 @@ def measure(
         embedded = embed_run(run.folder, dataset, cache_dir=cache_dir, progress=False)
         figures = basic(embedded, seed=seed)
         if detail:
-            context = {"cache_dir": cache_dir, "seed": seed, "probe_seed": training_seed, "epochs": epochs}
-            figures |= zero_shot(run.folder, embedded, dataset, seed=seed)
-            figures |= probed(run.folder, dataset, **context)
+            figures |= zero_shot(run.folder, embedded, dataset, least=least, seed=seed)
+            given = {"cache_dir": cache_dir, "least": least, "epochs": epochs, "seed": seed}
+            figures |= probed(run.folder, dataset, probe_seed=training_seed, **given)
             figures |= spaces(embedded, seed=seed)
         found = figures, _card(embedded, dataset, seed)
         _write(path, *found)

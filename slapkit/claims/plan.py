@@ -31,6 +31,7 @@ class Size(Config):
         seeds: of training; every cell runs once for each.
         memory: effective batch sizes whose peak memory is compared, the first being one micro-batch.
         epochs: a probe is trained for at most this many.
+        least: clips of training and of test that a label needs to be asked for.
         workers: runs at a time.
     """
 
@@ -45,6 +46,7 @@ class Size(Config):
     seeds: tuple[int, ...]
     memory: tuple[int, ...]
     epochs: int = 500
+    least: int = 5
     workers: int = 2
     lam: float = 0.5
     tau: float = 0.95
@@ -75,6 +77,7 @@ SIZES = {
         seeds=(0,),
         memory=(16, 32),
         epochs=20,
+        least=1,
     ),
     # Two CPU cores, at most two and a half hours.
     "cpu": Size(

@@ -82,8 +82,8 @@ def collect(
     runs: dict[str, list[Measured]] = {}
     for run in tqdm(sweep.runs, desc="measuring", unit="run", disable=not progress):
         key = _key(run.record["parameters"])
-        settings = {"detail": key in models, "cache_dir": cache_dir, "epochs": size.epochs, "seed": seed}
-        runs.setdefault(key, []).append(measure(run, dataset, **settings))
+        given = {"cache_dir": cache_dir, "epochs": size.epochs, "least": size.least, "seed": seed}
+        runs.setdefault(key, []).append(measure(run, dataset, detail=key in models, **given))
     collapsed: dict[str, int] = {}
     for failure in sweep.failed:
         key = _key(failure.parameters)

@@ -5,8 +5,9 @@ matters. `labels [N]` are label numbers, one a clip; `tags [N, C]` are bool, any
 expected value over random orders, so that a constant score is worth chance: accuracy 1 / C, ROC-AUC 0.5. Averages
 over tags ("macro") weigh every tag alike.
 
-ROC-AUC and average precision are scikit-learn's. mAR is arXiv 2506.17815's: recall of a clip's own tags among the first
-k of the ranking, averaged over k = 1..C and over clips.
+ROC-AUC and average precision agree with scikit-learn's, but take all tags at once, so that they can be resampled.
+mAR is arXiv 2506.17815's: recall of a clip's own tags among the first k of the ranking, averaged over k = 1..C and over
+clips.
 """
 
 from __future__ import annotations
@@ -47,22 +48,32 @@ def roc_auc(*, scores: np.ndarray, tags: np.ndarray) -> float:
     Raises:
         MetricError: shapes do not fit, values are not finite, or a tag is in no clip or in all.
     """
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import rankdata
 
     scores, tags = _tagged(scores, tags, both=True)
-    return float(roc_auc_score(tags, scores, average="macro"))
+    having = tags.sum(axis=0)
+    # Mann and Whitney: the ranks of clips with the tag say in how many pairs they lie above one without.
+    above = (rankdata(scores, axis=0) * tags).sum(axis=0) - having * (having + 1) / 2
+    return float((above / (having * (len(tags) - having))).mean())
 
 
 def mean_average_precision(*, scores: np.ndarray, tags: np.ndarray) -> float:
     """Average precision of the clips ranked for each tag, averaged over tags (mAP).
 
+    Clips tied with each other all have the precision at the end of their tie, as one threshold takes them all.
+
     Raises:
         MetricError: shapes do not fit, values are not finite, or a tag is in no clip.
     """
-    from sklearn.metrics import average_precision_score
-
     scores, tags = _tagged(scores, tags, both=False)
-    return float(average_precision_score(tags, scores, average="macro"))
+    order = np.argsort(-scores, axis=0, kind="stable")
+    ranked, right = np.take_along_axis(scores, order, axis=0), np.take_along_axis(tags, order, axis=0)
+    place = np.arange(1, len(scores) + 1)[:, None]
+    last = np.vstack([ranked[1:] != ranked[:-1], np.ones((1, scores.shape[1]), dtype=bool)])
+    # The nearest end of a tie at or below each place.
+    end = np.minimum.accumulate(np.where(last, place, len(scores) + 1)[::-1], axis=0)[::-1]
+    precision = np.take_along_axis(right.cumsum(axis=0), end - 1, axis=0) / end
+    return float(((precision * right).sum(axis=0) / right.sum(axis=0)).mean())
 
 
 def mean_average_recall(*, scores: np.ndarray, tags: np.ndarray) -> float:
