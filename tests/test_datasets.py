@@ -219,6 +219,13 @@ def test_rows_with_too_many_or_too_few_cells(folder):
     assert [p.row for p in dataset.problems] == [2, 3] and "more cells than the header" in dataset.problems[0].reason
 
 
+def test_names_made_of_digits_stay_names(folder):
+    table = "file_name,caption,key,count,share\na.wav,x,000046_3840,12,1.5\nb.wav,y,1_000,13,2\n"
+    (folder / "metadata.csv").write_text(table)
+    facts = [clip.facts for clip in read(folder)]
+    assert [(f["key"], f["count"], f["share"]) for f in facts] == [("000046_3840", 12, 1.5), ("1_000", 13, 2.0)]
+
+
 def test_line_numbers_count_line_breaks_inside_cells(folder):
     dataset = read(table(folder, 'file_name,caption\na.wav,"two\nlines"\nmissing.wav,x\nb.wav,\n'))
     assert dataset[0].captions == ("two lines",)

@@ -53,8 +53,8 @@ def read(
         raise DataError(f"no data set at {path}: a table, or a folder with one of {', '.join(_TABLES)}, needed")
     problems: list[Problem] = []
     notes: list[str] = []
-    builder = _Builder(path, problems)
-    tables = [(Path(table), path, None)] if table is not None else _find_tables(path, notes)
+    builder = TableBuilder(path, problems)
+    tables = [(Path(table), path, None)] if table is not None else find_tables(path, notes)
     for file, folder, split in tables:
         content = read_table(file)
         notes += content.notes
@@ -68,7 +68,7 @@ def read(
     return AudioTextDataset(path, clips, problems, name=name, notes=notes)
 
 
-def _find_tables(folder: Path, notes: list[str]) -> list[tuple[Path, Path, str | None]]:
+def find_tables(folder: Path, notes: list[str]) -> list[tuple[Path, Path, str | None]]:
     """Return the tables of an AudioFolder as (table, folder its names are relative to, split)."""
     found = [folder / name for name in _TABLES if (folder / name).is_file()]
     if found:
@@ -111,7 +111,7 @@ def clean_text(text: str) -> str:
     return " ".join("".join(kept).replace("\ufeff", "").split())
 
 
-class _Builder:
+class TableBuilder:
     """Collects rows into clips, merging those of the same file."""
 
     def __init__(self, root: Path, problems: list[Problem]) -> None:
