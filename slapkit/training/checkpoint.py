@@ -99,7 +99,9 @@ def load_strictly(
 
 def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], step: int) -> None:
     """Write the model for use: context towers and predictors, without targets, optimiser or a frozen text encoder's
-    weights."""
+    weights; with its signature, by which `slapkit.doctor` sees later changes."""
+    from slapkit.doctor.signature import signature_of
+
     config = model.config
     if config.text.frozen:
         config = config.replace(text=config.text.replace(fingerprint=model.text.encoder.fingerprint()))
@@ -118,7 +120,14 @@ def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], ste
     # Last, for its presence says that the model is complete.
     atomic_write_json(
         folder / "config.json",
-        {"format": FORMAT, "objective": model.objective, "model": config.to_dict(), "train": dict(train), "step": step},
+        {
+            "format": FORMAT,
+            "objective": model.objective,
+            "model": config.to_dict(),
+            "train": dict(train),
+            "step": step,
+            "signature": signature_of(model),
+        },
     )
 
 
