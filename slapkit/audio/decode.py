@@ -6,8 +6,11 @@ changed by soxr. Both packages are imported only here, when a sound is really re
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,6 +20,9 @@ SILENCE = 1e-4  # peak, full scale 1 (-80 dB): below this there is nothing to le
 LOUDEST = 1e3  # peak, full scale 1: floats beyond this are not sound (wrong type, wrong byte order)
 _RATES = (1000, 1_000_000)  # Hz: a damaged header's rate of 1 Hz would swell a second to an hour
 _BLOCK_S = 30.0  # s, decoded at a time, so that channels are mixed before the next ones arrive
+# A frame of MP3 may need bits of frames before it (up to 511 bytes, 0.13 s at 32 kbit/s), more of them than the decoder
+# goes back by itself: so much is decoded before a part of a file, and thrown away.
+_LEAD_S = 0.5
 _COMPLETE = 0.9  # of the declared length: less than this and the file was cut off
 
 
@@ -58,31 +64,71 @@ def read(
             holds NaN, infinity or absurd values, or is silent where that is refused.
         SlapkitError: the package that decodes is not installed.
     """
-    path = Path(path)
-    _check_file(path)
-    if not (np.isfinite(start_s) and start_s >= 0 and (duration_s is None or duration_s > 0)):
-        raise AudioError(f"cannot read {path} from {start_s} s for {duration_s} s: start >= 0 and length > 0 needed")
+    with opened(path) as sound:
+        return sound.read(sample_rate=sample_rate, start_s=start_s, duration_s=duration_s, reject_silent=reject_silent)
+
+
+class OpenSound:
+    """A sound file that is open, for reading parts of it.
+
+    Attributes:
+        duration_s: how long its header says it lasts, in s; a cut-off file promises more than can be read.
+    """
+
+    def __init__(self, file, name: str) -> None:
+        self._file, self.name = file, name
+        self.rate, self.declared = file.samplerate, file.frames
+        self.duration_s = self.declared / self.rate
+
+    def read(
+        self, *, sample_rate: int, start_s: float = 0.0, duration_s: float | None = None, reject_silent: bool = False
+    ) -> np.ndarray:
+        """Return a part as mono, float32 `[T]`; arguments and errors are those of `read`."""
+        name, rate, declared = self.name, self.rate, self.declared
+        if not (np.isfinite(start_s) and start_s >= 0 and (duration_s is None or duration_s > 0)):
+            raise AudioError(
+                f"cannot read {name} from {start_s} s for {duration_s} s: start >= 0 and length > 0 needed"
+            )
+        first = round(start_s * rate)
+        if first and first >= declared:
+            raise AudioError(f"{name} lasts {self.duration_s:.2f} s: nothing is left from {start_s} s on")
+        wanted = None if duration_s is None else max(1, round(duration_s * rate))
+        wave = _mono_blocks(self._file, first, wanted)
+        expected = max(0, declared - first) if wanted is None else min(wanted, max(0, declared - first))
+        if 0 < len(wave) < _COMPLETE * expected:
+            raise AudioError(
+                f"{name} is cut off: its header promises {expected / rate:.2f} s, {len(wave) / rate:.2f} s can be "
+                "decoded"
+            )
+        return from_array(wave, rate, sample_rate, reject_silent=reject_silent, name=name)
+
+
+@contextlib.contextmanager
+def opened(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> Iterator[OpenSound]:
+    """Open a sound file, so that its length is known before a part of it is chosen; errors inside name the file.
+
+    Args:
+        source: the file's path, or a binary file object that can be sought.
+        name: what messages call the sound; default: the path.
+
+    Raises:
+        AudioError: as `read`.
+        SlapkitError: the package that decodes is not installed.
+    """
+    if not hasattr(source, "read"):
+        source = Path(source)
+        _check_file(source)
+    name = str(source) if name is None else name
     soundfile = _package("soundfile")
     try:
-        with soundfile.SoundFile(path) as file:
-            rate, declared = file.samplerate, file.frames
-            first = round(start_s * rate)
-            if first:
-                if first >= declared:
-                    raise AudioError(f"{path} lasts {declared / rate:.2f} s: nothing is left from {start_s} s on")
-                file.seek(first)
-            wanted = None if duration_s is None else max(1, round(duration_s * rate))
-            wave = _mono_blocks(file, wanted)
+        with soundfile.SoundFile(source) as file:
+            yield OpenSound(file, name)
+    except SlapkitError:  # some are ValueErrors too, and say already what is wrong
+        raise
     except soundfile.SoundFileError as error:
-        raise AudioError(f"{path} cannot be decoded: not audio, damaged, or of an unknown format ({error})") from error
+        raise AudioError(f"{name} cannot be decoded: not audio, damaged, or of an unknown format ({error})") from error
     except (OSError, ValueError, MemoryError) as error:
-        raise AudioError(f"{path} cannot be read: {error}") from error
-    expected = max(0, declared - first) if wanted is None else min(wanted, max(0, declared - first))
-    if 0 < len(wave) < _COMPLETE * expected:
-        raise AudioError(
-            f"{path} is cut off: its header promises {expected / rate:.2f} s, {len(wave) / rate:.2f} s can be decoded"
-        )
-    return from_array(wave, rate, sample_rate, reject_silent=reject_silent, name=str(path))
+        raise AudioError(f"{name} cannot be read: {error}") from error
 
 
 def _check_file(path: Path) -> None:
@@ -99,15 +145,22 @@ def _check_file(path: Path) -> None:
         raise AudioError(f"{path} is empty (0 bytes): it was probably not written to the end")
 
 
-def _mono_blocks(file, wanted: int | None) -> np.ndarray:
-    """Decode up to `wanted` frames (None: all that are there) block by block, averaging the channels: float32 `[T]`."""
-    block, parts, left = max(1, round(_BLOCK_S * file.samplerate)), [], wanted
+def _mono_blocks(file, first: int, wanted: int | None) -> np.ndarray:
+    """Decode up to `wanted` frames (None: all that are there) from `first` on, block by block, averaging the channels:
+    float32 `[T]`."""
+    block, parts, at, left = max(1, round(_BLOCK_S * file.samplerate)), [], first, wanted
+    lead_of_format = round(_LEAD_S * file.samplerate) if file.format == "MP3" else 0
     while left is None or left > 0:
-        data = file.read(block if left is None else min(block, left), dtype="float32", always_2d=True)
+        # soundfile seeks after every read, so every block begins anew, and lead and block must be read in one go.
+        lead = min(at, lead_of_format)
+        if file.tell() != at - lead:
+            file.seek(at - lead)
+        frames = lead + (block if left is None else min(block, left))
+        data = file.read(frames, dtype="float32", always_2d=True)[lead:]
         if len(data) == 0:
             break
         parts.append(_mix(data.T))
-        left = None if left is None else left - len(data)
+        at, left = at + len(data), None if left is None else left - len(data)
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
 

@@ -191,9 +191,9 @@ def _in_pieces(path: Path, frontend: FrontendConfig, duration_s: float) -> np.nd
     import torch
 
     from slapkit.audio import decode
-    from slapkit.audio.frontend import LogMel
+    from slapkit.audio.frontend import make_transform
 
-    transform, parts, start = LogMel(frontend).eval(), [], 0.0
+    transform, parts, start = make_transform(frontend).eval(), [], 0.0
     loudest = 0.0
     piece = round(_PIECE_S / frontend.hop_s)  # frames, so that pieces join on the grid of frames
     while start < duration_s - frontend.hop_s:

@@ -132,9 +132,9 @@ class Sounds:
         from slapkit.audio.windows import repeat_pad
 
         if self._transform is None:
-            self._transform = LogMel(self.frontend).eval()
+            self._transform = LogMel(self.frontend.picture()).eval()
         wave = decode.read(path, sample_rate=self.frontend.sample_rate, start_s=start, duration_s=length or None)
-        mel = self._transform(torch.from_numpy(repeat_pad(wave, self.frontend.n_fft))[None])[0].numpy()
+        mel = self._transform(torch.from_numpy(repeat_pad(wave, self._transform.config.n_fft))[None])[0].numpy()
         edges = np.linspace(0, len(mel), min(_COLUMNS, len(mel)) + 1).astype(np.int64)[:-1]
         columns = np.maximum.reduceat(mel, edges, axis=0)
         relative = (columns - columns.max()) / _RANGE_DB + 1

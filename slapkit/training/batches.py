@@ -52,6 +52,7 @@ class BatchSource:
             )
         self.micro, self.micro_batches, self.first, self.rank = micro, share // micro, rank * share, rank
         self._planned: tuple[int, dict] | None = None
+        self._order: tuple[int, np.ndarray] | None = None  # the last epoch's number and order of clips
 
     def plan(self, step: int) -> dict[str, np.ndarray]:
         """Return `clips`, `captions` and `starts`, each `[batch_size]`, of a step: every clip once an epoch, with a
@@ -60,27 +61,34 @@ class BatchSource:
             return self._planned[1]
         per_epoch = len(self.captions_of) // self.config.batch_size  # a clip never meets itself within a batch
         epoch, place = divmod(step, per_epoch)
-        order = np.random.default_rng([self.config.seed, 0, epoch]).permutation(len(self.captions_of))
-        clips = order[place * self.config.batch_size : (place + 1) * self.config.batch_size]
+        if self._order is None or self._order[0] != epoch:
+            shuffled = np.random.default_rng([self.config.seed, 0, epoch]).permutation(len(self.captions_of))
+            self._order = (epoch, shuffled)
+        clips = self._order[1][place * self.config.batch_size : (place + 1) * self.config.batch_size]
         rng = np.random.default_rng([self.config.seed, 1, step])
         captions = np.array([rng.choice(self.captions_of[clip]) for clip in clips])
         starts = random_start(self.audio.places(clips), 1, rng)
         self._planned = (step, {"clips": clips, "captions": captions, "starts": starts})
         return self._planned[1]
 
+    def pairs(self, step: int, k: int) -> tuple[Tensor, np.ndarray]:
+        """Return the sound `[micro, ...]` and the numbers of the captions `[micro]` of micro-batch k."""
+        plan = self.plan(step)
+        rows = slice(self.first + k * self.micro, self.first + (k + 1) * self.micro)
+        return self.audio.take(plan["clips"][rows], plan["starts"][rows]), plan["captions"][rows]
+
     def micro_batch(self, step: int, k: int, device: torch.device) -> dict[str, Tensor | dict[str, Tensor]]:
         """Return the inputs of micro-batch k, and set torch's seed so that augmentation and dropout repeat when it is
         asked for again."""
-        plan = self.plan(step)
-        rows = slice(self.first + k * self.micro, self.first + (k + 1) * self.micro)
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, 2, step, self.rank, k]).generate_state(1)[0]))
-        heard = self.audio.take(plan["clips"][rows], plan["starts"][rows]).to(device, non_blocking=True)
-        batch = {"audio": heard, "target_audio": heard, "text": self.text.take(plan["captions"][rows], device)}
+        heard, captions = self.pairs(step, k)
+        heard = heard.to(device, non_blocking=True)
+        batch = {"audio": heard, "target_audio": heard, "text": self.text.take(captions, device)}
         if heard.dim() == 3 and self.config.masks:
             batch["audio"] = spec_augment(
                 heard,
                 time_mask=round(self.config.time_mask_s / self.audio.hop_s),
-                freq_mask=self.config.freq_mask,
+                freq_mask=self.config.freq_mask if self.audio.store.frontend.kind == "log-mel" else 0,  # no bands
                 masks=self.config.masks,
             )
         return batch
