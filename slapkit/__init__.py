@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(path: str | Path, *, device: str = "auto") -> Model:
-    """Return the trained model kept in `path` (a run's folder or its checkpoint folder).
+def load(path: str | Path, *, device: str = "auto", tokenizer: str | Path | None = None) -> Model:
+    """Return the model kept in `path`: a run's folder or its checkpoint folder, a folder or hub name of transformers'
+    CLAP, or a LAION-CLAP file, for which `tokenizer` names RoBERTa's (default: "roberta-base").
 
     Raises:
         CheckpointError: nothing usable is there, or the weights do not fit the configuration beside them.
     """
     from slapkit.inference import load_model
 
-    return load_model(path, device=device)
+    return load_model(path, device=device, tokenizer=tokenizer)

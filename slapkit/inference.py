@@ -10,14 +10,11 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from slapkit.audio.frontend import LogMel
-from slapkit.audio.windows import repeat_pad, tiled_starts
-from slapkit.encoders import build_audio_encoder, build_text_encoder
-from slapkit.encoders.text import TextEncoder
-from slapkit.errors import AudioError, CheckpointError, ConfigError, DataError
+from slapkit.audio.frontend import make_transform
+from slapkit.audio.windows import fill, tiled_starts
+from slapkit.errors import AudioError, ConfigError, DataError
 from slapkit.model import JointModel
 from slapkit.representations import mean_by_clip
-from slapkit.training.checkpoint import load_strictly, load_tensors, read_model_config
 
 Embedding = Literal["q", "z"]
 
@@ -34,7 +31,8 @@ class Model:
         self.device = torch.device(device)
         self.joint = joint.to(self.device).eval().requires_grad_(False)
         self.config = joint.config
-        self.log_mel = LogMel(self.config.audio.frontend).to(self.device)
+        # By the name of what nearly all encoders hear; for one that hears waves, it cuts frames.
+        self.log_mel = make_transform(self.config.audio.frontend).to(self.device)
 
     @property
     def has_predictor(self) -> bool:
@@ -92,7 +90,7 @@ class Model:
         return mean_by_clip(torch.cat(q if embedding == "q" else z).numpy(), np.array(owners), len(sounds))
 
     def _windows(self, sound: str | Path | np.ndarray, sample_rate: int | None, number: int) -> list[torch.Tensor]:
-        """Log-mel windows `[frames, n_mels]` of one sound."""
+        """Windows of features `[frames, width]` of one sound."""
         from slapkit.audio import decode
 
         frontend = self.config.audio.frontend
@@ -102,10 +100,10 @@ class Model:
             wave = decode.from_array(sound, sample_rate, frontend.sample_rate)
         else:
             wave = decode.read(sound, sample_rate=frontend.sample_rate)
-        wave = repeat_pad(wave, round(frontend.min_s * frontend.sample_rate))
-        mel = self.log_mel(torch.from_numpy(wave)[None].to(self.device))[0]
+        wave = fill(wave, round(frontend.min_s * frontend.sample_rate), frontend.padding)
+        features = self.log_mel(torch.from_numpy(wave)[None].to(self.device))[0]
         length = self.config.audio.window_frames
-        return [mel[start : start + length] for start in tiled_starts(len(mel), length)]
+        return [features[start : start + length] for start in tiled_starts(len(features), length)]
 
     @torch.no_grad()
     def embed_text(
@@ -154,36 +152,22 @@ def _check_embedding(embedding: str) -> None:
         raise ConfigError(f"embedding={embedding!r}: take 'q' (prediction) or 'z' (projection)")
 
 
-def load_model(path: str | Path, *, device: str = "auto") -> Model:
-    """Load the model kept in a run's folder or a checkpoint folder.
+def load_model(path: str | Path, *, device: str = "auto", tokenizer: str | Path | None = None) -> Model:
+    """Load the model of a run's folder or checkpoint folder, of a folder or hub name of transformers' CLAP, or of a
+    LAION-CLAP file.
+
+    Args:
+        path: the checkpoint. A string `owner/model` that is no path here is looked up on the hub.
+        device: "auto" takes a GPU if there is one.
+        tokenizer: folder or name of RoBERTa's tokenizer, for a LAION-CLAP file alone (default: "roberta-base").
 
     Raises:
         CheckpointError: nothing usable is there, the weights do not fit, or a frozen encoder is not the one that it was
             trained with.
     """
-    folder = Path(path)
-    if not (folder / "config.json").is_file() and (folder / "checkpoint" / "config.json").is_file():
-        folder = folder / "checkpoint"
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{path} holds no trained model (no config.json): name a run's folder whose training has ended, or its "
-            "checkpoint folder"
-        )
-    config, content = read_model_config(folder)
-    if config.text.frozen:
-        text = build_text_encoder(config.text)
-        if config.text.fingerprint and text.fingerprint() != config.text.fingerprint:
-            raise CheckpointError(
-                f"{folder}: trained with text encoder {config.text.source!r} of fingerprint "
-                f"{config.text.fingerprint}, but what is found under that name "
-                f"has {text.fingerprint()}: install the version that it was trained with"
-            )
-    else:
-        text = TextEncoder.from_folder(folder / "text_encoder", config.text)
-    joint = JointModel(config, content["objective"], build_audio_encoder(config.audio), text)
-    load_strictly(
-        joint, load_tensors(folder / "model.safetensors"), folder / "model.safetensors", own=joint.own_state()
-    )
+    from slapkit.checkpoints import load_joint
+
+    joint = load_joint(path, tokenizer=tokenizer)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return Model(joint, device=device)

@@ -148,7 +148,7 @@ class _Builder:
     def run(self) -> None:
         """Compute what is missing, then give the file its name."""
         rows, size = self._resume()
-        width = self.frontend.n_mels * 2
+        width = self.frontend.width * 2
         known = self._known(set(self.keys[len(rows) :]))
         with write_guard(self.partial), open(self.partial, "ab", buffering=0) as data:
             with open(self.journal, "ab", buffering=0) as journal:
@@ -177,7 +177,7 @@ class _Builder:
                 for line, key in zip(lines, self.keys, strict=False):
                     try:
                         row = Row(*json.loads(line))
-                        extent = row.frames * self.frontend.n_mels * 2
+                        extent = row.frames * self.frontend.width * 2
                     except (ValueError, TypeError):
                         break
                     if row.key != key or not line.endswith(b"\n") or zlib.crc32(data.read(extent)) != row.crc:

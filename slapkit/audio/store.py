@@ -1,7 +1,8 @@
 """The file that keeps features, memory-mapped, and the view of it that a data set uses.
 
-Layout of a `.features` file: the rows, float16 `[frames, n_mels]` in dB, one after the other; then a JSON footer
-(front end, key, frames, checksum and sums of each row, failures); then its length, its SHA-256 and a mark. Rows are
+Layout of a `.features` file: the rows, float16 `[frames, width]`, one after the other: log-mel in dB, or the samples of
+a wave, by the front end (`width` is `n_mels`, or `hop`). Then a JSON footer (front end, key, frames, checksum and sums
+of each row, failures); then its length, its SHA-256 and a mark. Rows are
 keyed by the SHA-256 of the sound file and ordered by it, so that the content alone decides every byte.
 """
 
@@ -39,7 +40,7 @@ class Row:
 
     @classmethod
     def of(cls, key: str, features: np.ndarray | str) -> Row:
-        """Describe features `[frames, n_mels]`, or a failure in words."""
+        """Describe features `[frames, width]`, or a failure in words."""
         if isinstance(features, str):
             return cls(key, failure=features)
         exact = features.astype(np.float64)
@@ -84,20 +85,20 @@ class FeatureFile:
             self.entries = [Row(*values) for values in content["rows"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{path} cannot be read as features ({error}): delete it, it is built again") from error
-        self.n_mels = self.frontend.n_mels
+        self.width = self.frontend.width
         self.good = [row for row in self.entries if row.failure is None]
         self.offsets = np.concatenate([[0], np.cumsum([row.frames for row in self.good], dtype=np.int64)])
         frames = int(self.offsets[-1])
-        if end != frames * self.n_mels * 2:
-            belong = frames * self.n_mels * 2
+        if end != frames * self.width * 2:
+            belong = frames * self.width * 2
             raise StorageError(f"{path} holds {end} bytes of features where {belong} belong: delete it")
-        shape = (frames, self.n_mels)
+        shape = (frames, self.width)
         self.data = np.memmap(path, dtype="<f2", mode="r", shape=shape) if frames else np.zeros(shape, dtype="<f2")
         self.index = {row.key: i for i, row in enumerate(self.good)}
         self.failures = {row.key: row.failure for row in self.entries if row.failure is not None}
 
     def row(self, index: int) -> np.ndarray:
-        """Return the features, float16 `[frames, n_mels]`, of the row `index`, without copying."""
+        """Return the features, float16 `[frames, width]`, of the row `index`, without copying."""
         return self.data[self.offsets[index] : self.offsets[index + 1]]
 
     def intact(self, index: int) -> bool:
@@ -126,13 +127,14 @@ class FeatureStore:
         clip_index: int64 `[rows]`, where each stands in the data set's `clips`.
         lengths: int64 `[rows]`, in frames.
         failures: list of `Problem`, one for each clip without features.
-        mean, std: of all values of the training clips (of all clips where there is no training split), in dB.
-        frontend: the `FrontendConfig`; `n_mels` bands.
+        mean, std: of all values of the training clips (of all clips where there is no training split), in dB for
+            log-mel.
+        frontend: the `FrontendConfig`; `width` values a frame.
     """
 
     def __init__(self, file: FeatureFile, dataset: AudioTextDataset, keys: Sequence[str]) -> None:
         self._file = file
-        self.path, self.frontend, self.n_mels = file.path, file.frontend, file.n_mels
+        self.path, self.frontend, self.width = file.path, file.frontend, file.width
         found = [(i, file.index[key]) for i, key in enumerate(keys) if key in file.index]
         pairs = zip(dataset.clips, keys, strict=True)
         self.failures = [Problem(0, clip.id, file.failures[key]) for clip, key in pairs if key in file.failures]
@@ -154,7 +156,7 @@ class FeatureStore:
 
     def _moments(self, chosen: Sequence[int]) -> tuple[float, float]:
         entries = [self._file.good[self._at[row]] for row in chosen or range(self.rows)]
-        count = sum(entry.frames for entry in entries) * self.n_mels
+        count = sum(entry.frames for entry in entries) * self.width
         mean = sum(entry.total for entry in entries) / count
         variance = sum(entry.squares for entry in entries) / count - mean**2
         return mean, max(variance, 1e-12) ** 0.5
@@ -171,11 +173,11 @@ class FeatureStore:
         return self._row_of[id]
 
     def row(self, row: int) -> np.ndarray:
-        """Return all features, float16 `[frames, n_mels]` in dB, of one row, without copying."""
+        """Return all features, float16 `[frames, width]`, of one row, without copying."""
         return self._file.row(self._at[row])
 
     def crop(self, rows: Sequence[int], starts: Sequence[int], frames: int) -> torch.Tensor:
-        """Return windows of features, float32 `[B, frames, n_mels]` in dB.
+        """Return windows of features, float32 `[B, frames, width]`.
 
         Args:
             rows: `[B]`, which rows.
@@ -193,7 +195,7 @@ class FeatureStore:
         lengths = self.lengths[rows]
         if (starts < 0).any() or (starts >= lengths).any():
             raise ConfigError(f"starts {starts.min()} to {starts.max()} asked for: clips have {lengths.min()}+ frames")
-        out = np.empty((len(rows), frames, self.n_mels), dtype=np.float16)
+        out = np.empty((len(rows), frames, self.width), dtype=np.float16)
         data, begins = self._file.data, self._starts[rows]
         places = zip(begins.tolist(), starts.tolist(), lengths.tolist(), strict=True)
         for i, (begin, start, length) in enumerate(places):

@@ -27,6 +27,28 @@ def repeat_pad(x: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([x] * -(-length // n), axis=-1)[..., :length]
 
 
+def fill(x: np.ndarray, length: int, padding: str = "repeat") -> np.ndarray:
+    """Return `x` `[..., T]` with at least `length` steps; only a shorter signal is changed, to exactly `length`.
+
+    Args:
+        x: the signal.
+        length: steps needed.
+        padding: "repeat" repeats it and cuts the last repetition off; "repeatpad" repeats it as often as it fits whole,
+            and zeros follow; "pad" adds zeros only. Names and meanings are those of transformers'
+            `ClapFeatureExtractor`.
+
+    Raises:
+        AudioError: `x` is empty.
+    """
+    n = x.shape[-1]
+    if padding == "repeat" or n >= length or n == 0:
+        return repeat_pad(x, length)
+    whole = length // n if padding == "repeatpad" else 1
+    out = np.zeros((*x.shape[:-1], length), dtype=x.dtype)
+    out[..., : whole * n] = np.concatenate([x] * whole, axis=-1)
+    return out
+
+
 def random_start(n: int | np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
     """Draw starts uniformly from `0 .. n - length`, the last position included; 0 where the clip is too short.
 

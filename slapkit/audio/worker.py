@@ -29,15 +29,16 @@ _AHEAD = 8  # clips given out per worker before the first of them is taken back
 
 @lru_cache(maxsize=4)
 def _transform(config):
-    from slapkit.audio.frontend import LogMel
+    from slapkit.audio.frontend import make_transform
 
-    return LogMel(config).eval()
+    return make_transform(config).eval()
 
 
 def extract(path: str | os.PathLike[str], config) -> np.ndarray:
-    """Return the log-mel features in dB, float16 `[frames, n_mels]`, of one sound file under a `FrontendConfig`.
+    """Return the features, float16 `[frames, width]`, of one sound file under a `FrontendConfig`.
 
-    A clip shorter than `config.min_s` is repeated up to it. The result depends on the file's content only.
+    A clip shorter than `config.min_s` is filled up to it as `config.padding` says. The result depends on the file's
+    content only.
 
     Raises:
         AudioError: the sound cannot be read or is silent.
@@ -47,7 +48,7 @@ def extract(path: str | os.PathLike[str], config) -> np.ndarray:
     from slapkit.audio import decode, windows
 
     wave = decode.read(path, sample_rate=config.sample_rate, reject_silent=True)
-    wave = windows.repeat_pad(wave, round(config.min_s * config.sample_rate))
+    wave = windows.fill(wave, round(config.min_s * config.sample_rate), config.padding)
     mel = _transform(config)(torch.from_numpy(wave)[None])[0].numpy()
     if not np.isfinite(mel).all():
         raise AudioError(f"{path} gives features that are not finite")

@@ -1,6 +1,14 @@
-"""Encoders: what turns a log-mel spectrogram or a caption into a representation, before any projector."""
+"""Encoders: what turns a log-mel spectrogram, a wave or a caption into a representation, before any projector."""
 
-from slapkit.encoders.config import AudioEncoderConfig, TextEncoderConfig
+from slapkit.encoders.config import AudioEncoderConfig, TextEncoderConfig, WaveformConfig
 from slapkit.encoders.factory import build_audio_encoder, build_text_encoder
+from slapkit.encoders.waveform import waveform_encoder
 
-__all__ = ["AudioEncoderConfig", "TextEncoderConfig", "build_audio_encoder", "build_text_encoder"]
+__all__ = [
+    "AudioEncoderConfig",
+    "TextEncoderConfig",
+    "WaveformConfig",
+    "build_audio_encoder",
+    "build_text_encoder",
+    "waveform_encoder",
+]

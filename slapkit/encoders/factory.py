@@ -10,11 +10,22 @@ from slapkit.encoders.cnn import CNN
 from slapkit.encoders.config import AudioEncoderConfig, TextEncoderConfig
 from slapkit.encoders.htsat import HTSAT
 from slapkit.encoders.text import TextEncoder, pretrained, scratch_roberta
+from slapkit.encoders.waveform import WaveformEncoder
 from slapkit.errors import ConfigError
 
 
-def build_audio_encoder(config: AudioEncoderConfig) -> nn.Module:
-    """Return the audio encoder `[B, frames, n_mels] -> [B, dim]` with random weights."""
+def build_audio_encoder(config: AudioEncoderConfig, *, weights: bool = True) -> nn.Module:
+    """Return the audio encoder `[B, frames, width] -> [B, dim]`.
+
+    Args:
+        weights: give an encoder of waves the weights of its source; False where others are loaded into it next. CNN and
+            HTS-AT always start from random ones.
+
+    Raises:
+        ConfigError: an encoder of waves has no usable source.
+    """
+    if config.kind == "waveform":
+        return WaveformEncoder(config, weights=weights)
     return CNN(config) if config.kind == "cnn" else HTSAT(config)
 
 

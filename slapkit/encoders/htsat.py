@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from slapkit.config import nearest
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 class HTSAT(nn.Module):
     """Log-mel `[B, frames, n_mels]` (dB) to a representation `[B, dim]`: the pooled output, before CLAP's projection.
 
+    With `enable_fusion`, the encoder of CLAP's fused checkpoints: every window counts as a short clip. Fusion squeezes
+    a long sound and three pieces of it into one input; here windows cover a long sound whole, and each fits as it is.
+    The layers that would fuse are kept with the weights, and never trained.
+
     Raises:
         ConfigError: `htsat` has a key that `ClapAudioConfig` lacks, or bands, window and widths do not fit each other.
     """
@@ -29,6 +34,13 @@ class HTSAT(nn.Module):
         clap = _clap_config(config)
         self.model = ClapAudioModel(clap)
         self.dim = clap.hidden_size
+        self.fused = clap.enable_fusion
+        if self.fused:  # not on the way to the representation, so they would wait for a gradient for ever
+            for layer in (
+                self.model.audio_encoder.patch_embed.fusion_model,
+                self.model.audio_encoder.patch_embed.mel_conv2d,
+            ):
+                layer.requires_grad_(False)
 
     def set_gradient_checkpointing(self) -> None:
         """Recompute every Swin stage in the backward pass."""
@@ -36,7 +48,9 @@ class HTSAT(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
-        return self.model(input_features=mel.unsqueeze(1)).pooler_output
+        # A fused encoder looks at the first of its four channels alone where a clip is short: the rest is left out.
+        is_longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=mel.device) if self.fused else None
+        return self.model(input_features=mel.unsqueeze(1), is_longer=is_longer).pooler_output
 
 
 def _clap_config(config: AudioEncoderConfig) -> ClapAudioConfig:
@@ -47,6 +61,8 @@ def _clap_config(config: AudioEncoderConfig) -> ClapAudioConfig:
     for key in config.htsat:
         if key not in known:
             raise ConfigError(f"htsat has no key {key!r}: {nearest(key, known)}")
+    if config.htsat.get("enable_fusion") and config.htsat.get("fusion_type") == "channel_map":
+        raise ConfigError("htsat fusion_type='channel_map' is not supported: its input cannot be a single window")
     n_mels, frames = config.frontend.n_mels, config.window_frames
     try:
         clap = ClapAudioConfig(**{"num_mel_bins": n_mels, **config.htsat})

@@ -20,14 +20,24 @@ _SCRATCH_VOCABULARY = 50265  # RoBERTa-base's, so that the encoder keeps its pub
 
 
 class TextEncoder(nn.Module):
-    """Token ids `[B, L]` and mask `[B, L]` to a representation `[B, dim]`, by masked mean or the first token."""
+    """Token ids `[B, L]` and mask `[B, L]` to a representation `[B, dim]`: the masked mean, the first token, or what
+    the model's own pooler makes of the first token.
+
+    Raises:
+        ConfigError: pooling="pooler" with a model that has no pooler.
+    """
 
     def __init__(self, model: nn.Module, tokenizer, config: TextEncoderConfig) -> None:
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
         self.pooling, self.max_tokens = config.pooling, config.max_tokens
         self.dim = model.config.hidden_size
-        if getattr(model, "pooler", None) is not None:
+        pooler = getattr(model, "pooler", None)
+        if self.pooling == "pooler" and pooler is None:
+            raise ConfigError(
+                f"pooling='pooler': {type(model).__name__} of {config.source!r} has no pooler, take 'mean' or 'cls'"
+            )
+        if pooler is not None and self.pooling != "pooler":
             model.pooler.requires_grad_(
                 False
             )  # not on the way to the representation, so it would wait for a gradient for ever
@@ -45,7 +55,10 @@ class TextEncoder(nn.Module):
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Encode `tokens` to `[B, dim]`."""
-        hidden = self.model(**tokens).last_hidden_state
+        out = self.model(**tokens)
+        if self.pooling == "pooler":
+            return out.pooler_output
+        hidden = out.last_hidden_state
         if self.pooling == "cls":
             return hidden[:, 0]
         mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
@@ -55,7 +68,7 @@ class TextEncoder(nn.Module):
         """Hash of all weights, 16 hex digits: the same weights give the same fingerprint anywhere."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
-            if name.startswith("pooler."):  # unused, and drawn at random where a source lacks it
+            if name.startswith("pooler.") and self.pooling != "pooler":  # unused, and random where a source lacks it
                 continue
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -16,10 +16,12 @@ class TrainConfig(Config):
     `batch_size` counts pairs per optimiser step over all devices; `micro_batch` pairs per device go through the model
     at once (None: all of a device's share), and gradients accumulate. `time_mask_s` (s), `freq_mask` (mel bands) and
     `masks` are SpecAugment's. `tau` is the EMA decay, moving to `tau_end` if given. `lam` weighs the inter-modal terms
-    of SLAP. Steps are optimiser steps.
+    of SLAP. Steps are optimiser steps. `init` is a checkpoint whose encoders training starts from, anything that
+    `slapkit.load` takes; its encoders must be those of the model (`slapkit.checkpoints.with_encoders_of`).
     """
 
     objective: Objective = "slap"
+    init: str | None = None
     steps: int = 600
     batch_size: int = 64
     micro_batch: int | None = None
@@ -47,6 +49,7 @@ class TrainConfig(Config):
     def check(self) -> None:
         for key in ("steps", "batch_size", "log_every", "eval_every", "checkpoint_every"):
             require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
+        require(self.init is None or bool(self.init.strip()), "init", self.init, "a path or a name, or None")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 pairs")
         micro = self.micro_batch
         require(

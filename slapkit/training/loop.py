@@ -7,13 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 
-from slapkit.audio import features
 from slapkit.audio.store import FeatureStore
 from slapkit.datasets import AudioTextDataset
 from slapkit.ema import update_target
@@ -21,14 +20,17 @@ from slapkit.errors import CollapseError, DataError
 from slapkit.model import JointModel, ModelConfig
 from slapkit.representations import AudioSource, TextSource, embed_audio_source, embed_text_source
 from slapkit.schedules import tau_schedule, warmup_cosine
+from slapkit.streaming import choose
 from slapkit.training import health
 from slapkit.training.accelerator import make_accelerator
 from slapkit.training.allocator import keep_freed_memory
-from slapkit.training.batches import BatchSource
 from slapkit.training.checkpoint import TrainingState, save_model
 from slapkit.training.config import TrainConfig
 from slapkit.training.log import Callback, TrainLog
 from slapkit.training.objective import backward
+
+if TYPE_CHECKING:
+    from slapkit.streaming import StreamConfig, StreamStore
 
 
 @dataclass
@@ -51,6 +53,7 @@ def train(
     progress: bool = True,
     tensorboard: bool = False,
     resume: bool = True,
+    streaming: StreamConfig | None = None,
 ) -> Trained:
     """Train a joint model on the split "train", watching the split "validation" if there is one.
 
@@ -62,12 +65,14 @@ def train(
         callbacks: called with every logged row.
         tensorboard: also write TensorBoard events.
         resume: go on from the last checkpoint in `out_dir`; False starts anew.
+        streaming: decode sounds while training instead of keeping their features, for collections that have no room;
+            clips that turn out to be unusable are replaced, and listed in `unusable-<process>.jsonl`.
 
     Raises:
         CollapseError: the embeddings collapsed, or the loss is no longer finite.
         ConfigError, DataError, CheckpointError, StorageError: as their names say.
     """
-    trainer = Trainer(model, config, dataset, Path(out_dir), Path(cache_dir), progress=progress)
+    trainer = Trainer(model, config, dataset, Path(out_dir), Path(cache_dir), progress=progress, streaming=streaming)
     return trainer.run(callbacks=callbacks, tensorboard=tensorboard, resume=resume, progress=progress)
 
 
@@ -83,15 +88,16 @@ class Trainer:
         cache_dir: Path,
         *,
         progress: bool,
+        streaming: StreamConfig | None = None,
     ) -> None:
         self.config, self.out_dir = config, out_dir
         keep_freed_memory()
         self.accelerator = make_accelerator(config)
         self.device = self.accelerator.device
+        started = self._start(model)  # before any work: what does not fit is told at once
         with self.accelerator.main_process_first():
-            store = features.build(
-                dataset, model.audio.frontend, cache_dir, progress=progress and self.accelerator.is_main_process
-            )
+            show = progress and self.accelerator.is_main_process
+            store = choose.open_store(dataset, model.audio, cache_dir, streaming, progress=show)
         usable = set(store.ids)
         training, validation = (_usable(dataset, split, usable) for split in ("train", "validation"))
         if not len(training):
@@ -105,8 +111,12 @@ class Trainer:
             )
         )
         captions, self.clip_of = training.captions_flat()
-        torch.manual_seed(config.seed)
-        self.model = JointModel.build(model, config.objective, captions=captions)
+        if started is None:
+            torch.manual_seed(config.seed)
+            self.model, taken = JointModel.build(model, config.objective, captions=captions), None
+        else:
+            self.model, taken = started
+            model = self.model.config
         self.model.add_targets()
         self.model.to(self.device)
         self.train_audio, self.train_text = self._sources(training, store, captions, cache_dir, progress)
@@ -118,26 +128,38 @@ class Trainer:
                 np.asarray(track_of_text),
             )
         captions_of = np.split(np.arange(len(captions)), np.flatnonzero(np.diff(self.clip_of)) + 1)
-        self.batches = BatchSource(
-            self.train_audio,
-            self.train_text,
-            captions_of,
-            config,
-            rank=self.accelerator.process_index,
-            devices=self.accelerator.num_processes,
+        self.batches = choose.open_batches(
+            (self.train_audio, self.train_text, captions_of, config), self.accelerator, streaming, self.out_dir
         )
         self._wrap()
         self.identity = {
             "model": model.to_dict(),
-            "train": config.to_dict() | {"device": None},
-            "data": dataset.fingerprint,
+            "train": config.to_dict() | {"device": None, "init": None},
+            "init": taken,  # by its weights: where they lie makes no difference
+            "data": dataset.fingerprint if streaming is None else store.fingerprint,
             "devices": self.accelerator.num_processes,
         }
 
+    def _start(self, model: ModelConfig) -> tuple[JointModel, str] | None:
+        """The model with the encoders of the checkpoint that training starts from, and its fingerprint, if there is
+        one."""
+        if self.config.init is None:
+            return None
+        from slapkit.checkpoints import start_from
+
+        torch.manual_seed(self.config.seed)
+        return start_from(model, self.config.objective, self.config.init)
+
     def _sources(
-        self, dataset: AudioTextDataset, store: FeatureStore, captions: list[str], cache_dir: Path, progress: bool
+        self,
+        dataset: AudioTextDataset,
+        store: FeatureStore | StreamStore,
+        captions: list[str],
+        cache_dir: Path,
+        progress: bool,
     ) -> tuple[AudioSource, TextSource]:
-        audio = AudioSource(store, [clip.id for clip in dataset.clips], self.model.config.audio.window_frames)
+        ids, window = [clip.id for clip in dataset.clips], self.model.config.audio.window_frames
+        audio = choose.audio_source(store, ids, window)
         if self.model.audio.frozen:
             audio.freeze(self.model.audio.encoder, self.device, progress=progress)
         with self.accelerator.main_process_first():
