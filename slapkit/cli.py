@@ -1,4 +1,4 @@
-"""The `slapkit` command: build the corpus, run notebooks, list runs, write the report."""
+"""The `slapkit` command: build the corpus, run notebooks, list runs, hold the claims, search, and what packages add."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import argparse
 import os
 import sys
 
+from slapkit.collections import command as collections
+from slapkit.doctor import command as doctor
+from slapkit.embedding import command as embedding
 from slapkit.errors import ConfigError, SlapkitError
+from slapkit.export import command as export
 
 EXAMPLES = """examples:
   slapkit corpus --size quick
@@ -16,7 +20,9 @@ EXAMPLES = """examples:
   slapkit runs
   slapkit report
   slapkit library music --model runs/02_train/slap-0123456789 --out my-library
-  slapkit search my-library "slow flute + strings - drums" -k 5"""
+  slapkit search my-library "slow flute + strings - drums" -k 5
+  slapkit doctor runs/02_train/slap-0123456789
+  slapkit collection my-gtzan"""
 
 
 def _corpus(args: argparse.Namespace) -> None:
@@ -169,6 +175,8 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write runs/index.html")
     report.set_defaults(call=_report)
     library = _library_parsers(commands)
+    for part in (collections, doctor, export, embedding):
+        part.add_parser(commands)
     for command in (run, claims, runs, report):
         command.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
     for command in (corpus, run, claims, library):
@@ -206,11 +214,10 @@ def main(argv: list[str] | None = None) -> int:
         # In a log every refresh of a bar stays: two a minute will do. Read by tqdm when it is imported.
         os.environ.setdefault("TQDM_MININTERVAL", "30")
     try:
-        args.call(args)
+        return args.call(args) or 0
     except SlapkitError as error:
         print(f"slapkit: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("slapkit: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    return 0
