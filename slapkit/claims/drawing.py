@@ -93,6 +93,9 @@ def forest_svg(rows: Sequence[Row]) -> bytes:
             markersize=5,
             capsize=3,
         )
+    for verdict in dict.fromkeys(row.verdict for row in rows):
+        axes.plot([], [], MARK[verdict], color=VERDICT[verdict], markersize=5, label=verdict)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
     axes.axvline(0, color=theme.NEUTRAL, linewidth=1)
     axes.set_yticks(range(len(rows), 0, -1), [row.what for row in rows], fontsize=8)
     axes.set_xlabel("difference (points of percent), 95 % interval", fontsize=9)

@@ -35,8 +35,8 @@ def claim_chart(found: Any) -> go.Figure:
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": [i.high - i.value for _, i in line.points],
-                "arrayminus": [i.value - i.low for _, i in line.points],
+                "array": [_length(i.high - i.value) for _, i in line.points],
+                "arrayminus": [_length(i.value - i.low) for _, i in line.points],
                 "thickness": 1.5,
                 "width": 5,
             },
@@ -103,3 +103,8 @@ def claim_forest(rows: Sequence[Any]) -> go.Figure:
     figure.update_yaxes(automargin=True)
     figure.layout.meta = {"wide": True}
     return figure
+
+
+def _length(value: float) -> float | None:
+    """Return the length of an error bar, None where there is no interval: JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None

@@ -1,9 +1,11 @@
 import json
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 from slapkit import claims, figures
+from slapkit.claims.quantity import Quantity
 from slapkit.claims.tables import require_same_data
 from slapkit.errors import MetricError
 from slapkit.runs.sweeps import Sweep
@@ -52,9 +54,21 @@ def test_charts_show_what_they_are_made_of(made):
     assert list(figure.data[0].x) == [x for x, _ in lam.lines[0].points] and list(figure.data[1].x) == [0.7]
     interval = lam.lines[0].points[0][1]
     assert figure.data[0].error_y.array[0] == pytest.approx(interval.high - interval.value)
+    json.loads(figure.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     batch = figures.claim_chart(charts["batch"])
     assert [trace.name for trace in batch.data] == ["SLAP, accumulated", "CLAP, plain batch", "CLAP, cached"]
     assert batch.layout.xaxis.type == "log"
+
+
+def test_a_figure_of_one_seed_and_no_error_has_no_bar():
+    from dataclasses import replace
+
+    made = results(plan=replace(PLAN, seeds=(0,)))
+    for runs in made.runs:
+        runs[0].figures["q.distance"] = Quantity.other(0.2, None, np.arange(5))
+    figure = figures.claim_chart(claims.charts(made)["gap"])
+    assert figure.data[0].error_y.array[0] is None
+    json.loads(figure.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
 def test_the_forest_shows_differences_in_points(made):
