@@ -158,8 +158,13 @@ function render({ model, el: root }) {
     if (columns.hasAttribute("data-stale") && state.views.length) return;
     status.textContent = reply.status;
     code.textContent = reply.code;
+    // A result that comes late replaces the card that someone has stepped to: they stay on it, or on the first.
+    const held = state.views.find((view) => view.node.contains(document.activeElement));
     draw(reply.columns);
-    if (state.focusFirst && state.views.length) focusCard(state.views, state.views[0]);
+    if ((state.focusFirst || held) && state.views.length) {
+      const same = !state.focusFirst && state.views.find((view) => view.card.id === held.card.id);
+      focusCard(state.views, same || state.views[0]);
+    }
     state.focusFirst = false;
     columns.dataset.query = message.query;
   }

@@ -111,6 +111,20 @@ def test_arrows_move_and_space_plays_one_sound_at_a_time(page, library):
     assert page.evaluate("document.activeElement.type") == "search"
 
 
+def test_a_late_result_leaves_people_on_the_card_that_they_stepped_to(page, library):
+    mount(page, SearchBench(library, query="slow", k=4))
+    found(page, "slow")
+    order = ids(page)
+    page.get_by_role("searchbox").press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert focused(page) == order[1]
+    page.evaluate("document.activeElement.dataset.old = 1")
+    # The same question once more, as an answer that comes late: all cards are made anew.
+    page.evaluate("document.querySelector('input[type=search]').dispatchEvent(new Event('input', { bubbles: true }))")
+    page.wait_for_selector("[data-old]", state="detached")
+    page.wait_for_selector(f".slap-card[data-id='{order[1]}']:focus")
+
+
 def test_filters_k_and_chips_change_what_is_asked(page, library):
     mount(page, SearchBench(library, query="slow", k=4))
     found(page, "slow")
