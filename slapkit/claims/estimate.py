@@ -12,20 +12,7 @@ from slapkit.errors import MetricError
 from slapkit.metrics.intervals import Comparison, Interval, compare_means, over_seeds, standard_error
 from slapkit.protocol import Protocol, Score
 
-SHARES = (
-    "R@1",
-    "R@5",
-    "R@10",
-    "mean_rank",
-    "separability",
-    "accuracy",
-    "ROC-AUC",
-    "mAP",
-    "mAR",
-    "best",
-    "mean",
-    "ensemble",
-)
+SHARES = ("R@1", "R@5", "R@10", "mean_rank", "separability")  # figures from 0 to 1, with those of abilities
 Term = tuple[float, Sequence[Measured], str]  # weight, runs of one setting by seed, name of the figure
 
 
@@ -114,7 +101,7 @@ def score(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Score:
 
 def _within(found: Interval, name: str) -> Interval:
     """Cut an interval at what a figure cannot be: t knows nothing of the ends of a scale."""
-    least, most = (
-        (0.0, 1.0) if name.endswith(SHARES) else (0.0, np.inf) if name.endswith("distance") else (-np.inf, np.inf)
-    )
+    share = name.endswith(SHARES) or name.startswith(("zero.", "probe."))
+    least = 0.0 if share or name.endswith("distance") else -np.inf
+    most = 1.0 if share else np.inf
     return Interval(found.value, *(float(np.clip(end, least, most)) for end in found[1:]))

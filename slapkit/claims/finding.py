@@ -56,7 +56,10 @@ class Evidence:
         signed = "+" if self.unit in ("points", "distance", "dimensions") and self.least == 0 else ""
         text = f"{scale * self.value:{signed}.{digits}f}{unit}"
         if math.isfinite(self.low) and math.isfinite(self.high):
-            text += f" ({scale * self.low:.{digits}f} to {scale * self.high:.{digits}f})"
+            text += f" ({scale * self.low:.{digits}f} to {scale * self.high:.{digits}f}"
+            # Of 10,000 arrangements none was more extreme: less than can be told.
+            p = f"{self.p_value:.3f}" if self.p_value >= 0.0005 else "below 0.001"
+            text += f"; p {p})" if math.isfinite(self.p_value) else ")"
         return text.replace("-", "\u2212")
 
 

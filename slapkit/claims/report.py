@@ -20,7 +20,7 @@ from slapkit.storage import atomic_write_bytes, atomic_write_json, atomic_write_
 SECTIONS = (
     ("Retrieval", ("retrieval",), ("retrieval", "q-against-z")),
     ("The gap", ("gap", "separability"), ("microscope",)),
-    ("Zero-shot and probing", (), ("zero-shot", "probing")),
+    ("Zero-shot and probing", (), ("zero-shot", "prompts", "probing")),
     ("Batch size", ("batch", "memory"), ()),
     ("lam and tau", ("lam", "lam-gap", "tau"), ()),
 )

@@ -11,6 +11,7 @@ from slapkit.claims.results import Results
 from slapkit.claims.spaces import STAGES
 from slapkit.errors import MetricError
 from slapkit.protocol import Column, Score, Table
+from slapkit.zero_shot import PROMPTS
 
 Cells = dict[str, str]  # title of a column -> name of the figure
 
@@ -26,6 +27,7 @@ def tables(results: Results) -> dict[str, Table]:
         "retrieval": _table(models, _retrieval("q")),
         "q-against-z": _q_against_z(models),
         "zero-shot": _table(models, _zero_shot()),
+        "prompts": _table(models, _prompts()),
         "probing": _table(models, _probing()),
     }
     microscope = Table(list(_microscope_columns()))
@@ -83,6 +85,16 @@ def _zero_shot() -> Cells:
         for task, names in measures.items()
         for measure in names
         for how in (("best", "mean", "ensemble") if measure in ("accuracy", "mAP") else ("best", "ensemble"))
+    }
+
+
+def _prompts() -> Cells:
+    """Every prompt alone, for one figure a task."""
+    figures = {"style": "accuracy", "instruments": "mAP", "tags": "mAP"}
+    return {
+        f"{task} {measure}, “{prompt}”": f"zero.{task}.{measure}.{prompt}"
+        for task, measure in figures.items()
+        for prompt in PROMPTS
     }
 
 

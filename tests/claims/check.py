@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 
 VERDICTS = {"holds", "does not hold", "cannot be told"}
-TABLES = ("retrieval", "q-against-z", "zero-shot", "probing", "microscope")
+TABLES = ("retrieval", "q-against-z", "zero-shot", "prompts", "probing", "microscope")
 PICTURES = ("retrieval", "gap", "separability", "batch", "memory", "lam", "lam-gap", "tau", "differences")
 
 

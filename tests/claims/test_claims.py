@@ -61,6 +61,8 @@ def test_evidence_says_its_figure_and_interval():
     assert Evidence("x", -0.031, -0.05, -0.012).words() == "\u22123.1 points (\u22125.0 to \u22121.2)"
     assert Evidence("x", 0.726, 0.7, 0.75, least=0.45, most=0.55, unit="percent").words() == "72.6 % (70.0 to 75.0)"
     assert Evidence("x", 0.1, math.nan, math.nan, unit="distance").words() == "+0.100"
+    assert Evidence("x", 0.03, 0.01, 0.05, p_value=0.0123).words() == "+3.0 points (1.0 to 5.0; p 0.012)"
+    assert Evidence("x", 0.03, 0.01, 0.05, p_value=1e-4).words().endswith("p below 0.001)")
 
 
 def test_where_slap_is_as_the_paper_says_its_claims_hold():
