@@ -82,7 +82,12 @@ def _claims(args: argparse.Namespace) -> None:
         print(f"{finding['verdict']:<14}  {finding['claim']}")
     for reason in done.metrics["failed"]:
         print(f"gave no run: {reason}")
-    print(f"report: {os.path.relpath(done.folder / done.metrics['report'])}")
+    page = done.folder / done.metrics["report"]
+    if args.out:
+        from slapkit.claims.report import copy_report
+
+        page = copy_report(done.folder, args.out)
+    print(f"report: {os.path.relpath(page)}")
 
 
 def _runs(args: argparse.Namespace) -> None:
@@ -167,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--seeds", help="training seeds, separated by commas; default: those of the size")
     claims.add_argument("--workers", type=int, help="runs at a time; default: those of the size")
     claims.add_argument("--data", help="folder of the data set; default: the score corpus of the size")
+    claims.add_argument("--out", metavar="FOLDER", help="also copy the report there")
     claims.add_argument("--force", action="store_true", help="measure again; what is trained stays trained")
     claims.set_defaults(call=_claims)
 

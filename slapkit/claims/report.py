@@ -61,6 +61,14 @@ def write_report(folder: str | Path, results: Results, findings: Sequence[Findin
     return atomic_write_text(folder / "claims.md", "\n\n".join(parts) + "\n")
 
 
+def copy_report(run: str | Path, out: str | Path) -> Path:
+    """Copy the report of a run of the claims, without what only the run needs, and return the page."""
+    run, out = Path(run), Path(out)
+    for path in (run / "claims.md", run / "findings.json", *run.glob("figures/*.svg"), *run.glob("tables/*.json")):
+        atomic_write_bytes(out / path.relative_to(run), path.read_bytes())
+    return out / "claims.md"
+
+
 def claims_table(findings: Sequence[Finding]) -> str:
     """Return the claims with verdict and evidence as a Markdown table."""
     lines = ["| claim | found here | the figures, with 95 % intervals |", "| --- | --- | --- |"]

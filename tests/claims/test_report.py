@@ -6,6 +6,7 @@ import pytest
 
 from slapkit import claims, figures
 from slapkit.claims.quantity import Quantity
+from slapkit.claims.report import copy_report
 from slapkit.claims.tables import require_same_data
 from slapkit.errors import MetricError
 from slapkit.runs.sweeps import Sweep
@@ -40,6 +41,9 @@ def test_the_page_holds_every_claim_its_pictures_and_tables(made, tmp_path):
     assert "<b>" not in text and "cannot be told" in text
     kept = json.loads((tmp_path / "findings.json").read_text())
     assert {key: value["verdict"] for key, value in kept.items()} == {f.key: f.verdict for f in findings}
+    copied = copy_report(tmp_path, tmp_path / "elsewhere")
+    assert copied.read_bytes() == page.read_bytes()
+    assert {p.name for p in (tmp_path / "elsewhere" / "figures").iterdir()} == set(pictures)
     cards = json.loads((tmp_path / "tables" / "retrieval.json").read_text())
     assert cards["SLAP"]["T→A R@10"]["protocol"]["data_hash"] == "abc"
     assert (tmp_path / "tables" / "retrieval.tex").read_text().startswith(r"\begin{tabular}")
