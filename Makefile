@@ -30,7 +30,7 @@ run: $(STAMP)  ## build the corpus, train SLAP and CLAP on it, map and search, w
 	@$(PY) -m slapkit report
 
 claims: CLAIMS := $(if $(filter command line environment,$(origin SIZE)),$(SIZE),cpu)
-claims: $(STAMP)  ## hold every claim of the paper against a sweep of runs (SIZE=smoke|cpu|gpu), stop and continue at will
+claims: $(STAMP)  ## hold every claim of the paper against a sweep of runs (SIZE=smoke, cpu or gpu)
 	@$(PY) -m slapkit corpus --size $(if $(filter smoke,$(CLAIMS)),smoke,$(if $(filter gpu,$(CLAIMS)),full,quick))
 	@$(PY) -m slapkit claims --size $(CLAIMS)
 

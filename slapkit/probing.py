@@ -99,7 +99,7 @@ def probe(
     held_x, held_y = features(validation.x), _target(validation.y, task)
     generator = torch.Generator().manual_seed(seed)
     network = _network(x.shape[1], classes, config.hidden, generator)
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
     loss_of = nn.CrossEntropyLoss() if task == "single" else nn.BCEWithLogitsLoss()
     best_loss, best_epoch, best = float("inf"), 0, copy.deepcopy(network.state_dict())
     for epoch in range(1, config.epochs + 1):

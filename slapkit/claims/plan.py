@@ -91,6 +91,7 @@ SIZES = {
         taus=(0.9, 0.95, 0.996),
         seeds=(0, 1, 2),
         memory=(64, 256, 1024),
+        epochs=100,
     ),
     # One device with 80 GB; the paper's model on 30,000 clips, for some days.
     "gpu": Size(
