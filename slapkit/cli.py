@@ -11,6 +11,7 @@ from slapkit.doctor import command as doctor
 from slapkit.embedding import command as embedding
 from slapkit.errors import ConfigError, SlapkitError
 from slapkit.export import command as export
+from slapkit.printable import printable
 
 EXAMPLES = """examples:
   slapkit corpus --size quick
@@ -115,7 +116,7 @@ def _report(args: argparse.Namespace) -> None:
 
 def _library(args: argparse.Namespace) -> None:
     """Embed a folder of music, or bring its library up to date, and say what is in it."""
-    from slapkit.library import Library, results
+    from slapkit.library import Library
 
     options = {"out": args.out, "embedding": args.embedding, "cache_dir": args.cache_dir}
     library = Library.build(args.folder, args.model, progress=not args.quiet, **options)
@@ -123,7 +124,7 @@ def _library(args: argparse.Namespace) -> None:
     print(f"library: {os.path.relpath(library.out)} ({len(library):,} tracks: {counts})")
     failures = library.failures
     for file, reason in list(zip(failures["file"], failures["reason"]))[:20]:
-        print(f"  not in it: {results.printable(file)}: {results.printable(reason)}")
+        print(f"  not in it: {printable(file)}: {printable(reason)}")
     if len(failures) > 20:
         print(f"  ... and {len(failures) - 20:,} more, listed in {os.path.relpath(library.out / 'failures.jsonl')}")
 

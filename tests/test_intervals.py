@@ -173,7 +173,7 @@ def test_over_seeds_agrees_with_its_parts():
     np.testing.assert_allclose(alone[1:], expected)
     one = over_seeds(values[:1], error=0.1, groups=11)
     np.testing.assert_allclose(one[1:], stats.t.interval(0.95, 10, loc=0.2, scale=0.1))
-    assert over_seeds(np.full(3, 0.4), error=0.0, groups=9) == (0.4, 0.4, 0.4)
+    assert over_seeds(np.full(3, 0.5), error=0.0, groups=9) == (0.5, 0.5, 0.5)
     assert np.isnan(over_seeds(values, error=0.1, groups=1).low), "one work tells nothing of others"
     for bad in ({"values": np.array([])}, {"values": np.array([np.nan])}, {"error": -1.0}, {"level": 1.0}):
         with pytest.raises(MetricError):

@@ -75,7 +75,7 @@ def number(value: float) -> str:
 
 def as_text(examination: Examination) -> str:
     """Return the page for a terminal, in lines of at most 100 columns."""
-    from slapkit.library.results import printable
+    from slapkit.printable import printable
 
     lines = [printable(f"{examination.subject}: {examination.verdict}"), ""]
     lines += [*textwrap.wrap(printable(answer(examination)), _WIDTH), ""]

@@ -27,7 +27,7 @@ def call(args: argparse.Namespace) -> None:
     from slapkit.embedding.parts import failures_path
     from slapkit.embedding.processes import device_of, place
     from slapkit.inference import load_model
-    from slapkit.library.results import printable
+    from slapkit.printable import printable
 
     where = place()
     model = load_model(args.model, device=device_of(where, args.device))

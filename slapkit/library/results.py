@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slapkit.errors import LibraryError
+from slapkit.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,11 +69,6 @@ def percentile(share: float) -> str:
     percent = 100 * share
     digits = 1 if percent >= 0.05 else 1 - int(np.floor(np.log10(percent))) - 1
     return f"{percent:.{digits}f} %" if percent < 99.95 else "100 %"
-
-
-def printable(text: str) -> str:
-    """Return text without what a terminal would obey: control characters, and marks that reorder a line."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
 
 
 def json_lines(found: pd.DataFrame) -> Iterator[str]:

@@ -9,7 +9,8 @@ from library_parts import make_model
 
 from slapkit.cli import main
 from slapkit.library import Library
-from slapkit.library.results import percentile, printable
+from slapkit.library.results import percentile
+from slapkit.printable import printable
 from slapkit.training.checkpoint import save_model
 
 

@@ -150,7 +150,10 @@ def start_waiting(project):
     write_notebook(project / "notebooks" / "slow.ipynb", BODY, WAIT, LAST)
     command = [sys.executable, "-m", "slapkit", "run", "slow", "--quiet"]
     path = {"PYTHONPATH": os.path.dirname(os.path.dirname(cli.__file__))}
-    process = subprocess.Popen(command, cwd=project, env=os.environ | path, stderr=subprocess.PIPE, text=True)
+    # Tests that a shell runs in the background ignore Ctrl-C, and so would their children.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    pipes = {"stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=project, env=os.environ | path, **pipes, **heard)
     end = time.monotonic() + 60
     while not (found := list(project.glob("runs/slow/*/waiting"))):
         assert process.poll() is None and time.monotonic() < end
