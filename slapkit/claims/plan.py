@@ -30,6 +30,7 @@ class Size(Config):
         lams, taus: of these studies, SLAP's own among them.
         seeds: of training; every cell runs once for each.
         memory: effective batch sizes whose peak memory is compared, the first being one micro-batch.
+        repetitions: of each of these.
         epochs: a probe is trained for at most this many.
         least: clips of training and of test that a label needs to be asked for.
         workers: runs at a time.
@@ -45,6 +46,7 @@ class Size(Config):
     taus: tuple[float, ...]
     seeds: tuple[int, ...]
     memory: tuple[int, ...]
+    repetitions: int = 2
     epochs: int = 500
     least: int = 5
     workers: int = 2
@@ -76,6 +78,7 @@ SIZES = {
         taus=(0.95, 0.996),
         seeds=(0,),
         memory=(16, 32),
+        repetitions=1,
         epochs=20,
         least=1,
     ),

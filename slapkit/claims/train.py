@@ -43,6 +43,7 @@ def memory_of(plan: Size, *, data: str | Path, cache_dir: str | Path, keep: str 
         preset=plan.preset,
         batches=plan.memory,
         micro=plan.memory[0],
+        repetitions=plan.repetitions,
         keep=Path(keep) / f"memory-{plan.corpus}-{plan.preset}.json",
         progress=progress,
     )

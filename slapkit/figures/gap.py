@@ -127,7 +127,7 @@ def cosines(reports: Sequence[Any]) -> go.Figure:
         marker = {"symbol": "square", "size": 10, "color": color}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=shape, row=1, col=1)
     wide_finish(figure, _cosine_answer(reports), height=620)
-    plot = figure.layout.height - figure.layout.margin.t - 24 - 52
+    plot = figure.layout.height - figure.layout.margin.t - 24 - figure.layout.margin.b
     return figure.update_layout(margin_t=figure.layout.margin.t + 24, legend_y=1 + 26 / plot)
 
 
@@ -199,7 +199,7 @@ def spectra(reports: Sequence[Any]) -> go.Figure:
     figure.update_yaxes(type="log", exponentformat="none", dtick=1)
     figure.update_yaxes(title_text="share of the singular values (%)", row=1, col=1)
     wide_finish(figure, _spectra_answer(reports), height=420)
-    plot = figure.layout.height - figure.layout.margin.t - 24 - 52
+    plot = figure.layout.height - figure.layout.margin.t - 24 - figure.layout.margin.b
     return figure.update_layout(margin_t=figure.layout.margin.t + 24, legend_y=1 + 26 / plot)
 
 

@@ -27,7 +27,7 @@ def finish(figure: go.Figure, title: str, *, height: int = 380) -> go.Figure:
     text = wrapped(title)
     # Room for the lines of the title and, below them, the legend.
     top = 74 + 22 * (text.count("<br>") + 1)
-    return figure.update_layout(template="slapkit", title_text=text, height=height, margin_t=top)
+    return figure.update_layout(template="slapkit", title_text=text, height=height, margin_t=top, margin_b=62)
 
 
 def name_of(objective: str) -> str:
