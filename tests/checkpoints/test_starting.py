@@ -15,14 +15,14 @@ from published_files import make_clap
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
-from tones import make_tones, tiny  # noqa: E402
+from tones import make_tones, stopped_at, tiny  # noqa: E402
 
 import slapkit  # noqa: E402
 from slapkit.checkpoints import load_joint, start_from, with_encoders_of  # noqa: E402
 from slapkit.errors import CheckpointError, ConfigError  # noqa: E402
 from slapkit.evaluate import evaluate  # noqa: E402
 from slapkit.library.identity import model_fingerprint  # noqa: E402
-from slapkit.training import loop, train  # noqa: E402
+from slapkit.training import train  # noqa: E402
 from slapkit.training.checkpoint import load_tensors  # noqa: E402
 
 
@@ -122,22 +122,13 @@ def test_evaluation_and_libraries_take_a_published_clap(folders, tones, cache):
     assert model_fingerprint(model) == model_fingerprint(again) != model_fingerprint(other)
 
 
-def test_resumed_it_is_the_same_run_and_another_start_is_another(folders, tones, cache, tmp_path, monkeypatch):
+def test_resumed_it_is_the_same_run_and_another_start_is_another(folders, tones, cache, tmp_path):
     folder = tmp_path / "start"
     shutil.copytree(folders["unfused"][0], folder)
     chosen = published(folder)
     fit(chosen, tones, tmp_path / "whole", cache)
-    original = loop.Trainer.step
-
-    def stop(self, step):
-        if step == 3:
-            raise KeyboardInterrupt
-        return original(self, step)
-
-    monkeypatch.setattr(loop.Trainer, "step", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(3):
         fit(chosen, tones, tmp_path / "halves", cache)
-    monkeypatch.undo()
     shutil.copytree(tmp_path / "halves", tmp_path / "third")
     moved = shutil.move(folder, tmp_path / "elsewhere")
     resumed = chosen.replace(train=chosen.train.replace(init=str(moved)))

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tones import make_tones, tiny
+from tones import make_tones, stopped_at, tiny
 
 import slapkit
 from slapkit.errors import CheckpointError
 from slapkit.streaming import StreamConfig, write_shards
 from slapkit.streaming.batches import StreamBatches
-from slapkit.training import loop, train
+from slapkit.training import train
 from slapkit.training.checkpoint import load_tensors
 
 SCRIPT = """
@@ -103,20 +103,11 @@ def test_streamed_training_learns_and_its_model_is_of_use(tones, tmp_path):
 
 
 @pytest.mark.parametrize("objective", ["slap", pytest.param("clap", marks=pytest.mark.slow)])
-def test_a_stopped_run_ends_with_the_same_weights(objective, tones, tmp_path, monkeypatch):
+def test_a_stopped_run_ends_with_the_same_weights(objective, tones, tmp_path):
     settings = {"objective": objective, "micro_batch": 8}
     run(settings, tones, tmp_path / "whole")
-    original = loop.Trainer.step
-
-    def stop_at_five(self, step):
-        if step == 5:
-            raise KeyboardInterrupt
-        return original(self, step)
-
-    monkeypatch.setattr(loop.Trainer, "step", stop_at_five)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(5):
         run(settings, tones, tmp_path / "stopped")
-    monkeypatch.undo()
     run(settings, tones, tmp_path / "stopped", streaming=StreamConfig(workers=1, ahead=1))
     assert_equal_weights(tmp_path / "whole", tmp_path / "stopped")
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tones import tiny
+from tones import stopped_at, tiny
 
 from slapkit.errors import CheckpointError, CollapseError, ConfigError, DataError
 from slapkit.training import loop, train
@@ -57,21 +57,12 @@ def test_same_seed_same_weights_other_seed_other_weights(tones, cache, tmp_path)
 
 
 @pytest.mark.parametrize("objective", ["slap", "clap"])
-def test_resumed_run_is_bit_equal(objective, tones, cache, tmp_path, monkeypatch):
+def test_resumed_run_is_bit_equal(objective, tones, cache, tmp_path):
     chosen = tiny({"objective": objective, "micro_batch": 8})
     whole = run(chosen, tones, tmp_path / "whole", cache)
 
-    original = loop.Trainer.step
-
-    def stop_at_five(self, step):
-        if step == 5:
-            raise KeyboardInterrupt
-        return original(self, step)
-
-    monkeypatch.setattr(loop.Trainer, "step", stop_at_five)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(5):
         run(chosen, tones, tmp_path / "halves", cache)
-    monkeypatch.undo()
     assert not (tmp_path / "halves" / "config.json").exists(), "a model that is not finished must not look finished"
     halves = run(chosen, tones, tmp_path / "halves", cache)
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "halves"))

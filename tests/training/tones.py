@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 from slapkit.datasets import AudioTextDataset, read
@@ -56,3 +59,21 @@ def tiny(train: dict | None = None, model: dict | None = None, *, batch_norm: bo
     }
     quick["stop_on_collapse"] = False
     return preset("tiny", model=shrunk | (model or {}), train=quick | (train or {}))
+
+
+@contextmanager
+def stopped_at(step: int) -> Iterator[None]:
+    """Press Ctrl-C when training comes to `step`, and see that it is passed on."""
+    from slapkit.training import loop
+
+    original = loop.Trainer.step
+
+    def stop(self, number):
+        if number == step:
+            raise KeyboardInterrupt
+        return original(self, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Trainer, "step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield
