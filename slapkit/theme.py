@@ -20,6 +20,7 @@ MODALITY = {"audio": AUDIO, "text": TEXT}
 SYMBOL = {"audio": "circle", "text": "diamond"}
 OBJECTIVE = {"slap": SLAP, "clap": CLAP, "siglip": SIGLIP}
 DASH = {"slap": "solid", "clap": "dash", "siglip": "dot"}
+VERDICT = {"holds": SLAP, "does not hold": WARNING, "cannot be told": NEUTRAL}
 NAME = {"slap": "SLAP", "clap": "CLAP", "siglip": "SigLIP"}
 
 # Okabe and Ito's palette, told apart by colour-blind readers too; grey is kept for "other".

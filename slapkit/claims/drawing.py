@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from slapkit.claims.charts import Chart, Row
 
 STYLE = {"solid": "-", "dash": "--", "dot": ":"}
-VERDICT = {"holds": theme.SLAP, "does not hold": theme.WARNING, "cannot be told": theme.NEUTRAL}
 MARK = {"holds": "o", "does not hold": "x", "cannot be told": "D"}
 DPI = 100
 
@@ -88,13 +87,13 @@ def forest_svg(rows: Sequence[Row]) -> bytes:
             [i.value],
             [place],
             xerr=error,
-            color=VERDICT[row.verdict],
+            color=theme.VERDICT[row.verdict],
             marker=MARK[row.verdict],
             markersize=5,
             capsize=3,
         )
     for verdict in dict.fromkeys(row.verdict for row in rows):
-        axes.plot([], [], MARK[verdict], color=VERDICT[verdict], markersize=5, label=verdict)
+        axes.plot([], [], MARK[verdict], color=theme.VERDICT[verdict], markersize=5, label=verdict)
     figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
     axes.axvline(0, color=theme.NEUTRAL, linewidth=1)
     axes.set_yticks(range(len(rows), 0, -1), [row.what for row in rows], fontsize=8)

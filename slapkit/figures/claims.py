@@ -16,7 +16,6 @@ from slapkit.figures.style import chance_line, finish
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-VERDICT = {"holds": theme.SLAP, "does not hold": theme.WARNING, "cannot be told": theme.NEUTRAL}
 MARK = {"holds": "circle", "does not hold": "x", "cannot be told": "circle-open"}
 
 
@@ -75,7 +74,7 @@ def claim_forest(rows: Sequence[Any]) -> go.Figure:
 
     figure = go.Figure()
     places = list(range(len(rows), 0, -1))
-    for verdict in VERDICT:
+    for verdict in theme.VERDICT:
         chosen = [(place, row) for place, row in zip(places, rows) if row.verdict == verdict]
         figure.add_scatter(
             x=[row.interval.value for _, row in chosen],
@@ -89,7 +88,7 @@ def claim_forest(rows: Sequence[Any]) -> go.Figure:
                 "width": 4,
             },
             mode="markers",
-            marker={"size": 9, "color": VERDICT[verdict], "symbol": MARK[verdict]},
+            marker={"size": 9, "color": theme.VERDICT[verdict], "symbol": MARK[verdict]},
             name=verdict,
             hovertemplate="%{x:.1f} points",
         )
