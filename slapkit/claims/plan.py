@@ -25,7 +25,7 @@ class Size(Config):
         preset: of model and training.
         pairs: pairs of clip and caption that each run is shown.
         batch_size: pairs a step, where the study does not vary it.
-        micro_batch: pairs that go through the model at once, where gradients accumulate; None elsewhere.
+        micro_batch: pairs that go through the model at once where a batch is larger, and gradients accumulate.
         batches: batch sizes of the batch study, `batch_size` among them.
         lams, taus: of these studies, SLAP's own among them.
         seeds: of training; every cell runs once for each.
@@ -34,6 +34,7 @@ class Size(Config):
         epochs: a probe is trained for at most this many.
         least: clips of training and of test that a label needs to be asked for.
         workers: runs at a time.
+        lam, tau: SLAP's own, where the study does not vary them.
     """
 
     corpus: str
@@ -160,21 +161,20 @@ def cells(plan: Size) -> list[Cell]:
 def _batch_cells(plan: Size) -> Iterator[Cell]:
     """SLAP by accumulation, CLAP on plain batches, and CLAP by cached accumulation, which SLAP does not need."""
     for batch in plan.batches:
-        accumulated = plan.micro_batch if batch > plan.micro_batch else None
-        yield Cell("batch", "slap", batch, _parameters(plan, "slap", batch_size=batch, micro_batch=accumulated))
+        yield Cell("batch", "slap", batch, _parameters(plan, "slap", batch_size=batch))
     for batch in plan.batches:
-        yield Cell("batch", "clap", batch, _parameters(plan, "clap", batch_size=batch, micro_batch=None))
+        yield Cell("batch", "clap", batch, _parameters(plan, "clap", batch_size=batch, plain=True))
     for batch in plan.batches:
         if batch > plan.micro_batch:
-            parameters = _parameters(plan, "clap", batch_size=batch, micro_batch=plan.micro_batch)
-            yield Cell("batch", "clap, cached", batch, parameters)
+            yield Cell("batch", "clap, cached", batch, _parameters(plan, "clap", batch_size=batch))
 
 
-def _parameters(plan: Size, objective: str, **changes: Any) -> dict[str, Any]:
-    """Return the parameters of `02_train`, all that any study varies written out."""
-    values: dict[str, Any] = {"batch_size": plan.batch_size, "micro_batch": None} | changes
-    if values["micro_batch"] is None and values["batch_size"] > plan.micro_batch and "micro_batch" not in changes:
-        values["micro_batch"] = plan.micro_batch
+def _parameters(
+    plan: Size, objective: str, *, batch_size: int | None = None, plain: bool = False, **changes: Any
+) -> dict[str, Any]:
+    """Return the parameters of `02_train`, all that any study varies written out; `plain` batches do not accumulate."""
+    batch = batch_size or plan.batch_size
+    micro = plan.micro_batch if batch > plan.micro_batch and not plain else None
     slap = {"lam": plan.lam, "tau": plan.tau} if objective == "slap" else {"lam": None, "tau": None}
-    steps = plan.pairs // values["batch_size"]
-    return {"objective": objective, "preset": plan.preset, "steps": steps, **slap, **values}
+    shown = {"steps": plan.pairs // batch, "batch_size": batch, "micro_batch": micro}
+    return {"objective": objective, "preset": plan.preset, **shown, **slap, **changes}
