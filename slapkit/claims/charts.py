@@ -32,7 +32,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """One figure. `ticks` are the x that have names, `names` these names (else the x themselves)."""
+    """One figure: `x` and `y` name its axes, `ticks` are the x that carry `names`.
+
+    `log_x`: x is drawn by its logarithm; `joined`: points of a line are joined; `chance`: y of a model that knows
+    nothing.
+    """
 
     key: str
     title: str
@@ -44,7 +48,6 @@ class Chart:
     log_x: bool = False
     joined: bool = True
     chance: float | None = None
-    zero: bool = True
 
 
 def charts(results: Results) -> dict[str, Chart]:
@@ -132,12 +135,12 @@ def _sweeps(results: Results) -> list[Chart]:
     ):
         column = results.column(study, "slap")
         points = [(x, _scaled(estimate(runs, name), scale)) for x, runs in column if runs]
-        lost = [x for x, runs in column if not runs]
+        lost = results.lost(study, "slap")
         best = (min if scale == 1 else max)(points, key=lambda p: p[1].value) if points else None
         words = {"lam": "lam, weight of the inter-modal terms", "tau": "tau, decay of the target"}[study]
         what = "smallest gap" if scale == 1 else "best recall"
         told = _with_interval(best[1], 3 if scale == 1 else 1, "" if scale == 1 else " %") if best else ""
-        title = f"The {what}, {told}, is at {study} {best[0]:g}" if best else f"Every run collapsed, whatever {study}"
+        title = f"The {what}, {told}, is at {study} {best[0]:g}" if best else "No run was measured"
         if lost:
             title += f"; collapsed at {', '.join(f'{x:g}' for x in lost)}"
         ticks = [x for x, _ in column]

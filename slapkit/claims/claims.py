@@ -148,7 +148,7 @@ def _memory(results: Results) -> Iterable[Evidence]:
     if not all(peaks):
         raise MetricError("peak memory was not measured")
     ratios = [after / before for before in peaks[0] for after in peaks[1]]
-    what = f"SLAP's peak memory at batch {largest} over that at {one}"
+    what = f"SLAP's peak memory at batch {largest} over that at {one} (range of repetitions)"
     limits = {"least": 0.0, "most": SAME_MEMORY, "unit": "ratio"}
     yield Evidence(what, float(np.mean(ratios)), min(ratios), max(ratios), **limits)
 

@@ -41,8 +41,9 @@ def contrast(terms: Sequence[Term], *, seed: int = 0) -> Comparison:
         terms: (weight, runs by seed, figure). The seeds that all have count.
 
     Raises:
-        MetricError: as in `estimate`, or no seed is common to all.
+        MetricError: as in `estimate`, no seed is common to all, or runs were measured on different data.
     """
+    _require_same_data([run for _, runs, _ in terms for run in runs])
     common = set.intersection(*({run.seed for run in runs} for _, runs, _ in terms)) if terms else set()
     if not common:
         raise MetricError("no training seed is common to all runs: train the missing ones, or name runs that exist")
@@ -66,6 +67,15 @@ def contrast(terms: Sequence[Term], *, seed: int = 0) -> Comparison:
     return Comparison(*over_seeds(values, error=error if known else float("nan"), groups=works), p_value)
 
 
+def _require_same_data(runs: Sequence[Measured]) -> None:
+    for run in runs[1:]:
+        if unlike := [f"{k} ({runs[0].card[k]} and {run.card[k]})" for k in run.card if run.card[k] != runs[0].card[k]]:
+            raise MetricError(
+                f"{runs[0].folder.name} and {run.folder.name} were measured on different data, or otherwise: they "
+                f"differ in {', '.join(unlike)}; name runs of one data set"
+            )
+
+
 def _same_units(figures: Sequence[Quantity]) -> bool:
     first = figures[0]
     return all(f.units is not None and np.array_equal(f.groups, first.groups) for f in figures)
@@ -85,12 +95,6 @@ def score(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Score:
     """
     if not runs:
         raise MetricError(f"no run is given: {name!r} cannot be told")
-    for run in runs[1:]:
-        if unlike := [k for k in run.card if run.card[k] != runs[0].card[k]]:
-            raise MetricError(
-                f"{runs[0].folder.name} and {run.folder.name} differ in {', '.join(unlike)}: seeds of one setting must "
-                "be measured on the same data"
-            )
     figure = runs[0][name]
     seeds = f"{len(runs)} training seed{'s' if len(runs) > 1 else ''}"
     told = f"over {seeds} alone" if figure.units is None and figure.error is None else f"over works and {seeds}"

@@ -122,8 +122,9 @@ def _protocol(results: Results) -> str:
         f"{plan.batch_size} pairs a step unless the batch size is what is studied; runs that are compared differ in "
         "nothing else. Retrieval is measured on works and sentences that training never saw; all captions of a clip "
         "are queries, tied candidates count at their expected rank. Recall, distance and accuracy are resampled by "
-        "work; what several seeds say is combined with Student's t (Satterthwaite). The probe is the paper's: one "
-        "hidden layer of 512 on the representation before the projector, stopped early. Best of four prompts is chosen "
-        "on the test clips, as the paper does; mean and ensemble are not. How every single figure was measured stands "
-        "in `tables/`."
+        "work; what several seeds say is combined with Student's t (Satterthwaite). A p-value flips the signs of whole "
+        "works and knows of no other seeds, so that it can be small where the interval holds zero. The probe is the "
+        "paper's: one hidden layer of 512 on the representation before the projector, stopped early, and after "
+        f"{plan.epochs} epochs at the latest. Best of four prompts is chosen on the test clips, as the paper does; "
+        "mean and ensemble are not. How every single figure was measured stands in `tables/`."
     )

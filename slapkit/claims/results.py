@@ -12,8 +12,6 @@ from slapkit.datasets import AudioTextDataset
 from slapkit.errors import MetricError
 from slapkit.runs.sweeps import Sweep
 
-STUDIES = ("models", "batch", "lam", "tau")
-
 
 @dataclass
 class Results:
@@ -25,7 +23,8 @@ class Results:
         runs: for each cell, its measured runs by seed; empty where all failed.
         collapsed: for each cell, how many of its runs collapsed while training.
         failed: reasons of all cells that gave no run.
-        memory: (objective, "plain" or "cached", batch size) -> peak memory in MiB, one value a repetition.
+        memory: (objective, "accumulated", "plain" or "cached", batch size) -> peak memory in MiB, one value a
+            repetition.
     """
 
     size: Size
@@ -55,6 +54,11 @@ class Results:
                 return i
         raise MetricError(f"there is no cell {label!r} at {x} in the study {study!r}")
 
+    def lost(self, study: str, label: str) -> list[float]:
+        """Return the x of a study's cells with this label whose runs all collapsed, smallest first."""
+        cells = zip(self.cells, self.runs, self.collapsed)
+        return sorted(c.x for c, runs, n in cells if (c.study, c.label) == (study, label) and n and not runs)
+
     def column(self, study: str, label: str) -> list[tuple[float, list[Measured]]]:
         """Return (x, runs) of a study's cells with this label, smallest first; runs may be none."""
         found = [(c.x, runs) for c, runs in zip(self.cells, self.runs) if (c.study, c.label) == (study, label)]
@@ -72,6 +76,12 @@ def collect(
     progress: bool = True,
 ) -> Results:
     """Measure the runs of a sweep, cell by cell; what was measured before is read.
+
+    Args:
+        size, cells, sweep: what was planned, and what was run of it.
+        dataset: the data that all runs were trained on, all splits.
+        cache_dir: where features are kept.
+        seed: of everything random in measuring.
 
     Raises:
         DataError, CheckpointError: a run cannot be measured.

@@ -9,7 +9,6 @@ from slapkit.claims.measure import Measured
 from slapkit.claims.plan import NAMES
 from slapkit.claims.results import Results
 from slapkit.claims.spaces import STAGES
-from slapkit.errors import MetricError
 from slapkit.protocol import Column, Score, Table
 from slapkit.zero_shot import PROMPTS
 
@@ -142,13 +141,3 @@ def _microscope_columns() -> Iterator[Column]:
     for name in MICRO:
         percent = name in ("separability", "text_to_audio.R@10") or name.startswith("preference")
         yield Column(words[name], percent=percent, digits=1 if percent else 3)
-
-
-def require_same_data(runs: Sequence[Measured]) -> None:
-    """Raise `MetricError` unless all runs were measured on the same clips."""
-    for run in runs[1:]:
-        if run.card["data_hash"] != runs[0].card["data_hash"] or run.card["split_hash"] != runs[0].card["split_hash"]:
-            raise MetricError(
-                f"{runs[0].folder.name} and {run.folder.name} were measured on different data "
-                f"({runs[0].card['data_hash']} and {run.card['data_hash']}): name runs of one data set"
-            )

@@ -111,6 +111,15 @@ def test_collapse_is_counted_where_runs_were_lost_and_where_they_ended_collapsed
     assert verdicts(results())["collapse"] == "does not hold"
 
 
+def test_a_cell_that_failed_for_want_of_memory_has_not_collapsed():
+    def outside(cell):
+        return cell.study == "lam" and cell.x == max(PLAN.lams)
+
+    made = results(lambda cell: None if outside(cell) else {})
+    chart = claims.charts(made)["lam"]
+    assert chart.lines[0].lost == [] and "collapsed" not in chart.title
+
+
 def test_a_lost_cell_says_so_and_does_not_stop_the_others():
     made = results(lambda cell: None if cell.label == "clap" and cell.study == "models" else {})
     found = {finding.key: finding for finding in claims.judge(made)}

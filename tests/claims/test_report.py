@@ -7,8 +7,8 @@ import pytest
 from slapkit import claims, figures
 from slapkit.claims.quantity import Quantity
 from slapkit.claims.report import copy_report
-from slapkit.claims.tables import require_same_data
 from slapkit.errors import MetricError
+from slapkit.protocol import markdown
 from slapkit.runs.sweeps import Sweep
 from tests.claims.made import CARD, PLAN, results, run
 
@@ -33,7 +33,7 @@ def test_the_page_holds_every_claim_its_pictures_and_tables(made, tmp_path):
     page = claims.write_report(tmp_path, made, findings, size="cpu", sweep=Sweep("02_train"))
     text = page.read_text(encoding="utf-8")
     for finding in findings:
-        assert finding.verdict in text and finding.claim.split(",")[0].split("lam")[0][:20] in text
+        assert f"| {markdown(finding.claim)} | **{finding.verdict}** |" in text
     pictures = [part.split(")")[0] for part in text.split("](figures/")[1:]]
     assert len(pictures) >= 9
     for name in pictures:
@@ -86,8 +86,8 @@ def test_the_forest_shows_differences_in_points(made):
 
 def test_runs_of_other_data_are_not_put_into_one_table():
     other = run(card=CARD | {"data_hash": "zzz"})
-    with pytest.raises(MetricError, match=r"abc and zzz"):
-        require_same_data([run(), other])
+    with pytest.raises(MetricError, match=r"data_hash \(abc and zzz\)"):
+        claims.compare([run()], [other], "q.text_to_audio.R@10")
     made = results()
     number = made.number("models", "clap")
     made.runs[number] = [run(seed=seed, card=CARD | {"data_hash": "zzz"}) for seed in PLAN.seeds]
