@@ -53,7 +53,7 @@ def test_a_notebook_counts_by_its_code_cells(package):
 
 
 def test_training_depends_on_the_losses_and_not_on_the_search_bench():
-    source = Path("notebooks/02_train.ipynb").read_text(encoding="utf-8")
+    source = (PACKAGE.parent / "notebooks" / "02_train.ipynb").read_text(encoding="utf-8")
     found = names(source, PACKAGE)
     assert {"losses.py", "ema.py", "training/loop.py", "metrics/retrieval.py", "audio/frontend.py"} <= found
     assert not any(name.startswith(("widgets/", "library/", "claims/", "runs/")) for name in found), sorted(found)

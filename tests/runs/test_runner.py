@@ -68,10 +68,9 @@ def test_the_same_run_is_not_run_twice_unless_forced(project):
 
 def test_other_code_or_notebook_is_another_run(project, monkeypatch):
     first = go()
-    monkeypatch.setattr(runner, "code_hash", lambda source: "other")
-    second = go()
-    monkeypatch.undo()
-    os.chdir(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "code_hash", lambda source: "other")
+        second = go()
     write_notebook(project / "notebooks" / "tiny.ipynb", BODY, LAST + " # changed")
     assert len({first.folder, second.folder, go().folder}) == 3
 
