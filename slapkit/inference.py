@@ -120,17 +120,11 @@ class Model:
         empty = [i for i, caption in enumerate(captions) if not caption.strip()]
         if empty:
             raise DataError(f"caption {empty[0]} is empty: there is nothing to embed")
-        order = np.argsort(
-            [len(caption) for caption in captions], kind="stable"
-        )  # alike lengths together: little padding
         out = np.empty((len(captions), self.dim), dtype=np.float32)
-        for start in tqdm(range(0, len(order), batch_size), desc="embedding", unit="batch", disable=not progress):
-            rows = order[start : start + batch_size]
-            tokens = {
-                name: value.to(self.device)
-                for name, value in self.joint.text.encoder.tokenize([captions[i] for i in rows]).items()
-            }
-            z, q = self.joint.embed(tokens, "text")
+        batches = self.joint.text.encoder.batches(captions, batch_size)
+        total = -(-len(captions) // batch_size)
+        for rows, tokens in tqdm(batches, total=total, desc="embedding", unit="batch", disable=not progress):
+            z, q = self.joint.embed({name: value.to(self.device) for name, value in tokens.items()}, "text")
             out[rows] = torch.nn.functional.normalize((q if embedding == "q" else z).float(), dim=-1).cpu().numpy()
         return out
 

@@ -111,7 +111,7 @@ class TextSource:
             else None
         )
         if not frozen:
-            self._tokens = encoder.tokenizer(self.captions, truncation=True, max_length=encoder.max_tokens)["input_ids"]
+            self._tokens = encoder.token_ids(self.captions)
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -120,8 +120,8 @@ class TextSource:
         """Return representations `[B, H]`, or tokens, of the captions with these numbers."""
         if self.table is not None:
             return self.table[torch.from_numpy(np.asarray(captions))].to(device, non_blocking=True)
-        padded = self.encoder.tokenizer.pad({"input_ids": [self._tokens[i] for i in captions]}, return_tensors="pt")
-        return {name: padded[name].to(device, non_blocking=True) for name in ("input_ids", "attention_mask")}
+        padded = self.encoder.pad([self._tokens[i] for i in captions])
+        return {name: value.to(device, non_blocking=True) for name, value in padded.items()}
 
 
 @torch.no_grad()
@@ -132,7 +132,7 @@ def represent_captions(
     device: torch.device,
     cache_dir: Path | None = None,
     progress: bool = True,
-    batch_size: int = 128,
+    batch_size: int = 64,
 ) -> Tensor:
     """Representations `[M, H]` of a frozen encoder, float32 on the CPU, by length so that little is padded."""
     from safetensors.torch import load_file, save_file
@@ -145,17 +145,15 @@ def represent_captions(
         path = Path(cache_dir) / f"text-{key}.safetensors"
         if path.is_file():
             return load_file(path)["h"][torch.from_numpy(where)]
-    order = np.argsort([len(caption) for caption in unique], kind="stable")
     table = torch.empty(len(unique), encoder.dim)
     was_training = encoder.training
     encoder.eval()
     bar = tqdm(
         total=len(unique), desc="captions, once", unit="caption", disable=not progress or len(unique) < 500, leave=False
     )
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        tokens = {name: value.to(device) for name, value in encoder.tokenize(unique[rows].tolist()).items()}
-        table[torch.from_numpy(rows)] = encoder(tokens).float().cpu()
+    for rows, tokens in encoder.batches(unique.tolist(), batch_size):
+        out = encoder({name: value.to(device) for name, value in tokens.items()})
+        table[torch.from_numpy(rows)] = out.float().cpu()
         bar.update(len(rows))
     bar.close()
     encoder.train(was_training)

@@ -205,6 +205,21 @@ def test_padding_does_not_reach_the_mean(minilm):
         torch.testing.assert_close(together[row].double(), sum(there) / len(there), rtol=1e-5, atol=1e-6)
 
 
+def test_batches_hold_every_caption_once_with_those_of_one_length(minilm):
+    captions = [" ".join(["flute"] * (1 + i % 7)) for i in range(40)] + ["a" * 60, "strings, brass, drums, bells, bass"]
+    seen, padded = [], 0
+    for rows, tokens in minilm.batches(captions, 6):
+        alone = [minilm.tokenize([captions[i]])["input_ids"][0] for i in rows]
+        for row, ids, mask in zip(alone, tokens["input_ids"], tokens["attention_mask"], strict=True):
+            assert torch.equal(ids[mask.bool()], row)
+        seen += rows.tolist()
+        padded += int((1 - tokens["attention_mask"]).sum())
+    assert sorted(seen) == list(range(len(captions)))
+    by_letters = sorted(captions, key=len)
+    others = [minilm.tokenize(by_letters[i : i + 6])["attention_mask"] for i in range(0, len(captions), 6)]
+    assert padded < sum(int((1 - mask).sum()) for mask in others)
+
+
 @torch.no_grad()
 def test_first_token_pooling(minilm):
     encoder = build_text_encoder(TextEncoderConfig(pooling="cls")).eval()

@@ -294,10 +294,9 @@ def test_fault_around_the_model(loaded, fault, names):
 
 def test_padding_that_counts_as_content(model, monkeypatch):
     encoder = model.joint.text.encoder
-    tokenize = encoder.tokenize
+    pad = encoder.pad
     monkeypatch.setattr(
-        encoder, "tokenize",
-        lambda captions: {k: torch.ones_like(v) if k == "attention_mask" else v for k, v in tokenize(captions).items()},
-    )  # fmt: skip
+        encoder, "pad", lambda ids: {k: torch.ones_like(v) if k == "attention_mask" else v for k, v in pad(ids).items()}
+    )
     check = behaviour.any_padding(Subject(model))
     assert check.verdict == "fail" and "captions" in check.words
