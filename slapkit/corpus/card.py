@@ -32,7 +32,7 @@ the SoundFont, which has its own licence.
 Each work is converted to notes by verovio ({failed} of {asked:,} could not be and were left out). A seeded arranger
 draws an excerpt, a tempo, a transposition, one to three General MIDI instruments inside their playable ranges,
 sometimes drums and bass, and plays with slightly human timing and dynamics. The rendering is mono, {rate} Hz,
-{level}; it is checked (finite, audible, not clipped) and stored as Ogg Vorbis. Draws that failed a check and were
+{level}; it is checked (finite, audible, not clipped) and stored as FLAC. Draws that failed a check and were
 drawn anew: {rejected}. The facts are those of the arrangement, so they are true of what sounds; the captions are
 written from them by a phrase bank. They are not by people, and the test split uses sentence frames and words that
 training never shows.

@@ -35,7 +35,7 @@ class ClipTask:
     @property
     def file_name(self) -> str:
         """Path of the audio inside the corpus folder."""
-        return f"audio/{self.split}/{self.number:05d}.ogg"
+        return f"audio/{self.split}/{self.number:05d}.flac"
 
 
 def load_soundfont(path: str) -> None:
@@ -61,7 +61,7 @@ def make_clip(task: ClipTask) -> tuple[dict[str, Any] | None, list[str]]:
             except Unfit as unfit:
                 rejected.append(str(unfit))
                 continue
-            data = encode(wave, task.sample_rate, task.file_name)
+            data = encode(wave, task.sample_rate)
             atomic_write_bytes(Path(task.folder) / task.file_name, data)
             facts = {
                 "file_name": task.file_name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
 from pathlib import Path
@@ -11,14 +10,12 @@ import numpy as np
 
 from slapkit.corpus.arrange import Arrangement
 from slapkit.corpus.excerpt import Unfit
-from slapkit.corpus.ogg import set_serial
 from slapkit.errors import DataError
 
 RATE = 48_000  # Hz, what the renderer gives
 LEVEL_DB = -20.0  # root mean square of every clip, unless its peaks forbid it
 PEAK_DB = -1.0
 _TICKS = 480  # in a quarter note; at 120 beats a minute a second has 960
-_QUALITY = 0.7  # of Vorbis compression, 0 large .. 1 small: about 85 kB for 10 s
 
 
 def find_soundfont(path: str | None) -> Path:
@@ -110,8 +107,12 @@ def check(wave: np.ndarray) -> None:
         raise Unfit("silent in part")
 
 
-def encode(wave: np.ndarray, sample_rate: int, name: str) -> bytes:
-    """Return the wave as Ogg Vorbis; the same wave and name give the same bytes."""
+def encode(wave: np.ndarray, sample_rate: int) -> bytes:
+    """Return a wave `[T]` at `RATE` as FLAC of 16 bits at `sample_rate` Hz; the same wave gives the same bytes.
+
+    FLAC, because lossy encoders take as long as the synthesis, and FLAC a tenth of that: a corpus is made in three
+    fifths of the time, for four times the space (about 350 kB for 10 s at 32 kHz).
+    """
     import soundfile
 
     if sample_rate != RATE:
@@ -119,6 +120,5 @@ def encode(wave: np.ndarray, sample_rate: int, name: str) -> bytes:
 
         wave = soxr.resample(wave, RATE, sample_rate)
     buffer = io.BytesIO()
-    soundfile.write(buffer, wave, sample_rate, format="OGG", subtype="VORBIS", compression_level=_QUALITY)
-    serial = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
-    return set_serial(buffer.getvalue(), serial)
+    soundfile.write(buffer, wave, sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
