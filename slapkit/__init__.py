@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slapkit.inference import Model
+    from slapkit.inference import Model, Precision
 
 __version__ = "0.1.0"
 
 
-def load(path: str | Path, *, device: str = "auto", tokenizer: str | Path | None = None) -> Model:
+def load(
+    path: str | Path, *, device: str = "auto", precision: Precision = "no", tokenizer: str | Path | None = None
+) -> Model:
     """Return the model kept in `path`: a run's folder or its checkpoint folder, a folder or hub name of transformers'
     CLAP, or a LAION-CLAP file, for which `tokenizer` names RoBERTa's (default: "roberta-base").
+    With `precision="bf16"` matrix products are in bfloat16: faster where the device has instructions for it.
 
     Raises:
         CheckpointError: nothing usable is there, or the weights do not fit the configuration beside them.
     """
     from slapkit.inference import load_model
 
-    return load_model(path, device=device, tokenizer=tokenizer)
+    return load_model(path, device=device, precision=precision, tokenizer=tokenizer)

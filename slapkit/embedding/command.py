@@ -17,6 +17,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--chunk", type=int, help="sounds that are finished together (default: 256)")
     parser.add_argument("--workers", type=int, default=0, help="helper processes that decode (default: chosen)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("no", "bf16"), default="no", help="bf16: faster where it is native")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.set_defaults(call=call)
 
@@ -30,7 +31,7 @@ def call(args: argparse.Namespace) -> None:
     from slapkit.printable import printable
 
     where = place()
-    model = load_model(args.model, device=device_of(where, args.device))
+    model = load_model(args.model, device=device_of(where, args.device), precision=args.precision)
     outcome = embed_collection(
         model,
         args.data,

@@ -16,7 +16,7 @@ from slapkit.embedding.processes import Place, place
 from slapkit.errors import ConfigError
 from slapkit.library.embed import _BATCH, Embedded, Embedder, Job, _cpus
 from slapkit.library.scan import Failure, Source
-from slapkit.representations import TextSource, embed_text_source, mean_by_clip
+from slapkit.representations import mean_by_clip
 
 if TYPE_CHECKING:
     from slapkit.datasets import AudioTextDataset
@@ -108,8 +108,8 @@ def _settings(model: Model, *, pooled: bool, hop_s: float | None) -> Settings:
     if not 1 <= hop <= audio.window_frames:
         raise ConfigError(f"hop_s={hop_s!r}: take more than 0 s, up to the window's {audio.window_s} s")
     return Settings(
-        model=model_fingerprint(model), dim=model.dim, window=audio.window_frames, hop=hop,
-        hop_s=audio.frontend.hop_s, pooled=pooled,
+        model=model_fingerprint(model) + ("" if model.precision == "no" else f"-{model.precision}"),
+        dim=model.dim, window=audio.window_frames, hop=hop, hop_s=audio.frontend.hop_s, pooled=pooled,
     )  # fmt: skip
 
 
@@ -135,12 +135,9 @@ class _Both(Embedder):
         import torch
 
         parts = [np.zeros((0, 2 * self.model.dim), dtype=np.float32)]
-        with torch.no_grad():
-            for start in range(0, len(cuts), _BATCH):
-                batch = torch.from_numpy(np.stack(cuts[start : start + _BATCH]).astype(np.float32))
-                both = self.model.joint.embed(batch.to(self.model.device), "audio")
-                vectors = [torch.nn.functional.normalize(x.float(), dim=-1) for x in both]
-                parts.append(torch.cat(vectors, dim=1).cpu().numpy())
+        for start in range(0, len(cuts), _BATCH):
+            batch = torch.from_numpy(np.stack(cuts[start : start + _BATCH]).astype(np.float32))
+            parts.append(torch.cat(self.model.encode(batch, "audio"), dim=1).numpy())
         return np.concatenate(parts)
 
 
@@ -179,9 +176,12 @@ def _windows(found: Embedded, settings: Settings) -> Iterator[tuple[float, float
 
 
 def _captions(model: Model, captions: list[str]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """Return `z` and `q` of captions."""
+    """Return `z` and `q` of captions, each embedded once."""
     if not captions:
         return []
-    encoder, frozen = model.joint.text.encoder, model.joint.text.frozen
-    source = TextSource(encoder, captions, frozen=frozen, device=model.device, progress=False)
-    return zip(*embed_text_source(model.joint, source, model.device), strict=True)
+    unique = sorted(set(captions))
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for rows, tokens in model.joint.text.encoder.batches(unique, _BATCH):
+        both = (value.numpy() for value in model.encode(tokens, "text"))
+        found |= {unique[row]: pair for row, pair in zip(rows, zip(*both, strict=True), strict=True)}
+    return [found[caption] for caption in captions]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from slapkit.config import nearest
+from slapkit.encoders import htsat_inference
 from slapkit.encoders.config import AudioEncoderConfig
 from slapkit.encoders.recompute import recompute_layers
 from slapkit.errors import ConfigError
@@ -48,6 +49,8 @@ class HTSAT(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
+        if htsat_inference.applies(self.model, mel):
+            return htsat_inference.encode(self.model, mel)
         # A fused encoder looks at the first of its four channels alone where a clip is short: the rest is left out.
         is_longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=mel.device) if self.fused else None
         return self.model(input_features=mel.unsqueeze(1), is_longer=is_longer).pooler_output

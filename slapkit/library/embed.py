@@ -122,12 +122,10 @@ class Embedder:
         import torch
 
         parts = [np.zeros((0, self.model.dim), dtype=np.float32)]
-        with torch.no_grad():
-            for start in range(0, len(cuts), _BATCH):
-                batch = torch.from_numpy(np.stack(cuts[start : start + _BATCH]).astype(np.float32))
-                z, q = self.model.joint.embed(batch.to(self.model.device), "audio")
-                vectors = torch.nn.functional.normalize((q if self.embedding == "q" else z).float(), dim=-1)
-                parts.append(vectors.cpu().numpy())
+        for start in range(0, len(cuts), _BATCH):
+            batch = torch.from_numpy(np.stack(cuts[start : start + _BATCH]).astype(np.float32))
+            z, q = self.model.encode(batch, "audio")
+            parts.append((q if self.embedding == "q" else z).numpy())
         return np.concatenate(parts)
 
     def _features(self, jobs: Sequence[Job]) -> Iterator[tuple[np.ndarray | str, float]]:

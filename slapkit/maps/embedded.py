@@ -217,7 +217,6 @@ def _compute(
     model: Model, dataset: AudioTextDataset, split: str, cache_dir: str | Path, progress: bool
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Embed clips, captions, and the two ends of each clip."""
-    import torch
 
     from slapkit.audio import features
     from slapkit.evaluate import embed_split
@@ -234,11 +233,10 @@ def _compute(
         ("last", np.searchsorted(owner, numbers, "right") - 1),
     ):
         parts: dict[str, list[np.ndarray]] = {"z": [], "q": []}
-        with torch.no_grad():
-            for i in range(0, len(numbers), 64):
-                windows = source.take(numbers[i : i + 64], starts[tile[i : i + 64]]).to(model.device)
-                for kind, value in zip("zq", model.joint.embed(windows, "audio")):
-                    parts[kind].append(torch.nn.functional.normalize(value.float(), dim=-1).cpu().numpy())
+        for i in range(0, len(numbers), 64):
+            windows = source.take(numbers[i : i + 64], starts[tile[i : i + 64]])
+            for kind, value in zip("zq", model.encode(windows, "audio")):
+                parts[kind].append(value.numpy())
         arrays |= {f"{kind}_{end}": np.concatenate(values) for kind, values in parts.items()}
     return arrays, ids
 
