@@ -20,7 +20,8 @@ from slapkit.config import Config, require
 from slapkit.errors import AudioError, SlapkitError
 
 FLOOR = 1e-10  # energies below this count as this: -100 dB
-_BLOCK = 64  # frames that are transformed together on a CPU
+_BLOCK = 96  # frames that are transformed together on a CPU, where fewer cost calls and more leave the cache
+_GROUPS = 4  # of bands: each takes its product with the bins that it hears, together a quarter of all
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,9 @@ class LogMel(torch.nn.Module):
         self.register_buffer("filters", filters, persistent=False)  # [n_fft / 2 + 1, n_mels]
         # Each band's weights twice, for real and imaginary part, and only up to the highest bin that any band hears.
         heard = int((filters.any(1) * torch.arange(len(filters))).max()) + 1
-        self.register_buffer("pairs", filters[:heard].repeat_interleave(2, 0).contiguous(), persistent=False)
+        pairs = filters[:heard].repeat_interleave(2, 0).contiguous()
+        self.register_buffer("pairs", pairs, persistent=False)
+        self._groups = [_heard(part) for part in pairs.tensor_split(_GROUPS, dim=1)]  # for the CPU
 
     def frames(self, seconds: float) -> int:
         """Return the number of frames that a clip of `seconds` s gives."""
@@ -189,9 +192,7 @@ class LogMel(torch.nn.Module):
         # Reflected at both ends, and joined by hand: torch's own padding takes longer.
         padded = torch.cat([wave[:, 1 : half + 1].flip(1), wave, wave[:, -half - 1 : -1].flip(1)], dim=1)
         frames = padded.unfold(1, self.config.n_fft, self.config.hop)  # [B, frames, n_fft], a view
-        # On a CPU in blocks that stay in its cache: faster than all frames at once.
-        block = _BLOCK if wave.device.type == "cpu" else frames.shape[1]
-        mel = torch.cat([self._energies(part) for part in frames.split(block, dim=1)], dim=1)
+        mel = self._energies_in_blocks(frames[0])[None] if wave.device.type == "cpu" else self._energies(frames)
         return mel.clamp_(min=FLOOR).log10_().mul_(10)
 
     def _energies(self, frames: torch.Tensor) -> torch.Tensor:
@@ -199,6 +200,30 @@ class LogMel(torch.nn.Module):
         parts = torch.view_as_real(torch.fft.rfft(frames * self.window)).flatten(-2).flatten(0, 1)
         # The product with the doubled weights adds the squares of real and imaginary part too: one pass less.
         return (parts[:, : len(self.pairs)].float().square_() @ self.pairs).unflatten(0, frames.shape[:2])
+
+    def _energies_in_blocks(self, frames: torch.Tensor) -> torch.Tensor:
+        """The same of one clip on a CPU, `[frames, n_mels]` of `[frames, n_fft]`, in blocks that stay in the cache."""
+        rows, size = min(_BLOCK, len(frames)), self.config.n_fft
+        windowed = frames.new_empty((rows, size), dtype=torch.float64)
+        bins = frames.new_empty((rows, size // 2 + 1), dtype=torch.complex128)
+        power = frames.new_empty((rows, len(self.pairs)))
+        energies = [frames.new_empty((len(frames), weights.shape[1])) for _, weights in self._groups]
+        for part, *wanted in zip(frames.split(rows), *(group.split(rows) for group in energies)):
+            here = slice(0, len(part))
+            torch.mul(part, self.window, out=windowed[here])
+            torch.fft.rfft(windowed[here], out=bins[here])
+            power[here] = torch.view_as_real(bins[here]).flatten(1)[:, : len(self.pairs)]
+            squares = power[here].square_()
+            for (hears, weights), out in zip(self._groups, wanted):
+                torch.mm(squares[:, hears], weights, out=out)
+        return torch.cat(energies, dim=1)
+
+
+def _heard(weights: torch.Tensor) -> tuple[slice, torch.Tensor]:
+    """Return which rows of `weights [bins, bands]` any band hears, and these rows."""
+    rows = weights.any(1).nonzero().flatten()
+    hears = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
+    return hears, weights[hears].contiguous()
 
 
 class Frames(torch.nn.Module):
