@@ -3,7 +3,7 @@
 The arithmetic is that of a Swin transformer (arXiv 2103.14030), as there; what differs is how it is laid out.
 
 - Tokens stand in the order of the attention windows, shifted or not, and move once a block instead of four times.
-- Query, key and value come from one product, position bias and mask are added up once, attention is torch's own.
+- Query, key and value come from one product, and position bias and mask are added up once.
 - Weights are packed once for oneDNN, which also applies the GELU while the product is still in the cache.
 - Under `torch.autocast("cpu", torch.bfloat16)` the products and the attention are in bfloat16, while norms and the
   residual stream stay in float32: embeddings err by a cosine of 1e-5, and processors with bfloat16 instructions take
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from transformers import ClapAudioModel
 
-_AT_ONCE = 8  # windows: more would push the activations out of the cache
+_AT_ONCE = 4  # windows: more would push the activations out of the cache
 _GELU = ("gelu", "GELUActivation")  # transformers' names of the exact one, which oneDNN applies by itself
 
 # By model, outside of it: packed weights can neither be copied nor saved. Each with what the weights were.
@@ -52,7 +52,9 @@ def encode(model: ClapAudioModel, mel: Tensor) -> Tensor:
     reduced = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     with torch.autocast("cpu", enabled=False):
         plan = _plan(model, torch.bfloat16 if reduced else torch.float32)
-        return torch.cat([plan(part) for part in mel.float().split(_AT_ONCE)])
+        # The bands first, and all together: a target's normalise by the batch.
+        bands = model.audio_encoder.batch_norm(mel.float().unsqueeze(1).transpose(1, 3)).transpose(1, 3)
+        return torch.cat([plan(part) for part in bands.split(_AT_ONCE)])
 
 
 def _plan(model: ClapAudioModel, dtype: torch.dtype) -> _Plan:
@@ -121,7 +123,13 @@ class _Block:
         windows = batch * length // self.size
         q, k, v = qkv.view(windows, self.size, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         each = self.bias.expand(windows, -1, -1, -1) if len(self.bias) == 1 else self.bias.repeat(batch, 1, 1, 1)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=each).transpose(1, 2).reshape(batch, length, -1)
+        if qkv.dtype == torch.float32:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=each)
+        else:  # torch's own attention gains nothing from bfloat16 on a CPU, plain products do
+            q, k, v, each = (part.flatten(0, 1) for part in (q, k, v, each))
+            scores = torch.baddbmm(each, q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5)
+            mixed = torch.bmm(scores.softmax(-1), v).unflatten(0, (windows, self.heads))
+        return mixed.transpose(1, 2).reshape(batch, length, -1)
 
 
 def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor | None]:
@@ -171,10 +179,10 @@ class _Plan:
         self.stages = [_Stage(stage, *size, dtype) for stage, size in zip(encoder.layers, sizes, strict=True)]
         self.none_longer = torch.zeros(0, dtype=torch.long)
 
-    def __call__(self, mel: Tensor) -> Tensor:
+    def __call__(self, bands: Tensor) -> Tensor:
+        """Encode normalised log-mels `[B, 1, frames, n_mels]` to `[B, dim]`."""
         encoder = self.encoder
-        x = encoder.batch_norm(mel.unsqueeze(1).transpose(1, 3)).transpose(1, 3)
-        x = encoder.patch_embed(encoder.reshape_mel2img(x), self.none_longer)
+        x = encoder.patch_embed(encoder.reshape_mel2img(bands), self.none_longer)
         for stage in self.stages:
             x = stage(x)
         return encoder.norm(x).mean(1)
