@@ -11,6 +11,7 @@ by less than one part in 2,000 (a signal-to-noise ratio above 70 dB) and takes t
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -182,7 +183,8 @@ class LogMel(torch.nn.Module):
             )
         # One matrix product over a whole batch rounds differently for different batch sizes, so clips go one by one
         # where that costs nothing. Reduced precision would cost decibels, so autocast stays out.
-        with torch.autocast(wave.device.type, enabled=False):
+        device = wave.device.type
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext():
             if wave.device.type == "cpu" and len(wave) > 1:
                 return torch.cat([self._transform(clip) for clip in wave.split(1)])
             return self._transform(wave)
@@ -203,20 +205,29 @@ class LogMel(torch.nn.Module):
 
     def _energies_in_blocks(self, frames: torch.Tensor) -> torch.Tensor:
         """The same of one clip on a CPU, `[frames, n_mels]` of `[frames, n_fft]`, in blocks that stay in the cache."""
-        rows, size = min(_BLOCK, len(frames)), self.config.n_fft
-        windowed = frames.new_empty((rows, size), dtype=torch.float64)
-        bins = frames.new_empty((rows, size // 2 + 1), dtype=torch.complex128)
-        power = frames.new_empty((rows, len(self.pairs)))
+        blocks = frames.split(_BLOCK)
         energies = [frames.new_empty((len(frames), weights.shape[1])) for _, weights in self._groups]
-        for part, *wanted in zip(frames.split(rows), *(group.split(rows) for group in energies)):
-            here = slice(0, len(part))
-            torch.mul(part, self.window, out=windowed[here])
-            torch.fft.rfft(windowed[here], out=bins[here])
-            power[here] = torch.view_as_real(bins[here]).flatten(1)[:, : len(self.pairs)]
-            squares = power[here].square_()
-            for (hears, weights), out in zip(self._groups, wanted):
-                torch.mm(squares[:, hears], weights, out=out)
+        scratch = self._scratch(frames, len(blocks[0]))
+        for part, *wanted in zip(blocks, *(group.split(_BLOCK) for group in energies)):
+            if len(part) < len(scratch[0]):
+                scratch = self._scratch(frames, len(part))  # the last block
+            windowed, bins, values, power, heard = scratch
+            windowed.copy_(part).mul_(self.window)
+            torch.fft.rfft(windowed, out=bins)
+            power.copy_(values).square_()
+            for squares, (_, weights), out in zip(heard, self._groups, wanted):
+                torch.mm(squares, weights, out=out)
         return torch.cat(energies, dim=1)
+
+    def _scratch(self, like: torch.Tensor, rows: int) -> tuple:
+        """Return room for a block of frames, windowed, transformed and squared, and the views of it that are read;
+        made once, for a view takes as long as some of the operations."""
+        bands = len(self.pairs)
+        windowed = like.new_empty((rows, self.config.n_fft), dtype=torch.float64)
+        bins = like.new_empty((rows, self.config.n_fft // 2 + 1), dtype=torch.complex128)
+        power = like.new_empty((rows, bands))
+        values = torch.view_as_real(bins).flatten(1)[:, :bands]
+        return windowed, bins, values, power, [power[:, hears] for hears, _ in self._groups]
 
 
 def _heard(weights: torch.Tensor) -> tuple[slice, torch.Tensor]:
