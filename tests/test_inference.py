@@ -62,6 +62,20 @@ def test_text_alone_in_a_batch_and_in_any_order(model):
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
 
 
+def test_bfloat16_stays_near_and_other_precisions_are_refused(trained, model):
+    rounded = slapkit.load(trained[0].folder, precision="bf16")
+    paths, captions = [clip.path for clip in trained[1].clips[:9]], ["low", "a high hurried tone", "shrill!"]
+    for near, exact in (
+        (rounded.embed_audio(paths), model.embed_audio(paths)),
+        (rounded.embed_text(captions), model.embed_text(captions)),
+    ):
+        assert near.dtype == np.float32 and not np.array_equal(near, exact)
+        np.testing.assert_allclose(np.linalg.norm(near, axis=1), 1, atol=1e-5)
+        assert (near * exact).sum(1).min() > 0.999
+    with pytest.raises(ConfigError, match="precision='fp8': take 'no' .* or 'bf16'"):
+        slapkit.load(trained[0].folder, precision="fp8")
+
+
 def test_arrays_are_files(model, trained):
     path = trained[1].clips[0].path
     wave, rate = soundfile.read(path, dtype="float32")

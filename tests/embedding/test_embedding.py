@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from slapkit.embedding import embed_collection
 from slapkit.embedding.parts import Parts
 from slapkit.embedding.processes import Place, device_of, place
 from slapkit.errors import ConfigError, DataError, LibraryError
+from slapkit.inference import Model
 
 
 def embed(model, data, out, **options):
@@ -162,6 +164,15 @@ def test_another_model_replaces_the_result(model, collection, tmp_path):
     np.testing.assert_array_equal(np.stack(columns.z.to_list()), np.stack(columns.q.to_list()))
     with_first = embed(model, collection, out)
     assert with_first.complete and with_first.made == 5
+
+
+def test_another_precision_replaces_the_result(model, collection, tmp_path, whole):
+    out = shutil.copy(whole, tmp_path / "music.parquet")
+    assert embed(model, collection, out).made == 0
+    rounded = Model(copy.deepcopy(model.joint), precision="bf16")
+    assert embed(rounded, collection, out).made == 5
+    exact, near = (np.stack(pq.read_table(path).to_pandas().q.to_list()) for path in (whole, out))
+    assert not np.array_equal(exact, near) and (exact * near).sum(1).min() > 0.999
 
 
 def test_folders_tables_and_data_sets_agree(model, collection, tmp_path, whole):
