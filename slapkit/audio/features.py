@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from slapkit import cores
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig
 from slapkit.audio.store import FeatureFile, FeatureStore, Row, footer_bytes
 from slapkit.audio.worker import Workers
@@ -203,7 +204,7 @@ class _Builder:
         from tqdm.auto import tqdm
 
         missing = [self.paths[key] for key in self.keys[done:] if key not in known]
-        count = self.workers or min(_cpus(), _MOST_WORKERS)
+        count = self.workers or min(cores.available(), _MOST_WORKERS)
         count = 1 if self.workers == 0 and len(missing) < _WORTH_WORKERS else count
         total, quiet = len(self.keys), not self.progress
         bar = tqdm(total=total, initial=done, desc="Computing features", unit="clip", disable=quiet)
@@ -215,11 +216,6 @@ class _Builder:
                 else:
                     yield next(computed)
                 bar.update()
-
-
-def _cpus() -> int:
-    """Return the number of CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write(file, data: bytes) -> None:

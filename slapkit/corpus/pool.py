@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import multiprocessing
 import os
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, TimeoutError, as_completed
 from typing import Any
 
+from slapkit import cores
 from slapkit.errors import ConfigError, SlapkitError
 
 
@@ -43,11 +43,7 @@ def _start(parent: int, quiet: bool, initializer: Callable[..., None] | None, ar
 
 def count_workers(workers: int | None) -> int:
     """Return the number of worker processes to use: `workers`, or the cores this process may run on."""
-    if workers is not None:
-        return workers
-    with contextlib.suppress(AttributeError):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+    return cores.available() if workers is None else workers
 
 
 def run_tasks(

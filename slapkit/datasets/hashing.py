@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from slapkit import cores
 from slapkit.errors import DataError, StorageError
 from slapkit.storage import atomic_write_json, sha256_file
 
@@ -57,7 +58,7 @@ class ContentHashes:
         from tqdm.auto import tqdm
 
         bar = tqdm(total=len(paths), desc="Reading sounds", unit="file", disable=not progress, delay=1)
-        with bar, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # hashing lets other threads run
+        with bar, ThreadPoolExecutor(min(4, cores.available())) as pool:  # hashing lets other threads run
             for path, digest in zip(paths, pool.map(_hash, paths), strict=True):
                 self._known[path] = (*stats[path], digest)
                 bar.update()

@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from slapkit import cores
 from slapkit.datasets.collection import SPLITS, AudioTextDataset
 from slapkit.datasets.near import near_duplicates
 from slapkit.errors import AudioError, DataError
@@ -268,7 +269,7 @@ def _sound_keys(
             return error
 
     bar = tqdm(total=len(wanted), desc="Comparing sounds", unit="file", disable=not progress, delay=1)
-    with bar, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # decoding lets other threads run
+    with bar, ThreadPoolExecutor(min(4, cores.available())) as pool:  # decoding lets other threads run
         for digest, heard in zip(wanted, pool.map(hear, wanted), strict=True):
             if isinstance(heard, AudioError):
                 failed[digest] = str(heard)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slapkit import cores
 from slapkit.audio.windows import tiled_starts
 from slapkit.embedding.parts import Parts, Rows, finished, read_failures
 from slapkit.embedding.plan import Chunk, Settings, chunks, collect, identity
 from slapkit.embedding.processes import Place, place
 from slapkit.errors import ConfigError
-from slapkit.library.embed import _BATCH, Embedded, Embedder, Job, _cpus
+from slapkit.library.embed import _BATCH, Embedded, Embedder, Job
 from slapkit.library.scan import Failure, Source
 from slapkit.representations import mean_by_clip
 
@@ -120,7 +121,7 @@ def _work(model: Model, todo: Sequence[Chunk], parts: Parts, where: Place, worke
     expected = sum(len(item.sources) for item in todo)
     hop = parts.settings.hop
     if not workers and where.local_world > 1 and expected:
-        workers = max(1, _cpus() // where.local_world)  # the processes of a machine share its CPUs
+        workers = max(1, cores.available() // where.local_world)  # the processes of a machine share its CPUs
     bar = tqdm(total=expected, desc="Embedding sounds", unit="file", disable=not progress or not todo)
     with bar, _Both(model, embedding="q", hop=hop, expected=expected, workers=workers) as embedder:
         for item in todo:

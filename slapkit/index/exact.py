@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from slapkit import cores
 from slapkit.index.vectors import check_k, open_vectors, ordered, unit_queries
 
 # Bytes of vectors that a thread takes at a time: few enough that their scores stay in its cache until they are sifted,
@@ -87,7 +87,7 @@ class ExactIndex:
         for a while holds up nobody.
         """
         blocks = _Blocks(self.size, self._rows)
-        count = min(_cpus(), -(-self.size // self._rows))
+        count = min(cores.available(), -(-self.size // self._rows))
         if count < 2:
             return [work(blocks)]
         with ThreadPoolExecutor(count) as pool:
@@ -123,10 +123,6 @@ def _products(block: np.ndarray, queries: np.ndarray) -> np.ndarray:
     if len(queries) <= _FEW:
         return np.stack([np.vecdot(block, query) for query in queries])
     return np.ascontiguousarray((block @ queries.T).T)
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Best:

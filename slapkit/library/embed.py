@@ -6,7 +6,6 @@ The features are those of training (float16 log-mel, `slapkit.audio.worker`), so
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from slapkit import cores
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.audio.store import FeatureFile
 from slapkit.audio.windows import tiled_starts
@@ -73,7 +73,7 @@ class Embedder:
         self.frontend, self.window = model.config.audio.frontend, model.config.audio.window_frames
         self.cache = _Cache(cache_dir, self.frontend)
         # A helper starts when it is first needed: where the cache has everything, none does.
-        chosen = min(_cpus(), _MOST_WORKERS) if expected >= _WORTH_WORKERS else 1
+        chosen = min(cores.available(), _MOST_WORKERS) if expected >= _WORTH_WORKERS else 1
         self.helpers = Workers(workers or chosen)
 
     def __enter__(self) -> Embedder:
@@ -210,7 +210,3 @@ def _in_pieces(path: Path, frontend: FrontendConfig, duration_s: float) -> np.nd
     if loudest < decode.SILENCE:
         return f"the sound is silent: its peak is {loudest:.1e} of full scale, less than {decode.SILENCE:.0e}"
     return np.concatenate(parts)
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

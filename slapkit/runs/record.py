@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import platform
 import re
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import slapkit
+from slapkit import cores
 from slapkit.errors import DataError
 from slapkit.storage import atomic_write_json
 
@@ -109,7 +109,7 @@ def machine() -> dict[str, Any]:
         "host": socket.gethostname(),
         "system": platform.platform(),
         "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores.available(),
         "memory_bytes": psutil.virtual_memory().total,
         "accelerators": accelerators,
     }

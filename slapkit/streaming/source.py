@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from slapkit import cores
 from slapkit.audio import features
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.config import Config, require
@@ -38,7 +39,7 @@ class StreamConfig(Config):
 
     def processes(self, local_devices: int = 1) -> int:
         """Return how many processes decode for one device out of `local_devices` on this machine."""
-        return max(1, features._cpus() // max(1, local_devices)) if self.workers is None else self.workers
+        return max(1, cores.available() // max(1, local_devices)) if self.workers is None else self.workers
 
 
 class StreamStore:
