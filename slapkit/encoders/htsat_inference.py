@@ -19,10 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slapkit import cores
+
 if TYPE_CHECKING:
     from transformers import ClapAudioModel
 
-_AT_ONCE = 4  # windows: more would push the activations out of the cache
 _GELU = ("gelu", "GELUActivation")  # transformers' names of the exact one, which oneDNN applies by itself
 
 # By model, outside of it: packed weights can neither be copied nor saved. Each with what the weights were.
@@ -54,7 +55,8 @@ def encode(model: ClapAudioModel, mel: Tensor) -> Tensor:
         plan = _plan(model, torch.bfloat16 if reduced else torch.float32)
         # The bands first, and all together: a target's normalise by the batch.
         bands = model.audio_encoder.batch_norm(mel.float().unsqueeze(1).transpose(1, 3)).transpose(1, 3)
-        return torch.cat([plan(part) for part in bands.split(_AT_ONCE)])
+        # Windows one by one, or on as many threads: the activations of several would push each other out of the cache.
+        return torch.cat(cores.spread(plan, bands.split(1)))
 
 
 def _plan(model: ClapAudioModel, dtype: torch.dtype) -> _Plan:
@@ -86,7 +88,8 @@ class _Linear:
 
 
 class _Block:
-    """Attention within windows and an MLP; tokens `[B, L, C]` come and go in the order of the windows, `order [L]`."""
+    """Attention within windows and an MLP, in place; tokens `[1, L, C]` come and go in the order of the windows,
+    `order [L]`."""
 
     def __init__(self, layer: nn.Module, height: int, width: int, dtype: torch.dtype) -> None:
         window, shift = layer.window_size, layer.shift_size
@@ -102,6 +105,8 @@ class _Block:
         bias = bias.view(self.size, self.size, self.heads).permute(2, 0, 1)[None]
         if shift:  # [windows, heads, size, size]; without a shift one bias serves all windows
             bias = bias + layer.get_attn_mask(height, width, torch.float32, "cpu").unsqueeze(1)
+        if dtype != torch.float32:  # plain products take no bias that several windows share
+            bias = bias.expand(height * width // self.size, -1, -1, -1).flatten(0, 1)
         self.bias = bias.detach().to(dtype).contiguous()
         parts = (own.query, own.key, own.value)
         biases = None if own.query.bias is None else torch.cat([part.bias for part in parts])
@@ -115,21 +120,20 @@ class _Block:
         self.before, self.after = layer.layernorm_before, layer.layernorm_after
 
     def __call__(self, x: Tensor) -> Tensor:
-        x = x + self.out(self._attend(self.qkv(self.before(x))))
-        return x + self.down(self.activation(self.up(self.after(x))))
+        x += self.out(self._attend(self.qkv(self.before(x))))
+        x += self.down(self.activation(self.up(self.after(x))))
+        return x
 
     def _attend(self, qkv: Tensor) -> Tensor:
-        batch, length, _ = qkv.shape
-        windows = batch * length // self.size
-        q, k, v = qkv.view(windows, self.size, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        each = self.bias.expand(windows, -1, -1, -1) if len(self.bias) == 1 else self.bias.repeat(batch, 1, 1, 1)
+        q, k, v = qkv.view(-1, self.size, 3, self.heads, qkv.shape[2] // (3 * self.heads)).permute(2, 0, 3, 1, 4)
         if qkv.dtype == torch.float32:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=each)
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias)
         else:  # torch's own attention gains nothing from bfloat16 on a CPU, plain products do
-            q, k, v, each = (part.flatten(0, 1) for part in (q, k, v, each))
-            scores = torch.baddbmm(each, q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5)
+            windows, scale = len(q), q.shape[-1] ** -0.5
+            q, k, v = (part.flatten(0, 1) for part in (q, k, v))
+            scores = torch.baddbmm(self.bias, q, k.transpose(1, 2), alpha=scale)
             mixed = torch.bmm(scores.softmax(-1), v).unflatten(0, (windows, self.heads))
-        return mixed.transpose(1, 2).reshape(batch, length, -1)
+        return mixed.transpose(1, 2).flatten(2).view(1, -1, qkv.shape[2] // 3)
 
 
 def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor | None]:
