@@ -5,7 +5,8 @@
 Weights are random, of the published size (HTS-AT tiny; with --quick a small text encoder), saved by transformers and
 loaded by both. Prints the largest differences of features (dB) in every mode and of both towers' embeddings, and how
 much longer transformers takes for features on one core and for a folder of clips from files to embeddings, all sides
-by turns: slapkit in float32, which gives the same, and with products in bfloat16, with its cosine to the exact ones.
+by turns: transformers in batches of several sizes, slapkit in float32, which gives the same, and with products in
+bfloat16, with its cosine to the exact ones.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +51,14 @@ def by_turns(
 
 
 def ratio(times: dict[str, list[float]]) -> dict[str, float]:
-    """Median times (s), and for each side of ours the median of the ratios within a round."""
-    theirs = np.array(times["transformers"])
-    medians = {f"{name}_s": round(float(np.median(values)), 4) for name, values in times.items()}
-    ours = {name: theirs / values for name, values in times.items() if name != "transformers"}
-    return medians | {f"{name}_ratio": round(float(np.median(values)), 2) for name, values in ours.items()}
+    """Median times (s), and the medians of the ratios within a round, of each way of theirs to each of ours."""
+    result = {f"{name}_s": round(float(np.median(values)), 4) for name, values in times.items()}
+    theirs = {name: values for name, values in times.items() if name.startswith("transformers")}
+    for name, values in times.items():
+        if name not in theirs:
+            ratios = {f"{other} / {name}": np.array(slower) / values for other, slower in theirs.items()}
+            result |= {both: round(float(np.median(within)), 2) for both, within in ratios.items()}
+    return result
 
 
 def front_end_speed(rounds: int) -> dict[str, float]:
@@ -86,7 +91,7 @@ def save_clap(folder: Path, *, quick: bool) -> None:
     save_tokenizer(folder)
 
 
-def folder_of_clips(folder: Path, *, count: int, rounds: int, clips: int, batch: int) -> dict[str, object]:
+def folder_of_clips(folder: Path, *, count: int, rounds: int, clips: int, batches: Sequence[int]) -> dict[str, object]:
     """Differences of the towers, and times for a folder of clips of 10 s."""
     from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
@@ -98,32 +103,32 @@ def folder_of_clips(folder: Path, *, count: int, rounds: int, clips: int, batch:
         soundfile.write(path, 0.2 * rng.standard_normal(10 * RATE), RATE)
 
     @torch.inference_mode()
-    def with_transformers() -> np.ndarray:
+    def with_transformers(batch: int) -> np.ndarray:
         parts = []
-        for start in range(0, clips, batch):
+        for start in range(0, clips, batch):  # as one does by hand: as many at a time as one chooses
             waves = [soundfile.read(path, dtype="float32")[0] for path in paths[start : start + batch]]
             inputs = extractor(waves, sampling_rate=RATE, return_tensors="pt")
             parts.append(theirs.get_audio_features(**inputs).pooler_output)
         return torch.cat(parts).numpy()
 
-    exact = with_transformers()
-    audio = np.abs(exact - ours.embed_audio(paths, batch_size=batch)).max()
-    cosine = (exact * rounded.embed_audio(paths, batch_size=batch)).sum(1).min()
+    exact = with_transformers(4)
+    audio = np.abs(exact - ours.embed_audio(paths)).max()
+    cosine = (exact * rounded.embed_audio(paths)).sum(1).min()
     captions = [f"{CAPTIONS[i % len(CAPTIONS)]} {i}" for i in range(count)]
     with torch.inference_mode():
         text = theirs.get_text_features(**tokenizer(captions, padding=True, return_tensors="pt")).pooler_output.numpy()
     text_difference = np.abs(text - ours.embed_text(captions)).max()
     times = by_turns(
         rounds,
-        transformers=with_transformers,
-        slapkit=lambda: ours.embed_audio(paths, batch_size=batch),
-        slapkit_bf16=lambda: rounded.embed_audio(paths, batch_size=batch),
+        **{f"transformers_by_{batch}": partial(with_transformers, batch) for batch in batches},
+        slapkit=lambda: ours.embed_audio(paths),
+        slapkit_bf16=lambda: rounded.embed_audio(paths),
     )
     return {
         "audio_tower_difference": float(audio),
         "bf16_least_cosine": float(cosine),
         "text_tower_difference": float(text_difference),
-        "folder": ratio(times) | {"clips": clips, "batch": batch, "threads": torch.get_num_threads()},
+        "folder": ratio(times) | {"clips": clips, "threads": torch.get_num_threads()},
     }
 
 
@@ -140,8 +145,8 @@ def main() -> None:
     result["features_of_10_s"] = front_end_speed(11 if args.quick else 41)
     with tempfile.TemporaryDirectory() as name:
         save_clap(Path(name), quick=args.quick)
-        rounds = 2 if args.quick else 7
-        result |= folder_of_clips(Path(name), count=8, rounds=rounds, clips=4 if args.quick else 32, batch=4)
+        rounds, batches = (2, (4,)) if args.quick else (5, (1, 4, 8, 16))
+        result |= folder_of_clips(Path(name), count=8, rounds=rounds, clips=4 if args.quick else 32, batches=batches)
     print(json.dumps(result, indent=2))
 
 

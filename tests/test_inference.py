@@ -53,6 +53,20 @@ def test_audio_alone_in_a_batch_and_in_any_order(model, trained, embedding):
     )
 
 
+def test_cores_that_take_a_sound_each_change_nothing(model, trained, tmp_path):
+    paths = [clip.path for clip in trained[1].clips[:21]]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = model.embed_audio(paths)
+        torch.set_num_threads(3)
+        np.testing.assert_allclose(model.embed_audio(paths), alone, atol=1e-5)
+        with pytest.raises(AudioError, match="first.wav"):  # whichever core is the first to find a fault
+            model.embed_audio([*paths[:5], tmp_path / "first.wav", *paths[5:], tmp_path / "second.wav"])
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_text_alone_in_a_batch_and_in_any_order(model):
     captions = ["low", "a high hurried tone with many more words than the others have", "calm beeping", "shrill!"]
     together = model.embed_text(captions)
