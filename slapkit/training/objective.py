@@ -83,9 +83,7 @@ def _cached(
     loss: Callable[[Outputs], Tensor],
     accelerator: Accelerator,
 ) -> dict[str, Tensor]:
-    local = {name: value.requires_grad_() for name, value in _all_outputs(model, forward, micro_batches).items()}
-    total = loss(_with_all_devices(local, accelerator)) * accelerator.num_processes
-    gradients = dict(zip(local, torch.autograd.grad(total, list(local.values()))))
+    gradients, total = _output_gradients(_all_outputs(model, forward, micro_batches), loss, accelerator)
     for k in range(micro_batches):
         with _no_sync(model, accelerator, unless=k == micro_batches - 1):
             out = forward(k)
@@ -97,7 +95,20 @@ def _cached(
             )
             accelerator.backward(surrogate)
         del out, surrogate
-    return {"loss": total.detach() / accelerator.num_processes}
+    return {"loss": total}
+
+
+def _output_gradients(
+    local: Outputs, loss: Callable[[Outputs], Tensor], accelerator: Accelerator
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the loss and its gradient with respect to this device's outputs, in whose place the gradient is put:
+    whatever is held in the second pass adds to its peak."""
+    for value in local.values():
+        value.requires_grad_()
+    total = loss(_with_all_devices(local, accelerator))
+    # Several devices average, but each holds only its own rows' part.
+    found = torch.autograd.grad(total * accelerator.num_processes, list(local.values()))
+    return {name: value.detach().copy_(grad) for (name, value), grad in zip(local.items(), found)}, total.detach()
 
 
 @torch.no_grad()
