@@ -177,11 +177,13 @@ class JointModel(nn.Module):
             batch: `audio` (log-mel `[B, frames, n_mels]`, or representation `[B, H]`), `text` (tokens or
                 representation), and optionally `target_audio`, the view of the audio that the target hears.
         """
-        out = {"z_audio": self.audio(batch["audio"]), "z_text": self.text(batch["text"])}
-        if self.has_predictor:
-            out["q_audio"], out["q_text"] = self.audio_predictor(out["z_audio"]), self.text_predictor(out["z_text"])
+        out = {}
+        if self.has_predictor:  # targets first: the backward pass then finds the context's activations in the cache
             out["target_audio"] = self.target_audio(batch.get("target_audio", batch["audio"]), context=self.audio)
             out["target_text"] = self.target_text(batch["text"], context=self.text)
+        out |= {"z_audio": self.audio(batch["audio"]), "z_text": self.text(batch["text"])}
+        if self.has_predictor:
+            out["q_audio"], out["q_text"] = self.audio_predictor(out["z_audio"]), self.text_predictor(out["z_text"])
             return out
         # At most 100 keeps float32 logits in range, as in CLIP. The parameter itself is kept there: clamped in the
         # graph it would get no gradient beyond the limit, and never come back.
