@@ -186,7 +186,10 @@ class _Plan:
     def __call__(self, bands: Tensor) -> Tensor:
         """Encode normalised log-mels `[B, 1, frames, n_mels]` to `[B, dim]`."""
         encoder = self.encoder
-        x = encoder.patch_embed(encoder.reshape_mel2img(bands), self.none_longer)
+        image = encoder.reshape_mel2img(bands)
+        # One channel is channels-last too, and said to be, patches come out as tokens without a copy.
+        image = image.as_strided(image.shape, (image.stride(0), 1, *image.stride()[2:]))
+        x = encoder.patch_embed(image, self.none_longer)
         for stage in self.stages:
             x = stage(x)
         return encoder.norm(x).mean(1)
