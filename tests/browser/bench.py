@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tests.browser.lab import shown
+
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
@@ -48,8 +50,8 @@ class Bench:
         expected = [list(ids) for ids in columns]
         with contextlib.suppress(TooLate):
             self._wait(SHOWS, [self.root.element_handle(), expected], timeout_s)
-        shown = self.root.evaluate(IDS)
-        assert shown == expected, f"{self.notice.inner_text()!r} above {shown}"
+        cards = self.root.evaluate(IDS)
+        assert cards == expected, f"{self.notice.text_content()!r} above {cards}"
 
     def rest(self) -> None:
         """Wait until the results stay as they are."""
@@ -58,7 +60,7 @@ class Bench:
     def says(self, words: str) -> str:
         """Wait until the line of messages holds `words`, and return all of it."""
         self.notice.filter(has_text=words).wait_for(timeout=60_000)
-        return self.notice.inner_text()
+        return shown(self.notice)[0]
 
     def focused(self) -> str | None:
         """Return the id of the card that has the focus."""

@@ -126,6 +126,21 @@ def _wait_until_it_answers(server: Server, process: subprocess.Popen, log: Path,
     raise RuntimeError(f"JupyterLab does not answer at {server.url}:\n{log.read_text()[-3000:]}")
 
 
+def shown(found: Locator, count: int = 1, *, patience_s: float = 60) -> list[str]:
+    """Bring `count` elements into view, and return what each shows once all show something.
+
+    JupyterLab leaves cells that are out of view undrawn, and the text of what is not drawn reads as empty.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        found.first.scroll_into_view_if_needed()
+        texts = found.all_inner_texts()
+        if len(texts) == count and all(texts):
+            return texts
+        assert time.monotonic() < end, f"{count} texts should be shown; these {len(texts)} are: {texts}"
+        found.page.wait_for_timeout(50)
+
+
 def set_parameters(path: Path, **values: Any) -> None:
     """Write other values into the `parameters` cell of a notebook, as a person would before running it."""
     node = nbformat.read(path, as_version=4)

@@ -9,6 +9,7 @@ import pytest
 
 from slapkit import datasets
 from slapkit.storage import sha256_file
+from tests.browser.lab import shown
 from tests.browser.payloads import visible
 from tests.browser.plots import DIGEST, apart, hover, places
 
@@ -84,8 +85,8 @@ def test_a_click_on_a_clip_plays_it(notebook, view, plot, split, panel):
     notebook.page.mouse.click(*place)
     title = " ".join(split[number].facts["title"].split())
     card = ready(view, title)
-    assert card.locator(".slap-player-title").inner_text() == title
-    assert split[number].captions[0] in card.inner_text()
+    assert shown(card.locator(".slap-player-title")) == [title]
+    assert split[number].captions[0] in shown(card)[0]
     assert card.locator("audio").evaluate(DIGEST) == sha256_file(split[number].path)
 
 
@@ -96,16 +97,15 @@ def test_a_click_on_a_caption_plays_its_clip_and_then_what_was_found(notebook, v
     notebook.page.mouse.click(*place)
     clip = split[int(owner[number])]
     card = ready(view, "True clip")
-    assert " ".join(clip.facts["title"].split()) in card.locator(".slap-player-title").inner_text()
-    assert captions[number] in card.inner_text()
+    assert " ".join(clip.facts["title"].split()) in shown(card.locator(".slap-player-title"))[0]
+    assert captions[number] in shown(card)[0]
     assert card.locator("audio").evaluate(DIGEST) == sha256_file(clip.path)
     hits = card.locator(".slap-player-list li")
     assert hits.count() == 4
     best = split[nearest(project, split, captions[number])]
     hits.nth(1).get_by_role("button").click()
     title = card.locator(".slap-player-title", has_text="hit 1")
-    title.wait_for()
-    assert " ".join(best.facts["title"].split()) in title.inner_text()
+    assert " ".join(best.facts["title"].split()) in shown(title)[0]
     ready(view, "hit 1")
     assert card.locator("audio").evaluate(DIGEST) == sha256_file(best.path)
 

@@ -105,7 +105,7 @@ def test_a_deleted_file(bench, project):
     aside.rename(path)
     card.locator(".slap-round").click()
     bench.plays()
-    assert card.locator(".slap-card-note").inner_text() == ""
+    assert card.locator(".slap-card-note").text_content() == ""
 
 
 def test_a_crafted_id_gets_no_sound(bench):

@@ -6,6 +6,7 @@ import pytest
 
 from slapkit.storage import sha256_file
 from tests.browser.bench import Bench
+from tests.browser.lab import shown
 from tests.browser.plots import DIGEST
 
 QUERY = "slow solo flute"
@@ -68,7 +69,7 @@ def test_cards_are_what_the_library_finds(bench, libraries, query):
     expected = libraries["SLAP"].search(parts if len(parts) > 1 else query, k=10)
     bench.search(query)
     bench.shows(expected["id"])
-    for number, (text, row) in enumerate(zip(bench.cards.all_inner_texts(), expected.to_dict("records")), start=1):
+    for number, (text, row) in enumerate(zip(shown(bench.cards, 10), expected.to_dict("records")), start=1):
         assert text.split()[0] == str(number) and "top " in text
         assert row["title"] in text and row["captions"][0] in text
     drawn = bench.root.locator(".slap-picture[data-state=drawn]")
@@ -88,12 +89,12 @@ def test_results_come_while_typing_and_nothing_jumps(bench, ids):
 def test_filters_and_k_hold(bench, ids):
     menu = bench.root.locator("select[data-column=style]")
     menu.select_option(index=1)
-    style = menu.locator("option").nth(1).inner_text().rsplit(" (", 1)[0]
+    style = menu.locator("option").nth(1).text_content().rsplit(" (", 1)[0]
     bench.shows(ids(QUERY, where={"style": style}))
     bench.root.get_by_label("results", exact=True).fill("4")
     bench.box.press("Enter")
     bench.shows(ids(QUERY, k=4, where={"style": style}))
-    assert f"where={{'style': {style!r}}}" in bench.root.locator("code").inner_text()
+    assert f"where={{'style': {style!r}}}" in bench.root.locator("code").text_content()
 
 
 def test_arrows_move_and_space_plays(bench, ids, libraries):
@@ -137,7 +138,7 @@ def test_a_sound_file_is_searched_by(bench, ids, libraries):
     path = libraries["SLAP"].path(ids(QUERY)[3])
     bench.root.locator("input[type=file]").set_input_files(path)
     bench.shows(ids(path))
-    assert path.name in bench.root.locator(".slap-term").inner_text()
+    assert path.name in shown(bench.root.locator(".slap-term"))[0]
 
 
 def test_a_mark_is_kept_beside_the_run(bench, project):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.browser.lab import ERROR
+from tests.browser.lab import ERROR, shown
 
 LENGTHS = "plots => plots.map(p => p._fullData.map(t => (t.x || []).length))"
 
@@ -34,7 +34,7 @@ def test_looking_at_the_corpus(open_notebook, project):
     assert notebook.cell("listen").locator("audio").count() == 2
     seconds = sound.evaluate(DURATION)
     assert seconds == pytest.approx(10, abs=0.2), "the browser can decode what the notebook holds"
-    assert "120 clips" in notebook.cell("found").inner_text()
+    assert "120 clips" in shown(notebook.cell("found"))[0]
     assert notebook.page.seen["dialogs"] == notebook.page.seen["remote"] == []
 
 
@@ -49,7 +49,7 @@ def test_training_shows_curves_that_grow(open_notebook, project):
         [lengths] = figures(cell).evaluate_all(LENGTHS)
         if not seen or seen[-1] != lengths[0]:
             seen.append(lengths[0])
-        assert not cell.locator(f'[data-mime-type="{ERROR}"]').count(), cell.inner_text()
+        assert not cell.locator(f'[data-mime-type="{ERROR}"]').count(), cell.text_content()
         notebook.page.wait_for_timeout(100)
     notebook.finish()
     assert seen == sorted(seen) and len(set(seen)) >= 4, f"points shown while training: {seen}"
