@@ -1,10 +1,13 @@
-"""Set-up of the project's own environment: `python -m slapkit.environment` mends torchaudio beside a CPU-only torch.
+"""Set-up of the project's own environment: `python -m slapkit.environment` mends torchaudio and compiles UMAP.
 
 On Linux the torchaudio wheel carries a compiled extension linked to CUDA. Beside a CPU-only torch `import torchaudio`
 dies on it (`libc10_cuda.so: cannot open shared object file`). torchaudio runs without the extension, and everything
 slapkit uses of it is pure Python, so the extension is removed there, and only there: an environment of its own, Linux,
-a torch without CUDA and ROCm, a torchaudio that is linked to CUDA. `--constraints` prints the installed versions of
-all that slapkit needs, in the form of constraints.txt.
+a torch without CUDA and ROCm, a torchaudio that is linked to CUDA.
+
+UMAP's neighbour search is compiled when it is first imported and kept beside it: a dozen seconds that belong to the
+set-up and not to the first map. `--constraints` prints the installed versions of all that slapkit needs, in the form
+of constraints.txt.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import importlib.util
 import re
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -61,6 +65,13 @@ def repair_torchaudio(torch_folder: Path, torchaudio_folder: Path, *, platform: 
     )
 
 
+def compile_umap() -> None:
+    """Import UMAP once: numba compiles what it keeps on disk (`NUMBA_CACHE_DIR`, else beside the packages)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of optional packages that are absent
+        import umap  # noqa: F401
+
+
 def installed_folder(package: str) -> Path | None:
     """Return the folder of an installed package without importing it, None where it is absent."""
     spec = importlib.util.find_spec(package)
@@ -104,6 +115,9 @@ def main(argv: list[str] | None = None) -> int:
         print("torch and torchaudio are not installed here: run `make`, or `pip install -c constraints.txt -e .`")
         return 1
     print(repair_torchaudio(torch_folder, torchaudio_folder))
+    if installed_folder("umap"):
+        print("umap: compiling its neighbour search, once", flush=True)
+        compile_umap()
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -136,6 +137,17 @@ def test_repair_keeps_out_of_other_environments(tmp_path):
     torch, torchaudio = fake_packages(tmp_path, cuda="None", needed=b"libc10_cuda.so")
     assert "left alone" in environment.repair_torchaudio(torch, torchaudio, platform="linux")
     assert len(list((torchaudio / "lib").glob("*.so"))) == 3
+
+
+@pytest.mark.slow
+def test_set_up_compiles_umap_once(tmp_path):
+    """The first import writes numba's files, and the next compiles nothing again."""
+    command = [sys.executable, "-c", "from slapkit.environment import compile_umap; compile_umap()"]
+    kept = []
+    for _ in range(2):
+        subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
+        kept.append({path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")})
+    assert len(kept[0]) >= 10 and kept[0] == kept[1]
 
 
 def test_make_help_lists_the_commands():
