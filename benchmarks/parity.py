@@ -5,8 +5,8 @@
 Weights are random, of the published size (HTS-AT tiny; with --quick a small text encoder), saved by transformers and
 loaded by both. Prints the largest differences of features (dB) in every mode and of both towers' embeddings, and how
 much longer transformers takes for features on one core and for a folder of clips from files to embeddings, all sides
-by turns: transformers in batches of several sizes, slapkit in float32, which gives the same, and with products in
-bfloat16, with its cosine to the exact ones.
+by turns: transformers in batches of several sizes, in float32 and under bfloat16 autocast, slapkit in float32, which
+gives the same, and with products in bfloat16, with its cosine to the exact ones.
 """
 
 from __future__ import annotations
@@ -103,13 +103,14 @@ def folder_of_clips(folder: Path, *, count: int, rounds: int, clips: int, batche
         soundfile.write(path, 0.2 * rng.standard_normal(10 * RATE), RATE)
 
     @torch.inference_mode()
-    def with_transformers(batch: int) -> np.ndarray:
+    def with_transformers(batch: int, bf16: bool = False) -> np.ndarray:
         parts = []
         for start in range(0, clips, batch):  # as one does by hand: as many at a time as one chooses
             waves = [soundfile.read(path, dtype="float32")[0] for path in paths[start : start + batch]]
             inputs = extractor(waves, sampling_rate=RATE, return_tensors="pt")
-            parts.append(theirs.get_audio_features(**inputs).pooler_output)
-        return torch.cat(parts).numpy()
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                parts.append(theirs.get_audio_features(**inputs).pooler_output)
+        return torch.cat(parts).float().numpy()
 
     exact = with_transformers(4)
     audio = np.abs(exact - ours.embed_audio(paths)).max()
@@ -121,6 +122,7 @@ def folder_of_clips(folder: Path, *, count: int, rounds: int, clips: int, batche
     times = by_turns(
         rounds,
         **{f"transformers_by_{batch}": partial(with_transformers, batch) for batch in batches},
+        **{f"transformers_bf16_by_{batch}": partial(with_transformers, batch, bf16=True) for batch in batches},
         slapkit=lambda: ours.embed_audio(paths),
         slapkit_bf16=lambda: rounded.embed_audio(paths),
     )
