@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,11 @@ def atomic_write_json(path: str | Path, value: Any, *, indent: int | None = 2) -
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return atomic_write_text(path, text + "\n")
+
+
+def atomic_write_json_lines(path: str | Path, rows: Iterable[Any]) -> Path:
+    """Write each row as strict JSON on a line of its own to `path` in one step; raises as `atomic_write_json`."""
+    return atomic_write_text(path, "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows))
 
 
 def sha256_file(path: str | Path) -> str:

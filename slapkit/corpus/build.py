@@ -27,7 +27,7 @@ from slapkit.corpus.score import Score
 from slapkit.corpus.splits import choose_works, deal_clips, deal_splits
 from slapkit.corpus.works import list_works
 from slapkit.errors import DataError
-from slapkit.storage import atomic_write_json, atomic_write_text, sha256_file, write_guard
+from slapkit.storage import atomic_write_json, atomic_write_json_lines, sha256_file, write_guard
 
 RECIPE = 5  # raise it when the same settings give another corpus
 _CLIP_TIMEOUT_S = 120.0  # a clip takes 0.2 s
@@ -197,7 +197,7 @@ def _resume(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
         for stale in folder.rglob(".*.tmp"):  # what was being written when an earlier build was killed
             stale.unlink(missing_ok=True)
     entries = [header, *(done[name] for name in sorted(done))]
-    atomic_write_text(folder / "journal.jsonl", "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in entries))
+    atomic_write_json_lines(folder / "journal.jsonl", entries)
     for name in ("corpus.json", "metadata.jsonl"):
         (folder / name).unlink(missing_ok=True)
     return done
@@ -207,10 +207,6 @@ def _entry_of(row: dict[str, Any], rejected: dict[str, list[str]]) -> dict[str, 
     """Return the journal entry of a clip from its line in the metadata and the rejected draws by file name."""
     facts = {key: value for key, value in row.items() if key not in ("captions", "caption_frames")}
     return {"name": row["file_name"], "facts": facts, "rejected": rejected.get(row["file_name"], [])}
-
-
-def _lines(rows: Sequence[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _finish(
@@ -241,8 +237,8 @@ def _finish(
     for split in sorted({row["split"] for row in rows}):
         # The datasets library looks for the table of a split beside its files, with names from there.
         part = [{**row, "file_name": Path(row["file_name"]).name} for row in rows if row["split"] == split]
-        atomic_write_text(folder / "audio" / split / "metadata.jsonl", _lines(part))
-    metadata = atomic_write_text(folder / "metadata.jsonl", _lines(rows))
+        atomic_write_json_lines(folder / "audio" / split / "metadata.jsonl", part)
+    metadata = atomic_write_json_lines(folder / "metadata.jsonl", rows)
     info = {
         "name": folder.name,
         "clips": len(rows),
