@@ -7,12 +7,13 @@ import os
 import random
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
-from slapkit.datasets import AudioTextDataset, Clip, hashing, make_splits, read
+from slapkit.datasets import AudioTextDataset, Clip, hashing, make_splits, read, write_table
 from slapkit.datasets.reader import clean_text
 from slapkit.errors import ConfigError, DataError
 
@@ -449,3 +450,33 @@ def test_random_bytes_never_crash_the_reader(folder):
                 assert all(clip.captions and clip.path.is_file() for clip in dataset) and dataset.fingerprint
             except DataError as error:
                 assert str(error)
+
+
+def test_splits_written_beside_the_table_are_read_from_now_on(folder):
+    """The table of the person stays, and what is written gives every clip back as it was."""
+    text = "file_name,caption,work,tempo\n" + "".join(
+        f"{n}.wav,sound «{n}»,{n}{n},{90.5 + i}\n" for i, n in enumerate("abcdef")
+    )
+    table(folder, text)
+    divided = make_splits(read(folder), seed=0, fractions={"train": 0.5, "test": 0.5})
+    path = write_table(divided)
+    again = read(folder)
+    assert path == folder / "metadata.jsonl" and (folder / "metadata.csv").read_text("utf-8") == text
+    assert list(again) == list(divided) and again.splits == {"train": 3, "test": 3}
+    assert again.fingerprint == divided.fingerprint
+    with pytest.raises(DataError, match="metadata.jsonl exists already: move it away"):
+        write_table(divided)
+    assert list(read(folder, table=write_table(divided, folder.parent / "other.jsonl"))) == list(divided)
+
+
+def test_a_group_of_its_own_is_written_too(folder):
+    clips = [replace(clip, group="all") for clip in read(jsonl(folder, row("a"), row("b", split="test")))]
+    path = write_table(AudioTextDataset(folder, clips), folder / "t.jsonl")
+    assert [(clip.group, clip.split) for clip in read(folder, table=path)] == [("all", None), ("all", "test")]
+
+
+def test_a_sound_outside_the_folder_is_not_written(folder, tmp_path):
+    clips = [replace(clip, path=tmp_path / "elsewhere.wav") for clip in read(jsonl(folder, row("a")))]
+    with pytest.raises(DataError, match="elsewhere.wav lies outside"):
+        write_table(AudioTextDataset(folder, clips), folder / "t.jsonl")
+    assert not (folder / "t.jsonl").exists()

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -111,6 +111,11 @@ def clean_text(text: str) -> str:
     return " ".join("".join(kept).replace("\ufeff", "").split())
 
 
+def group_of(facts: Mapping[str, Any], id: str) -> str:
+    """Return what a clip must not be divided from: its fact `group`, else its `work`, else the clip itself."""
+    return next((str(facts[key]) for key in ("group", "work") if facts.get(key) is not None), id)
+
+
 class TableBuilder:
     """Collects rows into clips, merging those of the same file."""
 
@@ -154,7 +159,7 @@ class TableBuilder:
         for id, entry in self._rows.items():
             split = _split_of_folders(id) if inferred else entry["split"]
             captions = sorted(entry["captions"]) if entry["merged"] else entry["captions"]
-            group = next((str(entry["facts"][k]) for k in ("group", "work") if entry["facts"].get(k) is not None), id)
+            group = group_of(entry["facts"], id)
             result.append(Clip(id, entry["path"], tuple(captions), entry["facts"], split, group))
         return result
 

@@ -103,7 +103,7 @@ class Trainer:
         if not len(training):
             raise DataError(
                 f"{dataset.name}: no usable clip is in the split 'train' (splits: {dataset.splits or 'none'}): "
-                "give the table a column 'split', or divide it with slapkit.datasets.make_splits"
+                "give the table a column 'split', or divide it by datasets.make_splits and datasets.write_table"
             )
         model = model.replace(
             audio=model.audio.replace(
