@@ -94,7 +94,7 @@ def test_filters_and_k_hold(bench, ids):
     bench.root.get_by_label("results", exact=True).fill("4")
     bench.box.press("Enter")
     bench.shows(ids(QUERY, k=4, where={"style": style}))
-    assert f"where={{'style': {style!r}}}" in bench.root.locator("code").text_content()
+    assert f"where={{'style': {style!r}}}" in shown(bench.root.locator("code"))[0]
 
 
 def test_arrows_move_and_space_plays(bench, ids, libraries):
