@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slapkit.figures.maps import Panel, joint_map
-from slapkit.maps.umap import fit_map
+from slapkit.viz.figures.maps import Panel, joint_map
+from slapkit.viz.maps.umap import fit_map
 
 # As in the tests of the notebooks: no graphics card, WebGL in software.
 FLAGS = (

@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--data data/scores-quick] [--batch 1024] [--micro 64] [--steps 3] [--repetitions 5]
 
-Every case runs in processes of its own (`slapkit.claims.memory`), for the peak of one is uncertain by 2 %: it is
+Every case runs in processes of its own (`slapkit.runs.claims.memory`), for the peak of one is uncertain by 2 %: it is
 sampled, and the heap of several threads never grows twice alike. The ratio is that of the medians. Linux only.
 """
 
@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from statistics import median
 
-from slapkit.claims.memory import peak_memory
+from slapkit.runs.claims.memory import peak_memory
 
 
 def main() -> None:

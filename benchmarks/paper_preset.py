@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from slapkit import datasets
+from slapkit import data
 from slapkit.presets import preset
 from slapkit.training.loop import Trainer
 
@@ -37,7 +37,7 @@ def main() -> None:
 
     settings = {"batch_size": args.batch, "micro_batch": args.micro, "precision": "bf16" if gpu else "no"}
     chosen = preset("paper", train=settings)
-    dataset = datasets.read(args.data)
+    dataset = data.read(args.data)
     if not gpu:  # features at 48 kHz of a few clips are enough for two steps
         few = [clip for split in ("train", "validation") for clip in dataset.split(split).clips[:16]]
         dataset = dataset.with_clips(few)

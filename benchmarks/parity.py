@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -26,11 +25,8 @@ import torch
 
 import slapkit
 from slapkit.audio.frontend import FRONTENDS, LogMel
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "checkpoints"))
-
-from frontends import MODES, worst_difference  # noqa: E402
-from published_files import CAPTIONS, save_tokenizer  # noqa: E402
+from tests.hub.checkpoints.frontends import MODES, worst_difference  # noqa: E402
+from tests.hub.checkpoints.published_files import CAPTIONS, save_tokenizer  # noqa: E402
 
 RATE = 48000
 SMALL_TEXT = {"num_hidden_layers": 2, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 256}

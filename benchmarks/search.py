@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from slapkit.index import open_index
+from slapkit.search.index import open_index
 
 _BLOCK = 50_000  # rows made at a time
 

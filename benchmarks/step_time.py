@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slapkit import datasets
+from slapkit import data
 from slapkit.presets import preset
 from slapkit.training.loop import Trainer
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--warmup", default=5, type=int, help="rounds that are not counted")
     args = parser.parse_args()
 
-    dataset, trainers = datasets.read(args.data), {}
+    dataset, trainers = data.read(args.data), {}
     out = Path(tempfile.mkdtemp())
     for objective in ("slap", "clap"):
         settings = {"objective": objective} | ({"batch_size": args.batch} if args.batch else {})

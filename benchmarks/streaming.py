@@ -2,7 +2,7 @@
 
     python benchmarks/streaming.py [--seconds 2] [--workers 2]
 
-Prints, for each format, windows a second by seeking (`slapkit.streaming`) and by decoding the whole file, and micro-
+Prints, for each format, windows a second by seeking (`slapkit.audio.seek`) and by decoding the whole file, and micro-
 batches of 32 windows a second out of worker processes, with the pairs a second that a training step may use.
 """
 
@@ -20,11 +20,11 @@ import soundfile
 import torch
 
 from slapkit.audio.worker import extract
-from slapkit.datasets import AudioTextDataset
-from slapkit.datasets.collection import Clip
+from slapkit.data import AudioTextDataset
+from slapkit.data.dataset import Clip
 from slapkit.presets import preset
-from slapkit.streaming import StreamConfig, StreamStore
-from slapkit.streaming.batches import StreamBatches
+from slapkit.training.streaming_batches import StreamBatches
+from slapkit.training.streaming_source import StreamConfig, StreamStore
 
 RATE = 44100
 

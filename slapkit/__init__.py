@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slapkit.inference import Model, Precision
+    from slapkit.models.inference import Model, Precision
 
 __version__ = "0.1.0"
 
@@ -26,6 +26,6 @@ def load(
     Raises:
         CheckpointError: nothing usable is there, or the weights do not fit the configuration beside them.
     """
-    from slapkit.inference import load_model
+    from slapkit.hub.load import load_model
 
     return load_model(path, device=device, precision=precision, tokenizer=tokenizer)

@@ -6,12 +6,12 @@ import argparse
 import os
 import sys
 
-from slapkit.collections import command as collections
-from slapkit.doctor import command as doctor
-from slapkit.embedding import command as embedding
+from slapkit._io import printable
+from slapkit.data.collections import command as collections
 from slapkit.errors import ConfigError, SlapkitError
-from slapkit.export import command as export
-from slapkit.printable import printable
+from slapkit.hub.doctor import command as doctor
+from slapkit.hub.embed import command as embedding
+from slapkit.hub.export import command as export
 
 EXAMPLES = """examples:
   slapkit corpus --size quick
@@ -28,12 +28,12 @@ EXAMPLES = """examples:
 
 def _corpus(args: argparse.Namespace) -> None:
     """Build the score corpus and say where it is."""
-    from slapkit import corpus
+    from slapkit.data import scores
 
-    config = corpus.CorpusConfig(size=args.size, seed=args.seed)
+    config = scores.CorpusConfig(size=args.size, seed=args.seed)
     if args.soundfont:
         config = config.replace(soundfont=args.soundfont)
-    print(f"corpus: {corpus.build(config, root=args.root, progress=not args.quiet)}")
+    print(f"corpus: {scores.build(config, root=args.root, progress=not args.quiet)}")
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -69,8 +69,7 @@ def _run(args: argparse.Namespace) -> None:
 
 def _claims(args: argparse.Namespace) -> None:
     """Train what the claims need, hold the claims against it, and say what was found and where the report is."""
-    from slapkit import claims
-    from slapkit.runs import find_notebook, run
+    from slapkit.runs import claims, find_notebook, run
 
     plan = claims.size(args.size, seeds=args.seeds, workers=args.workers)
     root = find_notebook("05_claims").parent.parent
@@ -85,7 +84,7 @@ def _claims(args: argparse.Namespace) -> None:
         print(f"gave no run: {reason}")
     page = done.folder / done.metrics["report"]
     if args.out:
-        from slapkit.claims.report import copy_report
+        from slapkit.runs.claims.report import copy_report
 
         page = copy_report(done.folder, args.out)
     print(f"report: {os.path.relpath(page)}")
@@ -116,7 +115,7 @@ def _report(args: argparse.Namespace) -> None:
 
 def _library(args: argparse.Namespace) -> None:
     """Embed a folder of music, or bring its library up to date, and say what is in it."""
-    from slapkit.library import Library
+    from slapkit.search import Library
 
     options = {"out": args.out, "embedding": args.embedding, "cache_dir": args.cache_dir}
     library = Library.build(args.folder, args.model, progress=not args.quiet, **options)
@@ -131,7 +130,7 @@ def _library(args: argparse.Namespace) -> None:
 
 def _search(args: argparse.Namespace) -> None:
     """Search a library and print its results, as a table or as JSON lines."""
-    from slapkit.library import Library, results
+    from slapkit.search import Library, results
 
     library = Library.open(args.library, args.model)
     where = results.parse_where(args.where)

@@ -20,9 +20,9 @@ from typing import Any
 
 from slapkit.audio.frontend import FRONTENDS
 from slapkit.config import Config, nearest
-from slapkit.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.errors import ConfigError
-from slapkit.model import HeadConfig, ModelConfig
+from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
+from slapkit.models.joint import HeadConfig, ModelConfig
 from slapkit.training.config import TrainConfig
 
 _HTSAT_193M = {

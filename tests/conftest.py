@@ -42,6 +42,6 @@ def _same_working_folder() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def smoke_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the smallest score corpus, made once: copy it where it will be written to."""
-    from slapkit import corpus
+    from slapkit.data import scores
 
-    return corpus.build("smoke", root=tmp_path_factory.mktemp("corpus"), progress=False)
+    return scores.build("smoke", root=tmp_path_factory.mktemp("corpus"), progress=False)

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from slapkit import cores
+from slapkit._io import available_cores, spread
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +24,8 @@ def test_results_come_in_the_order_of_the_pieces():
         time.sleep(0.02 * (4 - n))
         return n * n
 
-    assert cores.spread(late_first, range(5)) == [0, 1, 4, 9, 16]
-    assert cores.spread(late_first, []) == []
+    assert spread(late_first, range(5)) == [0, 1, 4, 9, 16]
+    assert spread(late_first, []) == []
 
 
 @pytest.mark.parametrize("most", [None, 2, 9])
@@ -42,7 +42,7 @@ def test_each_thread_works_alone_on_a_piece_and_without_gradients(most):
             at_once -= 1
         return torch.get_num_threads(), torch.is_grad_enabled(), threading.get_ident() == here
 
-    assert set(cores.spread(watch, range(12), most=most)) == {(1, False, False)}
+    assert set(spread(watch, range(12), most=most)) == {(1, False, False)}
     assert most_at_once == min(3, most or 3)
 
 
@@ -52,13 +52,13 @@ def test_fewer_pieces_than_threads_are_taken_by_all_threads_together():
     def watch(_: int) -> tuple[int, bool, int]:
         return torch.get_num_threads(), torch.is_grad_enabled(), threading.get_ident()
 
-    assert cores.spread(watch, range(2)) == [(3, False, here)] * 2
-    assert cores.spread(lambda _: threading.get_ident(), range(5), most=1) == [here] * 5
+    assert spread(watch, range(2)) == [(3, False, here)] * 2
+    assert spread(lambda _: threading.get_ident(), range(5), most=1) == [here] * 5
 
 
 def test_few_threads_have_several_cores_each():
     torch.set_num_threads(9)
-    assert cores.spread(lambda _: torch.get_num_threads(), range(6), most=4) == [2] * 6
+    assert spread(lambda _: torch.get_num_threads(), range(6), most=4) == [2] * 6
 
 
 def test_threads_that_begin_later_have_all_cores_again():
@@ -68,7 +68,7 @@ def test_threads_that_begin_later_have_all_cores_again():
         return n
 
     with pytest.raises(ValueError, match="piece 4"):
-        cores.spread(fail_at_4, range(9))
+        spread(fail_at_4, range(9))
     later = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
     thread.start()
@@ -80,9 +80,9 @@ def test_products_do_not_depend_on_the_threads():
     torch.manual_seed(0)
     pieces = list(torch.randn(7, 40, 50).unbind())
     expected = [piece.double() @ piece.T.double() for piece in pieces]
-    for found, wanted in zip(cores.spread(lambda piece: piece @ piece.T, pieces), expected, strict=True):
+    for found, wanted in zip(spread(lambda piece: piece @ piece.T, pieces), expected, strict=True):
         torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_at_least_one_core_is_there():
-    assert cores.available() >= 1
+    assert available_cores() >= 1

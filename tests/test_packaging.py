@@ -86,7 +86,9 @@ def test_import_is_instant_and_light():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["slapkit.training", "slapkit.model", "slapkit.evaluate", "slapkit.losses"])
+@pytest.mark.parametrize(
+    "module", ["slapkit.training", "slapkit.models.joint", "slapkit.metrics.evaluate", "slapkit.models.losses"]
+)
 def test_training_needs_nothing_of_the_notebook_side(module):
     code = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

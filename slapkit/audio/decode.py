@@ -16,6 +16,14 @@ import numpy as np
 
 from slapkit.errors import AudioError, SlapkitError
 
+MEDIA_TYPES = {
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".oga": "audio/ogg",
+    ".mp3": "audio/mpeg",
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+}  # of what browsers play
 SILENCE = 1e-4  # peak, full scale 1 (-80 dB): below this there is nothing to learn from
 LOUDEST = 1e3  # peak, full scale 1: floats beyond this are not sound (wrong type, wrong byte order)
 _RATES = (1000, 1_000_000)  # Hz: a damaged header's rate of 1 Hz would swell a second to an hour

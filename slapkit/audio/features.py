@@ -18,14 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from slapkit import cores
+from slapkit._io import available_cores, sync_file, write_guard
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig
 from slapkit.audio.store import FeatureFile, FeatureStore, Row, footer_bytes
 from slapkit.audio.worker import Workers
 from slapkit.config import nearest
-from slapkit.datasets.collection import AudioTextDataset
+from slapkit.data.dataset import AudioTextDataset
 from slapkit.errors import ConfigError, StorageError
-from slapkit.storage import sync_file, write_guard
 
 __all__ = ["FeatureFile", "FeatureStore", "build"]
 
@@ -204,7 +203,7 @@ class _Builder:
         from tqdm.auto import tqdm
 
         missing = [self.paths[key] for key in self.keys[done:] if key not in known]
-        count = self.workers or min(cores.available(), _MOST_WORKERS)
+        count = self.workers or min(available_cores(), _MOST_WORKERS)
         count = 1 if self.workers == 0 and len(missing) < _WORTH_WORKERS else count
         total, quiet = len(self.keys), not self.progress
         bar = tqdm(total=total, initial=done, desc="Computing features", unit="clip", disable=quiet)

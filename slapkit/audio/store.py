@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from slapkit.audio.frontend import FrontendConfig
-from slapkit.datasets.collection import AudioTextDataset, Problem
+from slapkit.data.dataset import AudioTextDataset, Problem
 from slapkit.errors import ConfigError, DataError, StorageError
 
 _MARK = b"SLAPFEA1"

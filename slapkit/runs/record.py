@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import slapkit
-from slapkit import cores
+from slapkit._io import atomic_write_json, available_cores
 from slapkit.errors import DataError
-from slapkit.storage import atomic_write_json
 
 RECORD = "run.json"
 
@@ -38,9 +37,9 @@ def data_fingerprint(folder: Path) -> str:
             f"no data set at {folder}: build the score corpus with `slapkit corpus`, or give a folder of your own "
             "by -p data=..."
         )
-    from slapkit import datasets
+    from slapkit.data import read
 
-    return datasets.read(folder).fingerprint
+    return read(folder).fingerprint
 
 
 def run_hash(source: str, parameters: dict[str, Any], code: str, data: str | None) -> str:
@@ -109,7 +108,7 @@ def machine() -> dict[str, Any]:
         "host": socket.gethostname(),
         "system": platform.platform(),
         "cpu": cpu,
-        "cores": cores.available(),
+        "cores": available_cores(),
         "memory_bytes": psutil.virtual_memory().total,
         "accelerators": accelerators,
     }

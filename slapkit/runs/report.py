@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slapkit import theme
+from slapkit._io import atomic_write_text
 from slapkit.errors import RunError
 from slapkit.runs import record as records
 from slapkit.runs.compare import comparable, objective_of
 from slapkit.runs.runner import Run, list_runs
 from slapkit.runs.summary import DASH, decimals, dig, label, main_figures, number, percent, words
-from slapkit.storage import atomic_write_text
+from slapkit.viz import theme
 
 # (what, keys in metrics.json, how it is written, 1 where more is better, -1 where less is)
 ROWS = [
@@ -65,7 +65,7 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def figures_of(runs: Sequence[Run]) -> list[Any]:
     """Return the figures that compare `runs`."""
-    from slapkit import figures
+    from slapkit.viz import figures
 
     metrics = {objective_of(run): run.metrics for run in runs}
     histories = {objective_of(run): history(run.folder) for run in runs}

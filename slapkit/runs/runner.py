@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from slapkit._io import write_guard
 from slapkit.config import nearest
 from slapkit.errors import RunError
 from slapkit.runs import record as records
 from slapkit.runs.parameters import RESERVED, notebook_parameters, resolve
 from slapkit.runs.reach import code_hash
-from slapkit.storage import write_guard
 
 LOCK = ".lock"
 

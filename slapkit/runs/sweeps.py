@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slapkit import cores, errors
+from slapkit import errors
+from slapkit._io import available_cores
 from slapkit.errors import ConfigError, RunError, SlapkitError
 from slapkit.runs.runner import Run, find_notebook, run
 
@@ -155,7 +156,7 @@ def _shared_cores(workers: int) -> Iterator[None]:
     """Let each of several kernels use its share of the cores: more threads than cores only wait for each other."""
     before = os.environ.get("OMP_NUM_THREADS")
     if workers > 1 and before is None:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, cores.available() // workers))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, available_cores() // workers))
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slapkit.storage import atomic_write_json, write_guard
+from slapkit._io import atomic_write_json, write_guard
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -43,7 +43,7 @@ class Workspace:
         """
         from IPython.display import display
 
-        from slapkit.display import figure_bundle
+        from slapkit.viz.display import figure_bundle
 
         with write_guard(self.figures):
             self.figures.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from slapkit.audio.augment import spec_augment
 from slapkit.audio.windows import random_start
 from slapkit.errors import DataError
-from slapkit.representations import AudioSource, TextSource
+from slapkit.models.inputs import AudioSource, TextSource
 from slapkit.training.config import TrainConfig
 
 

@@ -1,146 +1,25 @@
-"""Checkpoints: safetensors and JSON in a folder, put in place by one rename, checked strictly when loaded. Nothing is
-unpickled.
+"""What training needs to go on: model, optimiser and counters, put in place by one rename, the last two kept.
 
-<out_dir>/config.json, model.safetensors [, text_encoder/]     the model, written at the end, read by `slapkit.load`
-<out_dir>/training/step-00000400/                              all that training needs to go on, the last two kept
+<out_dir>/training/step-00000400/model.safetensors, optimizer.safetensors, state.json
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from slapkit._io import atomic_write_json, sync_file, write_guard
 from slapkit.errors import CheckpointError
-from slapkit.model import JointModel, ModelConfig, Objective
-from slapkit.storage import atomic_write_json, sync_file, write_guard
+from slapkit.models.joint import JointModel
+from slapkit.models.weights import FORMAT, differences, load_strictly, load_tensors, read_json, save_tensors
 
-FORMAT = 1
 _KEPT = 2
-
-
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as safetensors, to the disk and not only to its cache."""
-    from safetensors.torch import save_file
-
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with write_guard(path, needed=sum(t.nbytes for t in plain.values())):
-        save_file(plain, path)
-        sync_file(path)
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read safetensors.
-
-    Raises:
-        CheckpointError: the file is missing, cut short or no safetensors.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as safetensors ({error}): the file is missing, incomplete or of another kind"
-        ) from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        CheckpointError: the file is missing or no JSON object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): this folder holds no complete checkpoint") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} must hold a JSON object, not {type(value).__name__}")
-    return value
-
-
-def load_strictly(
-    module: nn.Module, state: Mapping[str, Tensor], path: Path, *, own: Mapping[str, Tensor] | None = None
-) -> None:
-    """Copy `state` into `module`; `own` names what the file must hold (default: all of the module's state).
-
-    Raises:
-        CheckpointError: a tensor is missing, unknown, or of another shape.
-    """
-    expected = dict(module.state_dict() if own is None else own)
-    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    shapes = [
-        f"{n} is {list(state[n].shape)}, not {list(expected[n].shape)}"
-        for n in expected.keys() & state.keys()
-        if state[n].shape != expected[n].shape
-    ]
-    if missing or unknown or shapes:
-        found = [
-            f"{len(x)} {what}, e.g. {x[0]}"
-            for what, x in (("missing", missing), ("unknown", unknown), ("of another shape", sorted(shapes)))
-            if x
-        ]
-        raise CheckpointError(
-            f"{path} does not fit this model ({'; '.join(found)}): load it with the configuration that it was "
-            "trained with"
-        )
-    with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(state[name])
-
-
-def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], step: int) -> None:
-    """Write the model for use: context towers and predictors, without targets, optimiser or a frozen text encoder's
-    weights; with its signature, by which `slapkit.doctor` sees later changes."""
-    from slapkit.doctor.signature import signature_of
-
-    config = model.config
-    if config.text.frozen:
-        config = config.replace(text=config.text.replace(fingerprint=model.text.encoder.fingerprint()))
-    elif not (folder / "text_encoder" / "config.json").is_file():
-        staged = folder / "text_encoder.tmp"
-        shutil.rmtree(staged, ignore_errors=True)
-        with write_guard(staged):
-            staged.mkdir(parents=True)
-            model.text.encoder.save_architecture(staged)
-        shutil.rmtree(folder / "text_encoder", ignore_errors=True)
-        os.replace(staged, folder / "text_encoder")
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "model.safetensors.tmp"
-    save_tensors({n: t for n, t in model.own_state().items() if not n.startswith("target_")}, temporary)
-    os.replace(temporary, folder / "model.safetensors")
-    # Last, for its presence says that the model is complete.
-    atomic_write_json(
-        folder / "config.json",
-        {
-            "format": FORMAT,
-            "objective": model.objective,
-            "model": config.to_dict(),
-            "train": dict(train),
-            "step": step,
-            "signature": signature_of(model),
-        },
-    )
-
-
-def read_model_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
-    """Return the model's configuration and all of `config.json`."""
-    content = read_json(folder / "config.json")
-    if content.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{folder / 'config.json'} has format {content.get('format')!r}, and this version reads format {FORMAT}"
-        )
-    if content.get("objective") not in get_args(Objective) or "model" not in content:
-        raise CheckpointError(f"{folder / 'config.json'} names no model with an objective out of {get_args(Objective)}")
-    return ModelConfig.from_dict(content["model"], where=str(folder / "config.json")), content
 
 
 class TrainingState:
@@ -190,7 +69,7 @@ class TrainingState:
         if not found:
             return None
         state = read_json(found[-1] / "state.json")
-        if differing := _differences(state.get("identity", {}), dict(identity)):
+        if differing := differences(state.get("identity", {}), dict(identity)):
             raise CheckpointError(
                 f"{found[-1]} was made with other settings ({differing}): use another folder, or resume=False to "
                 "start anew"
@@ -227,15 +106,3 @@ def _restore_moments(
         like = parameters[name] if tensor.dim() else tensor
         moment = torch.empty_like(like, dtype=tensor.dtype, device=parameters[name].device, requires_grad=False)
         optimizer.state[parameters[name]][key] = moment.copy_(tensor)
-
-
-def _differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:
-    """Name the settings that differ, with both values."""
-    out = []
-    for key in sorted(saved.keys() | wanted.keys()):
-        a, b = saved.get(key), wanted.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            out.append(_differences(a, b, f"{prefix}{key}."))
-        elif (list(a) if isinstance(a, tuple) else a) != (list(b) if isinstance(b, tuple) else b):
-            out.append(f"{prefix}{key}: {a!r} there, {b!r} now")
-    return "; ".join(filter(None, out))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slapkit.config import Config, require
-from slapkit.model import Objective
+from slapkit.models.joint import Objective
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class TrainConfig(Config):
     at once (None: all of a device's share), and gradients accumulate. `time_mask_s` (s), `freq_mask` (mel bands) and
     `masks` are SpecAugment's. `tau` is the EMA decay, moving to `tau_end` if given. `lam` weighs the inter-modal terms
     of SLAP. Steps are optimiser steps. `init` is a checkpoint whose encoders training starts from, anything that
-    `slapkit.load` takes; its encoders must be those of the model (`slapkit.checkpoints.with_encoders_of`).
+    `slapkit.load` takes; its encoders must be those of the model (`slapkit.hub.with_encoders_of`).
     """
 
     objective: Objective = "slap"

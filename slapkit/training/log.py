@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from slapkit.storage import atomic_write_text, write_guard
+from slapkit._io import atomic_write_text, write_guard
 
 Callback = Callable[[dict[str, Any]], None]
 

@@ -14,23 +14,24 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from slapkit.audio.store import FeatureStore
-from slapkit.datasets import AudioTextDataset
-from slapkit.ema import update_target
+from slapkit.data import AudioTextDataset
 from slapkit.errors import CollapseError, DataError
-from slapkit.model import JointModel, ModelConfig
-from slapkit.representations import AudioSource, TextSource, embed_audio_source, embed_text_source
-from slapkit.schedules import tau_schedule, warmup_cosine
-from slapkit.streaming import choose
+from slapkit.models.inputs import AudioSource, TextSource, embed_audio_source, embed_text_source
+from slapkit.models.joint import JointModel, ModelConfig
+from slapkit.models.target import update_target
+from slapkit.models.weights import save_model
 from slapkit.training import health
+from slapkit.training import streaming_choose as choose
 from slapkit.training.accelerator import make_accelerator
 from slapkit.training.allocator import keep_freed_memory
-from slapkit.training.checkpoint import TrainingState, save_model
+from slapkit.training.checkpoint import TrainingState
 from slapkit.training.config import TrainConfig
 from slapkit.training.log import Callback, TrainLog
 from slapkit.training.objective import backward
+from slapkit.training.schedules import tau_schedule, warmup_cosine
 
 if TYPE_CHECKING:
-    from slapkit.streaming import StreamConfig, StreamStore
+    from slapkit.training.streaming_source import StreamConfig, StreamStore
 
 
 @dataclass
@@ -145,7 +146,7 @@ class Trainer:
         one."""
         if self.config.init is None:
             return None
-        from slapkit.checkpoints import start_from
+        from slapkit.hub import start_from
 
         torch.manual_seed(self.config.seed)
         return start_from(model, self.config.objective, self.config.init)

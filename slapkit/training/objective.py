@@ -15,8 +15,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from slapkit.losses import clip_loss, siglip_loss, slap_loss
-from slapkit.model import Objective
+from slapkit.models.joint import Objective
+from slapkit.models.losses import clip_loss, siglip_loss, slap_loss
 
 Outputs = dict[str, Tensor]
 Forward = Callable[[int], Outputs]  # micro-batch number -> the model's outputs; calling it again gives the same

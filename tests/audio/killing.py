@@ -17,7 +17,7 @@ import tqdm.auto  # noqa: F401
 
 from slapkit.audio import features, worker
 from slapkit.audio.frontend import FrontendConfig
-from slapkit.datasets import read
+from slapkit.data import read
 from slapkit.errors import StorageError
 
 SMALL = FrontendConfig(sample_rate=8000, n_fft=256, hop=160, n_mels=16, f_max=4000.0, min_s=0.5)

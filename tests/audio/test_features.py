@@ -13,7 +13,7 @@ import torch
 from slapkit.audio import decode, features, windows, worker
 from slapkit.audio.features import build, cache_path
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig, LogMel
-from slapkit.datasets import read
+from slapkit.data import read
 from slapkit.errors import ConfigError, DataError, SlapkitError, StorageError
 
 SMALL = FrontendConfig(sample_rate=8000, n_fft=256, hop=160, n_mels=16, f_max=4000.0, min_s=0.5)

@@ -7,14 +7,15 @@ import importlib
 import numpy as np
 import pytest
 
-from slapkit import claims, datasets
+from slapkit import data
+from slapkit.runs import claims
 from tests.notebooks.conftest import SMOKE, execute
 
 
 @pytest.mark.slow
 def test_a_run_is_measured_as_it_measured_itself_and_only_once(project, monkeypatch):
     done, *_ = execute(project, "02_train", objective="slap", **SMOKE)
-    dataset = datasets.read(project / "data" / "scores-smoke")
+    dataset = data.read(project / "data" / "scores-smoke")
     given = {"cache_dir": project / "data" / "cache", "detail": True, "epochs": 5, "least": 1}
     found = claims.measure(done, dataset, **given)
     for kind in ("q", "z"):
@@ -38,7 +39,7 @@ def test_a_run_is_measured_as_it_measured_itself_and_only_once(project, monkeypa
     assert found["zero.style.accuracy.best"].value >= found["zero.style.accuracy.mean"].value
     works = {clip.group for clip in dataset.split("test")}
     assert set(np.unique(found["q.text_to_audio.R@1"].groups)) == set(range(len(works)))
-    module = importlib.import_module("slapkit.claims.measure")  # the package calls its function so, too
+    module = importlib.import_module("slapkit.runs.claims.measure")  # the package calls its function so, too
     monkeypatch.setattr(module, "embed_run", lambda *a, **k: pytest.fail("measured again"))
     again = claims.measure(done, dataset, **given)
     assert again.card == found.card and again.figures.keys() == found.figures.keys()

@@ -15,8 +15,8 @@ import time
 import nbformat
 import pytest
 
+from slapkit._io import sha256_file
 from slapkit.runs.parameters import notebook_parameters
-from slapkit.storage import sha256_file
 from slapkit.training.config import TrainConfig
 from tests.notebooks.conftest import ROOT, SMOKE, code, execute, shown_figures
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # tones.py, also imported by the processes that the tests start
-
-from tones import make_tones  # noqa: E402
-
-from slapkit.datasets import AudioTextDataset  # noqa: E402
+from slapkit.data import AudioTextDataset  # noqa: E402
+from tests.training.tones import make_tones  # noqa: E402
 
 
 @pytest.fixture(scope="session")

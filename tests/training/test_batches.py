@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tones import tiny
 
 from slapkit.audio import features
-from slapkit.representations import AudioSource, TextSource
+from slapkit.models.inputs import AudioSource, TextSource
 from slapkit.training.batches import BatchSource
+from tests.training.tones import tiny
 
 
 class NoText:
@@ -80,7 +80,7 @@ def test_augmentation_repeats_with_the_micro_batch_and_spares_the_target(source)
 
 
 def test_frozen_captions_are_kept_for_the_next_run(tmp_path, monkeypatch):
-    from slapkit.encoders import TextEncoderConfig, build_text_encoder
+    from slapkit.models.encoders import TextEncoderConfig, build_text_encoder
 
     encoder = build_text_encoder(TextEncoderConfig())
     captions = ["a slow flute", "fast drums", "a slow flute"]

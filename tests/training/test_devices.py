@@ -13,23 +13,23 @@ import pytest
 import torch
 
 import slapkit
-from slapkit.training.checkpoint import load_tensors
+from slapkit.models.weights import load_tensors
 from slapkit.training.log import read_rows
 
 SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
-from tones import tiny
+from tests.training.tones import tiny
 import torch
-from slapkit import datasets
+from slapkit.data import read
 from slapkit.training import train
 torch.set_num_threads(1)
 chosen = tiny({{"objective": {objective!r}, "steps": 6, "micro_batch": 4}})
 out = Path({out!r})
-trained = train(model=chosen.model, config=chosen.train, dataset=datasets.read({data!r}), out_dir=out,
+trained = train(model=chosen.model, config=chosen.train, dataset=read({data!r}), out_dir=out,
                 cache_dir=out / "cache", progress=False)
-from slapkit.training.checkpoint import save_tensors
+from slapkit.models.weights import save_tensors
 save_tensors(trained.model.own_state(), out / f"rank-{{__import__('os').environ['RANK']}}.safetensors")
 """
 

@@ -8,19 +8,20 @@ import time
 
 import pytest
 import torch
-from tones import tiny
 
-from slapkit import datasets
+from slapkit import data
+from slapkit.models.weights import load_tensors
 from slapkit.training import train
-from slapkit.training.checkpoint import TrainingState, load_tensors
+from slapkit.training.checkpoint import TrainingState
 from slapkit.training.log import read_rows
+from tests.training.tones import tiny
 
 
 def run(root, folder, cache):
     torch.set_num_threads(1)
     chosen = tiny({"steps": 150, "checkpoint_every": 1, "eval_every": 25, "micro_batch": 8})
     train(
-        model=chosen.model, config=chosen.train, dataset=datasets.read(root), out_dir=folder, cache_dir=cache,
+        model=chosen.model, config=chosen.train, dataset=data.read(root), out_dir=folder, cache_dir=cache,
         progress=False,
     )  # fmt: skip
 
@@ -28,7 +29,7 @@ def run(root, folder, cache):
 @pytest.mark.slow
 def test_training_survives_twenty_kills(tones, cache, tmp_path):
     context = multiprocessing.get_context("forkserver")
-    modules = ["slapkit.training", "slapkit.datasets", "transformers.models.bert.modeling_bert", "test_kill"]
+    modules = ["slapkit.training", "slapkit.data", "transformers.models.bert.modeling_bert", "test_kill"]
     context.set_forkserver_preload([*modules, "transformers.models.auto.modeling_auto"])
 
     def start(folder):

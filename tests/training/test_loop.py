@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from tones import stopped_at, tiny
 
 from slapkit.errors import CheckpointError, CollapseError, ConfigError, DataError
+from slapkit.models.weights import load_tensors
 from slapkit.training import loop, train
-from slapkit.training.checkpoint import load_tensors
+from tests.training.tones import stopped_at, tiny
 
 
 def run(preset, dataset, folder, cache, **kwargs):
@@ -138,7 +138,7 @@ def test_damaged_checkpoint_is_refused(damage, tones, cache, tmp_path):
 def test_collapse_stops_with_advice(tones, cache, tmp_path, monkeypatch):
     """A constant audio tower collapses the embedding; the loss alone would not tell."""
     monkeypatch.setattr(
-        "slapkit.encoders.cnn.CNN.forward", lambda self, mel: torch.ones(len(mel), self.dim) + 0 * mel.mean()
+        "slapkit.models.encoders.cnn.CNN.forward", lambda self, mel: torch.ones(len(mel), self.dim) + 0 * mel.mean()
     )
     chosen = tiny({"steps": 20, "eval_every": 2, "stop_on_collapse": True}, batch_norm=False)
     with pytest.raises(CollapseError, match=r"effective rank .* was 1\.\d\d, 1\.\d\d .*lam"):
@@ -148,7 +148,7 @@ def test_collapse_stops_with_advice(tones, cache, tmp_path, monkeypatch):
 
 def test_loss_that_is_not_finite_stops(tones, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "slapkit.encoders.cnn.CNN.forward", lambda self, mel: torch.full((len(mel), self.dim), torch.nan)
+        "slapkit.models.encoders.cnn.CNN.forward", lambda self, mel: torch.full((len(mel), self.dim), torch.nan)
     )
     with pytest.raises(CollapseError, match="the loss is nan at step 1.*lower lr"):
         run(tiny(), tones, tmp_path, cache)
@@ -176,7 +176,7 @@ def test_callbacks_see_every_row(tones, cache, tmp_path):
 
 
 def test_frozen_audio_tower_is_computed_once(tones, cache, tmp_path, monkeypatch):
-    from slapkit.encoders.cnn import CNN
+    from slapkit.models.encoders.cnn import CNN
 
     calls, original = [], CNN.forward
     monkeypatch.setattr(CNN, "forward", lambda self, mel: (calls.append(len(mel)), original(self, mel))[1])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from slapkit.datasets import AudioTextDataset, read
+from slapkit.data import AudioTextDataset, read
 from slapkit.presets import Preset, preset
 
 PITCHES = {"low": 110.0, "middle": 440.0, "high": 1760.0, "shrill": 5000.0}

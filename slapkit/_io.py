@@ -1,0 +1,250 @@
+"""Files, processor cores and text for a terminal: one way of each.
+
+A file is written to a temporary file beside its destination, flushed, and renamed in one step, so that a kill, a crash
+or a full disk leaves the old content or the new. A full or forbidden disk raises `StorageError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from slapkit.errors import StorageError
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+# safetensors and torch write through their own code and raise their own classes: only the words tell a full disk.
+_FULL_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
+
+
+def readable_size(size: float) -> str:
+    """Return a number of bytes in words, such as `1.5 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _storage_error(path: Path, problem: str, needed: int | None) -> StorageError:
+    """Return the error for `path` that says what was needed, what is left, and what to do."""
+    folder = next((p for p in (path, *path.parents) if p.is_dir()), Path("/"))
+    if problem != "full":
+        return StorageError(f"cannot write {path}: {problem}; check the permissions of {folder} or choose another one")
+    free = "an unknown amount"
+    with contextlib.suppress(OSError):
+        free = readable_size(shutil.disk_usage(folder).free)
+    wanted = f"{readable_size(needed)} needed" if needed is not None else "more room needed"
+    return StorageError(
+        f"no space left to write {path}: {wanted}, {free} free in {folder}; free some space or choose another folder, "
+        "then run the same command again: finished work is kept"
+    )
+
+
+@contextlib.contextmanager
+def write_guard(path: str | Path, *, needed: int | None = None) -> Iterator[None]:
+    """Translate the errors of a full or forbidden disk, raised inside, into `StorageError` naming `path`.
+
+    Args:
+        path: file or folder being written; its name goes into the message.
+        needed: number of bytes that the write takes, where known.
+
+    Raises:
+        StorageError: no space, no permission, read-only file system, or a file where a folder must be.
+    """
+    path = Path(path)
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _storage_error(path, "full", needed) from error
+        if error.errno in _FORBIDDEN:
+            raise _storage_error(path, error.strerror or "not permitted", needed) from error
+        if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
+            words = f"cannot write {path}: {error.strerror} ({error.filename}); move what stands there"
+            raise StorageError(words) from error
+        raise
+    except Exception as error:
+        if any(words in str(error) for words in _FULL_WORDS):
+            raise _storage_error(path, "full", needed) from error
+        raise
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; what the block wrote there becomes `path` when the block ends well.
+
+    The parent folder is made if missing. When the block raises, the temporary file goes and `path` stays as it was.
+
+    Raises:
+        StorageError: see `write_guard`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    with write_guard(path, needed=needed):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            sync_file(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def sync_file(path: str | Path) -> None:
+    """Flush a file's content to the disk, so that a rename never outruns it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def atomic_write_bytes(path: str | Path, data: bytes) -> Path:
+    """Write `data` to `path` in one step, making the parent folder if missing; return the path.
+
+    Raises:
+        StorageError: the disk is full or does not let us.
+    """
+    with atomic_path(path, needed=len(data)) as temporary:
+        temporary.write_bytes(data)
+    return Path(path)
+
+
+def atomic_write_text(path: str | Path, text: str) -> Path:
+    """Write `text` as UTF-8 to `path` in one step; otherwise as `atomic_write_bytes`."""
+    return atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def atomic_write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> Path:
+    """Write `value` as strict JSON (no NaN or Infinity) to `path` in one step; otherwise as `atomic_write_bytes`.
+
+    Raises:
+        ValueError, TypeError: `value` is not JSON; nothing is written.
+        StorageError: the disk is full or does not let us.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return atomic_write_text(path, text + "\n")
+
+
+def atomic_write_json_lines(path: str | Path, rows: Iterable[Any]) -> Path:
+    """Write each row as strict JSON on a line of its own to `path` in one step; raises as `atomic_write_json`."""
+    return atomic_write_text(path, "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows))
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json_lines(path: str | Path) -> tuple[list[Any], int]:
+    """Return the values of a JSON Lines file up to its last whole line, and how many bytes they take.
+
+    A kill may tear the last line that was appended; what follows the bytes returned can be cut off. A missing file has
+    no lines.
+    """
+    rows: list[Any] = []
+    size = 0
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        for line in file:
+            try:
+                row = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                row = None
+            if row is None:
+                break
+            rows.append(row)
+            size += len(line)
+    return rows, size
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, *, wait: str | None = None, progress: bool = True) -> Iterator[None]:
+    """Hold the lock file `path`; the system frees it when its holder ends, however that happens.
+
+    Args:
+        path: lock file, made if missing and left behind.
+        wait: what to show while another process holds the lock; None does not wait.
+        progress: whether to show it.
+
+    Raises:
+        BlockingIOError: another process holds the lock and `wait` is None.
+        StorageError: see `write_guard`.
+    """
+    from filelock import FileLock, Timeout
+    from tqdm.auto import tqdm
+
+    path = Path(path)
+    with write_guard(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    with tqdm(
+        desc=wait, bar_format="{desc} [{elapsed}]", disable=not progress or not wait, delay=1, leave=False
+    ) as bar:
+        while not lock.is_locked:
+            try:
+                with write_guard(path):
+                    lock.acquire(timeout=0 if wait is None else 0.2)
+            except Timeout:
+                if wait is None:
+                    raise BlockingIOError(f"{path} is held by another process") from None
+            bar.update()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def spread(function: Callable[[Piece], Result], pieces: Sequence[Piece], *, most: int | None = None) -> list[Result]:
+    """Return `function` of each piece, in order; threads take a piece each and share torch's cores evenly.
+
+    Threads that share one product wait for each other after every operation, and what torch does not divide leaves all
+    cores but one idle. Where pieces are fewer than threads, they are taken one after another, by all cores together.
+    The function runs without gradients; autocast is its own to set, for it does not reach other threads.
+
+    Args:
+        most: pieces that are worked on at a time; by default as many as there are cores.
+
+    Raises:
+        Exception: what the function raised, for the first piece of those for which it did.
+    """
+    import torch
+
+    def apart(piece: Piece) -> Result:
+        with torch.no_grad():
+            return function(piece)
+
+    threads = torch.get_num_threads()
+    count = threads if most is None else min(threads, most)
+    if count < 2 or len(pieces) < count:
+        return [apart(piece) for piece in pieces]
+    try:
+        with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads // count,)) as pool:
+            return list(pool.map(apart, pieces))
+    finally:
+        torch.set_num_threads(threads)  # threads had set it for all that begin after them, too
+
+
+def printable(text: str) -> str:
+    """Return text without what a terminal would obey: control characters, and marks that reorder a line."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))

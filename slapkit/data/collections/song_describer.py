@@ -1,0 +1,76 @@
+"""The Song Describer Dataset (Manco et al., arXiv 2311.10057): 706 tracks of two minutes, 1,106 captions by listeners.
+
+It is made for evaluation only, so that all of it is the test split. 746 of the captions, of 546 tracks, were checked by
+hand: the "valid" subset.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from slapkit.config import require
+from slapkit.data import AudioTextDataset
+from slapkit.data.collections.layout import Layout, Taking, need_files, open_folder
+
+TABLE = "song_describer.csv"
+COLUMNS = (
+    "caption_id", "track_id", "caption", "is_valid_subset", "familiarity", "artist_id", "album_id", "path", "duration",
+)  # fmt: skip
+LAYOUT = Layout(
+    "song-describer",
+    "the Song Describer Dataset",
+    "Zenodo, DOI 10.5281/zenodo.10072001 (https://zenodo.org/records/10072001: song_describer.csv and audio.zip)",
+)
+
+
+def read(folder: str | os.PathLike[str], *, captions: Literal["all", "valid"] = "all") -> AudioTextDataset:
+    """Read the Song Describer Dataset.
+
+    Args:
+        folder: holds `song_describer.csv` and `audio/`, in which the path `34/1004034.mp3` of the table is
+            `34/1004034.2min.mp3`.
+        captions: "valid" keeps those that were checked by hand, and the tracks that have one.
+
+    Facts: `track_id`, `artist_id`, `album_id`, `original_s` (length of the whole track in s), and for each caption in
+    order `caption_ids`, `familiarity` and `valid`. The group is the artist.
+
+    Raises:
+        ConfigError: `captions` is neither of the two.
+        DataError: a file or a column is missing, or no track is usable.
+    """
+    require(captions in ("all", "valid"), "captions", captions, "'all' or 'valid'")
+    folder = open_folder(folder, LAYOUT, inside=["data"] if not os.path.exists(os.path.join(folder, TABLE)) else [])
+    need_files(folder, LAYOUT, [TABLE, "audio/"])
+    taking = Taking(folder, LAYOUT)
+    tracks: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for number, row in taking.table(folder / TABLE, COLUMNS).rows:
+        if not isinstance(row["path"], str):
+            taking.skip(number, row["caption_id"], "the row names no path")
+        elif captions == "all" or row["is_valid_subset"] is True:
+            tracks.setdefault(row["path"], []).append((number, row))
+    for path, rows in tracks.items():
+        _take(taking, path, rows)
+    return taking.dataset()
+
+
+def _take(taking: Taking, path: str, rows: list[tuple[int, dict[str, Any]]]) -> None:
+    """Take one track with all of its captions."""
+    number, first = rows[0]
+    kept: dict[str, dict[str, Any]] = {}  # cleaned caption -> row
+    for line, row in rows:
+        for text in taking.texts(line, [row["caption"]], path):
+            if kept.setdefault(text, row) is not row:
+                taking.skip(line, row["caption_id"], "the track has the same caption already: left out")
+    if not kept:
+        return
+    stem = path.removesuffix(".mp3")
+    names = [f"{place}/{stem}{ending}" for place in ("audio", "audio/audio") for ending in (".2min.mp3", ".mp3")]
+    facts = {name: first[name] for name in ("track_id", "artist_id", "album_id")} | {"original_s": first["duration"]}
+    facts |= {
+        "caption_ids": [row["caption_id"] for row in kept.values()],
+        "familiarity": [row["familiarity"] for row in kept.values()],
+        "valid": [row["is_valid_subset"] is True for row in kept.values()],
+    }
+    artist = f"artist {first['artist_id']}" if first["artist_id"] is not None else None
+    taking.take(number, names, captions=list(kept), facts=facts, split="test", group=artist)

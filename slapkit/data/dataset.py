@@ -1,0 +1,185 @@
+"""A data set in memory: its clips, what was wrong with its table, and a fingerprint of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slapkit.config import nearest
+from slapkit.data.hashing import ContentHashes
+from slapkit.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = ("train", "validation", "test")  # the order in which splits are told; other names follow
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One sound and what is known about it."""
+
+    id: str  # its name relative to the data set's folder, with forward slashes
+    path: Path
+    captions: tuple[str, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+    split: str | None = None
+    group: str = ""  # what must not be divided between splits: the work, or the clip itself
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in a table, or a sound, that was skipped or repaired.
+
+    `row` is the line of the table, its first line being 1; 0 where no line is concerned.
+    """
+
+    row: int
+    value: str
+    reason: str
+
+
+def describe(problems: Sequence[Problem], examples: int = 3) -> str:
+    """Return problems as text, one line per reason with its count and the first `examples` rows."""
+    lines = []
+    for reason, count in Counter(p.reason for p in problems).most_common():
+        shown = [p for p in problems if p.reason == reason][:examples]
+        where = "; ".join(f"line {p.row}: {_short(p.value)}" if p.row else _short(p.value) for p in shown)
+        lines.append(f"{count:,} x {reason} ({where}{'; ...' if count > len(shown) else ''})")
+    return "\n".join(lines)
+
+
+def _short(value: str, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 4] + "...'"
+
+
+class AudioTextDataset:
+    """Clips with captions, in the order of their names; never changed once made.
+
+    Attributes:
+        root: folder that holds the sounds.
+        name: what the data set is called.
+        clips: list of `Clip`.
+        problems: list of `Problem` met while reading.
+        notes: sentences about how the table was read.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        clips: Iterable[Clip],
+        problems: Iterable[Problem] = (),
+        *,
+        name: str | None = None,
+        notes: Iterable[str] = (),
+        hashes: ContentHashes | None = None,
+    ) -> None:
+        self.root = Path(root)
+        self.clips = sorted(clips, key=lambda clip: clip.id)
+        self.problems = list(problems)
+        self.notes = list(notes)
+        self.name = name or self.root.resolve().name
+        self._hashes = hashes or ContentHashes(self.root)
+        repeated = [id for id, count in Counter(clip.id for clip in self.clips).items() if count > 1]
+        if repeated:
+            raise DataError(f"{self.name} holds {len(repeated)} ids twice, {repeated[0]!r} for one: they must differ")
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return iter(self.clips)
+
+    def __getitem__(self, index: int) -> Clip:
+        return self.clips[index]
+
+    def __repr__(self) -> str:
+        return f"<AudioTextDataset {self.name}: {len(self)} clips, splits {self.splits}>"
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Number of clips in each split, train, validation and test first; clips without a split do not count."""
+        counts = Counter(clip.split for clip in self.clips if clip.split is not None)
+        names = [name for name in SPLITS if name in counts] + sorted(set(counts) - set(SPLITS))
+        return {name: counts[name] for name in names}
+
+    def split(self, name: str) -> AudioTextDataset:
+        """Return the data set of the clips of one split.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        if name not in self.splits:
+            hint = nearest(name, self.splits) if self.splits else "its table gives none, see datasets.make_splits"
+            raise DataError(f"{self.name} has no split {name!r}: {hint}")
+        return self.subset(i for i, clip in enumerate(self.clips) if clip.split == name)
+
+    def subset(self, indices: Iterable[int]) -> AudioTextDataset:
+        """Return the data set of the clips at `indices`; what is known about their content goes along."""
+        return self.with_clips([self.clips[i] for i in indices])
+
+    def with_clips(self, clips: Iterable[Clip]) -> AudioTextDataset:
+        """Return a data set of other clips (a part of them, or with other splits) from the same folder."""
+        return AudioTextDataset(self.root, clips, self.problems, name=self.name, notes=self.notes, hashes=self._hashes)
+
+    def audio_hashes(self, *, progress: bool = True) -> list[str]:
+        """Return the SHA-256 of each clip's file, in the order of `clips`; each file is read once.
+
+        Raises:
+            DataError: a file vanished or cannot be read any more.
+        """
+        return self._hashes.of([clip.path for clip in self.clips], progress=progress)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the data set says: names, sounds, captions, groups and splits.
+
+        Neither the folder's place nor the order of the table's rows matters.
+        """
+        digest = hashlib.sha256(b"slapkit data set 1\n")
+        for clip, sound in zip(self.clips, self.audio_hashes(), strict=True):
+            line = json.dumps([clip.id, sound, clip.captions, clip.group, clip.split])
+            digest.update(line.encode() + b"\n")
+        return digest.hexdigest()
+
+    def captions_flat(self) -> tuple[list[str], np.ndarray]:
+        """Return all captions, and for each the index of its clip, int64 `[captions]`."""
+        captions = [caption for clip in self.clips for caption in clip.captions]
+        owners = np.repeat(np.arange(len(self), dtype=np.int64), [len(clip.captions) for clip in self.clips])
+        return captions, owners
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with one row per clip: id, path, split, group, captions and its facts."""
+        import pandas as pd
+
+        rows = [
+            {**clip.facts, "id": clip.id, "path": str(clip.path), "split": clip.split, "group": clip.group}
+            | {"captions": list(clip.captions)}
+            for clip in self.clips
+        ]
+        first = ["id", "path", "split", "group", "captions"]
+        frame = pd.DataFrame(rows, columns=None if rows else first)
+        return frame[first + [column for column in frame.columns if column not in first]]
+
+    def summary(self) -> str:
+        """Return in words what the data set holds and what was skipped."""
+        captions = sum(len(clip.captions) for clip in self.clips)
+        groups = len({clip.group for clip in self.clips})
+        splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items()) or "none given"
+        lines = [f"{self.name}: {len(self):,} clips, {captions:,} captions, {groups:,} groups; splits: {splits}"]
+        lines += self.notes
+        if self.problems:
+            lines.append(f"{len(self.problems):,} problems in the table:\n{describe(self.problems)}")
+        return "\n".join(lines)
+
+    def relabel(self, splits: dict[str, str | None]) -> AudioTextDataset:
+        """Return the data set with the split of each clip replaced by `splits[clip.id]`."""
+        return self.with_clips([replace(clip, split=splits[clip.id]) for clip in self.clips])

@@ -1,0 +1,280 @@
+"""Does the test split hold what training has heard? Equal files, equal sounds and near-equal embeddings across parts.
+
+Three questions, from certain to likely. The same *file*: equal bytes. The same *sound*: equal samples once decoded to
+mono at the file's own rate, so that a FLAC and the WAV that it came from are one. *Near* duplicates: embeddings whose
+cosine reaches a threshold, found by matrix products block by block; what they mean depends on the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from slapkit._io import available_cores
+from slapkit.data.dataset import SPLITS, AudioTextDataset
+from slapkit.data.near import near_duplicates
+from slapkit.errors import AudioError, DataError
+
+
+class Member(NamedTuple):
+    """A clip and the part (split, or data set) that it is in."""
+
+    part: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Clips of different parts that are the same; `cosine` where embeddings say so."""
+
+    kind: Literal["file", "sound", "embedding"]
+    members: tuple[Member, ...]
+    cosine: float | None = None
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What was found between parts.
+
+    Attributes:
+        parts: number of clips in each.
+        findings: certain ones first; of embeddings the closest first.
+        near_total: how many pairs of embeddings reach the threshold, also where `findings` holds fewer.
+        inside: clips that repeat another of their own part, by part.
+        groups: groups (works, artists) that are in more than one part.
+        unreadable: clips whose sound cannot be decoded, with the reason.
+    """
+
+    parts: dict[str, int]
+    findings: list[Finding] = field(default_factory=list)
+    near_total: int = 0
+    inside: dict[str, int] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
+    unreadable: dict[Member, str] = field(default_factory=dict)
+
+    @property
+    def clean(self) -> bool:
+        """Whether no clip of one part was found in another."""
+        return not self.findings and not self.near_total
+
+    def describe(self, examples: int = 3) -> str:
+        """Return what was found in words, with the first `examples` of each kind."""
+        sizes = ", ".join(f"{name} {count:,}" for name, count in self.parts.items())
+        lines = [f"{'nothing' if self.clean else 'the same music'} in more than one of: {sizes}"]
+        for kind, words in (("file", "equal files"), ("sound", "equal sounds in other files"), ("embedding", "near")):
+            found = [finding for finding in self.findings if finding.kind == kind]
+            count = self.near_total if kind == "embedding" else len(found)
+            if count:
+                shown = "; ".join(_words(finding) for finding in found[:examples])
+                lines.append(f"{count:,} x {words}: {shown}{'; ...' if count > examples else ''}")
+        if self.groups:
+            names = ", ".join(self.groups[:examples]) + (", ..." if len(self.groups) > examples else "")
+            lines.append(f"{len(self.groups):,} groups are in several parts: {names}")
+        lines += [f"{count:,} clips of {part} repeat another of it" for part, count in self.inside.items() if count]
+        if self.unreadable:
+            member, reason = next(iter(self.unreadable.items()))
+            lines.append(
+                f"{len(self.unreadable):,} sounds cannot be decoded and were not compared ({member.id}: {reason})"
+            )
+        return "\n".join(lines)
+
+
+def _words(finding: Finding) -> str:
+    cosine = "" if finding.cosine is None else f" (cosine {finding.cosine:.4f})"
+    return " = ".join(f"{part}: {id}" for part, id in finding.members[:4]) + cosine
+
+
+def check(
+    parts: AudioTextDataset | Mapping[str, AudioTextDataset],
+    *,
+    embeddings: np.ndarray | Mapping[str, np.ndarray] | None = None,
+    threshold: float = 0.98,
+    decoded: bool = True,
+    limit: int = 10_000,
+    progress: bool = True,
+) -> Leakage:
+    """Look for the same music in different parts.
+
+    Args:
+        parts: a data set, whose splits are compared (clips without one are left out), or several data sets by name,
+            such as what a model was trained on and what it is tested on.
+        embeddings: of the clips, `[N, D]` in the order of the data set, or by the names of `parts`.
+        threshold: cosine from which two embeddings count as near, in (0, 1].
+        decoded: also compare decoded sounds, for which files that could be equal are decoded.
+        limit: pairs of embeddings that are listed, the closest first; all are counted.
+        progress: show progress bars.
+
+    Raises:
+        ConfigError: `threshold` or `limit` is out of range.
+        DataError: fewer than two parts, or embeddings that do not fit the clips.
+        MetricError: embeddings that are not finite or have no direction.
+    """
+    parts, embeddings = _parts(parts, embeddings)
+    members = [Member(name, clip.id) for name, dataset in parts.items() for clip in dataset]
+    paths = [clip.path for dataset in parts.values() for clip in dataset]
+    hashes = [digest for dataset in parts.values() for digest in dataset.audio_hashes(progress=progress)]
+    findings, unreadable = _clusters("file", members, hashes), {}
+    keys = hashes
+    if decoded:
+        keys, unreadable = _sound_keys(members, paths, hashes, progress)
+        files = {finding.members for finding in findings}
+        findings += [finding for finding in _clusters("sound", members, keys) if finding.members not in files]
+    near_total = 0
+    if embeddings is not None:
+        part_of = np.repeat(np.arange(len(parts)), [len(dataset) for dataset in parts.values()])
+        rows, cosines, near_total = near_duplicates(embeddings, threshold=threshold, part_of=part_of, limit=limit)
+        pairs = zip(rows.tolist(), cosines.tolist())
+        findings += [Finding("embedding", (members[a], members[b]), cosine) for (a, b), cosine in pairs]
+    return Leakage(
+        parts={name: len(dataset) for name, dataset in parts.items()},
+        findings=findings,
+        near_total=near_total,
+        inside=_repetitions(members, keys),
+        groups=_shared_groups(parts),
+        unreadable=unreadable,
+    )
+
+
+def without_leaks(
+    dataset: AudioTextDataset, leakage: Leakage, *, keep: Sequence[str] = ("test", "validation", "train")
+) -> AudioTextDataset:
+    """Return the data set without the clips that another split holds too: a clip stays in the split named first.
+
+    Args:
+        dataset: what `check` looked at.
+        leakage: what it found.
+        keep: splits, the most precious first; others follow.
+    """
+    rank = {name: place for place, name in enumerate([*keep, *(name for name in dataset.splits if name not in keep)])}
+    dropped: set[str] = set()
+    for finding in leakage.findings:
+        present = [member for member in finding.members if member.id not in dropped]
+        best = min((rank.get(member.part, len(rank)) for member in present), default=0)
+        dropped |= {member.id for member in present if rank.get(member.part, len(rank)) > best}
+    return dataset.with_clips([clip for clip in dataset if clip.id not in dropped])
+
+
+def sound_hash(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's samples, mono at its own rate, and of that rate.
+
+    Raises:
+        AudioError: the sound cannot be decoded, or is shorter than its header says.
+    """
+    from slapkit.audio import decode
+
+    rate, _ = _claims(Path(path))
+    wave = decode.read(path, sample_rate=rate)
+    return hashlib.sha256(f"{rate}\n".encode() + np.ascontiguousarray(wave, dtype="<f4").tobytes()).hexdigest()
+
+
+def _parts(
+    parts: AudioTextDataset | Mapping[str, AudioTextDataset], embeddings: np.ndarray | Mapping[str, np.ndarray] | None
+) -> tuple[dict[str, AudioTextDataset], np.ndarray | None]:
+    """Return the parts by name, and the embeddings of their clips one part after the other."""
+    if isinstance(parts, AudioTextDataset):
+        dataset = parts
+        parts = {name: dataset.split(name) for name in dataset.splits}
+        if embeddings is not None:
+            if isinstance(embeddings, Mapping) or len(embeddings) != len(dataset):
+                raise DataError(f"embeddings of one data set must be a matrix with its {len(dataset)} clips as rows")
+            order = [i for name in parts for i, clip in enumerate(dataset) if clip.split == name]
+            embeddings = np.asarray(embeddings)[order]
+    elif embeddings is not None:
+        if not isinstance(embeddings, Mapping) or set(embeddings) != set(parts):
+            raise DataError(f"embeddings must be given by the names of the parts: {', '.join(parts)}")
+        for name, dataset in parts.items():
+            if len(embeddings[name]) != len(dataset):
+                raise DataError(f"{name} has {len(dataset)} clips and {len(embeddings[name])} embeddings")
+        embeddings = np.concatenate([np.asarray(embeddings[name]) for name in parts])
+    if len(parts) < 2:
+        raise DataError(f"{len(parts)} part(s) {list(parts)}: at least two to compare, see {', '.join(SPLITS)}")
+    return dict(parts), embeddings
+
+
+def _clusters(kind: Literal["file", "sound"], members: Sequence[Member], keys: Sequence[str | None]) -> list[Finding]:
+    """Return the members of equal key that are in more than one part."""
+    same = defaultdict(list)
+    for member, key in zip(members, keys, strict=True):
+        if key is not None:
+            same[key].append(member)
+    return [Finding(kind, tuple(found)) for found in same.values() if len({member.part for member in found}) > 1]
+
+
+def _repetitions(members: Sequence[Member], keys: Sequence[str | None]) -> dict[str, int]:
+    """Return for each part how many clips have the key of an earlier one."""
+    seen: set[tuple[str, str]] = set()
+    counts: dict[str, int] = {}
+    for member, key in zip(members, keys, strict=True):
+        if key is None:
+            continue
+        counts[member.part] = counts.get(member.part, 0) + ((member.part, key) in seen)
+        seen.add((member.part, key))
+    return counts
+
+
+def _shared_groups(parts: Mapping[str, AudioTextDataset]) -> list[str]:
+    held = defaultdict(set)
+    for name, dataset in parts.items():
+        for clip in dataset:
+            held[clip.group].add(name)
+    return sorted(group for group, names in held.items() if len(names) > 1)
+
+
+def _claims(path: Path) -> tuple[int, int]:
+    """Return rate in Hz and number of frames that a sound's header claims."""
+    import soundfile
+
+    try:
+        info = soundfile.info(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise AudioError(f"{path} cannot be decoded: {error}") from error
+    return info.samplerate, info.frames
+
+
+def _sound_keys(
+    members: Sequence[Member], paths: Sequence[Path], hashes: Sequence[str], progress: bool
+) -> tuple[list[str | None], dict[Member, str]]:
+    """Return a key of each clip's samples, None where it cannot be decoded, and the reasons.
+
+    A sound whose rate and length no other file has is unlike all others: it is not decoded, and its file's hash stands
+    for it. Equal files are decoded once.
+    """
+    from tqdm.auto import tqdm
+
+    first: dict[str, int] = {}
+    for i, digest in enumerate(hashes):
+        first.setdefault(digest, i)
+    failed: dict[str, str] = {}
+    like = defaultdict(list)  # rate and frames -> hashes
+    for digest, i in first.items():
+        try:
+            like[_claims(paths[i])].append(digest)
+        except AudioError as error:
+            failed[digest] = str(error)
+    key_of = {digests[0]: digests[0] for digests in like.values() if len(digests) == 1}
+    wanted = [digest for digests in like.values() if len(digests) > 1 for digest in digests]
+
+    def hear(digest: str) -> str | AudioError:
+        try:
+            return sound_hash(paths[first[digest]])
+        except AudioError as error:
+            return error
+
+    bar = tqdm(total=len(wanted), desc="Comparing sounds", unit="file", disable=not progress, delay=1)
+    with bar, ThreadPoolExecutor(min(4, available_cores())) as pool:  # decoding lets other threads run
+        for digest, heard in zip(wanted, pool.map(hear, wanted), strict=True):
+            if isinstance(heard, AudioError):
+                failed[digest] = str(heard)
+            else:
+                key_of[digest] = f"sound {heard}"
+            bar.update()
+    unreadable = {member: failed[digest] for member, digest in zip(members, hashes) if digest in failed}
+    return [key_of.get(digest) for digest in hashes], unreadable

@@ -1,0 +1,187 @@
+"""What a folder of music holds: sound files with their tags, or what its table says about them.
+
+A folder with a table (`metadata.jsonl`, `.csv`, `.tsv`, read by `slapkit.data`) is what the table lists, with
+captions and facts. Any other folder is searched for sound files by their suffix, and their tags are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slapkit.data import read
+from slapkit.data.reader import clean_text
+from slapkit.data.tables import SUFFIXES as TABLES
+from slapkit.errors import LibraryError
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+TAGS = ("title", "artist", "album", "genre", "year")
+# Columns that search results have already: a table's fact of the same name is kept under another one.
+RESERVED = {"rank", "id", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "windows"}
+_HIDDEN_FACTS = {"title", "duration_s", "file_name", "path"} | {"caption_frames", "sha256", "bytes"}  # said elsewhere
+_LONGEST_TAG = 1000  # characters
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sound file found: its id, its name relative to the folder, and what is known about it before hearing it."""
+
+    id: str
+    file: str
+    path: Path
+    size: int
+    mtime_ns: int
+    title: str = ""
+    captions: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that is not in the library, and why."""
+
+    file: str
+    reason: str
+
+
+def scan(folder: str | Path) -> tuple[list[Source], list[Failure]]:
+    """Return the sound files of a folder in the order of their ids, and those that cannot be used.
+
+    Tags are not read here but by `tags`, once a file turns out to be new.
+
+    Raises:
+        LibraryError: the folder is not there.
+        DataError: its table cannot be used.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
+    sources, failures = _from_table(folder) if has_table(folder) else _from_files(folder)
+    return sorted(sources, key=lambda source: source.id), sorted(failures, key=lambda failure: failure.file)
+
+
+def has_table(folder: Path) -> bool:
+    """Say whether a folder, or one directly in it, holds a table of its sounds."""
+    places = [folder, *(child for child in folder.iterdir() if child.is_dir())]
+    return any((place / f"metadata{suffix}").is_file() for place in places for suffix in TABLES)
+
+
+def _from_table(folder: Path) -> tuple[list[Source], list[Failure]]:
+    dataset = read(folder)
+    sources, failures = [], []
+    for clip in dataset:
+        facts = {_column(name): plain(value) for name, value in clip.facts.items() if name not in _HIDDEN_FACTS}
+        facts = {"split": clip.split, **facts} if clip.split is not None else facts
+        title = clean_text(str(clip.facts.get("title") or ""))[:_LONGEST_TAG] or Path(clip.id).stem
+        file = clip.path.relative_to(folder).as_posix()
+        with _listing(file, failures):
+            info = clip.path.stat()
+            place = (clip.id, file, clip.path, info.st_size, info.st_mtime_ns)
+            sources.append(Source(*place, title, clip.captions, facts))
+    known = {source.id for source in sources} | {source.file for source in sources}
+    for problem in dataset.problems:  # a remark about a row that is in use is no failure
+        if problem.value not in known and problem.value.rsplit(":", 1)[0] not in known:
+            failures.append(Failure(problem.value, f"line {problem.row} of the table: {problem.reason}"))
+    return sources, failures
+
+
+def plain(value: Any) -> Any:
+    """Return a JSON value that any reader takes: no NaN or infinity, no broken surrogates in texts."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    return value
+
+
+def _column(name: str) -> str:
+    name = plain(name)
+    return f"{name} (table)" if name in RESERVED else name
+
+
+def _from_files(folder: Path) -> tuple[list[Source], list[Failure]]:
+    sources: list[Source] = []
+    failures: list[Failure] = []
+    root = os.path.realpath(folder)
+    for path in _files(folder, root, failures):
+        file = path.relative_to(folder).as_posix()
+        if not _is_text(file):
+            shown = file.encode("utf-8", "backslashreplace").decode()
+            failures.append(Failure(shown, "its name is not valid UTF-8: rename the file"))
+            continue
+        if path.is_symlink() and not _inside(path, root):
+            failures.append(Failure(file, "a link that leaves the folder: copy the file into it"))
+            continue
+        with _listing(file, failures):
+            info = path.stat()
+            if info.st_size == 0:
+                failures.append(Failure(file, "the file is empty (0 bytes)"))
+            elif path.is_file():
+                sources.append(Source(file, file, path, info.st_size, info.st_mtime_ns, path.stem))
+            else:
+                failures.append(Failure(file, "not a file"))
+    return sources, failures
+
+
+def _files(folder: Path, root: str, failures: list[Failure]) -> Iterator[Path]:
+    """Yield the sound files by suffix; hidden files and folders stay out, linked folders are not entered."""
+
+    def unreadable(error: OSError) -> None:
+        name = os.path.relpath(error.filename, folder)
+        failures.append(Failure(name, f"the folder cannot be read: {error.strerror}"))
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        for name in folders:
+            path = Path(place, name)
+            if path.is_symlink() and not _inside(path, root):
+                failures.append(Failure(path.relative_to(folder).as_posix(), "a link that leaves the folder"))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield Path(place, name)
+
+
+def _inside(path: Path, root: str) -> bool:
+    return os.path.commonpath([os.path.realpath(path), root]) == root
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _listing(file: str, failures: list[Failure]) -> Iterator[None]:
+    """List a file that the system refuses to show."""
+    try:
+        yield
+    except OSError as error:
+        failures.append(Failure(file, f"the file cannot be opened: {error.strerror}"))
+
+
+def tags(path: Path) -> dict[str, Any]:
+    """Return the tags of a sound file that hold something; none where they are missing or damaged."""
+    from tinytag import TinyTag
+
+    try:
+        found = TinyTag.get(path, duration=False)
+    except Exception:  # whatever a damaged tag makes the parser do, the sound may still be fine
+        return {}
+    result: dict[str, Any] = {}
+    for name in TAGS:
+        text = clean_text(str(getattr(found, name, None) or ""))[:_LONGEST_TAG]
+        if text:
+            result[name] = int(text[:4]) if name == "year" and text[:4].isascii() and text[:4].isdigit() else text
+    return result

@@ -1,0 +1,124 @@
+"""From an arrangement to a checked, level-normalised wave and its compressed bytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+
+import numpy as np
+
+from slapkit.data.scores.arrange import Arrangement
+from slapkit.data.scores.excerpt import Unfit
+from slapkit.errors import DataError
+
+RATE = 48_000  # Hz, what the renderer gives
+LEVEL_DB = -20.0  # root mean square of every clip, unless its peaks forbid it
+PEAK_DB = -1.0
+_TICKS = 480  # in a quarter note; at 120 beats a minute a second has 960
+
+
+def find_soundfont(path: str | None) -> Path:
+    """Return the SoundFont to render with: `path`, or the one packaged with pretty_midi.
+
+    Raises:
+        DataError: it is missing, or not a SoundFont.
+    """
+    if path is None:
+        found = importlib.util.find_spec("pretty_midi")
+        if found is None or found.origin is None:
+            raise DataError(
+                "the default SoundFont comes with pretty_midi, which is not installed; install it or name a .sf2 file"
+            )
+        file = Path(found.origin).parent / "TimGM6mb.sf2"
+    else:
+        file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(
+            f"soundfont={str(file)!r} is not a file: name a General MIDI .sf2 file, or None for the packaged one"
+        )
+    with open(file, "rb") as stream:
+        head = stream.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"sfbk":
+        raise DataError(f"{file} is not a SoundFont 2 file (it begins with {head!r}): name a General MIDI .sf2 file")
+    return file
+
+
+def to_midi(arrangement: Arrangement, clip_s: float) -> bytes:
+    """Return the arrangement as MIDI bytes, one track for each voice, its end marked at `clip_s` seconds."""
+    import symusic
+
+    score = symusic.Score(_TICKS)
+    score.tempos.append(symusic.Tempo(0, 120.0))
+    tables = [(voice.notes, voice.instrument.program, False) for voice in arrangement.voices]
+    if arrangement.drums is not None:
+        tables.append((arrangement.drums, 0, True))
+    second = 2 * _TICKS
+    for number, (notes, program, is_drum) in enumerate(tables):
+        track = symusic.Track(str(number), program, is_drum)
+        for start, length, pitch, velocity in notes.tolist():
+            ticks = max(1, round(length * second))
+            track.notes.append(symusic.Note(round(start * second), ticks, round(pitch), round(velocity)))
+        if number == 0:  # the renderer stops at the last event: keep it going to the end of the clip
+            track.controls.append(symusic.ControlChange(round((clip_s + 0.05) * second), 7, 100))
+        score.tracks.append(track)
+    return score.dumps_midi()
+
+
+def render(arrangement: Arrangement, soundfont: bytes, *, clip_s: float) -> np.ndarray:
+    """Return the sound, float32 `[clip_s * RATE]`, mono, at the common level.
+
+    Raises:
+        Unfit: what came out is not finite, clipped, (partly) silent or too short.
+    """
+    import midirenderer
+
+    raw = np.frombuffer(midirenderer.render_wave_from(soundfont, to_midi(arrangement, clip_s))[44:], dtype="<i2")
+    if len(raw) and (raw.max() == 32767 or raw.min() == -32768):
+        raise Unfit("clipped in rendering")
+    wave = (raw[0 : len(raw) // 2 * 2 : 2].astype(np.float32) + raw[1::2]) * np.float32(0.5 / 32768)
+    wanted = round(clip_s * RATE)
+    if len(wave) < 0.995 * wanted:
+        raise Unfit("rendered too short")
+    wave = np.pad(wave[:wanted], (0, max(0, wanted - len(wave))))
+    check(wave)
+    fade = round(0.03 * RATE)
+    wave[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
+    gain = min(
+        10 ** (LEVEL_DB / 20) / float(np.sqrt(np.mean(wave**2))), 10 ** (PEAK_DB / 20) / float(np.abs(wave).max())
+    )
+    return (wave * gain).astype(np.float32)
+
+
+def check(wave: np.ndarray) -> None:
+    """Raise `Unfit` unless a wave `[T]` at `RATE` is finite, audible, and without long silences."""
+    if not np.isfinite(wave).all():
+        raise Unfit("not finite")
+    frames = wave[: len(wave) // 4800 * 4800].reshape(-1, 4800)  # 0.1 s
+    level = np.sqrt((frames**2).mean(axis=1))
+    if level.max(initial=0.0) < 1e-3:
+        raise Unfit("silent")
+    quiet = level < 0.02 * level.max()
+    longest = run = 0
+    for flag in quiet.tolist():
+        run = run + 1 if flag else 0
+        longest = max(longest, run)
+    if longest > 15 or quiet.mean() > 0.3:
+        raise Unfit("silent in part")
+
+
+def encode(wave: np.ndarray, sample_rate: int) -> bytes:
+    """Return a wave `[T]` at `RATE` as FLAC of 16 bits at `sample_rate` Hz; the same wave gives the same bytes.
+
+    FLAC, because lossy encoders take as long as the synthesis, and FLAC a tenth of that: a corpus is made in three
+    fifths of the time, for four times the space (about 350 kB for 10 s at 32 kHz).
+    """
+    import soundfile
+
+    if sample_rate != RATE:
+        import soxr
+
+        wave = soxr.resample(wave, RATE, sample_rate)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()

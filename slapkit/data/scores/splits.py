@@ -1,0 +1,110 @@
+"""Which works a corpus of a given size uses, and in which split each stands.
+
+Collections differ in size by a factor of a thousand: styles are drawn in proportion to the square root of what there is
+of them. Splits are dealt by group (see `slapkit.data.scores.melody`), style by style, so that each split holds every
+style that has works enough.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from slapkit.data.scores.works import Work
+
+FRACTIONS = {"train": 0.76, "validation": 0.08, "test": 0.16}
+_LARGE = 0.05  # a group with more than this share of the works would fill a small split alone: it goes to training
+
+
+def choose_works(works: Sequence[Work], count: int, seed: int) -> list[Work]:
+    """Return about `count` works (all, where there are fewer), sorted by id, balanced over styles."""
+    styles: dict[str, list[Work]] = collections.defaultdict(list)
+    for work in sorted(works, key=lambda work: work.id):
+        styles[work.style].append(work)
+    if count >= len(works):
+        return sorted(works, key=lambda work: work.id)
+    quotas = _quotas({style: len(members) for style, members in styles.items()}, count)
+    rng = np.random.default_rng([seed, 1])
+    chosen: list[Work] = []
+    for style in sorted(styles):
+        order = rng.permutation(len(styles[style]))[: quotas[style]]
+        chosen += [styles[style][i] for i in order]
+    return sorted(chosen, key=lambda work: work.id)
+
+
+def _quotas(available: Mapping[str, int], count: int) -> dict[str, int]:
+    """Return how many works of each style to use: proportional to the square root, at most what there is."""
+    quotas = dict.fromkeys(available, 0)
+    left = count
+    while left > 0:
+        open_styles = [style for style in sorted(available) if quotas[style] < available[style]]
+        if not open_styles:
+            break
+        total = sum(available[style] ** 0.5 for style in open_styles)
+        budget = left
+        for style in open_styles:
+            share = max(1, int(budget * available[style] ** 0.5 / total))
+            take = min(share, available[style] - quotas[style], left)
+            quotas[style] += take
+            left -= take
+    return quotas
+
+
+def deal_splits(groups: Mapping[str, str], styles: Mapping[str, str], seed: int) -> dict[str, str]:
+    """Return the split of each work.
+
+    Args:
+        groups: group by work id; works of one group get one split.
+        styles: style by work id.
+        seed: seed of the deal.
+    """
+    members: dict[str, list[str]] = collections.defaultdict(list)
+    for name in sorted(groups):
+        members[groups[name]].append(name)
+    strata: dict[str, list[str]] = collections.defaultdict(list)
+    for group, names in sorted(members.items()):
+        strata[collections.Counter(styles[name] for name in names).most_common(1)[0][0]].append(group)
+    rng = np.random.default_rng([seed, 2])
+    whole = dict.fromkeys(FRACTIONS, 0.0)  # works dealt to each split so far
+    splits: dict[str, str] = {}
+    for style in sorted(strata):
+        order = [strata[style][i] for i in rng.permutation(len(strata[style]))]
+        order.sort(key=lambda group: -len(members[group]))  # large ones first, while there is room to even out
+        own = dict.fromkeys(FRACTIONS, 0.0)
+        for group in order:
+            size = len(members[group])
+            split = "train" if size > _LARGE * len(groups) else _neediest(own, whole, size)
+            own[split] += size
+            whole[split] += size
+            splits.update(dict.fromkeys(members[group], split))
+    return splits
+
+
+def _neediest(own: Mapping[str, float], whole: Mapping[str, float], size: int) -> str:
+    """Return the split that lacks most, in its own style and overall, against its share."""
+    own_total, whole_total = sum(own.values()) + size, sum(whole.values()) + size
+
+    def lack(split: str) -> float:
+        share = FRACTIONS[split]
+        return (share * own_total - own[split]) + 0.3 * (share * whole_total - whole[split])
+
+    return max(FRACTIONS, key=lack)
+
+
+def deal_clips(splits: Mapping[str, str], clips: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
+    """Return (split, candidate works) for each clip; the first candidate is meant, the others stand in if it fails.
+
+    Each split gets its share of `clips` exactly (rounded); its works take turns.
+    """
+    counts = {split: round(share * clips) for split, share in FRACTIONS.items()}
+    counts["train"] = clips - counts["validation"] - counts["test"]
+    rng = np.random.default_rng([seed, 3])
+    dealt: list[tuple[str, tuple[str, ...]]] = []
+    for split, count in counts.items():
+        names = sorted(name for name, place in splits.items() if place == split)
+        order = [names[i] for i in rng.permutation(len(names))]
+        for number in range(count if order else 0):
+            dealt.append((split, tuple(order[(number + k) % len(order)] for k in range(min(3, len(order))))))
+    return dealt

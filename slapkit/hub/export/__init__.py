@@ -1,0 +1,33 @@
+"""A trained model in the forms that others read: transformers' CLAP, ONNX, and a folder for the Hugging Face Hub.
+
+What training writes is one form already: `config.json`, `model.safetensors` and, for a trained text encoder,
+`text_encoder/` with its configuration and tokenizer; `slapkit.load` reads it, and nothing in it is a pickle. Every
+export is compared with the model before it gets its name: one that differs is not written.
+
+    slapkit.hub.export.to_clap(model, "folder")          ClapModel.from_pretrained("folder")
+    slapkit.hub.export.to_onnx(model, "folder")          audio.onnx, text.onnx
+    slapkit.hub.export.to_hub_folder("run", "folder")    HubModel.from_pretrained("folder"), with a model card
+    slapkit.hub.export.HubModel.of("run").push_to_hub("name/model")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "ExportError": "folder",
+    "HubModel": "hub",
+    "model_card": "card",
+    "to_clap": "clap",
+    "to_hub_folder": "hub",
+    "to_onnx": "onnx",
+}
+__all__ = ["ExportError", "HubModel", "model_card", "to_clap", "to_hub_folder", "to_onnx"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: the command line names this package, and must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

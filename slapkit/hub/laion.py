@@ -1,0 +1,192 @@
+"""LAION-CLAP's own files: HTS-AT and RoBERTa under the names of its training code.
+
+Such a file holds weights alone, so the shape of the model is read off them: widths, depths, heads, window and whether
+it fuses. What weights do not tell is what all published ones share: sound of 48 kHz, a hop of 480 samples, bands from
+50 to 14,000 Hz, RoBERTa with 64 dimensions a head, at most 77 tokens. The mel filters are in the file, and compared.
+The original also rounds sound to 16 bits before its front end; files mostly are, and here nothing is rounded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from slapkit.audio.frontend import FRONTENDS, FrontendConfig, LogMel
+from slapkit.errors import CheckpointError, ConfigError
+from slapkit.hub.archive import read_weights
+from slapkit.hub.published import Published
+from slapkit.hub.transformers_clap import SCALES
+from slapkit.models.encoders import AudioEncoderConfig
+
+_MAX_TOKENS = 77
+_HEAD = 64  # dimensions of one of RoBERTa's attention heads, whatever its size
+_SPEC_SIZE = 256  # of all published ones; told by the masks of shifted windows where these are kept
+_MEL = "audio_branch.logmel_extractor.melW"
+# Inside one Swin block.
+_BLOCK = {
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "attn.proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+}
+_TABLES = {"attn.relative_position_bias_table", "attn.relative_position_index"}
+_SAME = ("patch_embed.", "norm.")  # alike under both names, below the audio encoder
+# Not on the way to an embedding: AudioSet's classes, the wave's transform, a second projection of the training's loss,
+# masks that follow from the shape, and numbers counted from 0.
+_UNUSED = re.compile(
+    r"audio_branch\.(tscam_conv|head|spectrogram_extractor|logmel_extractor)\..*|(audio|text)_transform\..*"
+    r"|audio_branch\.layers\.\d+\.blocks\.\d+\.attn_mask|text_branch\.embeddings\.(position_ids|token_type_ids)"
+)
+
+
+def read_file(path: Path, source: str, *, tokenizer: str | Path) -> Published:
+    """Read a LAION-CLAP file; nothing in it is run.
+
+    Raises:
+        CheckpointError: the file cannot be read safely, or is another model; its unknown tensors are named.
+    """
+    weights = read_weights(path)
+    tensors, unknown = {}, []
+    for name, tensor in weights.items():
+        if _UNUSED.fullmatch(name):
+            continue
+        renamed = _rename(name, tensor)
+        tensors.update(renamed)
+        if not renamed:
+            unknown.append(name)
+    if unknown:
+        raise CheckpointError(
+            f"{path} is no LAION-CLAP of HTS-AT and RoBERTa: {len(unknown)} tensors have no place in it, e.g. "
+            f"{', '.join(sorted(unknown)[:3])}"
+        )
+    try:
+        htsat, roberta, dim = (
+            _htsat(tensors, weights),
+            _roberta(tensors),
+            tensors["text_projection.linear2.bias"].shape[0],
+        )
+        frontend = _frontend(weights, htsat["enable_fusion"], n_mels=tensors[f"{_AUDIO}batch_norm.weight"].shape[0])
+        audio = AudioEncoderConfig(kind="htsat", frontend=frontend, window_s=frontend.min_s, htsat=htsat)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError, StopIteration) as error:
+        if isinstance(error, ConfigError):
+            raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(
+            f"{path} is no LAION-CLAP of HTS-AT and RoBERTa: {error} is missing or of another shape"
+        ) from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return Published(
+        file=path,
+        source=source,
+        audio=audio,
+        roberta=roberta,
+        dim=dim,
+        max_tokens=min(_MAX_TOKENS, roberta["max_position_embeddings"] - 2),
+        tokenizer=tokenizer,
+        tensors=tensors,
+    )
+
+
+_AUDIO = "audio_model.audio_encoder."
+
+
+def _rename(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """One tensor by the names of transformers' `ClapModel`; none where it has no place there."""
+    branch, _, rest = name.partition(".")
+    if name in ("logit_scale_a", "logit_scale_t"):
+        return {name: tensor}
+    if branch in ("audio_projection", "text_projection"):
+        layer, _, kind = rest.partition(".")
+        return {f"{branch}.linear{1 + int(layer) // 2}.{kind}": tensor} if layer in ("0", "2") else {}
+    if branch == "text_branch":
+        return {f"text_model.{rest}": tensor}
+    if branch != "audio_branch":
+        return {}
+    if rest.startswith("bn0."):
+        return {f"{_AUDIO}batch_norm.{rest.removeprefix('bn0.')}": tensor}
+    if rest.startswith(_SAME) or re.fullmatch(r"layers\.\d+\.downsample\..*", rest):
+        return {_AUDIO + rest: tensor}
+    found = re.fullmatch(r"(layers\.\d+\.blocks\.\d+)\.(.*)", rest)
+    return {_AUDIO + f"{found[1]}.{n}": t for n, t in _in_block(found[2], tensor).items()} if found else {}
+
+
+def _in_block(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    if name in _TABLES:
+        return {name.replace("attn.", "attention.self."): tensor}
+    part, _, kind = name.rpartition(".")
+    if part == "attn.qkv" and len(tensor) % 3 == 0:  # one matrix there, three here
+        names = (f"attention.self.{which}.{kind}" for which in ("query", "key", "value"))
+        return dict(zip(names, tensor.chunk(3)))
+    return {f"{_BLOCK[part]}.{kind}": tensor} if part in _BLOCK else {}
+
+
+def _htsat(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The shape of HTS-AT, by the fields of transformers' `ClapAudioConfig`."""
+    places = {
+        tuple(map(int, found.groups())) for n in tensors if (found := re.search(r"layers\.(\d+)\.blocks\.(\d+)", n))
+    }
+    depths = [sum(stage == i for stage, _ in places) for i in range(1 + max(stage for stage, _ in places))]
+    tables = [
+        tensors[f"{_AUDIO}layers.{i}.blocks.0.attention.self.relative_position_bias_table"] for i in range(len(depths))
+    ]
+    window = (isqrt(len(tables[0])) + 1) // 2
+    width, channels, patch = tensors[f"{_AUDIO}patch_embed.proj.weight"].shape[:3]
+    mask = weights.get("audio_branch.layers.0.blocks.1.attn_mask")  # one row for each window of the picture
+    fused = f"{_AUDIO}patch_embed.mel_conv2d.weight" in tensors
+    htsat = {
+        "patch_embeds_hidden_size": width,
+        "patch_embed_input_channels": channels,
+        "patch_size": patch,
+        "patch_stride": [patch, patch],
+        "depths": depths,
+        "num_attention_heads": [table.shape[1] for table in tables],
+        "hidden_size": width * 2 ** (len(depths) - 1),
+        "window_size": window,
+        "spec_size": _SPEC_SIZE if mask is None else isqrt(len(mask)) * window * patch,
+        "mlp_ratio": len(tensors[f"{_AUDIO}layers.0.blocks.0.intermediate.dense.bias"]) / width,
+        "enable_fusion": fused,
+    }
+    if fused:
+        htsat["fusion_type"] = "aff_2d"
+        htsat["aff_block_r"] = width // len(tensors[f"{_AUDIO}patch_embed.fusion_model.local_att.0.bias"])
+    return htsat
+
+
+def _roberta(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The shape of RoBERTa, by the fields of transformers' `RobertaConfig`."""
+    words, width = tensors["text_model.embeddings.word_embeddings.weight"].shape
+    if width % _HEAD:
+        raise CheckpointError(f"a text encoder {width} wide is not RoBERTa's, whose heads have {_HEAD} dimensions")
+    layers = {int(found[1]) for n in tensors if (found := re.match(r"text_model\.encoder\.layer\.(\d+)\.", n))}
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "num_hidden_layers": 1 + max(layers),
+        "num_attention_heads": width // _HEAD,
+        "intermediate_size": len(tensors["text_model.encoder.layer.0.intermediate.dense.bias"]),
+        "max_position_embeddings": len(tensors["text_model.embeddings.position_embeddings.weight"]),
+        "type_vocab_size": len(tensors["text_model.embeddings.token_type_embeddings.weight"]),
+        "layer_norm_eps": 1e-5,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    }
+
+
+def _frontend(weights: Mapping[str, Tensor], fused: bool, *, n_mels: int) -> FrontendConfig:
+    """The front end of the published files, compared with the mel filters in this one."""
+    unfused = FRONTENDS["clap"].replace(f_min=50.0, n_mels=n_mels, padding="repeatpad")
+    filters = LogMel(unfused).filters
+    kept = weights.get(_MEL)  # of the wave's own transform, which is never the one that fuses
+    if kept is not None and (kept.shape != filters.shape or (kept - filters).abs().max() > 1e-3 * filters.max()):
+        raise CheckpointError(
+            f"its mel filters {list(kept.shape)} are not those of 48 kHz, a window of 1,024 samples and {n_mels} bands "
+            "from 50 to 14,000 Hz: it was trained with another front end, which is not known here"
+        )
+    return unfused.replace(**SCALES["fusion" if fused else "rand_trunc"])

@@ -1,0 +1,149 @@
+"""A published CLAP as slapkit's own model: objective "clap", two towers, no predictor.
+
+HTS-AT, RoBERTa with its pooler, and CLAP's projection (linear, ReLU, linear) are what slapkit's towers are made of, so
+only names differ, and the embeddings are those of the original. Sounds longer than the window differ from it on
+purpose: the original hears a random piece, or fuses pieces, and slapkit hears all of it, window by window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slapkit.errors import CheckpointError, ConfigError
+from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
+from slapkit.models.encoders.htsat import HTSAT
+from slapkit.models.encoders.text import TextEncoder
+from slapkit.models.joint import HeadConfig, JointModel, ModelConfig
+from slapkit.models.weights import load_strictly
+
+_MOST_LAYERS = 200  # a claim beyond this would keep the machine busy before any weight is looked at
+_DERIVED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")  # counts and zeros
+PREFIXES = {
+    "audio_model.": "audio.encoder.model.",
+    "text_model.": "text.encoder.model.",
+    "audio_projection.linear1.": "audio.projector.0.",
+    "audio_projection.linear2.": "audio.projector.2.",
+    "text_projection.linear1.": "text.projector.0.",
+    "text_projection.linear2.": "text.projector.2.",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a loader found: `tensors` by the names of transformers' `ClapModel`, and what is needed to place them.
+
+    `file` is where the weights lie, `source` what the user called the checkpoint, `roberta` the arguments of
+    transformers' `RobertaConfig`, `tokenizer` a folder, or a name that was asked for.
+    """
+
+    file: Path
+    source: str
+    audio: AudioEncoderConfig
+    roberta: Mapping[str, Any]
+    dim: int
+    max_tokens: int
+    tokenizer: str | Path
+    tensors: Mapping[str, Tensor]
+
+
+def assemble(found: Published) -> JointModel:
+    """Return the joint model with the weights of `found`.
+
+    Raises:
+        CheckpointError: weights and configuration do not fit each other, tensors are missing or unknown, or the
+            tokenizer cannot be had or is another model's.
+    """
+    text = TextEncoderConfig(source=found.source, pooling="pooler", max_tokens=found.max_tokens, frozen=False)
+    plain = HeadConfig(hidden=found.dim, batch_norm=False)
+    config = ModelConfig(
+        audio=found.audio, text=text, audio_projector=plain, text_projector=plain, predictor=plain, dim=found.dim
+    )
+    depth = max([found.roberta["num_hidden_layers"], len(found.audio.htsat["depths"]), *found.audio.htsat["depths"]])
+    if not 0 < depth <= _MOST_LAYERS:
+        raise CheckpointError(f"{found.file} claims {depth} layers: 1 to {_MOST_LAYERS} can be true")
+    tokenizer = load_tokenizer(found)
+    state = _our_names(found)
+    # First without memory: shapes are compared with those in the file before anything of a claimed size is made.
+    with torch.device("meta"):
+        load_strictly(_build(config, found, tokenizer), state, found.file)
+    joint = _build(config, found, tokenizer)
+    _check_derived(joint, state, found.file)
+    load_strictly(joint, state, found.file)
+    return joint
+
+
+def _build(config: ModelConfig, found: Published, tokenizer) -> JointModel:
+    from transformers import RobertaConfig, RobertaModel
+
+    try:
+        model = RobertaModel(RobertaConfig(**found.roberta))
+        return JointModel(config, "clap", HTSAT(config.audio), TextEncoder(model, tokenizer, config.text))
+    except CheckpointError:
+        raise
+    except (ConfigError, ValueError, TypeError, RuntimeError, KeyError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{found.file}: its configuration gives no model ({error})") from error
+
+
+def _our_names(found: Published) -> dict[str, Tensor]:
+    """The tensors by the names of `JointModel`."""
+    state, unknown = {}, []
+    for name, tensor in found.tensors.items():
+        prefix = next((p for p in PREFIXES if name.startswith(p)), None)
+        if name in _DERIVED or name == "logit_scale_t":
+            continue  # the second temperature, for text to audio: training went on with one for both directions
+        if name == "logit_scale_a":
+            state["log_scale"] = tensor.reshape(())
+        elif prefix is None:
+            unknown.append(name)
+        else:
+            state[PREFIXES[prefix] + name.removeprefix(prefix)] = tensor
+    if unknown:
+        raise CheckpointError(
+            f"{found.file} has {len(unknown)} tensors that CLAP with HTS-AT and RoBERTa has not, e.g. "
+            f"{', '.join(sorted(unknown)[:3])}: it is another model"
+        )
+    return state
+
+
+def _check_derived(joint: JointModel, state: Mapping[str, Tensor], file: Path) -> None:
+    """Raise `CheckpointError` where an index is not what follows from the shapes: it would reach out of its table."""
+    for name, tensor in joint.state_dict().items():
+        if name.endswith("relative_position_index") and not torch.equal(tensor, state[name].to(tensor.dtype)):
+            raise CheckpointError(f"{file}: {name} is not what windows of this size have: the file is damaged")
+
+
+def load_tokenizer(found: Published):
+    """Return the tokenizer; only a name that the user gave is looked up elsewhere than here.
+
+    Raises:
+        CheckpointError: there is none, or it gives numbers that the model has no words for.
+    """
+    from transformers import AutoTokenizer, RobertaTokenizer
+
+    place = Path(found.tokenizer)
+    local = isinstance(found.tokenizer, Path) or place.is_dir()
+    # A folder may say which class its tokenizer has; words and merges alone can only be RoBERTa's.
+    told = not local or any((place / name).is_file() for name in ("config.json", "tokenizer_config.json"))
+    try:
+        kind = AutoTokenizer if told else RobertaTokenizer
+        tokenizer = kind.from_pretrained(found.tokenizer, local_files_only=local)
+    except Exception as error:  # the hub's client and the readers of a dozen formats have as many classes
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CheckpointError(
+            f"{found.source} needs the tokenizer {str(found.tokenizer)!r}, which cannot be had: {reason} Give the "
+            "folder of RoBERTa's tokenizer (tokenizer.json, or vocab.json and merges.txt): "
+            "slapkit.load(path, tokenizer=folder)"
+        ) from error
+    words, pad = found.roberta["vocab_size"], found.roberta["pad_token_id"]
+    if len(tokenizer) > words or tokenizer.pad_token_id != pad:
+        raise CheckpointError(
+            f"{found.source}: the tokenizer {str(found.tokenizer)!r} has {len(tokenizer)} tokens and pads with "
+            f"{tokenizer.pad_token_id}; the model knows {words} and pads with {pad}: it is another model's"
+        )
+    return tokenizer

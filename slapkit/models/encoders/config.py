@@ -1,0 +1,106 @@
+"""Configurations of the audio and the text encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from slapkit.audio.frontend import FRONTENDS, FrontendConfig
+from slapkit.config import Config, require
+
+
+@dataclass(frozen=True)
+class WaveformConfig(Config):
+    """A published encoder that hears waves; `slapkit.models.encoders.waveform_encoder` fills it in.
+
+    `source`: the name or folder that the weights come from when training starts. `layer`: whose output is the
+    representation, 0 being what goes into the first layer, negative from the end, None the mean of all. `architecture`
+    is the model's own configuration and `features` that of its feature extractor, so that a checkpoint needs no source.
+    """
+
+    source: str
+    layer: int | None = -1
+    architecture: dict[str, Any] = field(default_factory=dict)
+    features: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        require(bool(self.source.strip()), "source", self.source, "a name or a folder")
+        for name in ("architecture", "features"):
+            value = getattr(self, name)
+            require(
+                bool(value), name, value, "what slapkit.models.encoders.waveform_encoder(source) reads at the source"
+            )
+
+
+@dataclass(frozen=True)
+class AudioEncoderConfig(Config):
+    """An audio encoder and the features it listens to.
+
+    `window_s` (s) is what the encoder hears at once: a random window in training, windows tiled over the clip in
+    evaluation. `mel_mean`, `mel_std` (dB) normalise the CNN's input; training sets them from its data. HTS-AT
+    normalises by itself. `channels` are the CNN's; `htsat` overrides fields of transformers' `ClapAudioConfig`.
+    """
+
+    kind: Literal["cnn", "htsat", "waveform"] = "cnn"
+    frontend: FrontendConfig = field(default_factory=lambda: FRONTENDS["light"])
+    window_s: float = 5.0
+    mel_mean: float = -30.0
+    mel_std: float = 20.0
+    channels: tuple[int, ...] = (16, 48, 96, 256)
+    htsat: dict[str, Any] = field(default_factory=dict)
+    frozen: bool = False
+    waveform: WaveformConfig | None = None
+
+    def check(self) -> None:
+        full = self.frontend.min_s  # short clips are repeated up to this, and no window is longer
+        require(0 < self.window_s <= full, "window_s", self.window_s, f"above 0 s, up to frontend.min_s = {full} s")
+        require(self.mel_std > 0, "mel_std", self.mel_std, "dB > 0")
+        wave = self.kind == "waveform"
+        hint = "waves go with kind='waveform': make it with slapkit.models.encoders.waveform_encoder(source)"
+        require((self.frontend.kind == "wave") == wave, "frontend.kind", self.frontend.kind, hint)
+        require((self.waveform is not None) == wave, "waveform", self.waveform, hint)
+        require(
+            len(self.channels) >= 2 and min(self.channels) > 0, "channels", self.channels, "two or more positive widths"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that `from_dict` reads back. Those of an encoder of log-mels name no wave, as they did
+        before waves were known: hashes of them name caches and libraries."""
+        values = {**super().to_dict(), "frontend": self.frontend.to_dict()}
+        if self.waveform is None:
+            del values["waveform"]
+        return values
+
+    @property
+    def window_frames(self) -> int:
+        """Frames of one window."""
+        return self.frontend.frames(self.window_s)
+
+
+@dataclass(frozen=True)
+class TextEncoderConfig(Config):
+    """A text encoder: any transformers text model.
+
+    `source`: "minilm" (the packaged all-MiniLM-L6-v2), "roberta-scratch" (RoBERTa-base's shape with random weights and
+        a tokenizer trained on the
+    training captions, so that nothing need be downloaded), or any name or folder that `AutoModel.from_pretrained`
+    takes.
+    `pooling`: "mean" over tokens, "cls" for the first one, "pooler" for what the model's own pooler makes of it.
+    `fingerprint` is set when a frozen encoder is saved by reference: loading checks it.
+    """
+
+    source: str = "minilm"
+    pooling: Literal["mean", "cls", "pooler"] = "mean"
+    max_tokens: int = 77
+    frozen: bool = True
+    fingerprint: str | None = None
+
+    def check(self) -> None:
+        require(bool(self.source.strip()), "source", self.source, "a name or a folder")
+        require(2 <= self.max_tokens <= 512, "max_tokens", self.max_tokens, "2 to 512 tokens")
+        require(
+            not (self.frozen and self.source == "roberta-scratch"),
+            "frozen",
+            True,
+            "False: a scratch encoder has nothing to freeze",
+        )

@@ -1,0 +1,91 @@
+"""HTS-AT, the audio encoder of LAION-CLAP and of the paper, through transformers' `ClapAudioModel`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from slapkit.config import nearest
+from slapkit.errors import ConfigError
+from slapkit.models.encoders import htsat_inference
+from slapkit.models.encoders.config import AudioEncoderConfig
+from slapkit.models.encoders.recompute import recompute_layers
+
+if TYPE_CHECKING:
+    from transformers import ClapAudioConfig
+
+
+class HTSAT(nn.Module):
+    """Log-mel `[B, frames, n_mels]` (dB) to a representation `[B, dim]`: the pooled output, before CLAP's projection.
+
+    With `enable_fusion`, the encoder of CLAP's fused checkpoints: every window counts as a short clip. Fusion squeezes
+    a long sound and three pieces of it into one input; here windows cover a long sound whole, and each fits as it is.
+    The layers that would fuse are kept with the weights, and never trained.
+
+    Raises:
+        ConfigError: `htsat` has a key that `ClapAudioConfig` lacks, or bands, window and widths do not fit each other.
+    """
+
+    def __init__(self, config: AudioEncoderConfig) -> None:
+        super().__init__()
+        from transformers import ClapAudioModel
+
+        clap = _clap_config(config)
+        self.model = ClapAudioModel(clap)
+        self.dim = clap.hidden_size
+        self.fused = clap.enable_fusion
+        if self.fused:  # not on the way to the representation, so they would wait for a gradient for ever
+            for layer in (
+                self.model.audio_encoder.patch_embed.fusion_model,
+                self.model.audio_encoder.patch_embed.mel_conv2d,
+            ):
+                layer.requires_grad_(False)
+
+    def set_gradient_checkpointing(self) -> None:
+        """Recompute every Swin stage in the backward pass."""
+        recompute_layers(self.model)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
+        if htsat_inference.applies(self.model, mel):
+            return htsat_inference.encode(self.model, mel)
+        # A fused encoder looks at the first of its four channels alone where a clip is short: the rest is left out.
+        is_longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=mel.device) if self.fused else None
+        return self.model(input_features=mel.unsqueeze(1), is_longer=is_longer).pooler_output
+
+
+def _clap_config(config: AudioEncoderConfig) -> ClapAudioConfig:
+    """Return the `ClapAudioConfig`, refusing what transformers would take only to fail on the first sound."""
+    from transformers import ClapAudioConfig
+
+    known = ClapAudioConfig().to_dict()
+    for key in config.htsat:
+        if key not in known:
+            raise ConfigError(f"htsat has no key {key!r}: {nearest(key, known)}")
+    if config.htsat.get("enable_fusion") and config.htsat.get("fusion_type") == "channel_map":
+        raise ConfigError("htsat fusion_type='channel_map' is not supported: its input cannot be a single window")
+    n_mels, frames = config.frontend.n_mels, config.window_frames
+    try:
+        clap = ClapAudioConfig(**{"num_mel_bins": n_mels, **config.htsat})
+        size, halvings = clap.spec_size, len(clap.depths) - 1
+        width = clap.patch_embeds_hidden_size * 2**halvings
+        smallest = size // max(clap.patch_stride) // 2**halvings  # side of the last stage's map, in patches
+    except Exception as error:  # its class differs between versions of transformers
+        raise ConfigError(f"htsat={config.htsat!r} is no configuration of HTS-AT: {error}") from error
+    if clap.num_mel_bins != n_mels:
+        raise ConfigError(f"htsat num_mel_bins={clap.num_mel_bins} is not the frontend's n_mels={n_mels}: leave it out")
+    if size % n_mels:
+        raise ConfigError(f"htsat spec_size={size} must be a multiple of the frontend's n_mels={n_mels}")
+    if frames > (longest := size * size // n_mels):
+        raise ConfigError(
+            f"window_s={config.window_s} gives {frames} frames, and spec_size={size} takes at most {longest}: "
+            "shorten the window or enlarge spec_size"
+        )
+    if clap.window_size > smallest:
+        raise ConfigError(f"htsat window_size={clap.window_size} must be at most {smallest}, the last stage's map")
+    if "hidden_size" in config.htsat and clap.hidden_size != width:
+        raise ConfigError(f"htsat hidden_size={clap.hidden_size} must be {width}, the width of the last stage")
+    clap.hidden_size = width
+    return clap

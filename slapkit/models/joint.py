@@ -1,0 +1,222 @@
+"""The joint model: two context towers, and for SLAP their predictors and target towers.
+
+    input -> encoder -> representation h -> projector -> projection z -> predictor -> prediction q
+
+Names follow arXiv 2506.17815. All embeddings are `[B, D]` and not yet normalised.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from slapkit.config import Config, nearest, require
+from slapkit.errors import ConfigError
+from slapkit.models import Objective
+from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
+
+
+@dataclass(frozen=True)
+class HeadConfig(Config):
+    """A projector or predictor: one hidden layer, ReLU, optionally BatchNorm before and dropout after it."""
+
+    hidden: int = 512
+    batch_norm: bool = True
+    dropout: float = 0.0
+
+    def check(self) -> None:
+        require(self.hidden > 0, "hidden", self.hidden, "a positive width")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "a probability in [0, 1)")
+
+
+@dataclass(frozen=True)
+class ModelConfig(Config):
+    """Encoders, heads and the width `dim` of projections and predictions."""
+
+    audio: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
+    text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    audio_projector: HeadConfig = field(default_factory=HeadConfig)
+    text_projector: HeadConfig = field(default_factory=HeadConfig)
+    predictor: HeadConfig = field(default_factory=lambda: HeadConfig(hidden=4096))
+    dim: int = 512
+
+    def check(self) -> None:
+        require(self.dim > 0, "dim", self.dim, "a positive width")
+
+
+def head(config: HeadConfig, dim_in: int, dim_out: int) -> nn.Sequential:
+    """Return the MLP `[B, dim_in] -> [B, dim_out]`."""
+    layers: list[nn.Module] = [nn.Linear(dim_in, config.hidden, bias=not config.batch_norm)]
+    if config.batch_norm:
+        layers.append(nn.BatchNorm1d(config.hidden))
+    layers.append(nn.ReLU(inplace=True))
+    if config.dropout:
+        layers.append(nn.Dropout(config.dropout))
+    return nn.Sequential(*layers, nn.Linear(config.hidden, dim_out))
+
+
+class Tower(nn.Module):
+    """Encoder and projector of one modality. A frozen encoder stays in evaluation mode and gets no gradient."""
+
+    def __init__(self, encoder: nn.Module, projector: nn.Module, *, frozen: bool) -> None:
+        super().__init__()
+        self.encoder, self.projector, self.frozen = encoder, projector, frozen
+        if frozen:
+            encoder.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Tower:
+        """Set the mode of all but a frozen encoder."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def represent(self, x: Tensor | dict[str, Tensor]) -> Tensor:
+        """Representation `h [B, H]`; a matrix `[B, H]` is one already, computed once by a frozen encoder."""
+        if isinstance(x, Tensor) and x.dim() == 2:
+            return x
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return self.encoder(x)
+
+    def forward(self, x: Tensor | dict[str, Tensor]) -> Tensor:
+        """Projection `z [B, D]`."""
+        return self.projector(self.represent(x))
+
+
+class TargetTower(nn.Module):
+    """The moving average of a tower: no gradient, no dropout. A frozen encoder is not averaged but shared with the
+    context.
+
+    BatchNorm normalises by the batch, as in the context, and this matters: with averaged statistics the targets lose
+    what tells the pairs of a batch apart, and SLAP learns several times slower. The running statistics themselves are
+    averaged like weights (`slapkit.models.target`), never by the target's own passes.
+    """
+
+    def __init__(self, context: Tower) -> None:
+        super().__init__()
+        self.encoder = None if context.frozen else copy.deepcopy(context.encoder)
+        self.projector = copy.deepcopy(context.projector)
+        self.requires_grad_(False)
+        self._norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        for layer in self._norms:
+            layer.track_running_stats = False  # its own passes leave the averaged statistics alone
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> TargetTower:
+        """Set the mode of BatchNorm; everything else stays in evaluation mode."""
+        super().train(False)
+        for layer in self._norms:
+            layer.train(mode)
+        self.training = mode
+        return self
+
+    @torch.no_grad()
+    def forward(self, x: Tensor | dict[str, Tensor], *, context: Tower) -> Tensor:
+        """Target projection `z_bar [B, D]`."""
+        h = context.represent(x) if self.encoder is None else self.encoder(x)
+        return self.projector(h)
+
+
+class JointModel(nn.Module):
+    """Context towers and what the objective adds: predictors and targets for SLAP, a temperature for CLAP, a bias too
+    for SigLIP."""
+
+    def __init__(
+        self, config: ModelConfig, objective: Objective, audio_encoder: nn.Module, text_encoder: nn.Module
+    ) -> None:
+        super().__init__()
+        self.config, self.objective = config, objective
+        self.audio = Tower(
+            audio_encoder, head(config.audio_projector, audio_encoder.dim, config.dim), frozen=config.audio.frozen
+        )
+        self.text = Tower(
+            text_encoder, head(config.text_projector, text_encoder.dim, config.dim), frozen=config.text.frozen
+        )
+        self.target_audio = self.target_text = None
+        if objective == "slap":
+            self.audio_predictor = head(config.predictor, config.dim, config.dim)
+            self.text_predictor = head(config.predictor, config.dim, config.dim)
+        elif objective == "clap":
+            self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # CLIP's initial temperature
+        elif objective == "siglip":
+            self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+            self.logit_bias = nn.Parameter(torch.tensor(-10.0))  # SigLIP's: nearly all combinations are no pairs
+        else:
+            hint = nearest(str(objective), get_args(Objective))
+            raise ConfigError(f"objective={objective!r} is not a choice: {hint}")
+
+    @classmethod
+    def build(cls, config: ModelConfig, objective: Objective, *, captions: Sequence[str] = ()) -> JointModel:
+        """Build towers and heads with weights drawn from torch's global generator."""
+        return cls(
+            config, objective, build_audio_encoder(config.audio), build_text_encoder(config.text, captions=captions)
+        )
+
+    @property
+    def has_predictor(self) -> bool:
+        """Whether predictions `q` exist beside projections `z`."""
+        return self.objective == "slap"
+
+    def add_targets(self) -> None:
+        """Create the target towers as copies of the context towers; only training needs them."""
+        if self.has_predictor:
+            self.target_audio, self.target_text = TargetTower(self.audio), TargetTower(self.text)
+
+    def forward(self, batch: dict[str, Tensor | dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Everything that the objective needs, by the names of its arguments.
+
+        Args:
+            batch: `audio` (log-mel `[B, frames, n_mels]`, or representation `[B, H]`), `text` (tokens or
+                representation), and optionally `target_audio`, the view of the audio that the target hears.
+        """
+        out = {}
+        if self.has_predictor:  # targets first: the backward pass then finds the context's activations in the cache
+            out["target_audio"] = self.target_audio(batch.get("target_audio", batch["audio"]), context=self.audio)
+            out["target_text"] = self.target_text(batch["text"], context=self.text)
+        out |= {"z_audio": self.audio(batch["audio"]), "z_text": self.text(batch["text"])}
+        if self.has_predictor:
+            out["q_audio"], out["q_text"] = self.audio_predictor(out["z_audio"]), self.text_predictor(out["z_text"])
+            return out
+        # At most 100 keeps float32 logits in range, as in CLIP. The parameter itself is kept there: clamped in the
+        # graph it would get no gradient beyond the limit, and never come back.
+        with torch.no_grad():
+            self.log_scale.clamp_(max=math.log(100.0))
+        out["logit_scale"] = self.log_scale.exp()
+        if self.objective == "siglip":  # an output of its own, whose gradient can be cached like that of the others
+            out["logit_bias"] = self.logit_bias + 0.0
+        return out
+
+    def embed(self, x: Tensor | dict[str, Tensor], modality: Literal["audio", "text"]) -> tuple[Tensor, Tensor]:
+        """Projection z and prediction q `[B, D]` of one modality; without a predictor, q is z."""
+        z = getattr(self, modality)(x)
+        return z, getattr(self, f"{modality}_predictor")(z) if self.has_predictor else z
+
+    def own_state(self) -> dict[str, Tensor]:
+        """All weights and buffers but those of a frozen text encoder, which never change and are kept by reference to
+        their source."""
+        state = self.state_dict()
+        return {k: v for k, v in state.items() if not (self.text.frozen and k.startswith("text.encoder."))}
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute the trained transformers' layers in the backward pass instead of keeping their activations.
+
+        Raises:
+            ConfigError: no trained encoder is a transformer. The CNN's BatchNorm would count every batch twice.
+        """
+        able = [
+            tower.encoder for tower in (self.audio, self.text) if hasattr(tower.encoder, "set_gradient_checkpointing")
+        ]
+        trained = [encoder for encoder in able if any(p.requires_grad for p in encoder.parameters())]
+        if not trained:
+            raise ConfigError(
+                "gradient_checkpointing=True needs a trained transformer (HTS-AT or an unfrozen text encoder)"
+            )
+        for encoder in trained:
+            encoder.set_gradient_checkpointing()

@@ -1,0 +1,111 @@
+"""Figures of several training seeds, brought together and compared: on the same queries, by works and by seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from slapkit.errors import MetricError
+from slapkit.metrics.intervals import Comparison, Interval, compare_means, over_seeds, standard_error
+from slapkit.metrics.protocol import Protocol, Score
+from slapkit.runs.claims.measure import Measured
+from slapkit.runs.claims.quantity import Quantity
+
+SHARES = ("R@1", "R@5", "R@10", "mean_rank", "separability")  # figures from 0 to 1, with those of abilities
+Term = tuple[float, Sequence[Measured], str]  # weight, runs of one setting by seed, name of the figure
+
+
+def estimate(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Interval:
+    """Return a figure's mean over the runs' seeds, with its interval over works and seeds.
+
+    Raises:
+        MetricError: no runs, the figure was not measured, or it was not measured on the same works.
+    """
+    return Interval(*contrast([(1.0, runs, name)], seed=seed)[:3])
+
+
+def compare(ours: Sequence[Measured], theirs: Sequence[Measured], name: str, *, seed: int = 0) -> Comparison:
+    """Return how much larger a figure is for `ours` than for `theirs`, both on the same queries."""
+    return contrast([(1.0, ours, name), (-1.0, theirs, name)], seed=seed)
+
+
+def contrast(terms: Sequence[Term], *, seed: int = 0) -> Comparison:
+    """Return a weighted sum of figures with its interval and two-sided p-value.
+
+    Where all are means of the same units, the units are combined first, so that what is hard for both sides cancels;
+    the p-value is that of flipping signs of whole works. Elsewhere errors add up as if they were independent, and there
+    is no p-value.
+
+    Args:
+        terms: (weight, runs by seed, figure). The seeds that all have count.
+
+    Raises:
+        MetricError: as in `estimate`, no seed is common to all, or runs were measured on different data.
+    """
+    _require_same_data([run for _, runs, _ in terms for run in runs])
+    common = set.intersection(*({run.seed for run in runs} for _, runs, _ in terms)) if terms else set()
+    if not common:
+        raise MetricError("no training seed is common to all runs: train the missing ones, or name runs that exist")
+    parts = [
+        (weight, [run[name] for run in sorted(runs, key=lambda r: r.seed) if run.seed in common])
+        for weight, runs, name in terms
+    ]
+    everything = [figure for _, figures in parts for figure in figures]
+    values = np.sum([weight * np.array([f.value for f in figures]) for weight, figures in parts], axis=0)
+    works = len(np.unique(everything[0].groups))
+    if _same_units(everything):
+        groups = everything[0].groups
+        units = np.sum([weight * np.mean([f.units for f in figures], axis=0) for weight, figures in parts], axis=0)
+        error = standard_error(units, group_of=groups, seed=seed)
+        p_value = compare_means(units, np.zeros_like(units), group_of=groups, seed=seed).p_value
+    else:
+        errors = [weight * np.mean([_error(f, seed) for f in figures]) for weight, figures in parts]
+        error, p_value = float(np.hypot.reduce(errors)), float("nan")
+    # A figure of one seed and without an error of its own has no interval at all.
+    known = error > 0 or len(values) > 1
+    return Comparison(*over_seeds(values, error=error if known else float("nan"), groups=works), p_value)
+
+
+def _require_same_data(runs: Sequence[Measured]) -> None:
+    for run in runs[1:]:
+        if unlike := [f"{k} ({runs[0].card[k]} and {run.card[k]})" for k in run.card if run.card[k] != runs[0].card[k]]:
+            raise MetricError(
+                f"{runs[0].folder.name} and {run.folder.name} were measured on different data, or otherwise: they "
+                f"differ in {', '.join(unlike)}; name runs of one data set"
+            )
+
+
+def _same_units(figures: Sequence[Quantity]) -> bool:
+    first = figures[0]
+    return all(f.units is not None and np.array_equal(f.groups, first.groups) for f in figures)
+
+
+def _error(figure: Quantity, seed: int) -> float:
+    if figure.units is not None:
+        return standard_error(figure.units, group_of=figure.groups, seed=seed)
+    return figure.error or 0.0
+
+
+def score(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Score:
+    """Return a figure as a protocol card: value, interval and how it was measured.
+
+    Raises:
+        MetricError: as in `estimate`, or the runs were measured on different data.
+    """
+    if not runs:
+        raise MetricError(f"no run is given: {name!r} cannot be told")
+    figure = runs[0][name]
+    seeds = f"{len(runs)} training seed{'s' if len(runs) > 1 else ''}"
+    told = f"over {seeds} alone" if figure.units is None and figure.error is None else f"over works and {seeds}"
+    how = "95 %, bootstrap by work" if "works" in told else "95 %"
+    card = {**runs[0].card, **figure.about, "interval": f"{how}, {told}, Student's t"}
+    return Score.of(_within(estimate(runs, name, seed=seed), name), Protocol.from_dict(card))
+
+
+def _within(found: Interval, name: str) -> Interval:
+    """Cut an interval at what a figure cannot be: t knows nothing of the ends of a scale."""
+    share = name.endswith(SHARES) or name.startswith(("zero.", "probe."))
+    least = 0.0 if share or name.endswith("distance") else -np.inf
+    most = 1.0 if share else np.inf
+    return Interval(found.value, *(float(np.clip(end, least, most)) for end in found[1:]))

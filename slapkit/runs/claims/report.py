@@ -1,0 +1,130 @@
+"""The report: one Markdown page with the table of claims, intervals and small pictures, and the findings as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from slapkit._io import atomic_write_bytes, atomic_write_json, atomic_write_text
+from slapkit.metrics.protocol import markdown
+from slapkit.runs import record as records
+from slapkit.runs.claims.charts import charts, forest
+from slapkit.runs.claims.drawing import chart_svg, forest_svg
+from slapkit.runs.claims.finding import Finding, counts
+from slapkit.runs.claims.results import Results
+from slapkit.runs.claims.tables import tables
+from slapkit.runs.sweeps import Sweep
+
+SECTIONS = (
+    ("Retrieval", ("retrieval",), ("retrieval", "q-against-z")),
+    ("The gap", ("gap", "separability"), ("microscope",)),
+    ("Zero-shot and probing", (), ("zero-shot", "prompts", "probing")),
+    ("Batch size", ("batch", "memory"), ()),
+    ("lam and tau", ("lam", "lam-gap", "tau"), ()),
+)
+
+
+def write_report(folder: str | Path, results: Results, findings: Sequence[Finding], *, size: str, sweep: Sweep) -> Path:
+    """Write `claims.md`, its pictures in `figures/`, `findings.json` and `tables/` into `folder`.
+
+    Args:
+        size: name of the size.
+        sweep: the runs that the results come from.
+
+    Returns:
+        path of the page.
+    """
+    folder = Path(folder)
+    drawn, made = charts(results), tables(results)
+    for key, chart in drawn.items():
+        atomic_write_bytes(folder / "figures" / f"{key}.svg", chart_svg(chart))
+    rows = forest(findings)
+    if rows:
+        atomic_write_bytes(folder / "figures" / "differences.svg", forest_svg(rows))
+    for name, table in made.items():
+        table.write(folder / "tables" / f"{name}.json")
+        atomic_write_text(folder / "tables" / f"{name}.tex", table.to_latex() + "\n")
+    atomic_write_json(folder / "findings.json", {finding.key: finding.to_dict() for finding in findings})
+    parts = [_head(results, findings, size, sweep), claims_table(findings)]
+    if rows:
+        parts.append("![Differences with their intervals](figures/differences.svg)")
+    for title, keys, names in SECTIONS:
+        shown = [f"![{markdown(drawn[key].title)}](figures/{key}.svg)" for key in keys if key in drawn]
+        shown += [made[name].to_markdown() for name in names if made[name].rows]
+        if shown:
+            parts += [f"## {title}", *shown]
+    parts += ["## How it was measured", _protocol(results)]
+    if results.failed:
+        parts += ["## Cells that gave no run", "\n".join(f"- {markdown(reason)}" for reason in results.failed)]
+    return atomic_write_text(folder / "claims.md", "\n\n".join(parts) + "\n")
+
+
+def copy_report(run: str | Path, out: str | Path) -> Path:
+    """Copy the report of a run of the claims, without what only the run needs, and return the page."""
+    run, out = Path(run), Path(out)
+    for path in (run / "claims.md", run / "findings.json", *run.glob("figures/*.svg"), *run.glob("tables/*.json")):
+        atomic_write_bytes(out / path.relative_to(run), path.read_bytes())
+    return out / "claims.md"
+
+
+def claims_table(findings: Sequence[Finding]) -> str:
+    """Return the claims with verdict and evidence as a Markdown table."""
+    lines = ["| claim | found here | the figures, with 95 % intervals |", "| --- | --- | --- |"]
+    for finding in findings:
+        evidence = [f"{one.what} {one.words()}" for one in finding.evidence]
+        told = "<br>".join(markdown(text) for text in [*evidence, *([finding.missing] if finding.missing else [])])
+        lines.append(f"| {markdown(finding.claim)} | **{finding.verdict}** | {told} |")
+    return "\n".join(lines)
+
+
+def _head(results: Results, findings: Sequence[Finding], size: str, sweep: Sweep) -> str:
+    number, machine, commit = counts(findings), records.machine(), records.commit()
+    plan = results.size
+    minutes = sum(run.record.get("wall_s") or 0 for run in sweep.runs) / 60
+    took = (
+        f", {minutes:.0f} minutes in all, {plan.workers} at a time" if plan.workers > 1 else f", {minutes:.0f} minutes"
+    )
+    words = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "machine": _machine_words(machine),
+        "code": str(commit.get("commit") or "no commit")[:12],
+        "size": f"`{size}`: {len(sweep.runs)} runs of {plan.pairs:,} pairs, {len(plan.seeds)} training seeds{took}",
+        "data": _data_words(results),
+    }
+    lines = [
+        "# Is it true? The claims of SLAP, measured",
+        f"Of {len(findings)} claims {number['holds']} hold here, {number['does not hold']} do not, and "
+        f"{number['cannot be told']} cannot be told. A small model on rendered scores is not the paper's model on its "
+        "music: this page says what this bench shows, no more.",
+        "\n".join(f"- {name}: {value}" for name, value in words.items()),
+        "An interval covers other works and other training seeds. A claim *holds* if the whole interval lies on its "
+        "side, and *does not hold* if all of it lies on the other; between, it *cannot be told*.",
+    ]
+    return "\n\n".join(lines)
+
+
+def _machine_words(machine: dict[str, Any]) -> str:
+    memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
+    return ", ".join([f"{machine['cores']} cores", machine["cpu"], memory, *machine["accelerators"]])
+
+
+def _data_words(results: Results) -> str:
+    card = next((run.card for runs in results.runs for run in runs), None)
+    return f"{card['data']}, {card['split']} split, fingerprint {card['data_hash']}" if card else "none"
+
+
+def _protocol(results: Results) -> str:
+    plan = results.size
+    return (
+        f"Every run is shown {plan.pairs:,} pairs of a clip and one of its captions with the preset `{plan.preset}`, "
+        f"{plan.batch_size} pairs a step unless the batch size is what is studied; runs that are compared differ in "
+        "nothing else. Retrieval is measured on works and sentences that training never saw; all captions of a clip "
+        "are queries, tied candidates count at their expected rank. Recall, distance and accuracy are resampled by "
+        "work; what several seeds say is combined with Student's t (Satterthwaite). A p-value flips the signs of whole "
+        "works and knows of no other seeds, so that it can be small where the interval holds zero. The probe is the "
+        "paper's: one hidden layer of 512 on the representation before the projector, stopped early, and after "
+        f"{plan.epochs} epochs at the latest. Best of four prompts is chosen on the test clips, as the paper does; "
+        "mean and ensemble are not. How every single figure was measured stands in `tables/`."
+    )

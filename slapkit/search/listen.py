@@ -1,0 +1,165 @@
+"""The sound behind a track: where its file is, what a browser is sent, and a small picture of it.
+
+Files are reached by the id of a track alone. An id that the library does not know, and a file that leads out of the
+library's folder, get an error.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from slapkit.audio.decode import MEDIA_TYPES
+from slapkit.audio.frontend import FrontendConfig
+from slapkit.errors import LibraryError
+from slapkit.search.store import Entry
+
+_TYPES = MEDIA_TYPES
+_SHORT_S, _SHORT_BYTES = 60.0, 2_000_000  # up to both, a file is sent as it stands
+EXCERPT_S = 30.0
+_COLUMNS = 160
+_RANGE_DB = 70.0  # below the loudest point of the picture
+_PICTURES = 256  # kept
+_WRITTEN = 16_384  # samples handed to the encoder at a time: it crashes on much longer pieces
+
+
+class Picture(NamedTuple):
+    """A log-mel spectrogram to look at.
+
+    `pixels`: uint8 `[n_mels, columns]`, lowest band first, 0 the quietest; it shows `duration_s` s from `start_s` on.
+    """
+
+    pixels: np.ndarray
+    start_s: float
+    duration_s: float
+
+
+class Sounds:
+    """The files of a library's tracks."""
+
+    def __init__(
+        self, folder: str | Path, entries: Mapping[str, Entry], frontend: FrontendConfig, window_s: float
+    ) -> None:
+        self.folder, self.entries, self.frontend, self.window_s = Path(folder), entries, frontend, window_s
+        self._pictures: OrderedDict[tuple[str, float], Picture] = OrderedDict()
+        self._transform = None
+
+    def entry(self, id: str) -> Entry:
+        """Return what the library knows of a track.
+
+        Raises:
+            LibraryError: it has no such track.
+        """
+        if not isinstance(id, str) or id not in self.entries:
+            raise LibraryError(f"the library has no track {str(id)[:80]!r}: ids are those of library.tracks")
+        return self.entries[id]
+
+    def path(self, id: str) -> Path:
+        """Return the file of a track.
+
+        Raises:
+            LibraryError: there is no such track, its file was deleted, or leads out of the folder.
+        """
+        entry = self.entry(id)
+        path = self.folder / entry.file
+        root, real = os.path.realpath(self.folder), os.path.realpath(path)
+        if os.path.commonpath([root, real]) != root:
+            raise LibraryError(f"the file of {id!r} lies outside the library's folder {self.folder}: it is not opened")
+        if not path.is_file():
+            raise LibraryError(f"{entry.file} was deleted since the library was built: update it")
+        return path
+
+    def span(self, id: str, start_s: float | None = None, seconds: float | None = None) -> tuple[float, float]:
+        """Return which part of a track `sound` and `log_mel` give, as start and duration in s.
+
+        A short file is given whole. Of others it is up to 30 s around the window that begins at `start_s`, or exactly
+        from `start_s` on where `seconds` says how many.
+        """
+        entry = self.entry(id)
+        if seconds is None and _is_short(entry):
+            return 0.0, entry.duration_s
+        for name, value in (("start_s", start_s), ("seconds", seconds)):
+            if value is not None and not (np.isfinite(value) and value >= 0 and (name == "start_s" or value > 0)):
+                raise LibraryError(f"{name}={value!r} of {id!r} must be a number of seconds, at least 0")
+        length = min(seconds or EXCERPT_S, EXCERPT_S, entry.duration_s)
+        start = start_s or 0.0
+        if start_s is not None and seconds is None:
+            start += (self.window_s - length) / 2
+        start = min(max(start, 0.0), entry.duration_s - length)
+        return float(start), float(length)
+
+    def sound(self, id: str, start_s: float | None = None, seconds: float | None = None) -> tuple[bytes, str]:
+        """Return bytes that a browser plays, and their type: a short file as it stands, else an excerpt, see `span`.
+
+        Raises:
+            LibraryError: see `path`.
+            AudioError: the file cannot be decoded any more.
+        """
+        path, entry = self.path(id), self.entry(id)
+        start, length = self.span(id, start_s, seconds)
+        if seconds is None and _is_short(entry) and path.stat().st_size <= _SHORT_BYTES:
+            return path.read_bytes(), _TYPES[path.suffix.lower()]
+        return _excerpt(path, start, length), "audio/ogg"
+
+    def log_mel(self, id: str, start_s: float | None = None) -> Picture:
+        """Return a picture of what `sound` gives for the same track and start.
+
+        Raises:
+            LibraryError, AudioError: as `sound`.
+        """
+        path = self.path(id)
+        start, length = self.span(id, start_s)
+        key = (id, start)
+        if key not in self._pictures:
+            self._pictures[key] = Picture(self._draw(path, start, length), start, length)
+            if len(self._pictures) > _PICTURES:
+                self._pictures.popitem(last=False)
+        self._pictures.move_to_end(key)
+        return self._pictures[key]
+
+    def _draw(self, path: Path, start: float, length: float) -> np.ndarray:
+        """Return pixels `[n_mels, columns]` of a part of a file."""
+        import torch
+
+        from slapkit.audio import decode
+        from slapkit.audio.frontend import LogMel
+        from slapkit.audio.windows import repeat_pad
+
+        if self._transform is None:
+            self._transform = LogMel(self.frontend.picture()).eval()
+        wave = decode.read(path, sample_rate=self.frontend.sample_rate, start_s=start, duration_s=length or None)
+        mel = self._transform(torch.from_numpy(repeat_pad(wave, self._transform.config.n_fft))[None])[0].numpy()
+        edges = np.linspace(0, len(mel), min(_COLUMNS, len(mel)) + 1).astype(np.int64)[:-1]
+        columns = np.maximum.reduceat(mel, edges, axis=0)
+        relative = (columns - columns.max()) / _RANGE_DB + 1
+        return np.ascontiguousarray((255 * np.clip(relative, 0, 1)).round().astype(np.uint8).T)
+
+
+def _is_short(entry: Entry) -> bool:
+    known = Path(entry.file).suffix.lower() in _TYPES
+    return known and entry.duration_s <= _SHORT_S and entry.size <= _SHORT_BYTES
+
+
+def _excerpt(path: Path, start_s: float, seconds: float) -> bytes:
+    """Return a part of a file as mono Ogg Vorbis."""
+    import soundfile
+
+    from slapkit.audio import decode
+
+    try:
+        rate = soundfile.info(str(path)).samplerate
+    except soundfile.SoundFileError:
+        rate = 44_100  # decoding tells what is wrong
+    rate = rate if 8000 <= rate <= 48_000 else 48_000
+    wave = np.clip(decode.read(path, sample_rate=rate, start_s=start_s, duration_s=seconds), -1, 1)
+    data = io.BytesIO()
+    with soundfile.SoundFile(data, "w", samplerate=rate, channels=1, format="OGG", subtype="VORBIS") as file:
+        for first in range(0, len(wave), _WRITTEN):
+            file.write(wave[first : first + _WRITTEN])
+    return data.getvalue()

@@ -1,0 +1,142 @@
+"""Marks of a listener, "this track fits that caption too", kept beside a run, and what they do to its measurements.
+
+A caption has one right answer in the data, its own track. Where a listener hears that another track fits it as well,
+that track is a right answer too, and the best placed of them counts. Marks never remove a right answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slapkit._io import atomic_write_json
+from slapkit.data import AudioTextDataset
+from slapkit.errors import LibraryError
+from slapkit.metrics import Ranks, ranks_of_positives, retrieval_scores
+from slapkit.metrics._validate import unit_rows
+
+FORMAT = 1
+_BLOCK = 1024  # captions ranked at a time: bounds the memory for similarities, changes no result
+
+
+class Marks:
+    """Pairs of a text and the id of a track that fits it too, in the file `path` (`marks.json` in a run's folder).
+
+    Raises:
+        LibraryError: the file is there and cannot be read; it is left as it is.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        self.path = path / "marks.json" if path.is_dir() else path
+        self._pairs: dict[tuple[str, str], None] = {}
+        try:
+            content = json.loads(self.path.read_text("utf-8"))
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']!r} where {FORMAT} is read")
+            pairs = [(mark["text"], mark["track"]) for mark in content["marks"]]
+            if not all(isinstance(value, str) for pair in pairs for value in pair):
+                raise ValueError("texts and tracks must be strings")
+            self._pairs = dict.fromkeys((_tidy(text), track) for text, track in pairs)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LibraryError(f"{self.path} holds no marks that can be read ({error}): move it away") from error
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        return (_tidy(pair[0]), pair[1]) in self._pairs
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """All marks as (text, id of the track), in the order in which they were made."""
+        return list(self._pairs)
+
+    def of(self, text: str) -> list[str]:
+        """Return the ids of the tracks that are marked for a text."""
+        return [track for marked, track in self._pairs if marked == _tidy(text)]
+
+    def add(self, text: str, track: str) -> None:
+        """Mark a track for a text, and keep it.
+
+        Raises:
+            LibraryError: there is no text.
+        """
+        if not _tidy(text):
+            raise LibraryError("there is no text to mark a track for")
+        self._pairs[_tidy(text), track] = None
+        self._write()
+
+    def remove(self, text: str, track: str) -> None:
+        """Take a mark back; none is no error."""
+        if self._pairs.pop((_tidy(text), track), self) is None:
+            self._write()
+
+    def _write(self) -> None:
+        marks = [{"text": text, "track": track} for text, track in self._pairs]
+        atomic_write_json(self.path, {"format": FORMAT, "marks": marks})
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.split())
+
+
+def text_to_audio_with_marks(
+    *, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray, captions: Sequence[str], ids: Sequence[str],
+    marks: Marks,
+) -> Ranks:  # fmt: skip
+    """Rank tracks for captions, marked ones being right answers too; without marks as `text_to_audio_ranks`.
+
+    Args:
+        audio: tracks `[N, D]`, with their `ids`.
+        text: captions `[M, D]`, as written in `captions`; each one's own track is `track_of_text[M]`.
+
+    Raises:
+        MetricError: shapes do not fit, values are not finite.
+    """
+    audio, text = unit_rows("audio", audio), unit_rows("text", text)
+    number = {id: i for i, id in enumerate(ids)}
+    marked: dict[str, list[int]] = {}
+    for words, track in marks.pairs:
+        if track in number:
+            marked.setdefault(words, []).append(number[track])
+    parts = []
+    for start in range(0, len(text), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        right = np.asarray(track_of_text)[rows, None] == np.arange(len(audio))[None, :]
+        for row, caption in enumerate(captions[rows]):
+            right[row, marked.get(_tidy(caption), [])] = True
+        parts.append(ranks_of_positives(text[rows] @ audio.T, right))
+    return Ranks(*(np.concatenate([part[i] for part in parts]) for i in range(3)), len(audio))
+
+
+def scores_with_marks(
+    arrays: Mapping[str, np.ndarray],
+    captions: Sequence[str],
+    track_of_text: np.ndarray,
+    clips: AudioTextDataset,
+    marks: Marks,
+) -> dict[str, Any]:
+    """Return text-to-audio scores before and after marks, of what `slapkit.metrics.evaluate.embed_split` returns.
+
+    Returns:
+        for "q" and "z": "before" and "after", each with R@k in [0, 1] and normalised ranks; and "marks", how many of
+        the marks concern captions and tracks of this split.
+    """
+    ids, known = [clip.id for clip in clips], {_tidy(caption) for caption in captions}
+    result: dict[str, Any] = {"marks": sum(text in known and track in set(ids) for text, track in marks.pairs)}
+    none = Marks.__new__(Marks)
+    none._pairs = {}
+    for kind in ("q", "z"):
+        values = {"audio": arrays[f"{kind}_audio"], "text": arrays[f"{kind}_text"], "track_of_text": track_of_text}
+        result[kind] = {
+            name: retrieval_scores(text_to_audio_with_marks(**values, captions=captions, ids=ids, marks=chosen))
+            for name, chosen in (("before", none), ("after", marks))
+        }
+    return result

@@ -1,0 +1,60 @@
+"""What a search is worth: ask a library for its own facts by name, and count how often the answer has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from slapkit.search import Library
+
+COLUMNS = ("instruments", "style", "genre", "tempo_class")  # facts that people ask for, in the order of preference
+_MOST_VALUES = 200  # more are names rather than kinds
+_LARGEST_SHARE = 0.8  # a value that most tracks have is found by anybody
+
+
+def column_to_ask(library: Library) -> str | None:
+    """Return the first column worth asking for that has values of its own; None where the library has no such fact."""
+    facets = library.facets(_MOST_VALUES)
+    return next((column for column in COLUMNS if column in facets), None)
+
+
+def found_by_name(
+    library: Library, column: str, *, k: int = 10, where: Mapping[str, Any] | None = None, most: int = 12
+) -> pd.DataFrame:
+    """Search for each value of a column by its name, and count the results that have it.
+
+    Args:
+        column: a fact of the tracks; a list of values counts each.
+        k: results looked at.
+        where: search among these tracks alone, such as `{"split": "test"}`.
+        most: values asked for, the most frequent first; those of fewer than `k` tracks are left out.
+
+    Returns:
+        value, share of the first `k` that have it, chance (the share of all tracks that do), tracks: shares in [0, 1].
+
+    Raises:
+        LibraryError: there is no such column.
+    """
+    import pandas as pd
+
+    rows = []
+    tracks = library.tracks
+    for name, wanted in (where or {}).items():
+        tracks = tracks[[wanted in _items(cell) for cell in tracks[name]]]
+    counts = pd.Series([value for cell in tracks[column] for value in dict.fromkeys(_items(cell))]).value_counts()
+    usual = counts[(counts >= k) & (counts <= _LARGEST_SHARE * max(1, len(tracks)))]
+    for value, count in usual.head(most).items():
+        results = library.search(str(value), k=k, where=where, literal=True)
+        share = float(sum(value in _items(cell) for cell in results[column]) / max(1, len(results)))
+        rows.append({"value": value, "share": share, "chance": count / len(tracks), "tracks": int(count)})
+    return pd.DataFrame(rows, columns=["value", "share", "chance", "tracks"])
+
+
+def _items(cell: Any) -> list[Any]:
+    """Return a cell as a list: its items, itself, or nothing where it is missing."""
+    if isinstance(cell, list | tuple):
+        return list(cell)
+    return [] if cell is None or cell != cell else [cell]

@@ -1,0 +1,1 @@
+"""Seeing and hearing what a model learned: theme, figures, maps and widgets."""

@@ -1,0 +1,274 @@
+"""The joint map: clips and captions of one model or of several side by side, with their gap and their worst pairs.
+
+The functions know nothing of models: a panel is a table of points. Its first rows are clips (`kind` "audio"), the
+rest captions ("text"); `clip` is the row number of a point's clip; `x`, `y` (and `z`) its place; `card` its hover text,
+ready for plotly; `rank` the rank of its clip for a caption. All other columns may colour the points.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slapkit.config import nearest
+from slapkit.errors import DataError
+from slapkit.viz import theme
+from slapkit.viz.figures.cards import BREAK, MOST_LINES, label, plain
+from slapkit.viz.figures.map_frame import ENTRIES, frame, legend_traces, wide_finish
+from slapkit.viz.figures.style import joined
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+MODALITY = "modality"
+ROLES = ("text", "audio", "worst", "gap", "line", "ring")  # the traces of a panel, from the back to the front
+SIZES = {2: {"audio": 8, "text": 6}, 3: {"audio": 4, "text": 3}}
+MANY = 6000  # points of a panel: beyond this they are drawn smaller
+OPACITY = 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One model's map: its name, its objective (for the colour), its points, the gap and half its 95 % interval, and
+    the number of clips that ranks are among."""
+
+    name: str
+    objective: str
+    points: pd.DataFrame
+    gap: float
+    gap_half_width: float = float("nan")
+    candidates: int = 0
+
+    @property
+    def dimensions(self) -> int:
+        return 3 if "z" in self.points else 2
+
+    @property
+    def coordinates(self) -> np.ndarray:
+        return self.points[["x", "y", "z"][: self.dimensions]].to_numpy(dtype=np.float32)
+
+    @property
+    def is_text(self) -> np.ndarray:
+        return (self.points["kind"] == "text").to_numpy()
+
+    @property
+    def text_rows(self) -> np.ndarray:
+        return np.flatnonzero(self.is_text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Coloring:
+    """How points are coloured: a number for each row of each panel, the names of the numbers and their colours."""
+
+    column: str
+    codes: list[np.ndarray]
+    names: list[str]
+    colors: list[str]
+
+    @property
+    def scale(self) -> list[list[Any]]:
+        """The colours as a plotly colour scale of steps: numbers travel as bytes, names of colours as text."""
+        n = len(self.colors)
+        return [[edge, color] for i, color in enumerate(self.colors) for edge in (i / n, (i + 1) / n)]
+
+
+def coloring(panels: Sequence[Panel], column: str = MODALITY) -> Coloring:
+    """Return colours by modality, or by a column of the points: its nine largest values, then "other".
+
+    Lists count by their first entry; numbers of many values are put into quarters.
+
+    Raises:
+        DataError: no such column; the nearest is named.
+    """
+    if column == MODALITY:
+        codes = [panel.is_text.astype(np.uint8) for panel in panels]
+        return Coloring(column, codes, ["audio", "text"], [theme.AUDIO, theme.TEXT])
+    for panel in panels:
+        if column not in panel.points:
+            raise DataError(f"points have no column {column!r} to be coloured by: {nearest(column, panel.points)}")
+    values = [_categories(panel.points[column]) for panel in panels]
+    counts = values[0].value_counts(sort=True)
+    ordered = sorted(counts.index, key=lambda name: (-counts[name], name))
+    rest = len(ordered) > ENTRIES
+    names = ordered[: ENTRIES - 1] if rest else ordered
+    colors = list(theme.category_colors(names).values())
+    codes = [series.map({name: i for i, name in enumerate(names)}) for series in values]
+    if rest or any(code.isna().any() for code in codes):
+        names, colors = [*names, f"{len(ordered) - len(names)} others" if rest else "unknown"], [*colors, theme.OTHER]
+    numbers = [code.fillna(len(names) - 1).to_numpy(dtype=np.uint8) for code in codes]
+    return Coloring(column, numbers, names, colors)
+
+
+def _categories(series: pd.Series) -> pd.Series:
+    """Return a column as names of groups; missing values stay missing."""
+    import pandas as pd
+
+    series = series.map(lambda v: (v[0] if len(v) else None) if isinstance(v, list | tuple) else v)
+    series = series.where(series.notna() & (series.astype(str) != ""), None)
+    numbers = pd.to_numeric(series, errors="coerce")
+    if numbers.notna().sum() == series.notna().sum() and numbers.nunique() > ENTRIES:
+        edges = np.unique(np.nanquantile(numbers.astype(float), [0, 0.25, 0.5, 0.75, 1]))
+        names = [f"{low:g} to {high:g}" for low, high in zip(edges[:-1], edges[1:])]
+        return pd.cut(numbers.astype(float), edges, labels=names, include_lowest=True).astype(object)
+    return series.map(lambda v: plain(v, 40), na_action="ignore")
+
+
+def joint_map(
+    panels: Sequence[Panel],
+    *,
+    color: str = MODALITY,
+    worst: int = 0,
+    height: int = 700,
+    title: str | None = None,
+    card_lines: int = MOST_LINES,
+) -> go.Figure:
+    """Do audio and text share one space? Clips (circles) and captions (diamonds) of each model, its gap drawn.
+
+    Args:
+        panels: one map each, all of the same number of dimensions.
+        color: "modality" or a column of the points.
+        worst: lines from this many captions of the worst rank to their clips.
+        height: of the figure, in px.
+        title: None computes the answer from the gaps.
+        card_lines: lines of the hover cards; 0 leaves the points without cards, which makes a small figure.
+
+    Raises:
+        DataError: no panels, panels of 2 and of 3 dimensions, or no column `color`.
+    """
+    from plotly.subplots import make_subplots
+
+    if not panels or len({panel.dimensions for panel in panels}) > 1:
+        raise DataError(
+            f"{len(panels)} panels cannot be drawn: one or more are needed, all of 2 or all of 3 dimensions"
+        )
+    dimensions = panels[0].dimensions
+    kind = {"type": "scene" if dimensions == 3 else "xy"}
+    figure = make_subplots(cols=len(panels), horizontal_spacing=0.03, specs=[[kind] * len(panels)])
+    colors = coloring(panels, color)
+    for number, panel in enumerate(panels):
+        for trace in _panel_traces(panel, number, colors, worst, card_lines):
+            figure.add_trace(trace, row=1, col=number + 1)
+    for trace in legend_traces(colors, dimensions):
+        figure.add_trace(trace, row=1, col=1)
+    wide_finish(figure, title or gap_answer(panels), height=height)
+    return frame(figure, panels, colors, [gap_words(panel) for panel in panels])
+
+
+def _panel_traces(panel: Panel, number: int, colors: Coloring, worst: int, card_lines: int) -> list[go.Scattergl]:
+    """Return the traces of one panel in the order of `ROLES`; empty ones wait for a click or a hover."""
+    codes, found = colors.codes[number], {}
+    for role in ("text", "audio"):
+        rows = np.flatnonzero(panel.is_text == (role == "text"))
+        marker = {
+            "symbol": theme.SYMBOL[role],
+            "size": SIZES[panel.dimensions][role] * (0.65 if len(codes) > MANY else 1),
+            "opacity": OPACITY,
+            "line": {"width": 0},
+            **marker_colors(colors, codes[rows]),
+        }
+        found[role] = on_map(panel.coordinates[rows], mode="markers", marker=marker)
+        if card_lines:
+            cards = [BREAK.join(c.split(BREAK)[:card_lines]) for c in panel.points["card"].to_numpy()[rows]]
+            found[role].update(hovertext=cards, hoverinfo="text")
+        else:
+            found[role].update(hoverinfo="skip")
+        found[role].update(legendgroup=role)
+    found["worst"] = on_map(worst_lines(panel, worst), mode="lines", line={"color": theme.NEUTRAL, "width": 1})
+    found["worst"].update(opacity=0.55)
+    found["gap"] = _gap_trace(panel)
+    found["line"] = on_map(_none(panel), mode="lines", line={"color": theme.WARNING, "width": 2})
+    ring = {"symbol": "circle-open", "size": 18, "color": theme.WARNING, "line": {"width": 3}}
+    found["ring"] = on_map(_none(panel), mode="markers", marker=ring)
+    for role, trace in found.items():
+        trace.update(showlegend=False, name=role, meta={"panel": number, "role": role})
+        if role not in ("text", "audio", "gap"):
+            trace.update(hoverinfo="skip")
+    return [found[role] for role in ROLES]
+
+
+def _none(panel: Panel) -> np.ndarray:
+    return np.full((1, panel.dimensions), np.nan, dtype=np.float32)
+
+
+def on_map(places: np.ndarray, **kwargs: Any) -> go.Scattergl:
+    """Return a trace through `places [N, 2 or 3]`, by WebGL: plotly draws it above all vectors, so a mark that is to be
+    seen on top of the points must be of their kind."""
+    import plotly.graph_objects as go
+
+    x = dict(zip("xyz", places.T))
+    if len(x) == 3:
+        return go.Scatter3d(**x, **kwargs)
+    return go.Scattergl(**x, **kwargs)
+
+
+def marker_colors(colors: Coloring, codes: np.ndarray) -> dict[str, Any]:
+    """Return the part of a marker that colours it: one colour where all are alike, else numbers and their scale."""
+    used = np.unique(codes)
+    if len(used) == 1:
+        return {"color": colors.colors[int(used[0])], "showscale": False}
+    span = {"cmin": -0.5, "cmax": len(colors.colors) - 0.5}
+    return {"color": codes, "colorscale": colors.scale, "showscale": False, **span}
+
+
+def worst_rows(panel: Panel, worst: int) -> np.ndarray:
+    """Return the rows of the captions whose clip has the worst rank, worst first, at most `worst`."""
+    rows = panel.text_rows
+    ranks = panel.points["rank"].to_numpy(dtype=np.float64)[rows]
+    return rows[np.argsort(-ranks, kind="stable")[: max(0, worst)]]
+
+
+def worst_lines(panel: Panel, worst: int) -> np.ndarray:
+    """Return the path `[3 * worst, 2 or 3]` from each of the worst captions to its clip, NaN between two lines."""
+    rows = worst_rows(panel, worst)
+    if not len(rows):
+        return _none(panel)
+    return paths(panel, rows)
+
+
+def paths(panel: Panel, rows: Sequence[int]) -> np.ndarray:
+    """Return the path from each row to the row of its clip, NaN between two lines."""
+    places, rows = panel.coordinates, np.asarray(rows, dtype=np.int64)
+    gaps = np.full((len(rows), panel.dimensions), np.nan, dtype=np.float32)
+    clips = panel.points["clip"].to_numpy()[rows]
+    return np.stack([places[rows], places[clips], gaps], axis=1).reshape(-1, panel.dimensions)
+
+
+def _gap_trace(panel: Panel) -> go.Scattergl:
+    """Return the two centroids on the map, joined by a line."""
+    places = panel.coordinates
+    ends = np.stack([places[~panel.is_text].mean(axis=0), places[panel.is_text].mean(axis=0)])
+    told = gap_words(panel)
+    cards = [f"centroid of the {what}<br>in the embedding's own space: {told}" for what in ("clips", "captions")]
+    marker = {
+        "symbol": ["circle", "diamond"],
+        "size": [22, 13] if panel.dimensions == 2 else [10, 7],  # both are seen where they lie on each other
+        "color": [theme.AUDIO, theme.TEXT],
+        "opacity": 1.0,
+        "line": {"color": "#FFFFFF", "width": 2},
+    }
+    line = {"color": theme.OBJECTIVE.get(panel.objective, theme.NEUTRAL), "width": 3}
+    trace = on_map(ends, mode="lines+markers", marker=marker, line=line)
+    return trace.update(hovertext=cards, hoverinfo="text")
+
+
+def gap_words(panel: Panel) -> str:
+    """Return "gap 0.073 ± 0.010", without an interval where there is none."""
+    interval = f" ± {panel.gap_half_width:.3f}" if np.isfinite(panel.gap_half_width) else ""
+    return f"gap {panel.gap:.3f}{interval}"
+
+
+def gap_answer(panels: Sequence[Panel]) -> str:
+    """Say whose gap is smaller, with the intervals; models whose intervals overlap are not told apart."""
+    told = [f"{label(p.name)} {gap_words(p).removeprefix('gap ')}" for p in sorted(panels, key=lambda p: p.gap)]
+    if len(told) == 1:
+        return f"{told[0].replace(' ', ' leaves a gap of ', 1)} between audio and text"
+    low, high = sorted(panels, key=lambda p: p.gap)[:2]
+    widths = np.nan_to_num([low.gap_half_width, high.gap_half_width]).sum()
+    if high.gap - low.gap <= widths:
+        return f"Their gaps between audio and text do not differ: {joined(told)}"
+    best, others = told[0].split(" ", 1), joined([t.replace(" ", " keeps ", 1) for t in told[1:]])
+    return f"{best[0]} narrows the gap to {best[1]}; {others}"

@@ -1,0 +1,171 @@
+"""The gap panel: one model's gap, cosines, spectra and retrieval, as trained and with each modality recentred."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from slapkit.errors import MetricError
+from slapkit.metrics import (
+    audio_to_text_ranks,
+    effective_rank,
+    linear_separability,
+    retrieval_scores,
+    text_to_audio_ranks,
+)
+from slapkit.metrics.embedded import Embedded, Kind
+from slapkit.metrics.recentre import (
+    Estimate,
+    gap_interval,
+    matched_and_unmatched,
+    recall_interval,
+    recentred,
+    spectrum,
+)
+
+BINS = np.linspace(-1, 1, 81)
+PAIRS = ("across", "audio", "text")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosines:
+    """Cosines of one kind of pair: densities over `BINS`, and how often a matched pair has the higher one.
+
+    `matched` is None, and `auc` NaN, where no two of them belong to one clip.
+    """
+
+    matched: np.ndarray | None
+    unmatched: np.ndarray
+    auc: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A space as it is measured: once as trained, once recentred. Recalls in [0, 1]; arrays are for figures."""
+
+    distance: Estimate
+    separability: float
+    recall: dict[str, Estimate]  # R@10 by direction
+    retrieval: dict[str, dict[str, float]]
+    ranks: dict[str, float]  # effective rank by modality
+    cosines: dict[str, Cosines]
+    spectra: dict[str, np.ndarray]
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what `metrics.json` keeps, NaN as None."""
+        return {
+            "centroid_distance": self.distance.value,
+            "centroid_distance_half_width": _finite(self.distance.half_width),
+            "linear_separability": self.separability,
+            "retrieval": self.retrieval,
+            "R@10_half_width": {way: _finite(found.half_width) for way, found in self.recall.items()},
+            "effective_rank": self.ranks,
+            "matched_above_unmatched": {kind: _finite(found.auc) for kind, found in self.cosines.items()},
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class GapReport:
+    """One model's gap, as trained and recentred; `recentred` is None where nothing is left to measure."""
+
+    name: str
+    objective: str
+    trained: Stage
+    recentred: Stage | None
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what `metrics.json` keeps."""
+        return {
+            "as_trained": self.trained.numbers(),
+            "recentred": self.recentred.numbers() if self.recentred else None,
+        }
+
+
+def gap_report(embedded: Embedded, kind: Kind = "q", *, seed: int = 0) -> GapReport:
+    """Measure one model's gap before and after recentring each modality.
+
+    The gap and the separability take one caption a clip, its first; retrieval takes all. Recentring uses the means of
+    the clips and captions shown to it, which no label enters.
+    """
+    space = {name: embedded.arrays[f"{kind}_{name}"] for name in ("audio", "text", "first", "last")}
+    trained = _measure(embedded, space, seed)
+    try:
+        audio, text = recentred(audio=space["audio"], text=space["text"])
+        # Windows are moved by the clips' mean: the same step for all sound.
+        ends = {name: _moved(space[name], space["audio"]) for name in ("first", "last")}
+        after = _measure(embedded, {"audio": audio, "text": text, **ends}, seed)
+    except MetricError:
+        after = None
+    return GapReport(embedded.name, embedded.objective, trained, after)
+
+
+def _moved(rows: np.ndarray, by: np.ndarray) -> np.ndarray:
+    return np.asarray(rows, dtype=np.float64) - np.asarray(by, dtype=np.float64).mean(axis=0)
+
+
+def _measure(embedded: Embedded, space: dict[str, np.ndarray], seed: int) -> Stage:
+    """Measure one space: `audio`, `text`, and the `first` and `last` windows of the clips."""
+    audio, text, clip_of = space["audio"], space["text"], embedded.track_of_text
+    first = embedded.first_captions
+    pairs = {"audio": audio, "text": text, "track_of_text": clip_of}
+    ranks = {"text_to_audio": text_to_audio_ranks(**pairs), "audio_to_text": audio_to_text_ranks(**pairs)}
+    groups = {"text_to_audio": clip_of, "audio_to_text": np.arange(len(audio))}
+    return Stage(
+        distance=gap_interval(audio=audio, text=text[first]),
+        separability=linear_separability(audio=audio, text=text[first], folds=min(5, len(first)), seed=seed),
+        recall={way: recall_interval(found.hit_probability(10), groups[way]) for way, found in ranks.items()},
+        retrieval={way: retrieval_scores(found) for way, found in ranks.items()},
+        ranks={"audio": effective_rank(audio), "text": effective_rank(text)},
+        cosines=_cosines(space, clip_of),
+        spectra={"audio": spectrum(audio), "text": spectrum(text)},
+    )
+
+
+def _cosines(space: dict[str, np.ndarray], clip_of: np.ndarray) -> dict[str, Cosines]:
+    """Compare clips with captions, windows with windows of other places, and captions with captions."""
+    audio, text, clips = space["audio"], space["text"], np.arange(len(space["audio"]))
+    across = matched_and_unmatched(queries=text, candidates=audio, query_of=clip_of, candidate_of=clips)
+    within = matched_and_unmatched(queries=space["first"], candidates=space["last"], query_of=clips, candidate_of=clips)
+    if np.array_equal(space["first"], space["last"]):  # clips of one window: no two of them to compare
+        within = (np.array([]), within[1])
+    words = matched_and_unmatched(queries=text, candidates=text, query_of=clip_of, candidate_of=clip_of)
+    return {kind: _described(*found) for kind, found in zip(PAIRS, (across, within, words))}
+
+
+def _described(matched: np.ndarray, unmatched: np.ndarray) -> Cosines:
+    """Return densities and the share of (matched, unmatched) in which the matched pair is nearer; ties count half."""
+    rest = np.histogram(np.clip(unmatched, -1, 1), BINS, density=True)[0] if len(unmatched) else np.zeros(len(BINS) - 1)
+    if not len(matched) or not len(unmatched):
+        return Cosines(None, rest, float("nan"))
+    ordered = np.sort(unmatched)
+    below = np.searchsorted(ordered, matched, "left") + np.searchsorted(ordered, matched, "right")
+    share = float(below.mean() / (2 * len(ordered)))
+    return Cosines(np.histogram(np.clip(matched, -1, 1), BINS, density=True)[0], rest, share)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def found_words(reports: Sequence[GapReport]) -> str:
+    """Return what the gap panel found, one sentence a model (Markdown)."""
+    told = []
+    for report in reports:
+        stage, rest = report.trained, report.recentred
+        recall = stage.recall["text_to_audio"].value
+        words = (
+            f"**{report.name}** leaves {stage.distance.value:.3f} between the centroids of audio and text, a line "
+            f"tells them apart in {100 * stage.separability:.1f} % of the cases (chance 50 %), and it finds the right "
+            f"clip among the first ten for {100 * recall:.1f} % of the captions"
+        )
+        if rest is None:
+            told.append(f"{words}; it has collapsed and cannot be recentred.")
+            continue
+        after = rest.recall["text_to_audio"].value
+        told.append(
+            f"{words}; recentred, {rest.distance.value:.3f}, {100 * rest.separability:.1f} % and {100 * after:.1f} %."
+        )
+    return "\n\n".join(told)

@@ -1,0 +1,115 @@
+"""One visual language for figures and pages: what each colour means, the plotly templates, the CSS of exported pages.
+
+A colour always means the same: audio blue, text orange, SLAP green, CLAP purple, SigLIP brown, a warning red. The
+shape or the dash says it a second time, for those who cannot tell the colours apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+AUDIO, TEXT = "#3366AA", "#EE8833"
+SLAP, CLAP, SIGLIP = "#228866", "#884499", "#887755"
+NEUTRAL, WARNING = "#888888", "#CC3344"
+
+MODALITY = {"audio": AUDIO, "text": TEXT}
+SYMBOL = {"audio": "circle", "text": "diamond"}
+OBJECTIVE = {"slap": SLAP, "clap": CLAP, "siglip": SIGLIP}
+DASH = {"slap": "solid", "clap": "dash", "siglip": "dot"}
+VERDICT = {"holds": SLAP, "does not hold": WARNING, "cannot be told": NEUTRAL}
+
+# Okabe and Ito's palette, told apart by colour-blind readers too; grey is kept for "other".
+CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7A6A00", "#5B3A8C", "#4D4D4D")
+OTHER = "#BBBBBB"
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+LIGHT = {
+    "paper": "#FFFFFF",
+    "plot": "#FFFFFF",
+    "text": "#222222",
+    "soft": "#5A5A5A",
+    "grid": "#E4E4E4",
+    "line": "#CCCCCC",
+}
+DARK = {
+    "paper": "#1C1E21",
+    "plot": "#1C1E21",
+    "text": "#E8E8E8",
+    "soft": "#A8A8A8",
+    "grid": "#33363A",
+    "line": "#4A4E54",
+}
+# The meanings on a dark page: the same hues, light enough to read.
+DARK_OBJECTIVE = {"slap": "#44BB8C", "clap": "#BB7FCC", "siglip": "#B5A37D"}
+
+
+def category_colors(groups: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each group, given largest first; beyond nine all share the grey of "other"."""
+    return {group: CATEGORIES[i] if i < len(CATEGORIES) else OTHER for i, group in enumerate(groups)}
+
+
+def _layout(colors: dict[str, str]) -> dict[str, Any]:
+    """Return the layout that both templates share, in the colours of one of them."""
+    axis = {
+        "gridcolor": colors["grid"],
+        "linecolor": colors["line"],
+        "zerolinecolor": colors["line"],
+        "tickcolor": colors["line"],
+        "title": {"font": {"size": 13, "color": colors["soft"]}},
+        "automargin": True,
+    }
+    return {
+        "font": {"family": FONT, "size": 13, "color": colors["text"]},
+        "title": {
+            "font": {"size": 16},
+            "x": 0.0,
+            "xanchor": "left",
+            "y": 1.0,
+            "yanchor": "top",
+            "pad": {"l": 14, "t": 40},
+        },
+        "paper_bgcolor": colors["paper"],
+        "plot_bgcolor": colors["plot"],
+        "colorway": list(CATEGORIES),
+        "xaxis": axis,
+        "yaxis": axis,
+        # Inside the figure's frame but above the data, never over it.
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0.0, "xanchor": "left"},
+        "margin": {"l": 60, "r": 24, "t": 84, "b": 52},
+        "hoverlabel": {"align": "left", "font": {"family": FONT}},
+        "bargap": 0.3,
+    }
+
+
+def template(name: str = "slapkit") -> go.layout.Template:
+    """Return the plotly template "slapkit" or "slapkit dark"."""
+    import plotly.graph_objects as go
+
+    return go.layout.Template(layout=_layout(DARK if name.endswith("dark") else LIGHT))
+
+
+def register() -> None:
+    """Make both templates known to plotly by name."""
+    import plotly.io as pio
+
+    for name in ("slapkit", "slapkit dark"):
+        pio.templates[name] = template(name)
+
+
+def _variables(colors: dict[str, str], objectives: dict[str, str]) -> str:
+    """Return CSS custom properties for one set of colours."""
+    named = {**colors, **objectives, "audio": AUDIO, "text-modality": TEXT, "warning": WARNING}
+    return " ".join(f"--slap-{key}: {value};" for key, value in named.items())
+
+
+def css_variables() -> str:
+    """Return the CSS variables of exported pages, following the reader's light or dark setting."""
+    light, dark = _variables(LIGHT, OBJECTIVE), _variables(DARK, DARK_OBJECTIVE)
+    return (
+        f":root {{ color-scheme: light dark; --slap-font: {FONT}; {light} }}\n"
+        f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    )

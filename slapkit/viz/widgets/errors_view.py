@@ -1,0 +1,164 @@
+"""Listening to errors: the captions whose track is placed worst, what was found instead, and marks of what fits too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets
+
+from slapkit.errors import LibraryError
+from slapkit.viz.widgets.assets import css, esm, shown
+from slapkit.viz.widgets.base import Answer, LibraryWidget, track_id
+from slapkit.viz.widgets.cards import cards, percentile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from slapkit.search import Library
+    from slapkit.search.marks import Marks
+
+HINT = "↑ ↓ choose a caption or a track · space plays · “also relevant” counts as right from then on"
+
+
+class ErrorsView(LibraryWidget):
+    """The captions that a model places worst, each with its own track and the tracks found first.
+
+    Args:
+        library: library over the same sounds, which serves them and their pictures.
+        split: what `evaluate.embed_split` returned: arrays, captions, track numbers, clips.
+        marks: where "also relevant" is kept; metrics count marked tracks as right answers too.
+        embedding: which embedding ranks, "q" or "z".
+        worst: how many captions are listed.
+        k: how many of the tracks found first are shown.
+
+    Attributes:
+        table: DataFrame of all captions, worst first: `rank` of the track that it describes among `candidates`
+            (expected place where cosines tie), `caption`, `title`, `id`.
+
+    Raises:
+        LibraryError: a clip of the split is not in the library.
+    """
+
+    _esm = esm("picture.js", "card.js", "errors.js")
+    _css = css("bench.css", "errors.css")
+    options = traitlets.Dict(help="captions listed, and what the page begins with").tag(sync=True)
+
+    def __init__(
+        self,
+        library: Library,
+        split: tuple[dict[str, np.ndarray], list[str], np.ndarray, Any],
+        marks: Marks,
+        *,
+        embedding: str = "q",
+        worst: int = 50,
+        k: int = 5,
+    ) -> None:
+        self.arrays, self.captions, self.track_of_text, self.clips = split
+        self.embedding = embedding
+        self.audio, self.text = self.arrays[f"{embedding}_audio"], self.arrays[f"{embedding}_text"]
+        self.ids = [clip.id for clip in self.clips]
+        self.libraries, self.marks, self.k = {library.model_name: library}, marks, k
+        known = library.tracks.set_index("id", drop=False)
+        if missing := [id for id in self.ids if id not in known.index]:
+            raise LibraryError(f"{len(missing)} clips are not in the library, {missing[0]!r} for one: update it")
+        self._facts = known.loc[self.ids].to_dict("records")
+        self.table = self._ranked()
+        listed = self.table.head(worst)
+        super().__init__()
+        self.options = self._options(library.model_name, listed)
+
+    def _ranked(self) -> pd.DataFrame:
+        import pandas as pd
+
+        from slapkit.metrics import text_to_audio_ranks
+
+        ranks = text_to_audio_ranks(audio=self.audio, text=self.text, track_of_text=self.track_of_text)
+        frame = pd.DataFrame(
+            {
+                "rank": ranks.expected,
+                "caption": self.captions,
+                "title": [self._facts[track].get("title") for track in self.track_of_text],
+                "id": [self.ids[track] for track in self.track_of_text],
+            }
+        )
+        return frame.sort_values("rank", ascending=False, kind="stable")
+
+    def scores(self) -> dict[str, Any]:
+        """Return text-to-audio retrieval "before" and "after" marks, for "q" and "z", and how many "marks" count."""
+        from slapkit.search.marks import scores_with_marks
+
+        return scores_with_marks(self.arrays, self.captions, self.track_of_text, self.clips, self.marks)
+
+    def answers(self) -> Mapping[str, Answer]:
+        """Return what answers which type of message: open, mark, sound, picture."""
+        return {**super().answers(), "open": self._open, "mark": self._mark}
+
+    def _row(self, message: Mapping[str, Any]) -> int:
+        row = message.get("caption")
+        if type(row) is not int or not 0 <= row < len(self.captions):
+            raise LibraryError(f"no caption {shown(row, 40)} here: there are {len(self.captions):,}")
+        return row
+
+    def _open(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
+        """Answer with the caption's own track and the tracks found first."""
+        row = self._row(message)
+        own = int(self.track_of_text[row])
+        scores = self.text[row] @ self.audio.T
+        first = np.argsort(-scores, kind="stable")[: self.k]
+        marked = self.marks.of(self.captions[row])
+        return {
+            "type": "opened",
+            "caption": row,
+            "own": self._cards([own], scores, marked),
+            "found": self._cards([int(track) for track in first if track != own], scores, marked),
+        }
+
+    def _cards(self, tracks: Sequence[int], scores: np.ndarray, marked: Sequence[str]) -> list[dict[str, Any]]:
+        import pandas as pd
+
+        rows = [
+            {
+                **self._facts[track],
+                "rank": int((scores > scores[track]).sum()) + 1,
+                "score_percentile": float((scores >= scores[track]).mean()),
+            }
+            for track in tracks
+        ]
+        return cards(pd.DataFrame(rows), marked) if rows else []
+
+    def _mark(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
+        row, id, on = self._row(message), track_id(message), bool(message.get("on"))
+        self.library(message).path(id)
+        (self.marks.add if on else self.marks.remove)(self.captions[row], id)
+        return {"type": "mark", "id": id, "on": on, "status": self.status()}
+
+    def status(self) -> str:
+        """Return recall before and after the marks in one line."""
+        found = self.scores()
+        marked, before, after = found["marks"], found[self.embedding]["before"], found[self.embedding]["after"]
+        words = ", ".join(
+            f"{name} {100 * before[name]:.1f} %" + (f" → {100 * after[name]:.1f} %" if marked else "")
+            for name in ("R@1", "R@5", "R@10")
+        )
+        count = f"{marked} {'track' if marked == 1 else 'tracks'} marked also relevant" if marked else "nothing marked"
+        return f"text to audio: {words} · {count}"
+
+    def _options(self, model: str, listed: pd.DataFrame) -> dict[str, Any]:
+        total = len(self.ids)
+        return {
+            "model": model,
+            "hint": HINT,
+            "status": self.status(),
+            "first": self.handle({"type": "open", "caption": int(listed.index[0])}) if len(listed) else None,
+            "captions": [
+                {
+                    "caption": int(row),
+                    "text": shown(caption),
+                    "rank": f"own track: {rank:,.0f} of {total:,}",
+                    "share": percentile(rank / total),
+                }
+                for row, rank, caption in zip(listed.index, listed["rank"], listed["caption"])
+            ],
+        }

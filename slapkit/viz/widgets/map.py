@@ -1,0 +1,297 @@
+"""The map to work with: hover draws pairs, a click plays, a lasso gives a table; colours, spaces and dimensions change.
+
+Handlers take numbers of panels and points, and can be called without a browser. Nothing but what is clicked on travels:
+sound goes to the player when it asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+import numpy as np
+import plotly.graph_objects as go
+
+from slapkit.config import nearest
+from slapkit.errors import DataError, SlapkitError
+from slapkit.metrics.embedded import Embedded, Kind, require_same_clips
+from slapkit.viz import theme
+from slapkit.viz.figures.cards import escaped, plain
+from slapkit.viz.figures.map_frame import legend_entries, make_room, scheme
+from slapkit.viz.figures.maps import MODALITY, Coloring, Panel, coloring, joint_map, marker_colors, paths
+from slapkit.viz.maps.points import color_columns
+from slapkit.viz.maps.store import MapStore
+from slapkit.viz.widgets.map_items import items_of
+from slapkit.viz.widgets.player import Player, PlayerItem
+from slapkit.viz.widgets.scheme import Scheme
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORST = 20  # pairs drawn by the switch
+MOST_LINES = 12  # of one clip to its captions
+
+
+class MapView(ipywidgets.VBox):
+    """The maps of one model or of several over the same clips, with a player below.
+
+    Args:
+        models: what was embedded; all of the same clips.
+        store: fits and keeps the maps.
+        kind: the space to begin with, predictions "q" or projections "z".
+        dimensions: 2 or 3 to begin with.
+        color: "modality" or a column.
+        height: of the figure, in px.
+
+    Attributes:
+        figure: the `FigureWidget` on show.
+        player: the `Player` below it.
+        selected: table of the points within the last lasso.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Embedded],
+        store: MapStore | None = None,
+        *,
+        kind: Kind = "q",
+        dimensions: int = 2,
+        color: str = MODALITY,
+        height: int = 640,
+    ) -> None:
+        require_same_clips(models)
+        self.models, self.store = list(models), store or MapStore()
+        self.kind, self.dimensions, self.color, self.figure_height = kind, dimensions, color, height
+        self.columns: dict[str, np.ndarray] = {}
+        self.player = Player(empty="Click a point: a clip plays, a caption plays its clip and what is found for it.")
+        self.scheme = Scheme()
+        self.status = ipywidgets.HTML()
+        self._lasso: dict[tuple[int, str], np.ndarray] = {}
+        self._make_controls()
+        self._box = ipywidgets.VBox()
+        self._draw()
+        self.scheme.observe(lambda change: self._dress(), "dark")
+        parts = [self.controls, self._box, self.status, self.player, self.scheme]
+        # Wider than this the square panels only move apart.
+        super().__init__(parts, layout=ipywidgets.Layout(width="100%", max_width="1360px"))
+
+    def _make_controls(self) -> None:
+        """Make the row of switches above the figure."""
+        options = color_columns(self.store.panels(self.models[:1], self.kind, self.dimensions)[0].points)
+        if self.color not in options:
+            raise DataError(f"there is no column {self.color!r} to colour by: {nearest(self.color, options)}")
+        self.colors = ipywidgets.Dropdown(options=options, value=self.color, description="colour")
+        self.kinds = ipywidgets.ToggleButtons(options={"q (predictions)": "q", "z (projections)": "z"}, value=self.kind)
+        self.sizes = ipywidgets.ToggleButtons(options={"2-D": 2, "3-D": 3}, value=self.dimensions)
+        self.worst = ipywidgets.ToggleButton(value=False, description=f"{WORST} worst pairs")
+        self.kinds.tooltips = ["what retrieval uses", "before the predictors, where a model has them"]
+        self.kinds.style.button_width, self.sizes.style.button_width = "120px", "48px"
+        self.colors.style.description_width = "52px"
+        self.colors.layout.width, self.worst.layout.width = "220px", "130px"
+        self.colors.observe(lambda change: self._guarded(self.set_color, change["new"]), "value")
+        self.kinds.observe(lambda change: self._guarded(self.set_space, kind=change["new"]), "value")
+        self.sizes.observe(lambda change: self._guarded(self.set_space, dimensions=change["new"]), "value")
+        self.worst.observe(lambda change: self._guarded(self.show_worst, change["new"]), "value")
+        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="6px 14px")
+        self.controls = ipywidgets.HBox([self.colors, self.kinds, self.sizes, self.worst], layout=row)
+
+    # What is on show
+
+    def _draw(self) -> None:
+        """Make the figure anew, for another space or number of dimensions."""
+        self.panels: list[Panel] = self.store.panels(self.models, self.kind, self.dimensions)
+        for name, values in self.columns.items():
+            self._attach(name, values)
+        self.figure = go.FigureWidget(joint_map(self.panels, color=self.color, worst=WORST, height=self.figure_height))
+        self.figure._config = self.figure._config | {"displaylogo": False, "scrollZoom": True, "responsive": True}
+        self.figure.layout.autosize = True
+        for trace in self.figure.data:
+            meta = trace.meta or {}
+            if meta.get("role") in ("audio", "text"):
+                where = (meta["panel"], meta["role"])
+                trace.on_click(partial(self._on_click, where))
+                trace.on_hover(partial(self._on_hover, where))
+                trace.on_unhover(lambda *_: self.hovered(None))
+                trace.on_selection(partial(self._on_lasso, where))
+                trace.on_deselect(lambda *_: self.deselected())
+        self.deselected()
+        self._dress()
+        self.show_worst(self.worst.value)
+        self._box.children = [self.figure]
+
+    def _guarded(self, change, *args: Any, **kwargs: Any) -> None:
+        """Do what a control asks for; what goes wrong is said below the figure."""
+        try:
+            change(*args, **kwargs)
+        except (SlapkitError, OSError) as error:
+            self._say(plain(error, 400))
+
+    def _say(self, text: str) -> None:
+        self.status.value = f'<span role="status" style="color: var(--jp-content-font-color2)">{escaped(text)}</span>'
+
+    def _trace(self, panel: int, role: str) -> Any:
+        return next(t for t in self.figure.data if (t.meta or {}).get("role") == role and t.meta.get("panel") == panel)
+
+    def _dress(self) -> None:
+        """Put the figure into the light or the dark template."""
+        dark = self.scheme.dark
+        # The ground of a dark page shows through; until the page has said so, dark text stands on white.
+        ground = "rgba(0,0,0,0)" if dark else theme.LIGHT["paper"]
+        with self.figure.batch_update():
+            self.figure.update_layout(scheme(dark), paper_bgcolor=ground, plot_bgcolor=ground)
+            for number, panel in enumerate(self.panels):
+                colors = theme.DARK_OBJECTIVE if dark else theme.OBJECTIVE
+                self.figure.layout.annotations[number].font.color = colors.get(panel.objective, theme.NEUTRAL)
+                self._trace(number, "ring").marker.color = self._ink
+                self._trace(number, "line").line.color = self._ink
+
+    @property
+    def _ink(self) -> str:
+        return (theme.DARK if self.scheme.dark else theme.LIGHT)["text"]
+
+    def set_space(self, *, kind: Kind | None = None, dimensions: int | None = None) -> None:
+        """Show another space ("q", "z") or 2 or 3 dimensions; a map that is not there yet is fitted."""
+        before = self.kind, self.dimensions
+        self.kind, self.dimensions = kind or self.kind, dimensions or self.dimensions
+        self._say(f"Fitting the maps of {self.kind} in {self.dimensions} dimensions ...")
+        self.kinds.disabled = self.sizes.disabled = True
+        try:
+            self._draw()
+        except SlapkitError:
+            self.kind, self.dimensions = before
+            raise
+        finally:
+            self.kinds.disabled = self.sizes.disabled = False
+        self.kinds.value, self.sizes.value = self.kind, self.dimensions
+
+    def set_color(self, column: str) -> None:
+        """Colour the points by "modality" or by a column.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        colors = coloring(self.panels, column)
+        self.color = column
+        with self.figure.batch_update():
+            for number, panel in enumerate(self.panels):
+                for role in ("audio", "text"):
+                    codes = colors.codes[number][panel.is_text == (role == "text")]
+                    self._trace(number, role).marker.update(marker_colors(colors, codes))
+            self._set_legend(colors)
+            make_room(self.figure, colors)
+        self.colors.value = column
+
+    def _set_legend(self, colors: Coloring) -> None:
+        traces = (trace for trace in self.figure.data if (trace.meta or {}).get("role") == "legend")
+        for trace, entry in zip(traces, legend_entries(colors)):
+            trace.update(name=entry["name"], showlegend=entry["showlegend"], marker_color=entry["marker"]["color"])
+
+    def color_by(self, values: Mapping[str, Any] | Sequence[Any] | pd.Series, name: str = "mine") -> None:
+        """Colour by values of your own: one a clip, in their order, or a mapping from clip id to value.
+
+        Raises:
+            DataError: another number of values.
+        """
+        ids = self.models[0].frame["id"].tolist()
+        listed = list(map(values.get, ids)) if isinstance(values, Mapping) else list(values)
+        if len(listed) != len(ids):
+            raise DataError(f"{len(listed)} values cannot colour {len(ids)} clips: give one a clip, or a mapping by id")
+        self.columns[name] = np.array([*listed, None], dtype=object)[:-1]
+        self._attach(name, self.columns[name])
+        if name not in self.colors.options:
+            self.colors.options = [*self.colors.options, name]
+        self.set_color(name)
+
+    def _attach(self, name: str, values: np.ndarray) -> None:
+        for panel in self.panels:
+            panel.points[name] = values[panel.points["clip"].to_numpy()]
+
+    def show_worst(self, on: bool = True) -> None:
+        """Draw lines from the captions of the worst rank to their clips, or take them away."""
+        with self.figure.batch_update():
+            for number in range(len(self.panels)):
+                self._trace(number, "worst").visible = bool(on)
+        self.worst.value = bool(on)
+
+    # What the mouse does
+
+    def _on_click(self, where: tuple[int, str], trace: Any, points: Any, state: Any) -> None:
+        if points.point_inds:
+            self._guarded(self.clicked, *where, points.point_inds[0])
+
+    def _on_hover(self, where: tuple[int, str], trace: Any, points: Any, state: Any) -> None:
+        if points.point_inds:
+            self.hovered(where[1], points.point_inds[0])
+
+    def _on_lasso(self, where: tuple[int, str], trace: Any, points: Any, selector: Any) -> None:
+        self.lassoed(*where, points.point_inds)
+
+    def clicked(self, panel: int, role: str, index: int) -> list[PlayerItem]:
+        """Play a clip (`role` "audio"), or a caption's clip and then its hits; ring the point in every map."""
+        items = items_of(self.models[panel], self.kind, role, index)
+        row = index if role == "audio" else len(self.models[0].frame) + index
+        with self.figure.batch_update():
+            for number, drawn in enumerate(self.panels):
+                place = drawn.coordinates[row]
+                self._trace(number, "ring").update(dict(zip("xyz", place[:, None].astype(np.float64))))
+        self.player.show(items)
+        return items
+
+    def hovered(self, role: str | None, index: int = 0) -> None:
+        """Draw a caption's line to its clip, or a clip's lines to its captions, in every map; None takes them away."""
+        model = self.models[0]
+        captions = [] if role is None else [index] if role == "text" else np.flatnonzero(model.track_of_text == index)
+        rows = [len(model.frame) + int(caption) for caption in captions][:MOST_LINES]
+        if self.dimensions == 3:
+            with self.figure.batch_update():
+                for number, panel in enumerate(self.panels):
+                    line = paths(panel, rows) if rows else np.full((1, 3), np.nan)
+                    self._trace(number, "line").update(dict(zip("xyz", line.T.astype(np.float64))))
+            return
+        # Shapes, for they are drawn without touching the points.
+        self.figure.layout.shapes = [self._shape(i, panel, row) for i, panel in enumerate(self.panels) for row in rows]
+
+    def _shape(self, number: int, panel: Panel, row: int) -> dict[str, Any]:
+        (x0, y0), (x1, y1) = (panel.coordinates[i].tolist() for i in (row, panel.points["clip"].iloc[row]))
+        suffix = str(number + 1) if number else ""
+        line = {"color": self._ink, "width": 1.5}
+        axes = {"xref": f"x{suffix}", "yref": f"y{suffix}"}
+        return {"type": "line", "x0": x0, "y0": y0, "x1": x1, "y1": y1, "line": line, **axes}
+
+    def lassoed(self, panel: int, role: str, indices: Sequence[int]) -> None:
+        """Remember which points of one trace lie within the lasso."""
+        self._lasso[panel, role] = np.asarray(indices, dtype=np.int64)
+        table = self.selected
+        clips = int((table["kind"] == "audio").sum())
+        counts = f"{clips:,} clips and {len(table) - clips:,} captions"
+        self._say(f"{len(table):,} points within the lasso ({counts}): as a DataFrame, view.selected")
+
+    def deselected(self) -> None:
+        """Forget the lasso."""
+        self._lasso.clear()
+        self._say(
+            "Hover: who belongs to whom. Click: hear it. Lasso (tools above the map): view.selected, a DataFrame."
+        )
+
+    @property
+    def selected(self) -> pd.DataFrame:
+        """The points within the last lasso: one row each, with `model`, kind, clip, caption, rank and facts."""
+        import pandas as pd
+
+        parts = []
+        for (number, role), indices in sorted(self._lasso.items()):
+            panel = self.panels[number]
+            rows = np.flatnonzero(panel.is_text == (role == "text"))[indices]
+            parts.append(panel.points.iloc[rows].drop(columns="card").assign(model=panel.name))
+        nothing = self.panels[0].points.iloc[:0].drop(columns="card").assign(model="")
+        return pd.concat(parts, ignore_index=True) if parts else nothing
+
+    def save_html(self, path: str | Path, *, clips: int = 60, **options: Any) -> Path:
+        """Write what is on show as one file that opens anywhere; see `slapkit.viz.maps.save_html`."""
+        from slapkit.viz.maps.export import save_html
+
+        worst = WORST if self.worst.value else 0
+        return save_html(self.models, self.panels, path, clips=clips, color=self.color, worst=worst, **options)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slapkit.data.scores import excerpt
+from slapkit.data.scores.arrange import TEMPI, arrange, fit_range
+from slapkit.data.scores.instruments import BY_NAME, INSTRUMENTS
+from slapkit.data.scores.score import Score, find_key, from_midi
+from tests.data.scores.conftest import make_score, random_tune
+
+
+def a_tune() -> Score:
+    return make_score(random_tune(np.random.default_rng(0), 120), durations=[0.5] * 120, metre=(2, 4))
+
+
+def a_quartet() -> Score:
+    rng = np.random.default_rng(1)
+    parts = [make_score(random_tune(rng, 100) - 9 * k, part=k) for k in range(4)]
+    arrays = {f: np.concatenate([getattr(p, f) for p in parts]) for f in ("onset", "duration", "pitch", "part")}
+    return Score(**arrays, metres=parts[0].metres)
+
+
+def draws(score: Score, count: int = 60):
+    for seed in range(count):
+        yield arrange(score, np.random.default_rng(seed), clip_s=10.0, style="reel")
+
+
+@pytest.mark.parametrize("score", [a_tune(), a_quartet()], ids=["tune", "quartet"])
+def test_notes_stay_in_the_playable_range_and_in_the_clip(score):
+    for arrangement in draws(score):
+        assert 1 <= len(arrangement.voices) <= 3
+        assert len({voice.instrument.name for voice in arrangement.voices}) == len(arrangement.voices)
+        for voice in arrangement.voices:
+            start, length, pitch, velocity = voice.notes.T
+            assert pitch.min() >= voice.instrument.low and pitch.max() <= voice.instrument.high
+            assert start.min() >= 0 and (start + length).max() < 10.1 and (length > 0).all()
+            assert velocity.min() >= 1 and velocity.max() <= 127
+            assert np.isfinite(voice.notes).all()
+        assert (arrangement.drums is not None) == arrangement.facts["drums"]
+        low, high = TEMPI[arrangement.facts["tempo_class"]]
+        assert low <= arrangement.facts["tempo_bpm"] <= high
+
+
+def test_an_arrangement_repeats_for_a_seed():
+    one, same, other = (arrange(a_quartet(), np.random.default_rng(s), clip_s=10.0, style="mass") for s in (4, 4, 5))
+    assert one.facts == same.facts != other.facts
+    assert all(np.array_equal(a.notes, b.notes) for a, b in zip(one.voices, same.voices))
+
+
+def test_arrangements_vary():
+    facts = [a.facts for a in draws(a_tune(), 150)]
+    assert {f["texture"] for f in facts} >= {"single line", "octaves", "drone", "chords", "bass"}
+    assert {len(f["instruments"]) for f in facts} == {1, 2, 3}
+    assert len({name for f in facts for name in f["instruments"]}) > 40
+    assert {f["drums"] for f in facts} == {True, False}
+    assert {a.facts["texture"] for a in draws(a_quartet())} >= {"single line", "chordal"}
+
+
+def test_tempo_classes_do_not_touch():
+    bounds = sorted(TEMPI.values())
+    assert all(later[0] >= 1.25 * earlier[1] for earlier, later in zip(bounds, bounds[1:]))
+
+
+@pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda i: i.name)
+def test_any_line_fits_any_instrument(instrument):
+    assert instrument.high - instrument.low >= 12
+    notes = np.stack([np.arange(80.0), np.ones(80), np.arange(24.0, 104.0)], axis=1)
+    fitted = fit_range(notes, instrument, 5, np.random.default_rng(0))
+    assert fitted[:, 2].min() >= instrument.low and fitted[:, 2].max() <= instrument.high
+    assert set((fitted[:, 2] - notes[:, 2] - 5) % 12) == {0.0}
+    assert notes[0, 2] == 24.0  # the input is left alone
+
+
+def test_names_of_instruments_are_unique():
+    assert len(BY_NAME) == len(INSTRUMENTS) > 40
+    names = [name for i in INSTRUMENTS for name in {i.name, *i.train, *i.test}]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("density", "metre", "beat"),
+    [
+        (0.8, (4, 2), 2.0),  # half notes in a Renaissance mass
+        (1.6, (4, 4), 1.0),
+        (3.5, (2, 4), 0.5),  # sixteenths in a reel written in 2/4
+        (1.7, (6, 8), 1.5),  # a jig
+    ],
+)
+def test_the_felt_beat_follows_the_notes_and_not_the_notation(density, metre, beat):
+    assert excerpt.felt_beat(density, metre) == beat
+
+
+def test_a_short_tune_is_repeated_and_a_mute_one_refused():
+    short = make_score([60, 62, 64, 65, 67, 69, 71, 72])
+    found = excerpt.take_excerpt(short, np.random.default_rng(0), tempo=150, clip_s=10.0)
+    assert len(found.parts[0]) > 16
+    with pytest.raises(excerpt.Unfit, match="too few"):
+        excerpt.take_excerpt(make_score([60, 62]), np.random.default_rng(0), tempo=100, clip_s=10.0)
+    gap = make_score(random_tune(np.random.default_rng(0), 40), durations=[1] * 40)
+    gap = Score(gap.onset + 30.0 * (gap.onset > 8), gap.duration, gap.pitch, gap.part, gap.metres)
+    reasons = set()
+    for seed in range(20):
+        with pytest.raises(excerpt.Unfit) as problem:
+            excerpt.take_excerpt(gap, np.random.default_rng(seed), tempo=60, clip_s=30.0)
+        reasons.add(str(problem.value))
+    assert reasons <= {"a long rest in the excerpt", "too few notes in the excerpt", "no notes in the excerpt"}
+
+
+@pytest.mark.parametrize("tonic", range(12))
+def test_the_key_of_a_scale_is_found(tonic):
+    major = np.array([0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0]) + 60 + tonic
+    minor = np.array([0, 2, 3, 5, 7, 8, 11, 12, 7, 3, 0]) + 60 + tonic
+    assert find_key(major, np.ones(11))[:2] == (tonic, "major")
+    assert find_key(minor, np.ones(11))[:2] == (tonic, "minor")
+
+
+def test_a_score_survives_storage_and_reads_midi(tmp_path):
+    import symusic
+
+    source = symusic.Score(480)
+    track = symusic.Track("a", 0, False)
+    track.notes.append(symusic.Note(480, 240, 64, 90))
+    track.notes.append(symusic.Note(0, 480, 60, 90))
+    source.tracks.append(track)
+    source.time_signatures.append(symusic.TimeSignature(0, 6, 8))
+    score = from_midi(source.dumps_midi())
+    assert score.onset.tolist() == [0.0, 1.0] and score.pitch.tolist() == [60, 64]
+    assert score.metre_at(0.5) == (6, 8)
+    (tmp_path / "s.npz").write_bytes(score.to_bytes())
+    again = Score.read(tmp_path / "s.npz")
+    assert again.duration.tolist() == [1.0, 0.5] and again.metre_at(0) == (6, 8)
+    with pytest.raises(ValueError, match="no notes"):
+        from_midi(symusic.Score(480).dumps_midi())

@@ -1,0 +1,482 @@
+"""Reading data sets: what people really have on disk, and that nothing of it is lost in silence."""
+
+import csv
+import io
+import json
+import os
+import random
+import shutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+from slapkit.data import AudioTextDataset, Clip, hashing, make_splits, read, write_table
+from slapkit.data.reader import clean_text
+from slapkit.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with six short sounds, a.wav to f.wav, all different."""
+    root = tmp_path / "set"
+    root.mkdir()
+    for i, name in enumerate("abcdef"):
+        soundfile.write(root / f"{name}.wav", 0.1 * np.random.default_rng(i).standard_normal(800), 8000)
+    return root
+
+
+def jsonl(root, *rows):
+    (root / "metadata.jsonl").write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows), "utf-8")
+    return root
+
+
+def table(root, text, encoding="utf-8", name="metadata.csv"):
+    (root / name).write_bytes(text.encode(encoding))
+    return root
+
+
+def row(name, *captions, **facts):
+    return {"file_name": f"{name}.wav", "captions": list(captions) or [f"sound {name}"], **facts}
+
+
+def reasons(dataset):
+    return [(p.row, p.reason) for p in dataset.problems]
+
+
+def test_a_folder_with_json_lines(folder):
+    dataset = read(jsonl(folder, row("b", "one", "two", split="test", work="w1", tempo=90.5), row("a", split="train")))
+    assert dataset.name == "set" and len(dataset) == 2 and not dataset.problems
+    first, second = dataset
+    assert first == Clip("a.wav", folder / "a.wav", ("sound a",), first.facts, "train", "a.wav")
+    assert second.captions == ("one", "two") and second.group == "w1"
+    assert second.facts == {"work": "w1", "tempo": 90.5}
+    assert dataset.splits == {"train": 1, "test": 1}
+    assert [clip.id for clip in dataset.split("test")] == ["b.wav"]
+    captions, owners = dataset.captions_flat()
+    assert captions == ["sound a", "one", "two"] and owners.tolist() == [0, 1, 1] and owners.dtype == np.int64
+    frame = dataset.to_frame()
+    assert frame.columns.tolist()[:5] == ["id", "path", "split", "group", "captions"] and frame["tempo"][1] == 90.5
+    assert "2 clips, 3 captions, 2 groups; splits: train 1, test 1" in dataset.summary()
+
+
+def test_csv_with_types(folder):
+    text = 'file_name,caption,bpm,loud,drums,label\na.wav,"slow, sad",60,0.5,true,7a\nb.wav,fast,180,nan,False,8\n'
+    dataset = read(table(folder, text))
+    assert [clip.captions for clip in dataset] == [("slow, sad",), ("fast",)]
+    assert dataset[0].facts == {"bpm": 60, "loud": 0.5, "drums": True, "label": "7a"}
+    assert dataset[1].facts == {"bpm": 180, "loud": None, "drums": False, "label": "8"}
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters(folder, delimiter):
+    text = f"file_name{delimiter}text\na.wav{delimiter}one, two\n"
+    assert read(table(folder, text))[0].captions == ("one, two",)
+
+
+def test_a_list_of_captions_in_a_csv_cell(folder):
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(
+        [["file_name", "captions"], ["a.wav", '["x", "y"]'], ["b.wav", "[noise] z"], ["c.wav", "[]"]]
+    )
+    dataset = read(table(folder, buffer.getvalue()))
+    assert [clip.captions for clip in dataset] == [("x", "y"), ("[noise] z",)]
+    assert reasons(dataset) == [(4, "a caption is empty: skipped")]
+
+
+def test_a_table_elsewhere_and_a_table_alone(folder, tmp_path):
+    elsewhere = tmp_path / "tables"
+    elsewhere.mkdir()
+    table(elsewhere, "file_name,caption\na.wav,x\n", name="mine.csv")
+    assert len(read(folder, table=elsewhere / "mine.csv", name="mine")) == 1
+    shutil.copy(elsewhere / "mine.csv", folder / "mine.csv")
+    assert read(folder / "mine.csv").root == folder
+    with pytest.raises(DataError, match="none of metadata.jsonl.*table=...* one of .*mine.csv"):
+        read(folder)
+
+
+def test_folders_named_for_splits(folder):
+    for split in ("train", "val"):
+        (folder / split).mkdir()
+        shutil.move(folder / ("a.wav" if split == "train" else "b.wav"), folder / split / "x.wav")
+        jsonl(folder / split, {"file_name": "x.wav", "text": split})
+    dataset = read(folder)
+    assert {clip.id: clip.split for clip in dataset} == {"train/x.wav": "train", "val/x.wav": "validation"}
+    for split in ("train", "val"):
+        (folder / split / "metadata.jsonl").unlink()
+    jsonl(folder, *({"file_name": f"{s}/x.wav", "text": s} for s in ("train", "val")))
+    assert read(folder).splits == {"train": 1, "validation": 1}, "folders name splits where no column does"
+
+
+def test_the_datasets_library_reads_the_same_folder(folder, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    try:
+        import torchcodec  # noqa: F401
+    except (ImportError, RuntimeError, OSError):  # without it (or FFmpeg) newer versions cannot even note a path
+        monkeypatch.setattr(datasets.Audio, "encode_example", lambda self, path: {"bytes": None, "path": path})
+    jsonl(folder, *(row(name, "x", "y", work=name) for name in "abcdef"))
+    loaded = datasets.load_dataset("audiofolder", data_dir=str(folder), cache_dir=str(folder.parent / "hf"))["train"]
+    loaded = sorted(loaded.cast_column("audio", datasets.Audio(decode=False)), key=lambda item: item["work"])
+    ours = read(folder).clips
+    assert [item["audio"]["path"] for item in loaded] == [str(clip.path) for clip in ours]
+    assert [(tuple(item["captions"]), item["work"]) for item in loaded] == [(c.captions, c.facts["work"]) for c in ours]
+
+
+def test_rows_of_a_file_are_merged(folder):
+    text = "file_name,caption,mood\na.wav,two,\nb.wav,x,glad\na.wav,one,sad\na.wav,two,\n./a.wav,one,\n"
+    dataset = read(table(folder, text))
+    assert [clip.captions for clip in dataset] == [("one", "two"), ("x",)]
+    assert dataset[0].facts == {"mood": "sad"}
+    assert reasons(dataset) == [(n, "the row repeats an earlier one: merged") for n in (5, 6)]
+
+
+def test_contradicting_splits_are_told(folder):
+    dataset = read(jsonl(folder, row("a", "x", split="train"), row("a", "y", split="test")))
+    assert dataset[0].split == "train" and "another split" in dataset.problems[0].reason
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("filename,caption", "no column 'file_name' .found: filename, caption.: did you mean 'filename'"),
+        ("path,caption", "no column 'file_name' .found: path, caption."),
+        ("file_name,captoin", "no caption column .found: file_name, captoin; one of 'captions', 'caption', 'text'"),
+        ("file_name,caption,caption", "names the column 'caption' twice"),
+    ],
+)
+def test_missing_columns_name_what_was_found(folder, header, words):
+    with pytest.raises(DataError, match=words):
+        read(table(folder, header + "\na.wav,x,y\n"))
+
+
+@pytest.mark.parametrize("text", ["", "file_name,caption\n", "\n\n", "file_name,caption\n\n , \n"])
+def test_an_empty_table(folder, text):
+    with pytest.raises(DataError, match="no rows"):
+        read(table(folder, text))
+
+
+def test_no_folder_no_table(tmp_path, folder):
+    with pytest.raises(DataError, match="no data set at"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="holds no table at all"):
+        read(folder)
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read(folder, table=folder / "missing.csv")
+    with pytest.raises(DataError, match="is no table that can be read"):
+        read(folder / "a.wav")
+
+
+@pytest.mark.parametrize("empty", ["", "   ", "nan", "NaN", "null", "None", "N/A", "\x00\x01", "\ufeff"])
+def test_empty_captions_are_skipped_and_counted(folder, empty):
+    dataset = read(jsonl(folder, row("a", empty), row("b", "x", empty), row("c")))
+    assert [clip.id for clip in dataset] == ["b.wav", "c.wav"] and dataset[0].captions == ("x",)
+    assert reasons(dataset) == [(1, "a caption is empty: skipped"), (2, "a caption is empty: skipped")]
+    assert "2 x a caption is empty: skipped (line 1: 'a.wav'; line 2: 'b.wav')" in dataset.summary()
+
+
+def test_captions_of_other_types(folder):
+    lines = [
+        '{"file_name": "a.wav", "captions": NaN}', '{"file_name": "b.wav", "captions": [1, "x", null, {"y": 1}]}',
+        '{"file_name": "c.wav", "captions": "one text"}', '{"file_name": "d.wav", "captions": {"a": "b"}}',
+        '{"file_name": "e.wav", "captions": [["nested"]]}', '{"file_name": "f.wav", "captions": []}',
+        '{"file_name": "a.wav"}', '{"file_name": "a.wav", "captions": true}',
+    ]  # fmt: skip
+    dataset = read(jsonl(folder, *lines))
+    assert {clip.id: clip.captions for clip in dataset} == {"b.wav": ("x",), "c.wav": ("one text",)}
+    assert {p.row for p in dataset.problems} == {1, 2, 4, 5, 6, 7, 8}
+
+
+def test_file_names_of_other_types_and_splits(folder):
+    lines = [
+        '{"file_name": 7, "caption": "x"}', '{"file_name": null, "caption": "x"}', '{"caption": "x"}',
+        '{"file_name": ["a.wav"], "caption": "x"}', '{"file_name": "", "caption": "x"}',
+        '{"file_name": "a.wav", "caption": "x", "split": 3}', '{"file_name": "b.wav", "caption": "x", "split": "nan"}',
+        '{"file_name": "c.wav", "caption": "x", "split": "Training "}',
+    ]  # fmt: skip
+    dataset = read(jsonl(folder, *lines))
+    assert {clip.id: clip.split for clip in dataset} == {"a.wav": None, "b.wav": None, "c.wav": "train"}
+    assert [p.row for p in dataset.problems] == [1, 2, 3, 4, 5, 6]
+
+
+def test_lines_that_are_not_json_are_listed_by_number(folder):
+    lines = [row("a"), '{"file_name": "b.wav", "captions": ["cut o', "[1, 2]", "7", "", "[" * 100_000, row("c")]
+    lines.append('{"file_name": "d.wav", "captions": ["x"], "n": ' + "9" * 5000 + "}")
+    dataset = read(jsonl(folder, *lines))
+    assert [clip.id for clip in dataset] == ["a.wav", "c.wav"]
+    assert [p.row for p in dataset.problems] == [2, 3, 4, 6, 8]
+    assert dataset.problems[0].reason.startswith("the line is not JSON: Unterminated string")
+
+
+def test_only_broken_lines(folder):
+    with pytest.raises(DataError, match="no usable row:\n2 x the line is not JSON: .*line 1: "):
+        read(jsonl(folder, "{", "{"))
+
+
+def test_rows_with_too_many_or_too_few_cells(folder):
+    dataset = read(table(folder, "file_name,caption,n\na.wav,slow, sad,1\nb.wav\nc.wav,x\n"))
+    assert [clip.id for clip in dataset] == ["c.wav"]
+    assert [p.row for p in dataset.problems] == [2, 3] and "more cells than the header" in dataset.problems[0].reason
+
+
+def test_names_made_of_digits_stay_names(folder):
+    table = "file_name,caption,key,count,share\na.wav,x,000046_3840,12,1.5\nb.wav,y,1_000,13,2\n"
+    (folder / "metadata.csv").write_text(table)
+    facts = [clip.facts for clip in read(folder)]
+    assert [(f["key"], f["count"], f["share"]) for f in facts] == [("000046_3840", 12, 1.5), ("1_000", 13, 2.0)]
+
+
+def test_line_numbers_count_line_breaks_inside_cells(folder):
+    dataset = read(table(folder, 'file_name,caption\na.wav,"two\nlines"\nmissing.wav,x\nb.wav,\n'))
+    assert dataset[0].captions == ("two lines",)
+    assert [p.row for p in dataset.problems] == [4, 5]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_encodings(folder, encoding, kind):
+    text = "file_name,caption\r\na.wav,Café à la crème\r\n"
+    if kind == "jsonl":
+        text = '{"file_name": "a.wav", "caption": "Café à la crème"}\r\n'
+    dataset = read(table(folder, text, encoding, f"metadata.{kind}"))
+    assert dataset[0].captions == ("Café à la crème",)
+    assert bool(dataset.notes) == (not encoding.startswith("utf-8"))
+    if encoding == "latin-1":
+        assert "not UTF-8" in dataset.summary() and "latin-1" in dataset.summary()
+
+
+def test_a_damaged_utf_16_table(folder):
+    (folder / "metadata.csv").write_bytes("file_name,caption\na.wav,x\n".encode("utf-16") + b"\xd8")
+    with pytest.raises(DataError, match="utf-16"):
+        read(folder)
+
+
+def test_captions_are_normalised_and_cleaned():
+    assert clean_text("Cafe\u0301\x00 \x07du\t\nmonde\u00a0 \ud800\ufeff") == "Café du monde"
+    assert clean_text("e\u200dmoji 👩‍🎤") == "e\u200dmoji 👩‍🎤", "joiners mean something"
+
+
+def test_null_bytes_and_very_long_captions(folder):
+    long = "word " * 100_000
+    text = f"file_name,caption\na.wav,nu\x00mb\nb.wav,{long}\n"
+    limit = csv.field_size_limit()
+    dataset = read(table(folder, text))
+    assert csv.field_size_limit() == limit, "a setting of the whole process stays as it was"
+    assert dataset[0].captions == ("numb",)
+    assert 9_990 < len(dataset[1].captions[0]) <= 10_000
+    assert dataset.problems[0].row == 3 and "exceeds 10,000 characters" in dataset.problems[0].reason
+
+
+def test_paths_that_leave_the_folder_are_refused(folder, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.copy(folder / "a.wav", outside / "a.wav")
+    shutil.copytree(outside, tmp_path / "set-not")
+    (folder / "link.wav").symlink_to(outside / "a.wav")
+    (folder / "door").symlink_to(outside)
+    (folder / "inner.wav").symlink_to(folder / "b.wav")
+    (folder / "dangling.wav").symlink_to(folder / "nothing")
+    (folder / "loop.wav").symlink_to(folder / "loop.wav")
+    leaving = [
+        str(outside / "a.wav"), "../outside/a.wav", "x/../../outside/a.wav", "../set-not/a.wav", "link.wav",
+        "door/a.wav", "..\\outside\\a.wav", "C:\\a.wav", "../set/a.wav", "/etc/passwd",
+    ]  # fmt: skip
+    broken = ["nul\0.wav", "\ud800.wav", "dangling.wav", "loop.wav", "door", ".", "x" * 5000, "no.wav", "a.wav/b.wav"]
+    names = [*leaving, *broken, "inner.wav", "a.wav"]
+    dataset = read(jsonl(folder, *({"file_name": name, "caption": "x"} for name in names)))
+    assert [clip.id for clip in dataset] == ["a.wav", "inner.wav"]
+    assert [p.row for p in dataset.problems] == list(range(1, len(leaving + broken) + 1))
+    assert {p.reason for p in dataset.problems[: len(leaving)]} == {"the path leaves the folder"}
+    assert "the path leaves the folder" not in {p.reason for p in dataset.problems[len(leaving) + 5 :]}
+    dataset.summary().encode("utf-8", "replace")
+
+
+def test_when_all_rows_are_refused(folder):
+    with pytest.raises(DataError, match="no row of .* is usable:\n2 x the path leaves the folder .line 1: '../x.wav'"):
+        read(jsonl(folder, *({"file_name": name, "caption": "x"} for name in ("../x.wav", "/y.wav"))))
+
+
+def test_missing_and_empty_files_are_counted(folder):
+    (folder / "b.wav").write_bytes(b"")
+    dataset = read(jsonl(folder, row("a"), row("b"), row("x"), row("y")))
+    assert len(dataset) == 1
+    assert reasons(dataset)[0] == (2, "the file is empty (0 bytes)")
+    assert "2 x the file does not exist (line 3: 'x.wav'; line 4: 'y.wav')" in dataset.summary()
+
+
+def test_names_written_in_another_way(folder):
+    (folder / "sub").mkdir()
+    shutil.move(folder / "a.wav", folder / "sub" / "e\u0301.wav")
+    shutil.move(folder / "b.wav", folder / "sub" / "\u00fc.wav")
+    names = ("sub\\\u00e9.wav", "sub/u\u0308.wav", " c.wav ")
+    dataset = read(jsonl(folder, *({"file_name": name, "text": "x"} for name in names)))
+    assert [clip.id for clip in dataset] == ["c.wav", "sub/\u00e9.wav", "sub/\u00fc.wav"]
+    assert all(clip.path.is_file() for clip in dataset)
+
+
+def test_an_unknown_split_names_the_nearest(folder):
+    dataset = read(jsonl(folder, row("a", split="train"), row("b", split="validation")))
+    with pytest.raises(DataError, match="no split 'valdation': did you mean 'validation'"):
+        dataset.split("valdation")
+    with pytest.raises(DataError, match="make_splits"):
+        read(jsonl(folder, row("a"))).split("train")
+
+
+def test_fingerprint_is_the_content(folder, tmp_path):
+    rows = [row(name, "x", name, split="train") for name in "abc"]
+    first = read(jsonl(folder, *rows)).fingerprint
+    assert len(first) == 64
+    assert read(jsonl(folder, *reversed(rows))).fingerprint == first, "the rows' order is nothing"
+    shutil.copytree(folder, tmp_path / "moved")
+    assert read(tmp_path / "moved").fingerprint == first, "the place is nothing"
+    (folder / "a.wav").touch()
+    assert read(folder).fingerprint == first, "the time is nothing"
+    seen = {first}
+    for change in ({"captions": ["x", "b!"]}, {"split": "test"}, {"work": "w"}):
+        seen.add(read(jsonl(folder, rows[0], rows[1] | change, rows[2])).fingerprint)
+    seen.add(read(jsonl(folder, *rows[:2])).fingerprint)
+    dataset = read(jsonl(folder, *rows))
+    data = bytearray((folder / "b.wav").read_bytes())
+    data[-1] ^= 1
+    (folder / "b.wav").write_bytes(data)
+    os.utime(folder / "b.wav", ns=(1, 1))
+    seen.add(dataset.fingerprint)
+    assert len(seen) == 6, "captions, splits, groups, clips and every audio byte count"
+    seen.add(dataset.split("train").subset([0]).fingerprint)
+    assert len(seen) == 7
+
+
+def test_merged_rows_in_any_order_give_one_fingerprint(folder):
+    rows = [row(n, c) for n in "ab" for c in "xyz"]
+    prints = set()
+    for seed in range(4):
+        random.Random(seed).shuffle(rows)
+        prints.add(read(jsonl(folder, *rows)).fingerprint)
+    assert len(prints) == 1
+
+
+def test_hashes_are_remembered_for_large_sets_only(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    jsonl(folder, row("a"), row("b"))
+    first = read(folder).fingerprint
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.setattr(hashing, "REMEMBER_BYTES", 1)
+    old = time.time_ns() - 10**11
+    for name in "ab":
+        os.utime(folder / f"{name}.wav", ns=(old, old))
+    read_files = []
+    digest = hashing.sha256_file
+    monkeypatch.setattr(hashing, "sha256_file", lambda path: read_files.append(path) or digest(path))
+    assert read(folder).fingerprint == first and len(read_files) == 2
+    assert read(folder).fingerprint == first and len(read_files) == 2, "remembered"
+    os.utime(folder / "a.wav", ns=(old + 1, old + 1))
+    assert read(folder).fingerprint == first and len(read_files) == 3, "a changed time is looked into"
+    (cache,) = (tmp_path / "cache" / "slapkit").iterdir()
+    cache.write_text('{"broken": 3}')
+    assert read(folder).fingerprint == first and len(read_files) == 5
+
+
+def many(folder, groups, copies=4):
+    """Write a data set of `groups` works with `copies` clips each; sounds are a few bytes, never decoded here."""
+    rows = []
+    for g in range(groups):
+        for c in range(copies):
+            (folder / f"{g}-{c}.wav").write_bytes(f"{g}-{c}".encode())
+            rows.append(row(f"{g}-{c}", work=f"work {g}"))
+    return read(jsonl(folder, *rows))
+
+
+def test_splits_keep_groups_whole_and_repeat(folder, tmp_path):
+    dataset = many(folder, 50)
+    divided = make_splits(dataset, seed=3)
+    assert divided.splits == {"train": 160, "validation": 20, "test": 20}
+    sides = {}
+    for clip in divided:
+        sides.setdefault(clip.group, set()).add(clip.split)
+    assert len(sides) == 50 and all(len(side) == 1 for side in sides.values())
+    assert divided.fingerprint == make_splits(dataset, seed=3).fingerprint != make_splits(dataset, seed=4).fingerprint
+    shutil.copytree(folder, tmp_path / "moved")
+    assert make_splits(read(tmp_path / "moved"), seed=3).fingerprint == divided.fingerprint
+    assert all(clip.split is None for clip in dataset), "the data set given stays as it was"
+
+
+def test_equal_sounds_never_stand_in_two_splits(folder):
+    many(folder, 30)
+    for g in range(1, 12):
+        shutil.copy(folder / "0-0.wav", folder / f"{g}-1.wav")
+    divided = make_splits(read(folder), seed=0, fractions={"a": 0.5, "b": 0.5})
+    assert len({clip.split for clip in divided if clip.group in {f"work {g}" for g in range(12)}}) == 1
+
+
+def test_splits_of_uneven_groups(folder):
+    rows = [row(name, work="big" if name in "abcd" else name) for name in "abcdef"]
+    shares = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    for seed in range(10):
+        divided = make_splits(read(jsonl(folder, *rows)), seed=seed, fractions=shares)
+        assert divided.splits == {"train": 4, "validation": 1, "test": 1}
+
+
+def test_splits_that_cannot_be_made(folder):
+    dataset = read(jsonl(folder, *(row(name, work="one") for name in "abc")))
+    with pytest.raises(DataError, match="1 groups, too few for the 3 splits"):
+        make_splits(dataset)
+    for wrong in ({}, {"train": 0.5}, {"train": 1.5, "test": -0.5}):
+        with pytest.raises(ConfigError, match="fractions"):
+            make_splits(dataset, fractions=wrong)
+
+
+def test_ids_must_differ(folder):
+    clip = Clip("a.wav", folder / "a.wav", ("x",))
+    with pytest.raises(DataError, match="holds 1 ids twice, 'a.wav'"):
+        AudioTextDataset(folder, [clip, clip])
+
+
+def test_random_bytes_never_crash_the_reader(folder):
+    rng = random.Random(0)
+    good = 'file_name,captions,split\na.wav,"[""x"", ""y""]",train\nb.wav,z,test\n'
+    lines = "\n".join(json.dumps(row(name, split="train")) for name in "abc")
+    for text, kind in ((good, "csv"), (lines, "jsonl")):
+        for _ in range(300):
+            data = bytearray(text.encode())
+            for _ in range(rng.randrange(1, 6)):
+                at = rng.randrange(len(data))
+                data[at : at + rng.choice([0, 1, 1, 5])] = bytes(rng.choices(range(256), k=rng.choice([0, 1, 3])))
+            path = folder / f"metadata.{kind}"
+            path.write_bytes(data)
+            try:
+                dataset = read(path)
+                dataset.summary()
+                assert all(clip.captions and clip.path.is_file() for clip in dataset) and dataset.fingerprint
+            except DataError as error:
+                assert str(error)
+
+
+def test_splits_written_beside_the_table_are_read_from_now_on(folder):
+    """The table of the person stays, and what is written gives every clip back as it was."""
+    text = "file_name,caption,work,tempo\n" + "".join(
+        f"{n}.wav,sound «{n}»,{n}{n},{90.5 + i}\n" for i, n in enumerate("abcdef")
+    )
+    table(folder, text)
+    divided = make_splits(read(folder), seed=0, fractions={"train": 0.5, "test": 0.5})
+    path = write_table(divided)
+    again = read(folder)
+    assert path == folder / "metadata.jsonl" and (folder / "metadata.csv").read_text("utf-8") == text
+    assert list(again) == list(divided) and again.splits == {"train": 3, "test": 3}
+    assert again.fingerprint == divided.fingerprint
+    with pytest.raises(DataError, match="metadata.jsonl exists already: move it away"):
+        write_table(divided)
+    assert list(read(folder, table=write_table(divided, folder.parent / "other.jsonl"))) == list(divided)
+
+
+def test_a_group_of_its_own_is_written_too(folder):
+    clips = [replace(clip, group="all") for clip in read(jsonl(folder, row("a"), row("b", split="test")))]
+    path = write_table(AudioTextDataset(folder, clips), folder / "t.jsonl")
+    assert [(clip.group, clip.split) for clip in read(folder, table=path)] == [("all", None), ("all", "test")]
+
+
+def test_a_sound_outside_the_folder_is_not_written(folder, tmp_path):
+    clips = [replace(clip, path=tmp_path / "elsewhere.wav") for clip in read(jsonl(folder, row("a")))]
+    with pytest.raises(DataError, match="elsewhere.wav lies outside"):
+        write_table(AudioTextDataset(folder, clips), folder / "t.jsonl")
+    assert not (folder / "t.jsonl").exists()

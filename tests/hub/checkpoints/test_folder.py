@@ -1,0 +1,262 @@
+"""Folders of transformers' ClapModel: the same embeddings as the original gives, and faults named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import slapkit
+from slapkit.errors import CheckpointError, ConfigError
+from slapkit.hub import convert
+from slapkit.models.encoders import TextEncoderConfig
+from slapkit.models.encoders.text import TextEncoder
+from tests.hub.checkpoints.published_files import CAPTIONS, RATE, make_clap, save_folder, save_tokenizer, sounds
+
+KINDS = ["unfused", "fused"]
+
+
+def original(folder, clap, waves, captions):
+    """What transformers gives with its own feature extractor and tokenizer, one input at a time."""
+    from transformers import AutoTokenizer, ClapFeatureExtractor
+
+    extractor, tokenizer = ClapFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    audio, text = [], []
+    with torch.no_grad():
+        for wave in waves:
+            features = extractor(wave, sampling_rate=RATE, return_tensors="pt")
+            is_longer = torch.zeros(1, 1, dtype=torch.bool)  # the extractor calls one short clip of a batch long
+            audio.append(clap.get_audio_features(features["input_features"], is_longer=is_longer).pooler_output)
+        for caption in captions:
+            text.append(clap.get_text_features(**tokenizer(caption, return_tensors="pt")).pooler_output)
+    return torch.cat(audio).numpy(), torch.cat(text).numpy()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_embeddings_are_those_of_the_original(kind, folders):
+    folder, clap = folders[kind]
+    waves = sounds()
+    audio, text = original(folder, clap, waves, CAPTIONS)
+    assert np.abs(audio[0] - audio[1]).max() > 0.01 and np.abs(text[0] - text[1]).max() > 0.01  # or all would pass
+    model = slapkit.load(folder, device="cpu")
+    np.testing.assert_allclose(model.embed_audio(waves, sample_rate=RATE), audio, atol=1e-5)
+    np.testing.assert_allclose(model.embed_text(CAPTIONS), text, atol=1e-5)
+    assert not model.has_predictor and model.dim == 24
+    np.testing.assert_array_equal(model.embed_text(CAPTIONS, embedding="z"), model.embed_text(CAPTIONS))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_towers_agree_on_the_same_features(kind, folders):
+    """The towers alone, on features far from what any front end gives."""
+    folder, clap = folders[kind]
+    joint = slapkit.load(folder, device="cpu").joint
+    torch.manual_seed(1)
+    mel = 30 * torch.randn(5, 201, 16) - 40
+    ids = torch.randint(5, 300, (5, 12))
+    ids[:, 0] = 0
+    mask = torch.ones_like(ids)
+    ids[2:, 8:], mask[2:, 8:] = 1, 0
+    with torch.no_grad():
+        channels = mel[:, None].expand(-1, 4 if kind == "fused" else 1, -1, -1)
+        audio = clap.get_audio_features(channels, is_longer=torch.zeros(5, 1, dtype=torch.bool)).pooler_output
+        text = clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
+        ours = joint.embed(mel, "audio")[0], joint.embed({"input_ids": ids, "attention_mask": mask}, "text")[0]
+    for found, wanted in zip(ours, (audio, text)):
+        torch.testing.assert_close(torch.nn.functional.normalize(found, dim=-1), wanted, rtol=0, atol=1e-5)
+    assert joint.log_scale.item() == pytest.approx(2.5)
+
+
+def test_a_long_sound_is_the_mean_of_its_windows(folders):
+    folder, clap = folders["unfused"]
+    wave = sounds(1, longest=5.0)[0]
+    model = slapkit.load(folder, device="cpu")
+    mel = model.log_mel(torch.from_numpy(wave)[None])
+    starts = [0, 201, 501 - 201]  # windows of 2 s, hence 201 frames, the last one moved back to the end
+    with torch.no_grad():
+        parts = [clap.get_audio_features(mel[:, None, start : start + 201]).pooler_output for start in starts]
+    mean = torch.nn.functional.normalize(torch.cat(parts).mean(0), dim=-1).numpy()
+    np.testing.assert_allclose(model.embed_audio([wave], sample_rate=RATE)[0], mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_converted_it_lives_without_its_folder(kind, folders, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(folders[kind][0], source)
+    before = slapkit.load(source, device="cpu")
+    waves = sounds(2)
+    wanted = before.embed_audio(waves, sample_rate=RATE), before.embed_text(CAPTIONS)
+    kept = convert(source, tmp_path / "kept")
+    shutil.rmtree(source)
+    after = slapkit.load(kept, device="cpu")
+    np.testing.assert_array_equal(after.embed_audio(waves, sample_rate=RATE), wanted[0])
+    np.testing.assert_array_equal(after.embed_text(CAPTIONS), wanted[1])
+    with pytest.raises(CheckpointError, match="not empty"):
+        convert(kept, kept)
+
+
+def test_weights_as_torch_saves_them(folders, tmp_path):
+    folder, clap = folders["unfused"]
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.safetensors"))
+    with pytest.raises(CheckpointError, match="neither model.safetensors nor pytorch_model.bin"):
+        slapkit.load(copy)
+    torch.save(clap.state_dict(), copy / "pytorch_model.bin")
+    found = slapkit.load(copy, device="cpu").embed_text(CAPTIONS)
+    np.testing.assert_array_equal(found, slapkit.load(folder, device="cpu").embed_text(CAPTIONS))
+
+
+def test_half_precision_is_read_as_single(tmp_path):
+    model = save_folder(tmp_path / "half", truncation="rand_trunc")
+    model.half().save_pretrained(tmp_path / "half")
+    joint = slapkit.load(tmp_path / "half", device="cpu").joint
+    assert {p.dtype for p in joint.parameters()} == {torch.float32}
+    assert torch.equal(joint.text.projector[0].weight, model.text_projection.linear1.weight.float())
+
+
+@pytest.fixture
+def broken(folders, tmp_path):
+    """A copy of the unfused folder and a function that changes one of its JSON files."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folders["unfused"][0], copy)
+
+    def change(file, *keys, value):
+        content = json.loads((copy / file).read_text())
+        place = content
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+        (copy / file).write_text(json.dumps(content))
+        return copy
+
+    return change
+
+
+CONFIG, EXTRACTOR = "config.json", "preprocessor_config.json"
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "value", "words"),
+    [
+        (CONFIG, ["model_type"], "bert", "type 'bert'"),
+        (CONFIG, ["projection_hidden_act"], "gelu", "projection_hidden_act='gelu'"),
+        (CONFIG, ["projection_dim"], 32, "of another shape"),
+        (CONFIG, ["text_config", "num_hidden_layers"], 3, "missing, e.g. text.encoder.model.encoder.layer.2"),
+        (CONFIG, ["text_config", "num_hidden_layers"], 1, "unknown, e.g. text.encoder.model.encoder.layer.1"),
+        (CONFIG, ["text_config", "hidden_size"], 10**9, "of another shape"),
+        (CONFIG, ["text_config", "num_hidden_layers"], 10**9, "1000000000 layers"),
+        (CONFIG, ["text_config", "vocab_size"], 10, "another model's"),
+        (CONFIG, ["audio_config", "depths"], [2, 2, 10**7], "10000000 layers"),
+        (CONFIG, ["audio_config", "depths"], [2, 2, 2], "missing, e.g. audio.encoder.model.audio_encoder.layers.2"),
+        (CONFIG, ["audio_config", "patch_embeds_hidden_size"], 32, "hidden_size=64 must be 128"),
+        (CONFIG, ["audio_config", "enable_fusion"], True, "missing"),
+        (CONFIG, ["audio_config", "spec_size"], 32, "frames"),
+        (EXTRACTOR, ["feature_size"], 32, "feature_size=32 is not the encoder's num_mel_bins=16"),
+        (EXTRACTOR, ["truncation"], "fusoin", "did you mean 'fusion'"),
+        (EXTRACTOR, ["padding"], "reflect", "padding='reflect'"),
+        (EXTRACTOR, ["top_db"], 80, "top_db=80"),
+        (EXTRACTOR, ["frequency_max"], 9000, "f_max=9000"),
+        (EXTRACTOR, ["sampling_rate"], "8 kHz", "sample_rate='8 kHz'"),
+    ],
+)
+def test_what_does_not_fit_is_named(file, keys, value, words, broken):
+    with pytest.raises(CheckpointError, match=words.replace("[", r"\[")):
+        slapkit.load(broken(file, *keys, value=value))
+
+
+def test_missing_parts_are_named(folders, tmp_path):
+    for file, words in {
+        "preprocessor_config.json": "processor_config.json cannot be read",
+        "vocab.json": "tokenizer",
+        "config.json": "no trained model",
+    }.items():
+        copy = tmp_path / file
+        shutil.copytree(folders["unfused"][0], copy)
+        (copy / file).unlink()
+        if file == "vocab.json":
+            (copy / "merges.txt").unlink()
+        with pytest.raises(CheckpointError, match=words):
+            slapkit.load(copy)
+    settings = tmp_path / "settings"
+    shutil.copytree(folders["unfused"][0], settings)
+    content = json.loads((settings / EXTRACTOR).read_text())
+    del content["hop_length"]
+    (settings / EXTRACTOR).write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="lacks hop_length"):
+        slapkit.load(settings)
+
+
+def test_another_tokenizer_is_refused(folders, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folders["unfused"][0], copy)
+    with pytest.raises(CheckpointError, match="comes with its own tokenizer"):
+        slapkit.load(copy, tokenizer=save_tokenizer(tmp_path / "words"))
+
+
+def test_a_damaged_index_is_refused(folders, tmp_path):
+    """The table of relative positions is reached by an index kept in the file: a wrong one would reach out of it."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folders["unfused"][0], copy)
+    clap = make_clap()
+    clap.audio_model.audio_encoder.layers[0].blocks[0].attention.self.relative_position_index += 10**6
+    clap.save_pretrained(copy)
+    with pytest.raises(CheckpointError, match="relative_position_index"):
+        slapkit.load(copy)
+
+
+def test_names_are_only_looked_up_when_they_are_names(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    asked = []
+
+    def download(name, **_):
+        asked.append(name)
+        raise OSError("the network is unreachable\nand more")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for path in ("runs/missing", "a/b/c", "missing", tmp_path / "missing", "../x/y"):
+        with pytest.raises(CheckpointError, match="holds no trained model"):
+            slapkit.load(path)
+    assert asked == []
+    with pytest.raises(CheckpointError, match="'someone/clap' does not lie here.*OSError: the network is unreachable"):
+        slapkit.load("someone/clap")
+    assert asked == ["someone/clap"]
+
+
+def test_a_name_that_cannot_be_reached_is_told(tmp_path, monkeypatch):
+    """The hub's own client, with the network closed as it is for all tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        CheckpointError, match="'nobody/no-such-clap' does not lie here.*check the name and the network"
+    ):
+        slapkit.load("nobody/no-such-clap")
+
+
+def test_a_text_encoder_needs_the_pooler_that_it_is_pooled_by(folders):
+    from transformers import RobertaModel
+
+    text = slapkit.load(folders["unfused"][0], device="cpu").joint.text.encoder
+    config = TextEncoderConfig(source="here", pooling="pooler", frozen=False)
+    same, mean = TextEncoder(text.model, None, config), TextEncoder(text.model, None, config.replace(pooling="mean"))
+    before = same.fingerprint(), mean.fingerprint()
+    with torch.no_grad():
+        text.model.pooler.dense.weight += 1
+    assert same.fingerprint() != before[0] and mean.fingerprint() == before[1], "it counts where it is used"
+    with pytest.raises(ConfigError, match="RobertaModel of 'here' has no pooler"):
+        TextEncoder(RobertaModel(text.model.config, add_pooling_layer=False), None, config)
+
+
+def test_a_name_gives_what_its_folder_gives(folders, monkeypatch, tmp_path):
+    import huggingface_hub
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(folders["unfused"][0]))
+    model = slapkit.load("someone/clap", device="cpu")
+    assert model.config.text.source == "someone/clap"
+    wanted = slapkit.load(folders["unfused"][0], device="cpu").embed_text(CAPTIONS)
+    np.testing.assert_array_equal(model.embed_text(CAPTIONS), wanted)

@@ -1,0 +1,170 @@
+"""LAION-CLAP files: the embeddings of the ClapModel whose weights they hold, told by tensors alone."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+import slapkit
+from slapkit.errors import CheckpointError
+from slapkit.hub import convert
+from tests.hub.checkpoints.published_files import CAPTIONS, laion_names, make_clap, save_tokenizer
+
+RATE = 48000
+SIZE = {"spec_size": 128}  # 10 s at 48 kHz are 1,001 frames: 16 bands of them take a picture of 128 x 128
+
+
+def filters(**changes):
+    """The mel filters as librosa makes them, from transformers' code."""
+    from transformers.audio_utils import mel_filter_bank
+
+    settings = {
+        "num_frequency_bins": 513, "num_mel_filters": 16, "min_frequency": 50, "max_frequency": 14000,
+        "sampling_rate": RATE, "norm": "slaney", "mel_scale": "slaney",
+    }  # fmt: skip
+    return torch.from_numpy(mel_filter_bank(**settings | changes)).float()
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    return save_tokenizer(tmp_path_factory.mktemp("words"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """`{kind: (ClapModel, file)}`, with all that LAION's training code leaves in a file."""
+    root, out = tmp_path_factory.mktemp("laion"), {}
+    for kind, options in {"unfused": {}, "fused": {"fused": True}}.items():
+        clap = make_clap(audio=SIZE, **options)
+        weights = {f"module.{name}": tensor for name, tensor in laion_names(clap, mel=filters()).items()}
+        optimizer = torch.optim.AdamW([weights["module.logit_scale_a"]])
+        content = {"epoch": 15, "name": kind, "state_dict": weights, "optimizer": optimizer.state_dict()}
+        torch.save(content | {"top": np.float64(0.9)}, root / f"{kind}.pt")
+        out[kind] = clap, root / f"{kind}.pt"
+    return out
+
+
+@pytest.mark.parametrize(("kind", "truncation"), [("unfused", "rand_trunc"), ("fused", "fusion")])
+def test_embeddings_are_those_of_the_weights(kind, truncation, made, words):
+    from transformers import ClapFeatureExtractor, RobertaTokenizer
+
+    clap, file = made[kind]
+    rng = np.random.default_rng(0)
+    waves = [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in (10 * RATE, 3 * RATE, 7 * RATE)]
+    waves[1] += 0.3 * np.sin(np.arange(len(waves[1])) / 20).astype(np.float32)
+    extractor = ClapFeatureExtractor(feature_size=16, frequency_min=50, truncation=truncation)
+    tokenizer = RobertaTokenizer.from_pretrained(words)
+    is_longer = torch.zeros(3, 1, dtype=torch.bool)
+    with torch.no_grad():
+        features = extractor(waves, sampling_rate=RATE, return_tensors="pt")["input_features"]
+        audio = clap.get_audio_features(features, is_longer=is_longer).pooler_output.numpy()
+        tokens = tokenizer(CAPTIONS, padding=True, return_tensors="pt")
+        text = clap.get_text_features(tokens["input_ids"], tokens["attention_mask"]).pooler_output.numpy()
+    model = slapkit.load(file, tokenizer=words, device="cpu")
+    np.testing.assert_allclose(model.embed_audio(waves, sample_rate=RATE), audio, atol=1e-5)
+    np.testing.assert_allclose(model.embed_text(CAPTIONS), text, atol=1e-5)
+    assert model.joint.log_scale.item() == pytest.approx(2.5)
+    htsat = model.config.audio.htsat
+    told = {name: htsat[name] for name in ("depths", "num_attention_heads", "window_size", "spec_size", "hidden_size")}
+    assert told == {
+        "depths": [2, 2, 1], "num_attention_heads": [1, 2, 4], "window_size": 2, "spec_size": 128, "hidden_size": 64,
+    }  # fmt: skip
+    assert htsat["enable_fusion"] == (kind == "fused") and model.config.text.max_tokens == 58
+
+
+def test_weights_alone_and_converted(made, words, tmp_path):
+    """A bare `state_dict` without the prefix of several devices; then slapkit's own form, which needs no tokenizer."""
+    clap, file = made["unfused"]
+    torch.save(laion_names(clap), tmp_path / "bare.pt")
+    wanted = slapkit.load(file, tokenizer=words, device="cpu").embed_text(CAPTIONS)
+    np.testing.assert_array_equal(slapkit.load(tmp_path / "bare.pt", tokenizer=words).embed_text(CAPTIONS), wanted)
+    kept = convert(tmp_path / "bare.pt", tmp_path / "kept", tokenizer=words)
+    np.testing.assert_array_equal(slapkit.load(kept).embed_text(CAPTIONS), wanted)
+
+
+def test_the_published_sizes_are_told_by_their_tensors():
+    """HTS-AT tiny and base with RoBERTa-base, on the meta device: shapes alone."""
+    from transformers import ClapConfig, ClapModel
+
+    from slapkit.hub.laion import _htsat, _rename, _roberta
+
+    for width, depths in ((96, [2, 2, 6, 2]), (128, [2, 2, 12, 2])):
+        audio = {"patch_embeds_hidden_size": width, "depths": depths, "hidden_size": 8 * width}
+        with torch.device("meta"):
+            clap = ClapModel(ClapConfig(audio_config=audio))
+        with torch.device("meta"):
+            weights = laion_names(clap)
+        tensors = {k: v for name, tensor in weights.items() for k, v in _rename(name, tensor).items()}
+        htsat, roberta = _htsat(tensors, weights), _roberta(tensors)
+        for name, value in htsat.items():
+            there = getattr(clap.config.audio_config, name)
+            assert (list(there) if isinstance(there, tuple) else there) == value, name
+        for name, value in roberta.items():
+            if name != "layer_norm_eps":  # RoBERTa's own, not the default of transformers' CLAP
+                assert getattr(clap.config.text_config, name) == value, name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("audio_branch.norm.weight"), "missing, e.g. audio.encoder.model.audio_encoder.norm"),
+        (lambda w: w.pop("text_branch.pooler.dense.bias"), "pooler.dense.bias"),
+        (lambda w: w.pop("audio_branch.patch_embed.proj.weight"), "patch_embed.proj.weight' is missing"),
+        (lambda w: w.update({"audio_branch.conv_block1.conv1.weight": torch.zeros(2)}), "no place.*conv_block1.conv1"),
+        (lambda w: w.update({"text_branch.shared.weight": torch.zeros(2)}), "unknown, e.g. text.encoder.model.shared"),
+        (lambda w: w.update({"token_embedding.weight": torch.zeros(2)}), "no place in it, e.g. token_embedding.weight"),
+        (lambda w: w.update({"audio_branch.mel_conv1d.0.weight": torch.zeros(2)}), "mel_conv1d"),
+        (lambda w: w.update({"text_projection.1.weight": torch.zeros(2)}), "text_projection.1.weight"),
+        (lambda w: w.update({"audio_projection.0.weight": torch.zeros(24, 63)}), "of another shape"),
+        (lambda w: w.update({"audio_branch.layers.0.blocks.0.attn.qkv.bias": torch.zeros(16)}), "attn.qkv.bias"),
+        (lambda w: w.update({"audio_branch.logmel_extractor.melW": filters(sampling_rate=32000)}), "another front end"),
+        (lambda w: w.update({"audio_branch.logmel_extractor.melW": filters(max_frequency=16000)}), "another front end"),
+        (lambda w: w.clear(), "holds no weights"),
+    ],
+)  # fmt: skip
+def test_other_models_are_refused(change, message, made, words, tmp_path):
+    weights = laion_names(made["unfused"][0], mel=filters())
+    change(weights)
+    torch.save({"state_dict": weights}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=message):
+        slapkit.load(tmp_path / "other.pt", tokenizer=words)
+
+
+def test_the_tokenizer_must_be_the_models(made, words, tmp_path):
+    file = made["unfused"][1]
+    with pytest.raises(CheckpointError, match="needs the tokenizer 'roberta-base'.*tokenizer=folder"):
+        slapkit.load(file)  # the network is closed, and nobody said where else to look
+    with pytest.raises(CheckpointError, match="tokenizer"):
+        slapkit.load(file, tokenizer=tmp_path)
+    with pytest.raises(CheckpointError, match="the model knows 400.*another model's"):
+        slapkit.load(file, tokenizer=save_tokenizer(tmp_path / "large", words=500))
+
+
+def test_files_of_other_kinds_are_refused(folders, tmp_path):
+    with pytest.raises(CheckpointError, match="name its folder"):
+        slapkit.load(folders["unfused"][0] / "model.safetensors")
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(CheckpointError, match="of another kind"):
+        slapkit.load(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        struct.pack("<Q", 10_000_000_000) + b"{}",
+        (lambda text: struct.pack("<Q", len(text)) + text)(
+            b'{"a":{"dtype":"F32","shape":[2500000000],"data_offsets":[0,10000000000]}}'
+        ),
+    ],
+)
+def test_safetensors_that_claim_10_gb_are_refused(header, folders, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folders["unfused"][0], copy)
+    (copy / "model.safetensors").write_bytes(header + bytes(64))
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        slapkit.load(copy)

@@ -1,0 +1,175 @@
+"""Training that starts from a checkpoint: what is taken, what is drawn anew, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import slapkit  # noqa: E402
+from slapkit.errors import CheckpointError, ConfigError  # noqa: E402
+from slapkit.hub import load_joint, start_from, with_encoders_of  # noqa: E402
+from slapkit.metrics.evaluate import evaluate  # noqa: E402
+from slapkit.models.weights import load_tensors  # noqa: E402
+from slapkit.search.identity import model_fingerprint  # noqa: E402
+from slapkit.training import train  # noqa: E402
+from tests.hub.checkpoints.published_files import make_clap
+from tests.training.tones import make_tones, stopped_at, tiny  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    return make_tones(tmp_path_factory.mktemp("tones") / "tones", clips=36)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def run(tones, cache, tmp_path_factory):
+    """A short run with a CNN and a frozen text encoder."""
+    chosen = tiny({"steps": 3})
+    return fit(chosen, tones, tmp_path_factory.mktemp("run"), cache).folder
+
+
+def fit(chosen, tones, folder, cache, **options):
+    return train(
+        model=chosen.model,
+        config=chosen.train,
+        dataset=tones,
+        out_dir=folder,
+        cache_dir=cache,
+        progress=False,
+        **options,
+    )
+
+
+def published(folder, train=None, model=None):
+    """The tiny preset with the encoders of a published folder."""
+    chosen = tiny({"steps": 4, "init": str(folder)} | (train or {}), model)
+    return chosen.replace(model=with_encoders_of(chosen.model, folder))
+
+
+def same(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("kind", ["unfused", "fused"])
+def test_encoders_are_taken_and_the_log_says_what_is_new(kind, folders, caplog):
+    folder = folders[kind][0]
+    there = load_joint(folder)
+    config = with_encoders_of(tiny().model, folder)
+    assert config.dim == 32 and config.audio_projector.hidden == 64, "heads are those of the preset"
+    with caplog.at_level(logging.INFO):
+        joint, name = start_from(config, "slap", folder)
+    assert same(joint.audio.encoder, there.audio.encoder) and same(joint.text.encoder, there.text.encoder)
+    assert not same(joint.audio.projector, there.audio.projector)
+    told = "audio encoder, text encoder; drawn anew: audio projector, text projector, predictors"
+    assert told in caplog.text
+    trained = {n for n, p in joint.named_parameters() if p.requires_grad}
+    unused = {n for n, _ in joint.named_parameters() if "fusion_model" in n or "mel_conv2d" in n}
+    assert bool(unused) == (kind == "fused") and not trained & unused
+    assert "text.encoder.model.pooler.dense.weight" in trained
+    assert start_from(config, "slap", folder)[1] == name and len(name) == 16
+
+
+def test_projectors_that_fit_are_taken_too(folders, caplog):
+    folder = folders["unfused"][0]
+    there = load_joint(folder)
+    plain = {"hidden": 24, "batch_norm": False, "dropout": 0.0}
+    heads = {"audio_projector": plain, "text_projector": plain | {"hidden": 25}, "dim": 24}
+    with caplog.at_level(logging.INFO):
+        joint, _ = start_from(with_encoders_of(tiny(model=heads).model, folder), "clap", folder)
+    assert same(joint.audio.projector, there.audio.projector) and joint.text.projector[0].out_features == 25
+    assert "audio projector; drawn anew: text projector, temperature" in caplog.text
+
+
+def test_slap_trains_from_a_published_clap(folders, tones, cache, tmp_path):
+    folder = folders["unfused"][0]
+    trained = fit(published(folder), tones, tmp_path / "run", cache)
+    model = slapkit.load(tmp_path / "run", device="cpu")
+    assert model.has_predictor and model.dim == 32
+    before, after = load_joint(folder).state_dict(), model.joint.state_dict()
+    for name in ("audio.encoder.model.audio_encoder.patch_embed.proj.weight", "text.encoder.model.pooler.dense.weight"):
+        step = (after[name] - before[name]).abs()
+        assert 0 < step.max() < 0.01, "moved, and only by the steps of a few learning rates"
+    np.testing.assert_allclose(
+        model.embed_text(["a low calm tone"]),
+        slapkit.models.inference.Model(trained.model).embed_text(["a low calm tone"]),
+        atol=1e-6,
+    )
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["init"] == str(folder)
+
+
+def test_evaluation_and_libraries_take_a_published_clap(folders, tones, cache):
+    model = slapkit.load(folders["fused"][0], device="cpu")
+    metrics = evaluate(model.joint, tones, cache_dir=cache, progress=False)
+    assert 0 <= metrics["retrieval"]["q"]["text_to_audio"]["R@10"] <= 1 and metrics["health"]["effective_rank"] >= 1
+    assert metrics["retrieval"]["q"] == metrics["retrieval"]["z"], "no predictor: q is z"
+    again, other = (slapkit.load(folders[kind][0], device="cpu") for kind in ("fused", "unfused"))
+    assert model_fingerprint(model) == model_fingerprint(again) != model_fingerprint(other)
+
+
+def test_resumed_it_is_the_same_run_and_another_start_is_another(folders, tones, cache, tmp_path):
+    folder = tmp_path / "start"
+    shutil.copytree(folders["unfused"][0], folder)
+    chosen = published(folder)
+    fit(chosen, tones, tmp_path / "whole", cache)
+    with stopped_at(3):
+        fit(chosen, tones, tmp_path / "halves", cache)
+    shutil.copytree(tmp_path / "halves", tmp_path / "third")
+    moved = shutil.move(folder, tmp_path / "elsewhere")
+    resumed = chosen.replace(train=chosen.train.replace(init=str(moved)))
+    with pytest.raises(CheckpointError, match="text.source"):  # the name is part of the model that it is trained as
+        fit(resumed, tones, tmp_path / "halves", cache)
+    shutil.move(moved, folder)
+    fit(chosen, tones, tmp_path / "halves", cache)
+    whole, halves = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
+    assert whole.keys() == halves.keys() and all(torch.equal(whole[n], halves[n]) for n in whole)
+    make_clap(seed=1).save_pretrained(folder)  # other weights under the same name
+    with pytest.raises(CheckpointError, match=r"made with other settings \(init: "):
+        fit(chosen, tones, tmp_path / "third", cache)
+
+
+def test_a_run_starts_from_a_run_and_keeps_its_loudness(run, tones, cache, tmp_path):
+    """A CNN's weights know the mean and spread of the data that they were trained on, not of the new data."""
+    content = json.loads((run / "config.json").read_text())
+    content["model"]["audio"] |= {"mel_mean": -41.5, "mel_std": 13.25}
+    content.pop("signature", None)
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    (other / "config.json").write_text(json.dumps(content))
+    chosen = tiny({"steps": 2, "init": str(other), "lr": 1e-12, "objective": "clap"})
+    fit(chosen, tones, tmp_path / "run", cache)
+    model = slapkit.load(tmp_path / "run", device="cpu")
+    assert (model.config.audio.mel_mean, model.config.audio.mel_std) == (-41.5, 13.25)
+    weights = {n: t for n, t in load_tensors(run / "model.safetensors").items() if n.startswith("audio.encoder")}
+    kept = load_tensors(tmp_path / "run" / "model.safetensors")
+    learned = {n for n in weights if "running" not in n and "num_batches" not in n}
+    assert learned and all(torch.allclose(weights[n], kept[n], atol=1e-6) for n in learned)
+
+
+def test_what_does_not_fit_is_refused_before_any_work(folders, run, tones, tmp_path):
+    folder = folders["unfused"][0]
+    for chosen, words in [
+        (tiny({"init": str(folder)}), r"audio.kind: 'htsat' there, 'cnn' now.*with_encoders_of"),
+        (tiny({"init": str(run)}, {"audio": {"channels": (8, 32)}}), "audio.channels"),
+        (tiny({"init": str(run)}, {"text": {"pooling": "cls"}}), "text.pooling: 'mean' there, 'cls' now"),
+        (tiny({"init": str(tmp_path)}), "holds no trained model"),
+    ]:
+        with pytest.raises(CheckpointError, match=words):
+            fit(chosen, tones, tmp_path / "run", tmp_path / "cache")
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "run").exists()
+    adopted = published(folder)
+    frozen = adopted.replace(model=adopted.model.replace(text=adopted.model.text.replace(frozen=True)))
+    with pytest.raises(CheckpointError, match="text.frozen=True keeps the text encoder by reference"):
+        fit(frozen, tones, tmp_path / "run", tmp_path / "cache")
+    with pytest.raises(ConfigError, match="init=' '"):
+        tiny({"init": " "})

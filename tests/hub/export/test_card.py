@@ -1,0 +1,143 @@
+"""The card says what run.json and metrics.json hold, escaped; the command writes every form."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from slapkit.errors import CheckpointError, SlapkitError
+from slapkit.hub.export import command, model_card
+from tests.hub.export.export_parts import build, save_run
+
+SCORES = {"R@1": 0.2054, "R@5": 0.5, "R@10": 0.6591, "median_rank": 0.0125, "mean_rank": 0.05}
+METRICS = {
+    "retrieval": {
+        "q": {"text_to_audio": SCORES, "audio_to_text": SCORES | {"R@1": 0.28375}},
+        "z": {"text_to_audio": SCORES | {"R@10": 0.11}, "audio_to_text": SCORES | {"R@10": 0.12}},
+    },
+    "gap_z": {"centroid_distance": 0.5, "linear_separability": 1.0},
+    "gap": {"centroid_distance": 0.15101, "linear_separability": 0.72625},
+    "health": {"effective_rank": 63.38},
+    "protocol": {"data": "tunes", "split": "test", "candidates": 400, "ties": "expected value", "seed": 0},
+    "training": {"steps": 1600, "time_s": 235.6},
+}
+RECORD = {
+    "parameters": {"objective": "slap", "steps": 1600, "lr": None},
+    "data_fingerprint": "220baa30",
+    "commit": "b5f84ec8",
+    "dirty": True,
+    "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
+    "machine": {"cpu": "AMD EPYC", "cores": 2, "accelerators": []},
+    "started": "2026-11-23T14:48:45+00:00",
+}
+
+
+@pytest.fixture
+def model(text):
+    return build("slap", {}, text, batch_norm=True)
+
+
+def cells(card: str) -> dict[str, list[str]]:
+    """The cells of all tables of a card, by the first of their row."""
+    rows = [line.strip("| ").split(" | ") for line in card.splitlines() if line.startswith("|")]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_the_card_says_what_the_run_holds(model, tmp_path):
+    card = model_card(model, save_run(model, tmp_path / "run", METRICS, **RECORD))
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["library_name"] == "slapkit" and "license" not in front
+    found = cells(card)
+    assert found["text to audio"] == ["20.5 %", "50.0 %", "65.9 %", "1.2 %"]
+    assert found["audio to text"][0] == "28.4 %"
+    assert found["distance of the centroids"] == ["0.151"] and found["linear separability (chance 50 %)"] == ["72.6 %"]
+    assert found["split"] == ["test"] and found["ties"] == ["expected value"] and "R@10 2.5 %" in card
+    assert found["commit"] == ["b5f84ec8 with changes"] and found["data fingerprint"] == ["220baa30"]
+    assert found["parameters"] == ["objective=slap, steps=1600"] and found["packages"] == ["torch 2.13.0"]
+    assert found["embedding"] == ["32 dimensions, predictions q"]
+    assert found["hears"] == ["windows of 1 s at 24,000 Hz, 64 mel bands"]
+    count = sum(p.numel() for p in model.joint.parameters())
+    assert f"{count / 1e6:.1f} M" in card
+
+
+@pytest.mark.parametrize("metrics", [{}, {k: v for k, v in METRICS.items() if k != "protocol"}])
+def test_figures_without_their_protocol_stay_away(model, tmp_path, metrics):
+    card = model_card(model, save_run(model, tmp_path / "run", metrics, **RECORD))
+    assert "Nothing was measured with a protocol" in card and "20.5" not in card
+
+
+def test_a_model_without_a_run_says_so(model):
+    assert "not on record" in model_card(model)
+
+
+def test_names_that_are_markup_stay_text(model, tmp_path):
+    nasty = "a|b\n\n# Heading <script>alert(1)</script> [x](http://evil) `code` *bold* ![i](http://evil/x.png)"
+    metrics = METRICS | {"protocol": METRICS["protocol"] | {"data": nasty, nasty: nasty}}
+    record = RECORD | {"data_fingerprint": nasty, "commit": nasty, "notebook": nasty, "packages": {"torch": nasty}}
+    record["parameters"] = {"objective": nasty, nasty: nasty}
+    card = model_card(model, save_run(model, tmp_path / "run", metrics, **record))
+    for raw in ("<script", "[x](", "![i]", "`code`", "*bold*"):
+        assert not re.search(r"(?<!\\)" + re.escape(raw), card)
+    headings = [line for line in card.splitlines() if line.startswith("#")]
+    assert [h.lstrip("#").strip() for h in headings][1:] == [
+        "Use",
+        "The model",
+        "How well it does",
+        "How that was measured",
+        "How it was trained",
+    ]
+    widths = {line.replace("\\|", "").count("|") for line in card.splitlines() if line.startswith("|")}
+    assert widths == {3, 6}  # two columns, or five
+
+
+def test_a_folder_without_a_record_or_with_damaged_metrics_is_refused(model, tmp_path):
+    with pytest.raises(CheckpointError, match="run.json"):
+        model_card(model, tmp_path)
+    run = save_run(model, tmp_path / "run")
+    (run / "metrics.json").write_text("{")
+    with pytest.raises(CheckpointError, match="metrics.json"):
+        model_card(model, run)
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers(required=True))
+    return parser.parse_args(["export", *words])
+
+
+def test_the_command_writes_a_folder_for_the_hub(model, tmp_path, capsys):
+    run = save_run(model, tmp_path / "run", METRICS, **RECORD)
+    args = parse(str(run), "--to", "hub-folder", "--out", str(tmp_path / "out"))
+    args.call(args)
+    assert "export: " in capsys.readouterr().out
+    assert "65.9 %" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_command_writes_a_folder_for_transformers(clap_like, tmp_path):
+    run = save_run(clap_like("slap"), tmp_path / "run", METRICS, **RECORD)
+    args = parse(str(run / "checkpoint"), "--to", "clap", "--out", str(tmp_path / "out"))
+    args.call(args)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "ClapModel" in card and "no predictors" in card
+    assert "Retrieval by z" in card and "11.0 %" in card and "65.9 %" not in card  # those of what it gives
+    assert cells(card)["distance of the centroids"] == ["0.500"]
+
+
+def test_the_command_tells_what_does_not_fit(model, tmp_path):
+    run = save_run(model, tmp_path / "run")
+    args = parse(str(run), "--to", "clap", "--out", str(tmp_path / "out"))
+    with pytest.raises(SlapkitError, match="'cnn'"):
+        args.call(args)
+    with pytest.raises(SystemExit):
+        parse(str(run), "--to", "tflite", "--out", "x")
+
+
+def test_naming_the_command_costs_nothing():
+    code = "import sys, slapkit.hub.export.command; print(*{m.split('.')[0] for m in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "numpy", "transformers", "huggingface_hub", "onnx"} & set(done.stdout.split())

@@ -1,0 +1,138 @@
+"""The Hub's folder: whole, with a card, up and down without a network in between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import slapkit
+from slapkit.errors import CheckpointError, ConfigError
+from slapkit.hub.export import ExportError, HubModel, to_hub_folder
+from slapkit.hub.export import hub as hub_module
+from slapkit.models.encoders import TextEncoderConfig, waveform_encoder
+from tests.hub.export.export_parts import build, save_run, sounds
+from tests.models.waveform.wave_folders import write
+
+CAPTIONS = ["drums", "a slow waltz for two flutes"]
+
+
+def embeddings(model, rate: int = 24000) -> tuple[np.ndarray, np.ndarray]:
+    waves = sounds(2)
+    return model.embed_audio(waves, sample_rate=rate), model.embed_text(CAPTIONS)
+
+
+def same(found, expected) -> None:
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.fixture
+def run(text, tmp_path):
+    return save_run(build("slap", {}, text, batch_norm=True), tmp_path / "run")
+
+
+def test_what_training_writes_is_safetensors_and_json_alone(run):
+    kept = {p.relative_to(run / "checkpoint").as_posix() for p in (run / "checkpoint").rglob("*") if p.is_file()}
+    assert {"config.json", "model.safetensors", "text_encoder/config.json"} <= kept
+    assert {Path(name).suffix for name in kept} <= {".json", ".safetensors", ".txt"}
+    header = (run / "checkpoint" / "model.safetensors").read_bytes()
+    assert json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])  # no pickle, by its first bytes
+
+
+def test_the_folder_is_read_by_slapkit_and_by_the_hubs_class(run, tmp_path):
+    expected = embeddings(slapkit.load(run, device="cpu"))
+    to_hub_folder(run, tmp_path / "out")
+    same(embeddings(slapkit.load(tmp_path / "out", device="cpu")), expected)
+    hub = HubModel.from_pretrained(tmp_path / "out")
+    same(embeddings(hub), expected)
+    assert hub.details == {"train": {"steps": 7}, "step": 7}
+    hub.save_pretrained(tmp_path / "again")
+    for name in ("config.json", "model.safetensors", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_a_frozen_text_encoder_out_of_a_folder_travels(roberta, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(roberta, own)
+    text = TextEncoderConfig(source=str(own), pooling="mean", frozen=True)
+    model = build("slap", {}, text, batch_norm=True)
+    run = save_run(model, tmp_path / "run")
+    assert not (run / "checkpoint" / "text_encoder").exists()  # a run keeps it by reference
+    to_hub_folder(run, tmp_path / "out")
+    shutil.rmtree(own)
+    with pytest.raises(ConfigError):
+        slapkit.load(run, device="cpu")
+    same(embeddings(slapkit.load(tmp_path / "out", device="cpu")), embeddings(model))
+    assert str(tmp_path) not in (tmp_path / "out" / "config.json").read_text()
+    assert model.joint.text.frozen and model.joint.config.text.source == str(own)  # the model itself is as it was
+
+
+def test_an_encoder_of_waves_travels(text, tmp_path):
+    source = write(tmp_path / "source", "wav2vec2")
+    run = save_run(build("clap", waveform_encoder(str(source), window_s=0.6), text, batch_norm=False), tmp_path / "run")
+    expected = embeddings(slapkit.load(run, device="cpu"))
+    to_hub_folder(run, tmp_path / "out")
+    shutil.rmtree(source)
+    same(embeddings(slapkit.load(tmp_path / "out", device="cpu")), expected)
+    assert str(tmp_path) not in (tmp_path / "out" / "config.json").read_text()
+
+
+def test_push_uploads_the_folder_and_a_name_loads_it(run, tmp_path, monkeypatch):
+    """The mixin's own push, with the Hub's client replaced by one that keeps the folder."""
+    from huggingface_hub import hub_mixin
+
+    there, calls = tmp_path / "there", []
+
+    class Client:
+        def __init__(self, token=None):
+            calls.append(("token", token))
+
+        def create_repo(self, repo_id, private=None, exist_ok=False):
+            calls.append(("create", repo_id, private))
+            return type("Url", (), {"repo_id": repo_id})
+
+        def upload_folder(self, *, folder_path, repo_id, **options):
+            shutil.copytree(folder_path, there)
+            return f"https://example.org/{repo_id}"
+
+    def download(repo_id, **options):
+        calls.append(("download", repo_id, options["revision"], options["allow_patterns"]))
+        return str(there)
+
+    def no_config(repo_id, filename, **_):
+        return str(there / filename)
+
+    monkeypatch.setattr(hub_mixin, "HfApi", Client)
+    monkeypatch.setattr(hub_mixin, "hf_hub_download", no_config)
+    monkeypatch.setattr(hub_module, "snapshot_download", download)
+    url = HubModel.of(run).push_to_hub("me/model", private=True, token="t")
+    assert url == "https://example.org/me/model" and ("create", "me/model", True) in calls
+    assert {"config.json", "model.safetensors", "README.md", "text_encoder"} == {p.name for p in there.iterdir()}
+    same(embeddings(HubModel.from_pretrained("me/model", revision="v1")), embeddings(slapkit.load(run, device="cpu")))
+    assert calls[-1][:3] == ("download", "me/model", "v1")
+    # Nothing is asked for that could hold code.
+    assert not any(pattern.endswith((".py", ".bin", "*.pt")) or pattern == "*" for pattern in calls[-1][3])
+
+
+def test_a_folder_that_embeds_otherwise_is_not_written(run, tmp_path, monkeypatch):
+    from slapkit.training import checkpoint
+
+    def losing(model, folder, **options):
+        before = model.state_dict()["audio.projector.0.weight"].clone()
+        model.state_dict()["audio.projector.0.weight"].zero_()
+        checkpoint.save_model(model, folder, **options)
+        model.state_dict()["audio.projector.0.weight"].copy_(before)
+
+    monkeypatch.setattr(hub_module, "save_model", losing)
+    with pytest.raises(ExportError, match="hearing.*differs"):
+        to_hub_folder(run, tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+
+
+def test_nothing_usable_is_told(tmp_path):
+    with pytest.raises(CheckpointError):
+        to_hub_folder(tmp_path, tmp_path / "out")

@@ -1,0 +1,106 @@
+"""Protocol cards: unlike figures cannot share a column, and what is written is what was measured."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+
+import pytest
+
+from slapkit.errors import ConfigError, MetricError
+from slapkit.metrics.protocol import Column, Protocol, Score, Table, read_scores
+
+PROTOCOL = Protocol(
+    data="scores", data_hash="abc", split="test", split_hash="def", queries=2400, candidates=400,
+    captions="all", direction="text_to_audio", embedding="q", interval="bootstrap by work, 2,000 draws, 95 %",
+)  # fmt: skip
+COLUMNS = [Column("R@10"), Column("gap", percent=False, digits=3)]
+
+
+def score(value, **changes):
+    return Score(value, PROTOCOL.replace(**changes), value - 0.03, value + 0.03)
+
+
+def two_rows():
+    table = Table(COLUMNS)
+    table.add("SLAP", {"R@10": score(0.66), "gap": score(0.143)})
+    return table.add("CLAP", {"R@10": score(0.694)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data_hash": "xyz"}, {"split": "validation"}, {"split_hash": "x"}, {"queries": 400}, {"candidates": 500},
+        {"captions": "first"}, {"ties": "best"}, {"direction": "audio_to_text"}, {"embedding": "z"}, {"seed": 1},
+    ],
+)  # fmt: skip
+def test_a_column_takes_one_protocol_and_names_what_differs(change):
+    table = two_rows()
+    [(field, value)] = change.items()
+    with pytest.raises(MetricError, match=rf"'SLAP' and 'other'.*'R@10'.*differ in {field} .*{value!r}"):
+        table.add("other", {"R@10": score(0.5, **change)})
+    assert "other" not in table.rows
+    assert "other" in table.add("other", {"gap": score(0.5)}).rows
+    free = Table(COLUMNS, vary=[field]).add("a", {"R@10": score(0.5)})
+    assert len(free.add("b", {"R@10": score(0.4, **change)}).rows) == 2
+
+
+def test_the_table_in_three_languages():
+    table = two_rows()
+    assert table.cells() == [
+        ["", "R@10 (%)", "gap"],
+        ["SLAP", "66.0 (63.0–69.0)", "0.143 (0.113–0.173)"],
+        ["CLAP", "69.4 (66.4–72.4)", "–"],
+    ]
+    assert table.to_markdown().splitlines()[:2] == ["|  | R@10 (%) | gap |", "| --- | ---: | ---: |"]
+    assert table.to_latex().splitlines()[3] == r"\midrule"
+    assert r"R@10 (\%)" in table.to_latex() and "66.0 (63.0--69.0)" in table.to_latex()
+    assert '<th scope="row">CLAP</th><td>69.4 (66.4–72.4)</td><td>–</td>' in table.to_html()
+
+
+def test_hostile_names_stay_names():
+    name = "</td><script>alert(1)</script>|x_{y}\\input{z} & 5 %\n# h"
+    table = Table(COLUMNS).add(name, {"R@10": score(0.5)})
+    tags = []
+    parser = html.parser.HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: tags.append(tag)
+    parser.feed(table.to_html())
+    assert set(tags) == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert len(table.to_markdown().splitlines()) == 3
+    assert table.to_markdown().splitlines()[2].replace("\\|", "").count("|") == 4
+    latex = table.to_latex()
+    assert r"\input" not in latex and r"\&" in latex and len(latex.splitlines()) == 7
+
+
+def test_json_holds_value_interval_and_protocol(tmp_path):
+    table = two_rows()
+    path = table.write(tmp_path / "scores.json")
+    assert json.loads(path.read_text())["SLAP"]["R@10"]["protocol"]["queries"] == 2400
+    again = Table(COLUMNS)
+    for row, scores in read_scores(path).items():
+        again.add(row, scores)
+    assert again.cells() == table.cells() and again.rows == table.rows
+    (tmp_path / "bad.json").write_text('{"SLAP": {"R@10": {"value": "high"}}}')
+    with pytest.raises(MetricError, match="bad.json holds no table"):
+        read_scores(tmp_path / "bad.json")
+    with pytest.raises(MetricError, match="gone.json"):
+        read_scores(tmp_path / "gone.json")
+
+
+def test_an_interval_without_width_is_left_out():
+    assert Score.of((0.5, float("nan"), float("nan")), PROTOCOL).text(percent=True, digits=1) == "50.0"
+    assert Score.of((0.5, 0.4, 0.6), PROTOCOL).low == 0.4
+
+
+def test_what_a_table_refuses():
+    table = two_rows()
+    with pytest.raises(MetricError, match="stands in the table already"):
+        table.add("SLAP", {})
+    with pytest.raises(MetricError, match="no column 'R@1': did you mean 'R@10'"):
+        table.add("x", {"R@1": score(0.1)})
+    with pytest.raises(MetricError, match="vary='embeding'.*'embedding'"):
+        Table(COLUMNS, vary=["embeding"])
+    with pytest.raises(MetricError, match="twice"):
+        Table([Column("a"), Column("a")])
+    with pytest.raises(ConfigError, match="quries"):
+        Protocol.from_dict(PROTOCOL.to_dict() | {"quries": 3})

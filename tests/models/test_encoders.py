@@ -1,0 +1,344 @@
+"""Encoders: shapes, finite gradients for silence, an embedding of one's own input alone, and text without a network."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from slapkit.audio.frontend import FRONTENDS, FrontendConfig
+from slapkit.errors import ConfigError
+from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
+
+LIGHT = FRONTENDS["light"]
+HTSAT = {
+    "spec_size": 128,
+    "window_size": 4,
+    "patch_embeds_hidden_size": 16,
+    "depths": [1, 2, 1, 1],
+    "num_attention_heads": [1, 2, 4, 8],
+}
+AUDIO = {
+    "cnn": AudioEncoderConfig(channels=(4, 8, 16), window_s=1.0),
+    "htsat": AudioEncoderConfig(kind="htsat", htsat=HTSAT, window_s=1.0),
+}
+MELS = {
+    "noise": lambda b: 15 * torch.randn(b, 51, 64) - 40,
+    "silence": lambda b: torch.full((b, 51, 64), -100.0),
+    "equal frames": lambda b: (15 * torch.randn(b, 1, 64) - 40).expand(b, 51, 64).clone(),
+    "equal clips": lambda b: (15 * torch.randn(1, 51, 64) - 40).expand(b, 51, 64).clone(),
+    "one frame": lambda b: 15 * torch.randn(b, 1, 64) - 40,
+}
+TOKENS = ["input_ids", "attention_mask"]
+
+
+def audio_encoder(kind: str, **changes):
+    torch.manual_seed(0)
+    return build_audio_encoder(AUDIO[kind].replace(**changes))
+
+
+def gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+
+
+# --- audio -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", AUDIO)
+@pytest.mark.parametrize("mel", MELS)
+def test_shape_and_finite_gradients_for_sound_and_silence(kind, mel):
+    encoder = audio_encoder(kind)
+    x = MELS[mel](3).requires_grad_()
+    h = encoder(x)
+    assert h.shape == (3, encoder.dim) and h.isfinite().all()
+    (h * torch.randn_like(h)).sum().backward()
+    assert x.grad.isfinite().all()
+    found = gradients(encoder)
+    assert found.keys() == {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert all(g.isfinite().all() for g in found.values())
+
+
+@pytest.mark.parametrize("kind", AUDIO)
+def test_one_alone_equals_one_in_a_batch(kind):
+    encoder = audio_encoder(kind).eval()
+    x = torch.cat([MELS["noise"](5), MELS["silence"](1)])
+    with torch.no_grad():
+        together, alone = encoder(x), torch.cat([encoder(row[None]) for row in x])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+    assert (together[0] - together[1]).abs().max() > 1e-3  # and the sounds are told apart
+
+
+@pytest.mark.parametrize("n_mels", [16, 50, 64, 65, 66, 67, 128])
+def test_cnn_takes_any_number_of_bands(n_mels):
+    encoder = audio_encoder("cnn", frontend=LIGHT.replace(n_mels=n_mels))
+    assert encoder(torch.randn(2, 20, n_mels)).shape == (2, encoder.dim)
+
+
+def test_cnn_summarises_time_by_mean_spread_and_maximum():
+    encoder = audio_encoder("cnn").eval()
+    x = MELS["noise"](2)
+    with torch.no_grad():
+        image = ((x - encoder.mel_mean) / encoder.mel_std).transpose(1, 2)[:, None]
+        maps = encoder.blocks(image).double()  # [B, C, bands, frames]
+        found = encoder(x).double().view(2, 3, -1)
+    for b in range(2):
+        for i, (f, c) in enumerate(np.ndindex(maps.shape[2], maps.shape[1])):
+            series = maps[b, c, f].tolist()
+            mean = sum(series) / len(series)
+            variance = sum((v - mean) ** 2 for v in series) / len(series)
+            expected = [mean, (variance + 1e-5) ** 0.5, max(series)]
+            assert found[b, :, i].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_cnn_normalises_by_what_training_measured():
+    torch.manual_seed(0)
+    x = MELS["noise"](2)
+    plain = audio_encoder("cnn", mel_mean=0.0, mel_std=1.0).eval()
+    shifted = audio_encoder("cnn", mel_mean=-40.0, mel_std=15.0).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(shifted(x), plain((x + 40) / 15), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", AUDIO)
+def test_bfloat16_keeps_what_bfloat16_can(kind):
+    encoder = audio_encoder(kind).eval()
+    x = MELS["equal frames"](4) + torch.randn(4, 51, 64)  # steady: its spread is a small difference of large numbers
+    with torch.no_grad():
+        exact = encoder(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = encoder(x).float()
+    assert (rounded - exact).norm() / exact.norm() < 0.03
+    if kind == "cnn":
+        spread = [h.view(4, 3, -1)[:, 1] for h in (exact, rounded)]
+        assert (spread[1] - spread[0]).norm() / spread[0].norm() < 0.015
+
+
+@pytest.mark.parametrize("kind", AUDIO)
+def test_checkpointing_changes_neither_gradients_nor_statistics(kind):
+    plain = audio_encoder(kind).train()
+    saving = copy.deepcopy(plain)
+    if hasattr(saving, "set_gradient_checkpointing"):
+        saving.set_gradient_checkpointing()
+    x = MELS["noise"](3)
+    for encoder in (plain, saving):
+        torch.manual_seed(7)  # HTS-AT has dropout
+        encoder(x).square().sum().backward()
+    assert gradients(plain).keys() == gradients(saving).keys()
+    for name, g in gradients(plain).items():
+        torch.testing.assert_close(gradients(saving)[name], g, rtol=1e-4, atol=1e-5 * g.abs().max().item(), msg=name)
+    buffers = dict(saving.named_buffers())
+    for name, buffer in plain.named_buffers():
+        assert torch.equal(buffer, buffers[name]), f"{name} was counted twice"
+
+
+def test_checkpointing_recomputes_the_stages():
+    encoder = audio_encoder("htsat").train()
+    calls = []
+    encoder.model.audio_encoder.layers[1].blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    encoder(MELS["noise"](1)).sum().backward()
+    assert len(calls) == 1
+    encoder.set_gradient_checkpointing()
+    encoder(MELS["noise"](1)).sum().backward()
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"htsat": HTSAT | {"dephts": [1]}}, "htsat has no key 'dephts': did you mean 'depths'"),
+        ({"htsat": HTSAT | {"spec_size": "big"}}, "htsat.*spec_size"),
+        ({"htsat": HTSAT | {"window_size": 8}}, "window_size=8.*4"),
+        ({"htsat": HTSAT | {"hidden_size": 1000}}, "hidden_size=1000.*128"),
+        ({"htsat": HTSAT | {"num_mel_bins": 32}}, "num_mel_bins=32.*n_mels=64"),
+        ({"window_s": 5.0, "htsat": HTSAT | {"spec_size": 64, "window_size": 2}}, "251 frames.*at most 64"),
+        ({"frontend": LIGHT.replace(n_mels=50)}, "spec_size=128.*n_mels=50"),
+        ({"frontend": LIGHT.replace(n_mels=200)}, "spec_size=128.*n_mels=200"),
+    ],
+)
+def test_htsat_refuses_shapes_that_do_not_fit(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        audio_encoder("htsat", **changes)
+
+
+@pytest.mark.parametrize("n_mels", [64, 128])
+def test_htsat_takes_the_longest_window_that_it_allows(n_mels):
+    frames = 128 * 128 // n_mels
+    frontend = FrontendConfig(n_mels=n_mels, min_s=6.0)
+    encoder = audio_encoder("htsat", frontend=frontend, window_s=(frames - 1) * frontend.hop_s)
+    assert encoder(torch.randn(1, frames, n_mels)).shape == (1, encoder.dim)
+
+
+def test_a_window_is_no_longer_than_what_short_clips_are_repeated_to():
+    with pytest.raises(ConfigError, match="window_s=6.0.*min_s"):
+        AudioEncoderConfig(window_s=6.0)
+    assert AudioEncoderConfig(window_s=6.0, frontend=LIGHT.replace(min_s=6.0)).window_frames == 301
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+CAPTIONS = [
+    "a slow waltz for strings",
+    "drums",
+    "a bright and rather hurried jig in six eight, played by two flutes over a drone, and repeated with ornaments",
+]
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return build_text_encoder(TextEncoderConfig()).eval()
+
+
+@torch.no_grad()
+def test_padding_does_not_reach_the_mean(minilm):
+    together = minilm(minilm.tokenize(CAPTIONS))
+    alone = torch.cat([minilm(minilm.tokenize([caption])) for caption in CAPTIONS])
+    assert together.shape == (3, minilm.dim) == (3, 384)
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+    # The same by hand: the mean over the tokens that are there.
+    tokens = minilm.tokenize(CAPTIONS)
+    hidden = minilm.model(**tokens).last_hidden_state.double()
+    for row in range(3):
+        there = [hidden[row, i] for i in range(hidden.shape[1]) if tokens["attention_mask"][row, i]]
+        torch.testing.assert_close(together[row].double(), sum(there) / len(there), rtol=1e-5, atol=1e-6)
+
+
+def test_batches_hold_every_caption_once_with_those_of_one_length(minilm):
+    captions = [" ".join(["flute"] * (1 + i % 7)) for i in range(40)] + ["a" * 60, "strings, brass, drums, bells, bass"]
+    seen, padded = [], 0
+    for rows, tokens in minilm.batches(captions, 6):
+        alone = [minilm.tokenize([captions[i]])["input_ids"][0] for i in rows]
+        for row, ids, mask in zip(alone, tokens["input_ids"], tokens["attention_mask"], strict=True):
+            assert torch.equal(ids[mask.bool()], row)
+        seen += rows.tolist()
+        padded += int((1 - tokens["attention_mask"]).sum())
+    assert sorted(seen) == list(range(len(captions)))
+    by_letters = sorted(captions, key=len)
+    others = [minilm.tokenize(by_letters[i : i + 6])["attention_mask"] for i in range(0, len(captions), 6)]
+    assert padded < sum(int((1 - mask).sum()) for mask in others)
+
+
+@torch.no_grad()
+def test_first_token_pooling(minilm):
+    encoder = build_text_encoder(TextEncoderConfig(pooling="cls")).eval()
+    tokens = encoder.tokenize(CAPTIONS)
+    torch.testing.assert_close(encoder(tokens), minilm.model(**tokens).last_hidden_state[:, 0])
+    assert (encoder(tokens) - minilm(tokens)).abs().max() > 0.01
+
+
+def test_meaning_shows_so_these_are_the_trained_weights(minilm):
+    with torch.no_grad():
+        h = torch.nn.functional.normalize(minilm(minilm.tokenize(["a slow waltz", "a calm waltz", "a car engine"])))
+    assert h[0] @ h[1] > h[0] @ h[2] + 0.2
+
+
+def test_long_captions_are_cut():
+    encoder = build_text_encoder(TextEncoderConfig(max_tokens=6)).eval()
+    tokens = encoder.tokenize(["music " * 50, "drums"])
+    assert [tokens[name].shape for name in TOKENS] == [(2, 6), (2, 6)]
+    assert tokens["attention_mask"].sum(1).tolist() == [6, 3]
+    with torch.no_grad():
+        torch.testing.assert_close(
+            encoder(encoder.tokenize(["music " * 50])), encoder(encoder.tokenize(["music " * 9]))
+        )
+
+
+def test_fingerprint_belongs_to_the_weights(minilm):
+    again = build_text_encoder(TextEncoderConfig(pooling="cls", max_tokens=5))
+    assert again.fingerprint() == minilm.fingerprint() == minilm.fingerprint()
+    assert len(minilm.fingerprint()) == 16
+    with torch.no_grad():
+        again.model.pooler.dense.weight.add_(1)  # not on the way to the representation
+        assert again.fingerprint() == minilm.fingerprint()
+        again.model.embeddings.word_embeddings.weight[5, 5] += 1e-3
+    assert again.fingerprint() != minilm.fingerprint()
+
+
+def test_text_gradients_reach_every_trainable_weight_with_and_without_checkpointing(small_roberta):
+    encoder = build_text_encoder(small_roberta, captions=CAPTIONS)
+    saving = copy.deepcopy(encoder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        saving.set_gradient_checkpointing()
+    tokens = encoder.tokenize(CAPTIONS)
+    for one in (encoder.train(), saving.train()):
+        torch.manual_seed(3)
+        one(tokens).square().sum().backward()
+    trainable = {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert gradients(encoder).keys() == gradients(saving).keys() == trainable
+    for name, g in gradients(encoder).items():
+        torch.testing.assert_close(gradients(saving)[name], g, rtol=1e-4, atol=1e-5 * g.abs().max().item(), msg=name)
+
+
+@pytest.mark.parametrize("source", ["no-such-model", "no/such-model", "/no/such/folder", "a/b/c", ".."])
+def test_an_unknown_source_is_refused_by_name(source):
+    with pytest.raises(ConfigError, match=f"source={source!r}.*minilm"):
+        build_text_encoder(TextEncoderConfig(source=source))
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "not json", '{"model_type": "bert"}', '{"model_type": "nope"}'])
+def test_a_folder_without_a_model_is_refused_by_name(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        build_text_encoder(TextEncoderConfig(source=str(tmp_path)))
+
+
+def test_a_scratch_encoder_needs_captions():
+    with pytest.raises(ConfigError, match="captions"):
+        build_text_encoder(TextEncoderConfig(source="roberta-scratch", frozen=False))
+
+
+@pytest.fixture
+def small_roberta(monkeypatch):
+    """RoBERTa's shape with two narrow layers, so that scratch encoders are built in no time."""
+    import transformers
+
+    full = transformers.RobertaConfig
+    narrow = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    monkeypatch.setattr(transformers, "RobertaConfig", lambda **values: full(**values, **narrow))
+    return TextEncoderConfig(source="roberta-scratch", frozen=False, max_tokens=20)
+
+
+def test_a_scratch_tokenizer_returns_what_it_was_given(small_roberta):
+    encoder = build_text_encoder(small_roberta, captions=CAPTIONS * 3).eval()
+    unseen = ["a waltz", "Ein Stück für Flöte, ♪ 日本!", "x  y"]
+    tokens = encoder.tokenize(CAPTIONS[:2] + unseen)
+    assert tokens["input_ids"].max() < encoder.model.config.vocab_size
+    decoded = [encoder.tokenizer.decode(row, skip_special_tokens=True) for row in tokens["input_ids"]]
+    assert decoded[:3] == [*CAPTIONS[:2], "a waltz"] and decoded[4] == "x  y"
+    long = encoder.tokenizer(unseen[1])["input_ids"]
+    assert encoder.tokenizer.decode(long, skip_special_tokens=True) == unseen[1]
+    for row, mask in zip(*(tokens[name].tolist() for name in TOKENS)):
+        there = sum(mask)
+        assert (row[0], row[there - 1], set(row[there:]) <= {1}) == (0, 2, True)  # <s> ... </s> <pad>
+    assert len(tokens["input_ids"][0]) <= 20
+    # Captions that it has seen are a few tokens, not a token a letter.
+    assert sum(encoder.tokenize(CAPTIONS[:1])["attention_mask"][0]) < len(CAPTIONS[0]) / 2
+
+
+@torch.no_grad()
+def test_a_scratch_encoder_ignores_padding_and_survives_saving(small_roberta, tmp_path):
+    from slapkit.models.encoders.text import TextEncoder
+
+    encoder = build_text_encoder(small_roberta, captions=CAPTIONS * 3).eval()
+    together = encoder(encoder.tokenize(CAPTIONS))
+    alone = torch.cat([encoder(encoder.tokenize([caption])) for caption in CAPTIONS])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+    encoder.save_architecture(tmp_path)
+    again = TextEncoder.from_folder(tmp_path, small_roberta).eval()
+    again.load_state_dict(encoder.state_dict())
+    assert torch.equal(again.tokenize(CAPTIONS)["input_ids"], encoder.tokenize(CAPTIONS)["input_ids"])
+    torch.testing.assert_close(again(again.tokenize(CAPTIONS)), together)
+
+
+@pytest.mark.slow
+def test_the_scratch_encoder_has_the_published_size():
+    encoder = build_text_encoder(TextEncoderConfig(source="roberta-scratch", frozen=False), captions=CAPTIONS)
+    assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(124.6e6, rel=1e-3)
+    longest = encoder.tokenize(["music " * 2000])
+    assert longest["input_ids"].shape == (1, 77)
+    with torch.no_grad():
+        assert encoder.eval()(longest).shape == (1, 768)

@@ -1,0 +1,341 @@
+"""The joint model on stand-in towers: what it gives, what learns, what follows, and what is kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from slapkit.errors import ConfigError
+from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
+from slapkit.models.joint import HeadConfig, JointModel, ModelConfig, TargetTower, Tower, head
+from slapkit.models.losses import slap_loss
+from slapkit.models.target import update_target
+from slapkit.presets import preset
+
+OUTPUTS = {
+    "slap": {"z_audio", "z_text", "q_audio", "q_text", "target_audio", "target_text"},
+    "clap": {"z_audio", "z_text", "logit_scale"},
+    "siglip": {"z_audio", "z_text", "logit_scale", "logit_bias"},
+}
+
+
+class Ear(nn.Module):
+    """Stand-in audio encoder `[B, T, F] -> [B, 6]`, with the layers whose mode matters."""
+
+    dim = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm, self.drop = nn.Linear(12, 6), nn.BatchNorm1d(6), nn.Dropout(0.5)
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.drop(self.norm(self.layer(x.flatten(1))))
+
+
+class Reader(nn.Module):
+    """Stand-in text encoder: tokens `[B, L]` to `[B, 5]`, with dropout."""
+
+    dim = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.drop = nn.Embedding(20, 5), nn.Dropout(0.5)
+        self.calls = 0
+
+    def forward(self, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
+        self.calls += 1
+        return self.drop(self.table(tokens["input_ids"]).mean(1))
+
+
+def config(*, audio_frozen: bool = False, text_frozen: bool = False, batch_norm: bool = True) -> ModelConfig:
+    plain = HeadConfig(hidden=7, batch_norm=batch_norm)
+    return ModelConfig(
+        audio=AudioEncoderConfig(frozen=audio_frozen),
+        text=TextEncoderConfig(frozen=text_frozen),
+        audio_projector=plain,
+        text_projector=plain,
+        predictor=HeadConfig(hidden=9, batch_norm=batch_norm),
+        dim=4,
+    )
+
+
+def joint(objective: str = "slap", **kwargs) -> JointModel:
+    torch.manual_seed(0)
+    model = JointModel(config(**kwargs), objective, Ear(), Reader())
+    model.add_targets()
+    return model
+
+
+def batch(n: int = 8, seed: int = 0) -> dict:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "audio": torch.randn(n, 3, 4, generator=generator),
+        "text": {"input_ids": torch.randint(0, 20, (n, 5), generator=generator)},
+    }
+
+
+def slap_of(out: dict[str, torch.Tensor]) -> torch.Tensor:
+    return slap_loss(**{k: out[k] for k in ("q_audio", "q_text", "target_audio", "target_text")}).total
+
+
+def snapshot(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# --- outputs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", OUTPUTS)
+def test_outputs_by_name_and_shape(objective):
+    out = joint(objective)(batch())
+    assert out.keys() == OUTPUTS[objective]
+    for name, value in out.items():
+        assert value.shape == (() if name.startswith("logit") else (8, 4)), name
+        assert value.requires_grad != name.startswith("target"), name
+
+
+def test_q_is_the_prediction_of_z_and_the_target_that_of_no_predictor():
+    model, x = joint().eval(), batch()
+    out = model(x)
+    torch.testing.assert_close(out["q_audio"], model.audio_predictor(out["z_audio"]))
+    torch.testing.assert_close(out["q_text"], model.text_predictor(out["z_text"]))
+    # Right after their creation the targets are the context towers.
+    torch.testing.assert_close(out["target_audio"], out["z_audio"])
+    torch.testing.assert_close(out["target_text"], out["z_text"])
+    for modality in ("audio", "text"):
+        z, q = model.embed(x[modality], modality)
+        torch.testing.assert_close((z, q), (out[f"z_{modality}"], out[f"q_{modality}"]))
+
+
+def test_without_predictor_q_is_z():
+    model = joint("clap").eval()
+    z, q = model.embed(batch()["audio"], "audio")
+    assert q is z and not model.has_predictor and model.target_audio is None
+
+
+def test_the_target_hears_its_own_view():
+    model = joint().eval()
+    x, other = batch(), batch(seed=1)
+    out, other_view = model(x), model(x | {"target_audio": other["audio"]})
+    changed = {name for name in out if not torch.equal(out[name], other_view[name])}
+    assert changed == {"target_audio"}
+    torch.testing.assert_close(other_view["target_audio"], model(other)["target_audio"])
+
+
+@pytest.mark.parametrize(("objective", "scale", "bias"), [("clap", 1 / 0.07, None), ("siglip", 10.0, -10.0)])
+def test_initial_temperature_and_bias(objective, scale, bias):
+    out = joint(objective)(batch())
+    assert out["logit_scale"].item() == pytest.approx(scale, rel=1e-6)
+    assert bias is None or out["logit_bias"].item() == bias
+
+
+@pytest.mark.parametrize("objective", ["clap", "siglip"])
+def test_the_scale_stays_within_100_and_can_come_back(objective):
+    model = joint(objective)
+    with torch.no_grad():
+        model.log_scale.fill_(math.log(500.0))
+    for direction in (1.0, -1.0):  # a gradient that asks for less must be followed from the limit on
+        out = model(batch())
+        assert out["logit_scale"].item() == pytest.approx(100, rel=1e-5)
+        (gradient,) = torch.autograd.grad(direction * out["logit_scale"], model.log_scale)
+        assert gradient.item() == pytest.approx(direction * 100, rel=1e-5)
+    with torch.no_grad():
+        model.log_scale -= 1
+    assert model(batch())["logit_scale"].item() == pytest.approx(100 / math.e, rel=1e-5)
+
+
+def test_an_unknown_objective_is_refused_by_name():
+    with pytest.raises(ConfigError, match="objective='clip' is not a choice: did you mean"):
+        joint("clip")
+
+
+def test_the_two_predictors_are_two():
+    model = joint()
+    assert not {id(p) for p in model.audio_predictor.parameters()} & {id(p) for p in model.text_predictor.parameters()}
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_heads_are_one_hidden_layer(batch_norm, dropout):
+    layers = head(HeadConfig(hidden=7, batch_norm=batch_norm, dropout=dropout), 3, 2)
+    expected = ["Linear", *["BatchNorm1d"] * batch_norm, "ReLU", *["Dropout"] * bool(dropout), "Linear"]
+    assert [type(layer).__name__ for layer in layers] == expected
+    assert (layers[0].in_features, layers[0].out_features, layers[-1].out_features) == (3, 7, 2)
+    assert not dropout or layers[-2].p == dropout
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+def test_targets_follow_by_moving_average_and_nothing_else():
+    model = joint()
+    model.train()
+    before = snapshot(model.target_audio) | {f"t.{k}": v for k, v in snapshot(model.target_text).items()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    for seed in range(3):
+        optimizer.zero_grad()
+        slap_of(model(batch(seed=seed))).backward()
+        optimizer.step()
+    after = snapshot(model.target_audio) | {f"t.{k}": v for k, v in snapshot(model.target_text).items()}
+    assert same(before, after)  # neither gradients nor BatchNorm's statistics have touched them
+    assert all(p.grad is None for t in (model.target_audio, model.target_text) for p in t.parameters())
+    update_target(model.target_audio, model.audio, tau=0.25)
+    for name, tensor in model.target_audio.state_dict().items():
+        if tensor.is_floating_point():
+            expected = 0.25 * before[name] + 0.75 * model.audio.state_dict()[name]
+            torch.testing.assert_close(tensor, expected, msg=name)
+
+
+def test_targets_share_no_memory_with_trained_towers():
+    model = joint()
+    own = {p.data_ptr() for p in model.audio.parameters()} | {p.data_ptr() for p in model.text.parameters()}
+    assert not own & {p.data_ptr() for t in (model.target_audio, model.target_text) for p in t.parameters()}
+
+
+def test_targets_normalise_by_the_batch_and_drop_nothing():
+    model = joint()
+    model.train()
+    targets = [m for t in (model.target_audio, model.target_text) for m in t.modules()]
+    norms = [m for m in targets if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert norms and all(m.training for m in norms)
+    assert not any(m.training for m in targets if isinstance(m, nn.Dropout))
+    x = batch()
+    first, second = model(x), model(x)
+    assert torch.equal(first["target_audio"], second["target_audio"])  # no dropout, no memory
+    assert not torch.equal(first["z_audio"], second["z_audio"])
+    model.eval()
+    alone = model(batch(2) | {"target_audio": x["audio"][:2]})  # evaluation uses the averaged statistics
+    torch.testing.assert_close(alone["target_audio"], model(x)["target_audio"][:2])
+
+
+def test_slap_trains_all_of_the_context_and_nothing_of_the_targets():
+    model = joint()
+    slap_of(model(batch())).backward()
+    trained = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert trained == {name for name, _ in model.named_parameters() if not name.startswith("target_")}
+
+
+# --- frozen towers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frozen", ["audio", "text"])
+def test_a_frozen_encoder_neither_learns_nor_drops_nor_counts(frozen):
+    model = joint(**{f"{frozen}_frozen": True})
+    tower = getattr(model, frozen)
+    model.train()
+    assert not any(m.training for m in tower.encoder.modules()) and tower.projector.training
+    before = snapshot(tower.encoder)
+    slap_of(model(batch())).backward()
+    assert all(p.grad is None and not p.requires_grad for p in tower.encoder.parameters())
+    assert all(p.grad is not None for p in tower.projector.parameters())
+    assert same(before, snapshot(tower.encoder))
+    x = batch()[frozen]
+    assert torch.equal(tower.represent(x), tower.represent(x)) and not tower.represent(x).requires_grad
+    model.eval()
+    assert not tower.projector.training
+    model.train()
+    assert not tower.encoder.training
+
+
+@pytest.mark.parametrize("frozen", ["audio", "text"])
+def test_a_frozen_encoder_is_shared_with_its_target(frozen):
+    model = joint(**{f"{frozen}_frozen": True})
+    target = getattr(model, f"target_{frozen}")
+    assert target.encoder is None
+    assert not any(name.startswith(f"target_{frozen}.encoder") for name in model.state_dict())
+    model.eval()
+    out = model(batch())
+    torch.testing.assert_close(out[f"target_{frozen}"], out[f"z_{frozen}"])
+    update_target(target, getattr(model, frozen), tau=0.5)  # a target with fewer parts than its context
+
+
+def test_representations_pass_the_encoder_by():
+    model = joint(text_frozen=True).eval()
+    x = batch()
+    h = model.text.represent(x["text"])
+    calls = model.text.encoder.calls
+    out = model(x)
+    assert model.text.encoder.calls == calls + 2  # context and target
+    short = model(x | {"text": h})
+    assert model.text.encoder.calls == calls + 2
+    for name in out:
+        torch.testing.assert_close(out[name], short[name])
+
+
+def test_a_tower_knows_its_mode_from_the_start():
+    tower = Tower(Ear(), nn.Linear(6, 4), frozen=True)
+    assert tower.training and not tower.encoder.training
+    dropout = head(HeadConfig(hidden=4, dropout=0.5), 6, 4)
+    target = TargetTower(Tower(Ear(), dropout, frozen=True))
+    assert target.projector[1].training and not target.projector[3].training
+
+
+# --- state -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", OUTPUTS)
+@pytest.mark.parametrize("text_frozen", [True, False])
+def test_own_state_leaves_out_the_frozen_text_encoder_alone(objective, text_frozen):
+    model = joint(objective, text_frozen=text_frozen, audio_frozen=True)
+    left_out = model.state_dict().keys() - model.own_state().keys()
+    everything = {name for name in model.state_dict() if name.startswith("text.encoder.")}
+    assert left_out == (everything if text_frozen else set()) and everything
+    assert any(name.startswith("audio.encoder.") for name in model.own_state())  # frozen, yet at home nowhere else
+
+
+def test_own_state_restores_the_model():
+    model = joint(text_frozen=True)
+    x = batch()
+    slap_of(model(x)).backward()  # statistics have moved
+    other = joint(text_frozen=True)
+    assert not same(model.own_state(), other.own_state())
+    missing, unexpected = other.load_state_dict(copy.deepcopy(model.own_state()), strict=False)
+    assert not unexpected and all(name.startswith("text.encoder.") for name in missing)
+    model.eval(), other.eval()
+    for name, value in model(x).items():
+        assert torch.equal(value, other(x)[name])
+
+
+def test_a_seed_decides_about_the_weights():
+    def build(seed: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(seed)
+        small = {"channels": (4, 8)}
+        return JointModel.build(preset("tiny", model={"audio": small}).model, "slap").own_state()
+
+    assert same(build(0), build(0)) and not same(build(0), build(1))
+
+
+def test_gradient_checkpointing_is_for_trained_transformers():
+    asked = []
+
+    def asking(**frozen: bool) -> JointModel:
+        model = joint(**frozen)
+        model.text.encoder.set_gradient_checkpointing = lambda: asked.append("text")
+        return model
+
+    asking().enable_gradient_checkpointing()  # the other encoder, without that method, is left alone
+    assert asked == ["text"]
+    with pytest.raises(ConfigError, match="gradient_checkpointing"):
+        asking(text_frozen=True).enable_gradient_checkpointing()
+    assert asked == ["text"]
+
+
+def test_the_paper_preset_has_193_million_parameters():
+    with torch.device("meta"):
+        model = JointModel.build(preset("paper").model, "slap", captions=["a slow waltz", "drums"])
+    assert not model.audio.frozen and not model.text.frozen
+    sizes = [sum(p.numel() for p in tower.parameters()) for tower in (model.audio, model.text)]
+    assert sum(sizes) == pytest.approx(193e6, rel=0.01)
+    assert sum(p.numel() for p in model.audio.encoder.parameters()) == pytest.approx(68e6, rel=0.01)
+    hidden = [layer.out_features for layer in model.audio_predictor if isinstance(layer, nn.Linear)]
+    assert hidden == [4096, 512]

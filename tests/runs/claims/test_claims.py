@@ -1,0 +1,168 @@
+"""Verdicts follow from the figures: worlds in which a claim holds, fails, or cannot be told."""
+
+import math
+
+import pytest
+
+from slapkit.errors import ConfigError, MetricError
+from slapkit.runs import claims
+from slapkit.runs.claims.finding import Evidence, Finding
+from slapkit.runs.claims.plan import SIZES, cells
+from tests.runs.claims.made import PLAN, results
+
+
+def verdicts(made):
+    return {finding.key: finding.verdict for finding in claims.judge(made)}
+
+
+def world(**by_objective):
+    """Keywords of runs by objective; BYOL is SLAP with lam 0."""
+
+    def change(cell):
+        label = "byol" if cell.parameters["lam"] == 0 else cell.parameters["objective"]
+        return by_objective.get(label, {})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "limits", "verdict"),
+    [
+        (0.1, 0.05, 0.2, {}, "holds"),
+        (0.1, -0.05, 0.2, {}, "cannot be told"),
+        (-0.1, -0.2, -0.05, {}, "does not hold"),
+        (0.1, math.nan, math.nan, {}, "cannot be told"),
+        (0.0, 0.0, 0.0, {}, "cannot be told"),
+        (0.5, 0.48, 0.52, {"least": 0.45, "most": 0.55}, "holds"),
+        (0.5, 0.40, 0.52, {"least": 0.45, "most": 0.55}, "cannot be told"),
+        (0.7, 0.65, 0.75, {"least": 0.45, "most": 0.55}, "does not hold"),
+        (0.3, 0.25, 0.35, {"least": 0.45, "most": 0.55}, "does not hold"),
+    ],
+)
+def test_a_verdict_follows_from_the_interval(value, low, high, limits, verdict):
+    assert Evidence("x", value, low, high, **limits).verdict == verdict
+
+
+def test_a_claim_holds_only_if_all_of_its_evidence_does():
+    yes, no, maybe = (Evidence("x", v, v - 0.1, v + 0.1) for v in (0.5, -0.5, 0.0))
+    for evidence, missing, verdict in (
+        ((yes, yes), "", "holds"),
+        ((yes, no), "", "does not hold"),
+        ((yes, maybe), "", "cannot be told"),
+        ((yes,), "a run is missing", "cannot be told"),
+        ((), "a run is missing", "cannot be told"),
+        ((no,), "a run is missing", "does not hold"),
+    ):
+        assert Finding("k", "c", "s", evidence, missing).verdict == verdict
+
+
+def test_evidence_says_its_figure_and_interval():
+    assert Evidence("x", 0.031, 0.012, 0.05).words() == "+3.1 points (1.2 to 5.0)"
+    assert Evidence("x", -0.031, -0.05, -0.012).words() == "\u22123.1 points (\u22125.0 to \u22121.2)"
+    assert Evidence("x", 0.726, 0.7, 0.75, least=0.45, most=0.55, unit="percent").words() == "72.6 % (70.0 to 75.0)"
+    assert Evidence("x", 0.1, math.nan, math.nan, unit="distance").words() == "+0.100"
+    assert Evidence("x", 0.03, 0.01, 0.05, p_value=0.0123).words() == "+3.0 points (1.0 to 5.0; p 0.012)"
+    assert Evidence("x", 0.03, 0.01, 0.05, p_value=1e-4).words().endswith("p below 0.001)")
+
+
+def test_where_slap_is_as_the_paper_says_its_claims_hold():
+    change = world(
+        slap={"shift": 0.1, "distance": 0.02, "separability": 0.5},
+        clap={"distance": 0.3, "separability": 0.9},
+        byol={"shift": -0.4, "distance": 0.5},
+    )
+    told = verdicts(results(change))
+    for key in ("retrieval", "q", "gap", "no-gap", "inter-modal"):
+        assert told[key] == "holds", key
+
+
+def test_where_the_rival_is_better_they_do_not():
+    change = world(slap={"distance": 0.3, "separability": 0.9}, clap={"shift": 0.1, "distance": 0.1})
+    told = verdicts(results(change))
+    for key in ("retrieval", "gap", "no-gap"):
+        assert told[key] == "does not hold", key
+
+
+def test_where_all_are_alike_nothing_is_claimed():
+    made = results()
+    told = verdicts(made)
+    for key in ("retrieval", "gap", "inter-modal", "batch", "batch-slap", "tau"):
+        assert told[key] == "cannot be told", key
+    assert told["cached"] == "holds", "alike is what this claim says"
+
+
+def test_batches_count_for_whom_they_matter():
+    def change(cell):
+        small = cell.study == "batch" and cell.x == min(PLAN.batches) and cell.parameters["objective"] == "clap"
+        return {"shift": -0.15} if small else {}
+
+    told = verdicts(results(change))
+    assert told["batch"] == told["batch-slap"] == "holds"
+
+
+def test_collapse_is_counted_where_runs_were_lost_and_where_they_ended_collapsed():
+    def outside(cell):
+        return cell.study == "lam" and not 0.2 <= cell.x <= 0.7
+
+    lost = results(lambda cell: None if outside(cell) else {}, collapsed=outside)
+    assert verdicts(lost)["collapse"] == "holds"
+    flat = results(lambda cell: {"rank": 1.01} if outside(cell) else {})
+    assert verdicts(flat)["collapse"] == "holds"
+    assert verdicts(results())["collapse"] == "does not hold"
+
+
+def test_a_cell_that_failed_for_want_of_memory_has_not_collapsed():
+    def outside(cell):
+        return cell.study == "lam" and cell.x == max(PLAN.lams)
+
+    made = results(lambda cell: None if outside(cell) else {})
+    chart = claims.charts(made)["lam"]
+    assert chart.lines[0].lost == [] and "collapsed" not in chart.title
+
+
+def test_a_lost_cell_says_so_and_does_not_stop_the_others():
+    made = results(lambda cell: None if cell.label == "clap" and cell.study == "models" else {})
+    found = {finding.key: finding for finding in claims.judge(made)}
+    assert "clap (models) did not end" in found["retrieval"].sentence
+    assert found["retrieval"].verdict == "cannot be told" and found["q"].evidence
+
+
+def test_memory_is_judged_by_its_ratio():
+    def peaks(largest):
+        return {("slap", "accumulated", 64): [400.0, 404.0], ("slap", "accumulated", 1024): largest}
+
+    assert verdicts(results(memory=peaks([405.0, 410.0])))["memory"] == "holds"
+    assert verdicts(results(memory=peaks([900.0, 910.0])))["memory"] == "does not hold"
+    assert verdicts(results())["memory"] == "cannot be told"
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_plan_compares_like_with_like(name):
+    plan = SIZES[name]
+    planned = cells(plan)
+    assert {cell.study for cell in planned} == {"models", "batch", "lam", "tau"}
+    for cell in planned:
+        shown = cell.parameters["steps"] * cell.parameters["batch_size"]
+        assert plan.pairs - cell.parameters["batch_size"] < shown <= plan.pairs, "all are shown equally many pairs"
+    base = next(c for c in planned if (c.study, c.label) == ("models", "slap")).parameters
+    for cell in planned:
+        if cell.study in ("lam", "tau"):
+            assert {k for k in base if cell.parameters[k] != base[k]} <= {cell.study}, "a study varies one thing"
+    for study, x in (("lam", plan.lam), ("tau", plan.tau)):
+        (middle,) = [c for c in planned if c.study == study and c.x == x]
+        assert middle.parameters == base, "the studies share their middle"
+
+
+def test_sizes_are_checked():
+    assert claims.size("cpu", seeds="3,4", workers=1).seeds == (3, 4)
+    for name, options, said in (
+        ("gqu", {}, "gpu"),
+        ("cpu", {"seeds": "a"}, "whole numbers"),
+        ("cpu", {"workers": 0}, "workers"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            claims.size(name, **options)
+    with pytest.raises(ConfigError, match="lams"):
+        SIZES["cpu"].replace(lams=(0.1,))
+    with pytest.raises(MetricError, match="no cell"):
+        results().of("lam", "slap", 0.123)

@@ -1,0 +1,96 @@
+import json
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from slapkit.errors import MetricError
+from slapkit.metrics.protocol import markdown
+from slapkit.runs import claims
+from slapkit.runs.claims.quantity import Quantity
+from slapkit.runs.claims.report import copy_report
+from slapkit.runs.sweeps import Sweep
+from slapkit.viz import figures
+from tests.runs.claims.made import CARD, PLAN, results, run
+
+
+def lost(cell):
+    return None if cell.study == "lam" and cell.x == 0.7 else {}
+
+
+@pytest.fixture(scope="module")
+def made():
+    memory = {
+        (objective, kind, batch): [400.0, 410.0]
+        for objective, kind in (("slap", "accumulated"), ("clap", "plain"), ("clap", "cached"))
+        for batch in PLAN.memory
+    }
+    return results(lost, collapsed=lambda cell: lost(cell) is None, memory=memory)
+
+
+def test_the_page_holds_every_claim_its_pictures_and_tables(made, tmp_path):
+    findings = claims.judge(made)
+    made.failed.append("objective=slap, lam=0.7 | <b>bad</b>")
+    page = claims.write_report(tmp_path, made, findings, size="cpu", sweep=Sweep("02_train"))
+    text = page.read_text(encoding="utf-8")
+    for finding in findings:
+        assert f"| {markdown(finding.claim)} | **{finding.verdict}** |" in text
+    pictures = [part.split(")")[0] for part in text.split("](figures/")[1:]]
+    assert len(pictures) >= 9
+    for name in pictures:
+        assert ET.parse(tmp_path / "figures" / name).getroot().tag.endswith("svg")
+    assert "<b>" not in text and "cannot be told" in text
+    kept = json.loads((tmp_path / "findings.json").read_text())
+    assert {key: value["verdict"] for key, value in kept.items()} == {f.key: f.verdict for f in findings}
+    copied = copy_report(tmp_path, tmp_path / "elsewhere")
+    assert copied.read_bytes() == page.read_bytes()
+    assert {p.name for p in (tmp_path / "elsewhere" / "figures").iterdir()} == set(pictures)
+    cards = json.loads((tmp_path / "tables" / "retrieval.json").read_text())
+    assert cards["SLAP"]["T→A R@10"]["protocol"]["data_hash"] == "abc"
+    assert (tmp_path / "tables" / "retrieval.tex").read_text().startswith(r"\begin{tabular}")
+
+
+def test_charts_show_what_they_are_made_of(made):
+    charts = claims.charts(made)
+    lam = charts["lam"]
+    assert lam.lines[0].lost == [0.7] and len(lam.lines[0].points) == len(PLAN.lams) - 1
+    assert "collapsed at 0.7" in lam.title
+    figure = figures.claim_chart(lam)
+    assert list(figure.data[0].x) == [x for x, _ in lam.lines[0].points] and list(figure.data[1].x) == [0.7]
+    interval = lam.lines[0].points[0][1]
+    assert figure.data[0].error_y.array[0] == pytest.approx(interval.high - interval.value)
+    json.loads(figure.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    batch = figures.claim_chart(charts["batch"])
+    assert [trace.name for trace in batch.data] == ["SLAP, accumulated", "CLAP, plain batch", "CLAP, cached"]
+    assert batch.layout.xaxis.type == "log"
+
+
+def test_a_figure_of_one_seed_and_no_error_has_no_bar():
+    from dataclasses import replace
+
+    made = results(plan=replace(PLAN, seeds=(0,)))
+    for runs in made.runs:
+        runs[0].figures["q.distance"] = Quantity.other(0.2, None, np.arange(5))
+    figure = figures.claim_chart(claims.charts(made)["gap"])
+    assert figure.data[0].error_y.array[0] is None
+    json.loads(figure.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_the_forest_shows_differences_in_points(made):
+    findings = claims.judge(made)
+    rows = claims.forest(findings)
+    assert rows and all(row.interval.low <= row.interval.value <= row.interval.high for row in rows)
+    figure = figures.claim_forest(rows)
+    assert sum(len(trace.x) for trace in figure.data) == len(rows)
+    assert f"of {len(rows)} differences" in figure.layout.title.text
+
+
+def test_runs_of_other_data_are_not_put_into_one_table():
+    other = run(card=CARD | {"data_hash": "zzz"})
+    with pytest.raises(MetricError, match=r"data_hash \(abc and zzz\)"):
+        claims.compare([run()], [other], "q.text_to_audio.R@10")
+    made = results()
+    number = made.number("models", "clap")
+    made.runs[number] = [run(seed=seed, card=CARD | {"data_hash": "zzz"}) for seed in PLAN.seeds]
+    with pytest.raises(MetricError, match=r"data_hash"):
+        claims.tables(made)

@@ -1,0 +1,26 @@
+"""A small model that nobody trained, and sounds: what a library does is the same with any weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from slapkit.models.inference import Model  # noqa: E402
+from slapkit.models.joint import JointModel  # noqa: E402
+from tests.training.tones import tiny  # noqa: E402
+
+RATE = 24000
+
+
+def make_model(seed: int = 0, objective: str = "slap") -> Model:
+    """Return a model with random weights whose embeddings differ from sound to sound."""
+    torch.manual_seed(seed)
+    return Model(JointModel.build(tiny().model, objective))
+
+
+def sound(number: int, seconds: float = 1.0, rate: int = RATE) -> np.ndarray:
+    """Return a chord with noise, float32 `[T]`, another one for every number."""
+    rng = np.random.default_rng(number)
+    t = np.arange(round(seconds * rate)) / rate
+    wave = sum(np.sin(2 * np.pi * f * t) for f in rng.uniform(80, 8000, 4)) / 8
+    return (wave + rng.uniform(0.001, 0.1) * rng.standard_normal(len(t))).astype(np.float32)

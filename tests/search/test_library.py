@@ -1,0 +1,306 @@
+"""A library is searched: what comes back, in which order, and what is said when nothing can."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from slapkit.errors import AudioError, ConfigError, LibraryError
+from slapkit.models.weights import save_model
+from slapkit.search import Library
+from slapkit.search.query import MINUS
+from tests.search.library_parts import RATE, make_model, sound
+
+
+@pytest.fixture(scope="module")
+def library(table, model, tmp_path_factory):
+    return Library.build(table, model, out=tmp_path_factory.mktemp("out"), progress=False)
+
+
+def oracle(library, vector, pooling="best"):
+    """Score and rank every track with loops: [(id, score)], best first, ties by id."""
+    store, scored = library._store, []
+    for id, entry in store.entries.items():
+        windows = np.array(store.vectors()[entry.first : entry.first + entry.windows], dtype=np.float64)
+        if pooling == "best":
+            score = max(float(window @ vector) for window in windows)
+        else:
+            mean = sum(windows)
+            score = float(mean / np.linalg.norm(mean) @ vector)
+        scored.append((id, score))
+    return sorted(scored, key=lambda pair: (-round(pair[1], 5), pair[0]))
+
+
+@pytest.mark.parametrize("pooling", ["best", "mean"])
+def test_search_is_what_a_slow_look_finds(library, pooling):
+    vector = library.embed_text("slow flute").astype(np.float64)
+    truth = oracle(library, vector, pooling)
+    found = library.search("slow flute", k=10, pooling=pooling)
+    assert found["rank"].tolist() == list(range(1, 11))
+    np.testing.assert_allclose(found.attrs["scores"], [score for _, score in truth[:10]], atol=2e-6)
+    known = dict(truth)
+    np.testing.assert_allclose([known[id] for id in found["id"]], found.attrs["scores"], atol=2e-6)
+    values = np.array([score for _, score in truth])
+    share = [(values >= score - 2e-6).mean() for score in found.attrs["scores"]]
+    np.testing.assert_allclose(found["score_percentile"], share)
+    assert found.attrs["search_s"] >= 0 and len(library.search("slow flute", k=99)) == len(library) == 24
+
+
+def test_columns_and_facts(library):
+    found = library.search("slow flute", k=3)
+    first = ["rank", "id", "title", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file"]
+    assert found.columns[:9].tolist() == first
+    assert {"split", "style", "instruments", "drums", "tempo_bpm", "rank (table)"} <= set(found.columns)
+    number = int(found.loc[0, "file"].split("/")[1][:2])
+    assert found.loc[0, "title"] == f"Title {number}" and found.loc[0, "rank (table)"] == number
+    assert found.loc[0, "captions"] == [f"caption {number}", f"another {number}"]
+    assert found["window_s"].tolist() == [1.0] * 3 and np.allclose(found["duration_s"], 2.5)
+    assert set(library.tracks) >= {"id", "title", "duration_s", "captions", "file", "style"}
+
+
+def test_the_window_shown_is_the_best_one(library, model):
+    found = library.search("slow flute", k=4)
+    vector = library.embed_text("slow flute")
+    for row in found.itertuples():
+        wave = soundfile.read(library.path(row.id), dtype="float32")[0]
+        starts = [0.0, 1.0, 1.5]  # windows of 1 s over 2.5 s, the last moved back
+        waves = [wave[round(s * RATE) : round((s + 1) * RATE)] for s in starts]
+        scores = model.embed_audio(waves, sample_rate=RATE) @ vector
+        chosen = int(np.argmin(np.abs(np.array(starts) - row.window_start_s)))
+        assert abs(starts[chosen] - row.window_start_s) < 0.03
+        assert scores[chosen] > scores.max() - 2e-2  # an encoder hears a window's edge differently within its track
+
+
+def test_mean_pooling_is_the_embedding_of_the_whole_track(library, model):
+    ids = list(library.tracks["id"])[:5]
+    whole = model.embed_audio([library.path(id) for id in ids])
+    np.testing.assert_allclose([library.like(id).vector for id in ids], whole, atol=2e-2)  # features are float16
+
+
+def test_where(library):
+    found = library.search("flute", k=99, where={"style": ["jig", "air"], "instruments": "flute"})
+    assert len(found) and set(found["style"]) <= {"jig", "air"} and all("flute" in x for x in found["instruments"])
+    tracks = library.tracks
+    fits = tracks["style"].isin(["jig", "air"]) & tracks["instruments"].map(lambda x: "flute" in x)
+    assert set(found["id"]) == set(tracks["id"][fits])
+    everything = library.search("flute", k=99).set_index("id")["score_percentile"]
+    np.testing.assert_array_equal(
+        found["score_percentile"], everything[found["id"]]
+    )  # within the library, not the choice
+    assert len(library.search("flute", k=99, where={"drums": True})) == tracks["drums"].sum()
+    same = library.search("flute", k=99, where={"drums": "TRUE", "style": None, "split": []})
+    assert same["id"].tolist() == library.search("flute", k=99, where={"drums": True})["id"].tolist()
+    assert library.search("flute", where={"tempo_bpm": "60"})["tempo_bpm"].tolist() == [60]
+    assert library.search("flute", where={"style": "polka"}).empty
+    with pytest.raises(LibraryError, match="no column 'stile'.*did you mean 'style'"):
+        library.search("flute", where={"stile": "jig"})
+
+
+def test_facets(library):
+    facets = library.facets()
+    tracks = library.tracks
+    assert facets["style"] == [("air", 8), ("jig", 8), ("reel", 8)]
+    assert dict(facets["instruments"]) == tracks["instruments"].explode().value_counts().to_dict()
+    assert facets["instruments"][0] == ("flute", 12) and dict(facets["drums"]) == {False: 19, True: 5}
+    assert "tempo_bpm" in facets and "tempo_bpm" not in library.facets(max_values=10)
+    assert not {"id", "title", "captions", "file"} & set(facets)
+    for column, values in facets.items():
+        for value, count in values:
+            assert len(library.search("x", k=99, where={column: value})) == count
+
+
+def test_arithmetic_lists_tracks_sounds_and_vectors(library, model):
+    a, b, c = (library.embed_text(text) for text in ("slow flute", "strings", "drums"))
+
+    def scores(*query, **options):
+        return library.search(*query, k=99, **options).set_index("id").attrs["scores"]
+
+    def expected(vector):
+        return library.search(vector / np.linalg.norm(vector), k=99).attrs["scores"]
+
+    sum_ = expected(a + b - MINUS * c)
+    np.testing.assert_allclose(scores("slow flute + strings - drums"), sum_, atol=2e-6)
+    np.testing.assert_allclose(scores("slow flute", plus=["strings"], minus=["drums"]), sum_, atol=2e-6)
+    np.testing.assert_allclose(scores("", plus=["slow flute"]), expected(a), atol=2e-6)
+    np.testing.assert_allclose(scores(["slow flute", "strings"]), expected(a + b), atol=2e-6)
+    np.testing.assert_allclose(scores("x - y", literal=True), expected(library.embed_text("x - y")), atol=2e-6)
+    id = library.tracks["id"][3]
+    np.testing.assert_allclose(scores(library.path(id)), expected(model.embed_audio([library.path(id)])[0]), atol=2e-6)
+    assert library.search(library.path(id), k=1, pooling="mean")["id"].tolist() == [id]
+    like = library.search(library.like(id), k=99, pooling="mean")
+    assert id not in set(like["id"]) and len(like) == 23 and like["rank"].tolist() == list(range(1, 24))
+    np.testing.assert_allclose(library.like(id, start_s=0.9).vector, library._ranking.windows(3)[1])
+    assert id not in set(library.search("flute", k=99, minus=[library.like(id)])["id"])
+
+
+def test_ties_stand_in_the_order_of_ids(music, model, tmp_path):
+    root = music({"b.wav": 1.5})
+    for name in ("d.wav", "a.wav", "c.wav"):
+        (root / name).write_bytes((root / "b.wav").read_bytes())
+    found = Library.build(root, model, out=tmp_path / "out", progress=False).search("flute")
+    assert found["id"].tolist() == ["a.wav", "b.wav", "c.wav", "d.wav"]
+    assert found["score_percentile"].tolist() == [1.0] * 4 and len(set(found.attrs["scores"])) == 1
+
+
+def test_bad_questions_are_answered(library, tmp_path):
+    for query in ("", "   ", "+ -", None):
+        with pytest.raises(LibraryError, match="query is empty|nothing to search by"):
+            library.search(query)
+    with pytest.raises(LibraryError, match="needs something to subtract from"):
+        library.search("- drums")
+    assert len(library.search("- drums", plus=["flute"]))
+    with pytest.raises(LibraryError, match="cancel each other out"):
+        library.search("", plus=["flute", -library.embed_text("flute")])
+    with pytest.raises(LibraryError, match="empty list"):
+        library.search([])
+    with pytest.raises(LibraryError, match="k=0"):
+        library.search("flute", k=0)
+    with pytest.raises(LibraryError, match="did you mean 'best'"):
+        library.search("flute", pooling="beste")
+    with pytest.raises(LibraryError, match=r"array of shape \[3\].*vector \[32\]"):
+        library.search(np.ones(3, dtype=np.float32))
+    with pytest.raises(LibraryError, match="no track 'nobody'"):
+        library.like("nobody")
+    with pytest.raises(AudioError, match="does not exist"):
+        library.search(tmp_path / "absent.wav")
+
+
+def test_long_queries_are_cut_and_told(library):
+    assert library.warn("slow flute + strings") is None and library.warn("") is None
+    assert library.warn(np.zeros(32)) is None
+    long = "flute " * 100
+    assert library.warn(long) == "the query has 102 tokens: the text encoder reads only the first 77"
+    assert library.warn(["flute", long]) == library.warn(long)
+    assert "20,000 characters" in library.warn("ab" * 10_000)
+    assert len(library.search(long)) == 10
+    assert len(library.search("ab" * 1_000_000)) == 10
+
+
+def test_an_empty_library_says_so(tmp_path, model):
+    (tmp_path / "music").mkdir()
+    library = Library.build(tmp_path / "music", model, out=tmp_path / "out", progress=False)
+    assert len(library) == 0 and library.tracks.empty and library.facets() == {}
+    with pytest.raises(LibraryError, match="library 'music' is empty: add sound files"):
+        library.search("flute")
+    with pytest.raises(LibraryError, match="query is empty"):
+        library.search("")
+
+
+def test_another_model_is_refused(library, model, other_model, table):
+    assert Library.open(library.out, model).search("flute")["id"].equals(library.search("flute")["id"])
+    with pytest.raises(LibraryError) as error:
+        Library.open(library.out, other_model)
+    assert library.fingerprint in str(error.value) and "in another folder" in str(error.value)
+    with pytest.raises(LibraryError, match=r"holds a library of model \w{16}, not"):
+        Library.build(table, other_model, out=library.out, progress=False)
+    with pytest.raises(LibraryError, match="holds a library of embedding q, not z"):
+        Library.build(table, model, out=library.out, embedding="z", progress=False)
+    with pytest.raises(ConfigError, match="embedding='p'"):
+        Library.build(table, model, embedding="p")
+    with pytest.raises(ConfigError, match="hop_s=0"):
+        Library.build(table, model, hop_s=0.0)
+    with pytest.raises(LibraryError, match="does not say where its model"):
+        Library.open(library.out).search("flute")
+    with pytest.raises(LibraryError, match="holds no library"):
+        Library.open(table)
+
+
+def test_a_run_folder_is_a_model(music, tmp_path):
+    run = tmp_path / "run"
+    save_model(make_model(3, "clap").joint, run / "checkpoint", train={}, step=1)
+    root = music({"a.wav": 1.0, "b.wav": 3.0})
+    library = Library.build(root, run, out=tmp_path / "out", progress=False)
+    assert library.model_name == "CLAP" and library.name == "music"
+    again = Library.open(tmp_path / "out")
+    assert again.search("flute").equals(library.search("flute"))
+    save_model(make_model(4, "clap").joint, run / "checkpoint", train={}, step=1)
+    with pytest.raises(LibraryError, match="built with model .*run.*, and this is"):
+        Library.open(tmp_path / "out").search("flute")
+
+
+def test_a_track_is_searched_by_where_it_comes_from(library, table, other_model, music, model, tmp_path):
+    other = Library.build(table, other_model, out=tmp_path / "other", progress=False)
+    with pytest.raises(LibraryError, match="another model or embedding"):
+        other.search(library.like(library.tracks["id"][0]))
+    root = music({"a.wav": 1.0, "b.wav": 1.0})
+    small = Library.build(root, model, out=tmp_path / "small", progress=False)
+    held = small.like("a.wav")
+    (root / "a.wav").unlink()
+    small.update(progress=False)
+    assert small.search(held)["id"].tolist() == ["b.wav"], "a track that is gone is still something to search by"
+    assert len(library.search(held, k=99)) == 24, "and so is one of another folder by the same model"
+
+
+def test_files_are_reached_by_known_ids_only(library, table, model, tmp_path):
+    for id in ("../x", "/etc/passwd", "audio/../audio/00.ogg", "..\\x", "", "\x00", "no", None, 3):
+        for call in (library.path, library.sound, library.log_mel, library.span):
+            with pytest.raises(LibraryError, match="no track"):
+                call(id)
+    crafted = tmp_path / "crafted"
+    Library.build(table, model, out=crafted, progress=False)
+    (tmp_path / "secret.wav").write_bytes(b"secret")
+    journal = crafted / "tracks-0.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    lines[0]["file"] = os.path.relpath(tmp_path / "secret.wav", table)
+    lines[1]["file"] = str(tmp_path / "secret.wav")
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    opened = Library.open(crafted, model)
+    for line in lines[:2]:
+        with pytest.raises(LibraryError, match="outside the library's folder"):
+            opened.sound(line["id"])
+
+
+def test_sounds_short_long_and_deleted(music, model, tmp_path):
+    root = music({"short.wav": 2.0, "long.wav": 65.0, "gone.wav": 1.0})
+    wave, rate = soundfile.read(root / "long.wav", dtype="float32")
+    library = Library.build(root, model, out=tmp_path / "out", progress=False)
+    assert library.sound("short.wav") == ((root / "short.wav").read_bytes(), "audio/wav")
+    assert library.span("short.wav", 1.0) == (0.0, 2.0)
+    for start_s, seconds, span in ((None, None, (0, 30)), (40.0, None, (25.5, 30)), (64.0, None, (35, 30)),
+                                   (10.0, 5.0, (10, 5)), (64.0, 5.0, (60, 5)), (0.0, 99.0, (0, 30))):  # fmt: skip
+        assert library.span("long.wav", start_s, seconds) == pytest.approx(span)
+        data, mime = library.sound("long.wav", start_s, seconds)
+        heard, heard_rate = soundfile.read(io.BytesIO(data))
+        assert mime == "audio/ogg" and heard_rate == rate and abs(len(heard) / rate - span[1]) < 0.01
+        part = wave[round(span[0] * rate) :][: len(heard)]
+        assert np.corrcoef(part, heard[: len(part)])[0, 1] > 0.98
+    with pytest.raises(LibraryError, match="start_s=-1"):
+        library.sound("long.wav", -1.0)
+    (root / "gone.wav").unlink()
+    assert "gone.wav" in set(library.search("flute")["id"])
+    for call in (library.path, library.sound, library.log_mel):
+        with pytest.raises(LibraryError, match="gone.wav was deleted since the library was built: update it"):
+            call("gone.wav")
+    assert library.update(progress=False)["removed"] == 1 and len(library) == 2
+
+
+def test_pictures_show_what_is_heard(tmp_path, model):
+    root = tmp_path / "music"
+    root.mkdir()
+    t = np.arange(70 * RATE) / RATE
+    wave = np.where(t < 35, 0.3 * np.sin(2 * np.pi * 200 * t), 0.3 * np.sin(2 * np.pi * 8000 * t))
+    soundfile.write(root / "two.wav", wave, RATE)
+    soundfile.write(root / "short.wav", sound(1, 0.5), RATE)
+    library = Library.build(root, model, out=tmp_path / "out", progress=False)
+    pixels, start, duration = library.log_mel("two.wav", 34.5)
+    assert pixels.shape == (64, 160) and pixels.dtype == np.uint8 and (start, duration) == (20.0, 30.0)
+    loud = pixels.argmax(axis=0)
+    assert (loud[:75] < 15).all() and (loud[85:] > 40).all() and pixels.max() == 255
+    assert library.log_mel("two.wav", 34.5) is library.log_mel("two.wav", 34.5)
+    picture = library.log_mel("short.wav")
+    assert picture.pixels.shape[0] == 64 and 1 < picture.pixels.shape[1] <= 160 and picture.duration_s == 0.5
+
+
+def test_every_index_finds_the_same_tracks(library, model):
+    for kind in ("usearch", "qdrant"):
+        other = Library.open(library.out, model, index=kind)
+        for query in ("slow flute", "strings - drums", library.like(library.tracks["id"][2])):
+            for where in (None, {"style": "jig"}):
+                a, b = (x.search(query, k=6, where=where) for x in (library, other))
+                np.testing.assert_allclose(a.attrs["scores"], b.attrs["scores"], atol=2e-6)
+                assert a.drop(columns="captions").equals(b.drop(columns="captions"))

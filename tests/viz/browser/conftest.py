@@ -1,0 +1,129 @@
+"""One project with smoke data and two trained runs, one JupyterLab on it, one browser: for all tests of this folder.
+
+Without a browser the tests are skipped; where `CI=true` says that they must run, they fail instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.viz.browser.lab import Notebook, Server, find_browser, launch, serve, set_parameters
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).parents[2]
+SMOKE = {"data": "data/scores-smoke", "steps": 40, "batch_size": 8, "micro_batch": 8, "device": "cpu"}
+MISSING = "no chromium on PATH: install it (Debian: apt-get install chromium) to run the browser tests"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
+def slapkit(root: Path, *commands: str) -> None:
+    """Run slapkit commands in `root`, all at once, as a shell would."""
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([sys.executable, "-m", "slapkit", *c.split()], cwd=root, **pipes) for c in commands]
+    said = [process.communicate()[1] for process in started]
+    for command, process, words in zip(commands, started, said):
+        assert process.returncode == 0, f"slapkit {command}: {words[-3000:]}"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser."""
+    path = find_browser()
+    if path is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
+    return path
+
+
+# Of a module, not of the session: while Playwright is open nothing else in this process can run an event loop.
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = launch(playwright.chromium)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def project(chromium: str, smoke_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Notebooks with smoke parameters, the smallest score corpus, and a SLAP and a CLAP run of a few steps."""
+    root = tmp_path_factory.mktemp("lab") / "project"
+    shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(smoke_corpus, root / SMOKE["data"])
+    given = " ".join(f"-p {name}={value}" for name, value in (SMOKE | {"steps": 12}).items())
+    slapkit(root, *(f"run 02_train --quiet -p objective={objective} {given}" for objective in ("slap", "clap")))
+    set_parameters(root / "notebooks" / "01_corpus.ipynb", data=SMOKE["data"], listen=2)
+    set_parameters(root / "notebooks" / "02_train.ipynb", **SMOKE)
+    for name in ("03_explore", "04_search"):
+        set_parameters(root / "notebooks" / f"{name}.ipynb", data=SMOKE["data"])
+    return root
+
+
+@pytest.fixture(scope="session")
+def server(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serve(project, tmp_path_factory.mktemp("jupyter")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """A window of its own for each module, which notes what a page must not do: see `watched`."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(60_000)
+    yield watched(context.new_page())
+    context.close()
+
+
+def watched(page: Page) -> Page:
+    """Note dialogs, errors of scripts and requests that leave the machine in `page.seen`."""
+    seen: dict[str, list[str]] = {"dialogs": [], "errors": [], "remote": [], "markup": []}
+
+    def dialog(box) -> None:
+        # Leaving a notebook that was not saved asks too, and rightly so.
+        if box.type == "beforeunload":
+            return box.accept()
+        seen["dialogs"].append(box.message)
+        box.dismiss()
+
+    def request(asked) -> None:
+        if asked.url.startswith(("http", "ws")) and "//127.0.0.1:" not in asked.url:
+            seen["remote"].append(asked.url)
+        # The pictures and sounds of the hostile texts are named x.
+        if asked.url.split("?")[0].endswith("/x"):
+            seen["markup"].append(asked.url)
+
+    page.on("dialog", dialog)
+    page.on("request", request)
+    page.on("pageerror", lambda error: seen["errors"].append(str(error)))
+    page.seen = seen
+    return page
+
+
+@pytest.fixture(scope="module")
+def open_notebook(page: Page, server: Server) -> Iterator:
+    """Open a notebook of the project in the module's window; its kernel ends with the module."""
+    opened: list[Notebook] = []
+
+    def open_(name: str) -> Notebook:
+        opened.append(Notebook(page, server, f"notebooks/{name}.ipynb"))
+        return opened[-1]
+
+    yield open_
+    for notebook in opened:
+        notebook.close()

@@ -1,0 +1,154 @@
+"""The map to work with, without a browser: handlers are called, traits and tables looked at."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from slapkit.errors import DataError
+from slapkit.viz import theme
+from slapkit.viz.widgets import MapView
+from slapkit.viz.widgets.map_items import items_of
+from tests.viz.maps.fakes import FakeStore
+
+
+@pytest.fixture
+def view(models):
+    return MapView(models, FakeStore(), height=500)
+
+
+def trace(view, role, panel=0):
+    return view._trace(panel, role)
+
+
+def test_a_click_on_a_clip_plays_its_file(view, models):
+    [item] = view.clicked(1, "audio", 4)
+    path = models[0].frame["path"][4]
+    with open(path, "rb") as file:
+        assert item.load() == (file.read(), "audio/wav")
+    assert item.title == "Tune 4" and "caption 0 of clip 4" in item.lines
+    assert view.player.title == "Tune 4"
+    for panel, model in enumerate(models):  # ringed in both maps
+        np.testing.assert_allclose([trace(view, "ring", panel).x[0]], model.audio()[4, 0])
+
+
+def test_a_click_on_a_caption_plays_its_clip_and_then_what_the_model_finds(view, models):
+    model = models[1]
+    for caption in range(len(model.captions)):
+        first, *hits = items_of(model, view.kind, "text", caption)
+        clip = model.track_of_text[caption]
+        assert first.title == f"True clip: Tune {clip}" and model.captions[caption] in first.lines[1]
+        similarity = [float(model.text()[caption] @ row) for row in model.audio()]
+        best = sorted(range(len(similarity)), key=lambda i: -similarity[i])[:3]
+        assert [h.title.split("Tune ")[1] for h in hits] == [str(i) for i in best]
+        assert [("true clip" in h.title) for h in hits] == [i == clip for i in best]
+    assert f"rank {model.text_ranks['q'][0]:g} of 12" in " ".join(items_of(model, "q", "text", 0)[0].lines)
+
+
+def test_hover_draws_lines_in_both_maps_and_takes_them_away(view, models):
+    view.hovered("text", 5)
+    shapes = view.figure.layout.shapes
+    assert [s.xref for s in shapes] == ["x", "x2"]
+    clip = models[0].track_of_text[5]
+    for shape, model in zip(shapes, models):
+        np.testing.assert_allclose([shape.x0, shape.y0], model.text()[5, :2], rtol=1e-5)
+        np.testing.assert_allclose([shape.x1, shape.y1], model.audio()[clip, :2], rtol=1e-5)
+    view.hovered("audio", 3)
+    assert len(view.figure.layout.shapes) == 2 * 2
+    view.hovered(None)
+    assert not view.figure.layout.shapes
+
+
+def test_a_lasso_gives_a_table_of_what_lies_within(view, models):
+    assert view.selected.empty and "model" in view.selected
+    view.lassoed(0, "audio", [1, 2])
+    view.lassoed(0, "text", [0])
+    view.lassoed(1, "text", [])
+    table = view.selected
+    assert list(table["kind"]) == ["audio", "audio", "text"] and set(table["model"]) == {"SLAP"}
+    assert (
+        list(table["id"]) == ["clip-01.wav", "clip-02.wav", "clip-00.wav"]
+        and table["caption"][2] == "caption 0 of clip 0"
+    )
+    assert "2 clips and 1 captions" in view.status.value and "card" not in table
+    view.deselected()
+    assert view.selected.empty
+
+
+def test_events_of_the_browser_reach_the_handlers(view, models):
+    role = view.figure.data.index(trace(view, "text", 1))
+    points = {"xs": [0.0], "ys": [0.0], "point_indexes": [7], "trace_indexes": [role]}
+    view.figure._js2py_pointsCallback = {"event_type": "plotly_click", "points": points}
+    assert view.player.title == f"True clip: Tune {models[0].track_of_text[7]}"
+    view.figure._js2py_pointsCallback = {"event_type": "plotly_hover", "points": points}
+    assert len(view.figure.layout.shapes) == 2
+    view.figure._js2py_pointsCallback = {"event_type": "plotly_unhover", "points": points}
+    assert not view.figure.layout.shapes
+    lasso = {"type": "lasso", "selector_state": {"xs": [0, 1, 1], "ys": [0, 0, 1]}}
+    view.figure._js2py_pointsCallback = {"event_type": "plotly_selected", "points": points, "selector": lasso}
+    assert list(view.selected["caption"]) == [models[1].captions[7]]
+
+
+def test_the_switches_change_colours_spaces_and_dimensions(view, models):
+    view.colors.value = "style"
+    assert len(set(np.asarray(trace(view, "audio").marker.color))) == 3
+    legend = [t for t in view.figure.data if t.meta["role"] == "legend" and t.showlegend]
+    assert [t.name for t in legend][2:] == ["hymn", "jig", "waltz"]
+    view.sizes.value = 3
+    assert trace(view, "audio").type == "scatter3d" and view.panels[0].dimensions == 3
+    assert len(set(np.asarray(trace(view, "audio").marker.color))) == 3, "the colour stays"
+    view.hovered("text", 5)
+    assert len(trace(view, "line").x) == 3
+    view.kinds.value = "z"
+    np.testing.assert_allclose(trace(view, "audio").x, models[0].audio("z")[:, 0])
+    view.colors.value, view.sizes.value, view.kinds.value = "modality", 2, "q"
+    assert trace(view, "text").marker.color == theme.TEXT
+    assert not trace(view, "worst").visible
+    view.worst.value = True
+    assert trace(view, "worst").visible and trace(view, "worst", 1).visible
+
+
+def test_colours_of_your_own(view, models):
+    view.color_by({"clip-03.wav": "odd"}, "marks")
+    assert "marks" in view.colors.options and view.colors.value == "marks"
+    assert (view.panels[0].points["marks"] == "odd").sum() == 3
+    view.color_by(np.arange(12) % 2 == 0, "even")
+    view.sizes.value = 3
+    assert "even" in view.panels[1].points
+    with pytest.raises(DataError, match="3 values cannot colour 12"):
+        view.color_by([1, 2, 3])
+    with pytest.raises(DataError, match="instruments"):
+        MapView(models, FakeStore(), color="instrument")
+
+
+def test_what_goes_wrong_is_said_and_nothing_is_lost(view, monkeypatch):
+    def broken(*_):
+        raise DataError("no <b>map</b> today")
+
+    monkeypatch.setattr(view.store, "panels", broken)
+    view.sizes.value = 3
+    assert "no &lt;b&gt;map&lt;/b&gt; today" in view.status.value
+    assert view.dimensions == 2 and not view.sizes.disabled and view.figure.data
+
+
+def test_the_figure_follows_light_and_dark(view):
+    assert view.figure.layout.hoverlabel.bgcolor == theme.LIGHT["paper"]
+    view.scheme.dark = True
+    assert view.figure.layout.template.layout.font.color == theme.DARK["text"]
+    assert view.figure.layout.hoverlabel.bgcolor == theme.DARK["paper"]
+    assert trace(view, "ring").marker.color == theme.DARK["text"]
+    assert view.figure.layout.annotations[0].font.color == theme.DARK_OBJECTIVE["slap"]
+
+
+def test_no_sound_is_in_the_widgets_state(view, models):
+    view.clicked(0, "audio", 1)
+    state = json.dumps([view.player.get_state(), view.figure.get_state()], default=lambda value: f"{type(value)}")
+    assert "data:audio" not in state and "wav" not in json.dumps(view.player.items)
+
+
+def test_the_page_shows_what_is_on_show(view, tmp_path):
+    view.set_color("style")
+    page = view.save_html(tmp_path / "map.html", clips=2, seconds=0.3).read_text()
+    assert "hymn" in page and page.count('"role": "audio"') + page.count('"role":"audio"') == 2

@@ -1,0 +1,169 @@
+"""The map's points and figure: what is drawn is the data, and texts from data stay texts."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import numpy as np
+import pytest
+
+from slapkit.errors import DataError
+from slapkit.metrics import centroid_distance, text_to_audio_ranks
+from slapkit.viz import figures, theme
+from slapkit.viz.figures import cards
+from slapkit.viz.figures.map_frame import ENTRIES, legend_entries, make_room, square
+from slapkit.viz.figures.maps import coloring, gap_answer, worst_rows
+from slapkit.viz.maps.points import color_columns, worst_table
+from tests.viz.browser.payloads import PAYLOADS
+from tests.viz.maps.fakes import make_clips, make_embedded, make_panel
+
+
+def by_role(figure, role, panel=0):
+    return next(t for t in figure.data if (t.meta or {}).get("role") == role and t.meta.get("panel") == panel)
+
+
+@pytest.fixture
+def panels(models):
+    return [make_panel(model) for model in models]
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_every_point_is_drawn_once_in_its_colour_and_shape(models, dimensions):
+    panels = [make_panel(model, dimensions) for model in models]
+    figure = figures.joint_map(panels)
+    for number, model in enumerate(models):
+        for role, rows in (("audio", model.audio()), ("text", model.text())):
+            trace = by_role(figure, role, number)
+            drawn = np.stack([trace[axis] for axis in "xyz"[:dimensions]], axis=1)
+            np.testing.assert_allclose(drawn, rows[:, :dimensions])
+            assert trace.marker.color == theme.MODALITY[role] and trace.marker.symbol == theme.SYMBOL[role]
+            assert trace.marker.opacity == 0.6 and trace.type == ("scattergl" if dimensions == 2 else "scatter3d")
+    ends = by_role(figure, "gap", 1)
+    np.testing.assert_allclose([ends.x[0], ends.y[0]], models[1].audio()[:, :2].mean(0), rtol=1e-5)
+    np.testing.assert_allclose([ends.x[1], ends.y[1]], models[1].text()[:, :2].mean(0), rtol=1e-5)
+
+
+def test_the_gap_on_the_figure_is_that_of_the_embeddings(models, panels):
+    for model, panel in zip(models, panels):
+        truth = centroid_distance(audio=model.audio(), text=model.text()[model.first_captions])
+        assert panel.gap == pytest.approx(truth, abs=1e-6)
+    title = figures.joint_map(panels).layout.title.text.replace("<br>", " ").replace("\u00a0", " ")
+    assert f"{panels[0].gap:.3f} ± {panels[0].gap_half_width:.3f}" in title and "CLAP keeps" in title
+    assert gap_answer([panels[0]]).startswith("SLAP leaves a gap of")
+    assert gap_answer([panels[0], panels[0]]).startswith("Their gaps between audio and text do not differ")
+
+
+def test_axes_are_square_bare_and_hold_all_points(panels):
+    figure = figures.joint_map(panels)
+    for suffix in ("", "2"):
+        x, y = figure.layout[f"xaxis{suffix}"], figure.layout[f"yaxis{suffix}"]
+        assert x.range[1] - x.range[0] == pytest.approx(y.range[1] - y.range[0])
+        assert y.scaleanchor == f"x{suffix}" and not x.showticklabels and not y.showticklabels
+    coordinates = np.random.default_rng(0).normal(size=(50, 3))
+    for axis, (low, high) in zip(coordinates.T, square(coordinates)):
+        assert low < axis.min() and axis.max() < high
+
+
+def test_worst_pairs_join_the_captions_of_the_worst_rank_to_their_clips(models, panels):
+    model, panel = models[0], panels[0]
+    ranks = text_to_audio_ranks(audio=model.audio(), text=model.text(), track_of_text=model.track_of_text).expected
+    rows = worst_rows(panel, 4)
+    assert sorted(ranks[rows - len(model.frame)]) == sorted(ranks)[-4:]
+    line = by_role(figures.joint_map(panels, worst=4), "worst")
+    assert len(line.x) == 12 and np.isnan(line.x[2::3]).all()
+    np.testing.assert_allclose(line.x[1::3], model.audio()[model.track_of_text[rows - len(model.frame)], 0])
+    table = worst_table(panels, 4)
+    assert list(table["model"]) == ["SLAP"] * 4 + ["CLAP"] * 4 and list(table["rank"][:4]) == sorted(ranks)[::-1][:4]
+    assert "worst captions" in figures.worst_pairs(panels, worst=4).layout.title.text
+
+
+@pytest.mark.parametrize("column", ["style", "instruments", "tempo_bpm"])
+def test_colours_follow_the_facts_of_the_clips(models, panels, column):
+    colors = coloring(panels, column)
+    assert len(set(colors.names)) == len(colors.names) <= ENTRIES
+    for panel, codes in zip(panels, colors.codes):
+        clip = panel.points["clip"].to_numpy()
+        assert (codes == codes[clip]).all(), "a caption has the colour of its clip"
+    first = panels[0].points[column].iloc[0]
+    name = colors.names[colors.codes[0][0]]
+    if column == "tempo_bpm":
+        low, high = map(float, name.split(" to "))
+        assert low <= first <= high
+    else:
+        assert name == (first if column == "style" else first[0])
+
+
+def test_beyond_nine_groups_the_rest_is_other(models, panels):
+    for panel in panels:
+        panel.points["mine"] = [f"g{min(c, 10)}" for c in panel.points["clip"]]  # g10 holds two clips
+    colors = coloring(panels, "mine")
+    assert len(colors.names) == 10 and colors.names[0] == "g10" and colors.names[-1] == "2 others"
+    assert colors.colors[-1] == theme.OTHER and (np.bincount(colors.codes[0])[-1] == 2 * 3)
+    assert [e["name"] for e in legend_entries(colors) if e["showlegend"]][2:] == colors.names
+    with pytest.raises(DataError, match="did you mean 'instruments'"):
+        coloring(panels, "instrumets")
+
+
+def test_the_legend_gets_room_and_the_panels_keep_theirs(panels):
+    figure = figures.joint_map(panels)
+    before = figure.layout.height - figure.layout.margin.t
+    for panel in panels:
+        panel.points["long"] = [f"a rather long name of a group {c % 9}" for c in panel.points["clip"]]
+    make_room(figure, coloring(panels, "long"))
+    assert figure.layout.height - figure.layout.margin.t == before and figure.layout.margin.t > 120
+    make_room(figure, coloring(panels))
+    assert figure.layout.height == 700
+
+
+def test_cards_have_at_most_six_lines_of_sixty_characters(models, panels):
+    for panel in panels:
+        for text in panel.points["card"]:
+            lines = [html.unescape(re.sub("</?b>", "", line)) for line in text.split("<br>")]
+            assert 2 <= len(lines) <= 6 and max(map(len, lines)) <= 60
+    assert "rank" in panels[0].points["card"].iloc[-1] and "Tune 0" in panels[0].points["card"].iloc[0]
+    assert cards.card("t", [("x" * 5000, 3), ("y", 1)]).count("<br>") == 4
+    assert all(len(line) <= 62 for line in cards.lines("word " * 900, most=3))
+
+
+def test_no_text_from_data_is_markup_for_plotly():
+    dataset = make_clips(None, clips=len(PAYLOADS), per_clip=1, texts=PAYLOADS)
+    panel = make_panel(make_embedded(dataset))
+    figure = figures.joint_map([panel], color="style", worst=5)
+    others = [figures.worst_pairs([panel]), figures.sentence_on_map([panel], [[0, 0]], PAYLOADS[0], PAYLOADS[1:2])]
+    for drawn in (figure, *others):
+        texts = [t for trace in drawn.data for t in [trace.name, *(np.ravel(trace.hovertext))] if t]
+        texts += [note.text for note in drawn.layout.annotations] + [drawn.layout.title.text]
+        for text in map(str, texts):
+            assert not re.search(r"<(?!/?b>|br>)", text), text
+            assert "$" not in text and not re.search("[\x00-\x1f\u202a-\u202e\u2066-\u2069]", text)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(["a", "b"], "a, b"), (3.0, "3"), (0.25, "0.25"), (float("nan"), ""), (None, ""), (True, "True"), ({}, "")],
+)
+def test_facts_in_words(value, shown):
+    assert cards.fact(value) == shown
+
+
+def test_invisible_characters_go_and_visible_ones_stay():
+    assert cards.plain("a\u202eb\x00c\u200d\U0001f600\nd") == "abc\u200d\U0001f600 d"
+    assert cards.escaped("<b>&$x$") == "&lt;b&gt;&amp;&#36;x&#36;"
+
+
+def test_columns_worth_colouring_by(panels):
+    assert color_columns(panels[0].points) == ["modality", "style", "instruments", "tempo_bpm"]
+
+
+def test_a_sample_keeps_clips_whole_and_ranks_as_they_were(models):
+    model = models[0]
+    part = model.sample(15, seed=3)
+    assert len(part) == 15 and len(part.frame) == 5 and part.sample(None) is part and part.sample(15) is part
+    for caption, clip, rank in zip(part.captions, part.track_of_text, part.text_ranks["q"]):
+        whole = model.captions.index(caption)
+        assert part.frame["id"][clip] == model.frame["id"][model.track_of_text[whole]]
+        assert rank == model.text_ranks["q"][whole]
+    assert list(part.sample(9, seed=1).frame["id"]) == list(part.sample(9, seed=1).frame["id"])
+    with pytest.raises(DataError, match="no room for one clip"):
+        model.sample(2)

@@ -1,0 +1,128 @@
+"""Maps: exact neighbours, UMAP's own weights, new points on a saved map, the same map for the same seed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from slapkit.errors import ConfigError, DataError
+from slapkit.viz.maps.neighbours import membership, neighbours
+from slapkit.viz.maps.store import MapStore
+from slapkit.viz.maps.umap import Map, MapConfig, _reduce, fit_map, map_key
+
+RNG = np.random.default_rng(0)
+
+
+def ready_map(vectors, dimensions=2, pca=4):
+    """A map whose coordinates are given, so that no UMAP is needed."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    reduced, mean, axes = _reduce(unit, pca)
+    config = MapConfig(n_components=dimensions, n_neighbors=5, pca=pca)
+    coordinates = RNG.normal(size=(len(vectors), dimensions)).astype(np.float32)
+    return Map(coordinates, reduced, mean, axes, config, {"umap-learn": "0"}, map_key(vectors, config))
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_neighbours_equal_a_sorted_list_of_all_distances(own):
+    rows = np.concatenate([RNG.normal(size=(40, 3)), np.zeros((3, 3))])  # three rows equal each other
+    queries = rows if own else RNG.normal(size=(7, 3))
+    near, distances = neighbours(rows, 6, queries=None if own else queries)
+    for i, query in enumerate(queries):
+        truth = sorted(np.linalg.norm(rows - query, axis=1))[:6]
+        np.testing.assert_allclose(distances[i], truth, atol=1e-9)
+        np.testing.assert_allclose(np.linalg.norm(rows[near[i]] - query, axis=1), distances[i], atol=1e-9)
+    if own:
+        assert (near[:, 0] == np.arange(len(rows))).all(), "each row is its own first neighbour, equals or not"
+
+
+def test_membership_sums_to_the_logarithm_of_the_neighbours():
+    distances = np.sort(RNG.uniform(0.1, 2, size=(20, 15)), axis=1)
+    weights = membership(distances)
+    np.testing.assert_allclose(weights[:, 1:].sum(axis=1), np.log2(15), rtol=1e-6)
+    assert (np.diff(weights, axis=1) <= 0).all() and (weights > 0).all()
+    np.testing.assert_allclose(membership(3 * distances), weights, rtol=1e-6)  # free of scale
+    assert np.isfinite(membership(np.zeros((2, 5)))).all()
+
+
+def test_pca_keeps_all_distances_where_it_keeps_all_directions():
+    rows = RNG.normal(size=(30, 3)) @ RNG.normal(size=(3, 20))  # of rank three
+    reduced, mean, axes = _reduce(rows, 3)
+    before = np.linalg.norm(rows[:, None] - rows[None], axis=-1)
+    after = np.linalg.norm(reduced[:, None] - reduced[None], axis=-1)
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose((rows - mean) @ axes.T, reduced, atol=1e-4)
+    assert _reduce(rows, 20)[1] is None, "no wider than asked for: left alone"
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_new_points_stand_among_their_neighbours_and_known_ones_at_their_own_place(tmp_path, dimensions):
+    vectors = RNG.normal(size=(60, 8))
+    ready = ready_map(vectors, dimensions)
+    np.testing.assert_allclose(ready.place(vectors), ready.coordinates, atol=1e-5)
+    new = vectors[:6] + 0.05 * RNG.normal(size=(6, 8))
+    loaded = Map.load(ready.save(tmp_path / "map"))
+    assert np.array_equal(loaded.place(new), ready.place(new)) and loaded.config == ready.config
+    assert {p.name for p in (tmp_path / "map").iterdir()} == {"map.json", "map.safetensors"}
+    unit = new / np.linalg.norm(new, axis=1, keepdims=True)
+    for query, place in zip((unit - ready.mean) @ ready.axes.T, ready.place(new)):  # one by one, in loops
+        distance = np.linalg.norm(ready.reduced - query, axis=1)
+        near = np.argsort(distance)[:5]
+        weight = membership(distance[near][None])[0]
+        np.testing.assert_allclose(place, (weight / weight.sum()) @ ready.coordinates[near], atol=1e-4)
+    with pytest.raises(DataError, match="9 dimensions, the map was made of 8"):
+        ready.place(np.ones((1, 9)))
+
+
+def test_a_damaged_or_mixed_map_is_refused(tmp_path):
+    ready_map(RNG.normal(size=(20, 8))).save(tmp_path / "a")
+    ready_map(RNG.normal(size=(30, 8))).save(tmp_path / "b")
+    (tmp_path / "a" / "map.safetensors").write_bytes((tmp_path / "b" / "map.safetensors").read_bytes())
+    with pytest.raises(DataError, match="two maps"):
+        Map.load(tmp_path / "a")
+    (tmp_path / "b" / "map.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(DataError, match="fit it again"):
+        Map.load(tmp_path / "b")
+    with pytest.raises(DataError, match="no map"):
+        Map.load(tmp_path / "c")
+
+
+def test_settings_are_checked():
+    for wrong in ({"n_components": 4}, {"n_neighbors": 1}, {"min_dist": -1.0}, {"metric": "dot"}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            MapConfig(**wrong)
+    with pytest.raises(DataError, match="3 points"):
+        fit_map(np.eye(3))
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_map_and_clusters_stay_apart(tmp_path, models):
+    centres = 3 * np.eye(4, 64)
+    vectors = np.repeat(centres, 25, axis=0) + 0.1 * RNG.normal(size=(100, 64))
+    first, again, other = (fit_map(vectors, seed=s, n_neighbors=8, progress=False) for s in (0, 0, 1))
+    assert np.array_equal(first.coordinates, again.coordinates)
+    assert not np.array_equal(first.coordinates, other.coordinates)
+    groups = first.coordinates.reshape(4, 25, 2)
+    spread = np.linalg.norm(groups - groups.mean(axis=1, keepdims=True), axis=-1).max()
+    between = np.linalg.norm(groups.mean(axis=1)[:, None] - groups.mean(axis=1)[None], axis=-1)
+    assert between[np.triu_indices(4, 1)].min() > 2 * spread
+    assert first.reduced.shape == (100, 50) and first.versions["umap-learn"] and first.versions["slapkit"]
+    new = centres + 0.05 * RNG.normal(size=(4, 64))
+    assert (np.linalg.norm(first.place(new) - groups.mean(axis=1), axis=-1) < spread + 1).all()
+    store = MapStore(tmp_path, MapConfig(n_neighbors=5), progress=False)
+    fitted = store.map_of(models[0])
+    about = json.loads((tmp_path / "slap-q-2d" / "map.json").read_text())
+    assert about["config"]["seed"] == 0 and about["points"] == len(models[0])
+    read = MapStore(tmp_path, MapConfig(n_neighbors=5), progress=False).map_of(models[0])
+    assert np.array_equal(read.coordinates, fitted.coordinates)
+
+
+@pytest.mark.slow
+def test_weights_equal_those_of_umap_itself():
+    from umap.umap_ import smooth_knn_dist
+
+    distances = np.sort(RNG.uniform(0.05, 2, size=(50, 15)), axis=1).astype(np.float32)
+    sigmas, rhos = smooth_knn_dist(distances, 15.0, local_connectivity=0.0)
+    assert (rhos == 0).all()
+    np.testing.assert_allclose(membership(distances), np.exp(-distances / sigmas[:, None]), rtol=2e-3)

@@ -1,0 +1,131 @@
+"""Figures: the title is the answer computed from the data, and what is drawn is the data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slapkit.errors import MetricError
+from slapkit.viz import display, figures, theme
+
+
+def metrics(recall=0.5, distance=0.1, clips=100, captions=500):
+    scores = {"R@1": recall / 5, "R@5": recall / 2, "R@10": recall, "median_rank": 0.08, "mean_rank": 0.1}
+    both = {"text_to_audio": scores, "audio_to_text": scores}
+    return {
+        "retrieval": {"q": both, "z": both},
+        "gap": {"centroid_distance": distance, "linear_separability": 0.75},
+        "health": {"effective_rank": 20.0},
+        "protocol": {"candidates": clips, "queries": captions, "chance_R@10": 10 / clips},
+    }
+
+
+ROWS = [
+    {"step": 10, "loss": 2.0},
+    {"step": 20, "loss": None, "validation": {"R@10": 0.25, "effective_rank": 3.0}},
+    {"step": 30, "loss": 1.0, "validation": {"R@10": 0.5, "effective_rank": 6.0}},
+]
+
+
+def title(figure):
+    return figure.layout.title.text.replace("<br>", " ").replace("\u00a0", " ")
+
+
+def test_training_curves_draw_every_finite_value_and_say_the_last():
+    assert figures.curve(ROWS, "loss") == ([10, 30], [2.0, 1.0])
+    loss = figures.loss_curves({"slap": ROWS, "clap": ROWS})
+    assert title(loss) == "The loss falls: SLAP from 2.000 to 1.000 and CLAP from 2.000 to 1.000"
+    assert [list(t.y) for t in loss.data] == [[2.0, 1.0]] * 2
+    assert loss.data[0].line.color == theme.SLAP and loss.data[1].line.dash == "dash"
+    recall = figures.recall_curves({"slap": ROWS}, chance=0.1)
+    assert list(recall.data[0].y) == [25.0, 50.0] and "SLAP 50.0 %" in title(recall)
+    assert "SLAP uses 6.0 dimensions" in title(figures.rank_curves({"slap": ROWS}))
+
+
+def test_a_collapse_and_an_empty_log_are_said():
+    low = [{"step": 1, "validation": {"R@10": 0.1, "effective_rank": 1.02}}]
+    assert title(figures.rank_curves({"slap": low})).startswith("SLAP collapsed")
+    assert title(figures.recall_curves({"slap": [{"step": 1, "loss": 1.0}]})) == "No validation yet"
+    with pytest.raises(MetricError, match="nothing to draw"):
+        figures.loss_curves({"slap": []})
+
+
+@pytest.mark.parametrize("direction", ["text_to_audio", "audio_to_text"])
+def test_retrieval_bars_show_percent_and_chance(direction):
+    figure = figures.retrieval_bars({"slap": metrics(0.5), "clap": metrics(0.25)}, direction)
+    assert list(figure.data[0].y) == [10.0, 25.0, 50.0]
+    assert "SLAP 50.0 % and CLAP 25.0 %" in title(figure)
+    assert figure.data[-1].name == "chance"
+    expected = figures.chance_recalls(metrics(), direction)
+    np.testing.assert_allclose(figure.data[-1].y, [100 * v for v in expected.values()])
+
+
+def test_chance_equals_random_orders():
+    """Five captions a clip: the chance that one of five is among the first k of 60, drawn."""
+    rng = np.random.default_rng(0)
+    best = np.array([rng.permutation(60)[:5].min() for _ in range(20000)])
+    drawn = {f"R@{k}": np.mean(best < k) for k in (1, 5, 10)}
+    expected = figures.chance_recalls(metrics(clips=12, captions=60), "audio_to_text")
+    np.testing.assert_allclose([expected[k] for k in drawn], list(drawn.values()), atol=0.012)
+    assert figures.chance_recalls(metrics(clips=300), "text_to_audio")["R@10"] == pytest.approx(10 / 300)
+
+
+def test_gap_and_rank_name_the_better():
+    figure = figures.gap_bars({"slap": metrics(distance=0.07), "clap": metrics(distance=0.12)})
+    assert title(figure) == "SLAP has the smaller gap, 0.070; CLAP 0.120"
+    assert "leaves a gap of 0.070" in title(figures.gap_bars({"slap": metrics(distance=0.07)}))
+    assert "SLAP 8.0 %" in title(figures.rank_bars({"slap": metrics()}))
+
+
+def test_corpus_figures_count_and_keep_names_harmless():
+    frame = pd.DataFrame({"instruments": [["flute", "<b>x"], ["flute"], None], "tempo_bpm": [60, 90, 120]})
+    figure = figures.counts(frame, "instruments", title="{n} kinds, first {first} in {share}")
+    assert title(figure) == "2 kinds, first flute in 66.7 %"
+    assert list(figure.data[0].x) == [2, 1] and figure.data[0].y[1] == "&lt;b&gt;x"
+    many = pd.DataFrame({"style": [f"s{i}" for i in range(40)]})
+    drawn = figures.counts(many, "style", title="{n}", top=9)
+    assert drawn.data[0].y[-1] == "31 others" and sum(drawn.data[0].x) == 40
+    assert "faster than 90 bpm" in title(figures.tempo_histogram(frame))
+
+
+def test_log_mel_is_drawn_over_seconds():
+    figure = figures.log_mel(np.zeros((50, 64)), hop_s=0.02, title="x")
+    assert figure.data[0].z.shape == (64, 50) and figure.data[0].dx == 0.02
+
+
+def test_colours_and_templates_keep_their_meaning():
+    assert theme.MODALITY == {"audio": "#3366AA", "text": "#EE8833"}
+    assert theme.OBJECTIVE == {"slap": "#228866", "clap": "#884499", "siglip": "#887755"}
+    dark = theme.template("slapkit dark").layout
+    assert dark.paper_bgcolor == theme.DARK["paper"] != theme.template().layout.paper_bgcolor
+    assert theme.category_colors([str(i) for i in range(11)])["10"] == theme.OTHER
+    assert "prefers-color-scheme: dark" in theme.css_variables()
+
+
+def test_live_curves_grow_without_a_browser():
+    live = display.LiveCurves("slap", steps=30)
+    assert all(live.widget.layout[axis].range == (0, 30) for axis in ("xaxis", "xaxis2", "xaxis3"))
+    for row in ROWS:
+        assert live.widget.layout.title.text == "SLAP is training"
+        live(row)
+    assert live.widget.layout.title.text == "SLAP has been trained"
+    loss, recall, rank = live.widget.data
+    assert list(loss.y) == [2.0, 1.0] and list(recall.y) == [25.0, 50.0] and list(rank.x) == [20, 30]
+
+
+def test_players_escape_every_text_and_keep_files_small(tmp_path):
+    sound, large = tmp_path / "a.ogg", tmp_path / "b.ogg"
+    sound.write_bytes(b"OggS")
+    large.write_bytes(b"0" * 1000)
+    shown = display.players([(sound, '"><script>x', ["<i>y"]), (large, "b", [])], max_bytes=100).data
+    assert "<script>" not in shown and "<i>y" not in shown and "&lt;i&gt;y" in shown
+    assert 'preload="none"' in shown and "data:audio/ogg;base64,T2dnUw==" in shown and "too large" in shown
+
+
+def test_a_figure_is_shown_for_jupyter_and_for_exported_pages():
+    figure = figures.loss_curves({"slap": ROWS})
+    first, later = display.figure_bundle(figure, "figures/plotly.min.js"), display.figure_bundle(figure, None)
+    assert "application/vnd.plotly.v1+json" in first
+    assert 'src="figures/plotly.min.js"' in first["text/html"] and "src=" not in later["text/html"]
+    assert len(first["text/html"]) < 20_000

@@ -1,0 +1,89 @@
+"""Listening to errors: the worst captions, what is shown for one, and what marks do to the measures."""
+
+from __future__ import annotations
+
+import io
+import wave
+
+import numpy as np
+import pytest
+
+from slapkit.errors import LibraryError
+from slapkit.viz.widgets import ErrorsView
+from tests.viz.widgets.fakes import FakeLibrary, split_of
+
+
+def tone(milliseconds: int = 3000) -> bytes:
+    """Return a WAV file of a soft tone."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        time = np.arange(8 * milliseconds) / 8000
+        file.writeframes((3000 * np.sin(2 * np.pi * 440 * time)).astype("<i2").tobytes())
+    return out.getvalue()
+
+
+@pytest.fixture
+def library():
+    return FakeLibrary(20)
+
+
+@pytest.fixture
+def view(library, marks):
+    return ErrorsView(library, split_of(library), marks, worst=10, k=4)
+
+
+def places(view, row):
+    """The tracks of one caption, best first, by plain loops."""
+    scores = [float(np.dot(view.text[row], audio)) for audio in view.audio]
+    return sorted(range(len(scores)), key=lambda i: -scores[i])
+
+
+def test_captions_are_listed_by_the_place_of_their_own_track_worst_first(view):
+    expected = [places(view, row).index(view.track_of_text[row]) + 1 for row in range(len(view.captions))]
+    assert list(view.table["rank"]) == sorted(expected, reverse=True)
+    for row, line in view.table.iterrows():
+        assert line["rank"] == expected[row] and line["caption"] == view.captions[row]
+        assert line["id"] == view.ids[view.track_of_text[row]]
+    assert [c["caption"] for c in view.options["captions"]] == list(view.table.index[:10])
+
+
+def test_opening_a_caption_gives_its_track_and_what_was_found_first(view):
+    row = int(view.table.index[0])
+    reply = view.handle({"type": "open", "caption": row, "request": 1})
+    order = places(view, row)
+    assert [c["id"] for c in reply["own"]] == [view.table.iloc[0]["id"]]
+    assert reply["own"][0]["rank"] == view.table.iloc[0]["rank"]
+    assert [c["id"] for c in reply["found"]] == [view.ids[i] for i in order[:4] if i != view.track_of_text[row]]
+
+
+def test_without_marks_nothing_changes_and_marks_count_as_right_answers(view):
+    before = view.scores()
+    assert before["q"]["before"] == before["q"]["after"] and before["marks"] == 0
+    row = int(view.table.index[0])
+    top = view.ids[places(view, row)[0]]
+    reply = view.handle({"type": "mark", "model": "SLAP", "id": top, "caption": row, "on": True})
+    assert reply["on"] and "→" in reply["status"] and "1 track marked" in reply["status"]
+    after = view.scores()
+    assert after["q"]["before"] == before["q"]["before"] and after["marks"] == 1
+    assert after["q"]["after"]["R@1"] == pytest.approx(before["q"]["before"]["R@1"] + 1 / len(view.captions))
+    view.handle({"type": "mark", "model": "SLAP", "id": top, "caption": row, "on": False})
+    assert view.scores() == before
+
+
+@pytest.mark.parametrize("caption", [-1, 40, "0", None, True, 1.0])
+def test_only_captions_of_the_split_open(view, caption):
+    assert view.handle({"type": "open", "caption": caption})["type"] == "error"
+
+
+@pytest.mark.parametrize("id", ["../x", "/etc/passwd", 5, None, ""])
+def test_only_tracks_of_the_library_are_marked(view, id):
+    assert view.handle({"type": "mark", "model": "SLAP", "id": id, "caption": 0, "on": True})["type"] == "error"
+    assert len(view.marks) == 0
+
+
+def test_a_library_without_the_clips_is_refused(library, marks):
+    with pytest.raises(LibraryError, match="10 clips are not in the library"):
+        ErrorsView(FakeLibrary(10), split_of(library), marks)
