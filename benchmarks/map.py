@@ -133,7 +133,7 @@ Plotly.newPlot(map, figure.data, figure.layout).then(() => {{
 def main() -> None:
     from plotly.offline import get_plotlyjs
 
-    from slapkit.runs.report import json_for_script
+    from slapkit.viz.text import json_for_script
 
     result = umap_time()
     panel = big_panel()

@@ -18,6 +18,7 @@ from slapkit.runs.compare import comparable, objective_of
 from slapkit.runs.runner import Run, list_runs
 from slapkit.runs.summary import DASH, decimals, dig, label, main_figures, number, percent, words
 from slapkit.viz import theme
+from slapkit.viz.text import json_for_script
 
 # (what, keys in metrics.json, how it is written, 1 where more is better, -1 where less is)
 ROWS = [
@@ -34,14 +35,6 @@ ROWS = [
     ("Effective rank (dimensions)", ("health", "effective_rank"), lambda v: decimals(v, 1), 1),
     ("Training time (s)", ("training", "time_s"), lambda v: decimals(v, 0), -1),
 ]
-
-
-def json_for_script(value: Any) -> str:
-    """Return JSON that may stand inside a script element: no text in it can end the element or open a comment."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return (
-        text.replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    )
 
 
 def table(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ class Workspace:
         """
         from IPython.display import display
 
-        from slapkit.viz.display import figure_bundle
+        from slapkit.viz.figures import figure_bundle
 
         with write_guard(self.figures):
             self.figures.mkdir(parents=True, exist_ok=True)

@@ -105,7 +105,7 @@ class Sounds:
         start, length = self.span(id, start_s, seconds)
         if seconds is None and _is_short(entry) and path.stat().st_size <= _SHORT_BYTES:
             return path.read_bytes(), _TYPES[path.suffix.lower()]
-        return _excerpt(path, start, length), "audio/ogg"
+        return excerpt(path, start_s=start, seconds=length), "audio/ogg"
 
     def log_mel(self, id: str, start_s: float | None = None) -> Picture:
         """Return a picture of what `sound` gives for the same track and start.
@@ -146,20 +146,35 @@ def _is_short(entry: Entry) -> bool:
     return known and entry.duration_s <= _SHORT_S and entry.size <= _SHORT_BYTES
 
 
-def _excerpt(path: Path, start_s: float, seconds: float) -> bytes:
-    """Return a part of a file as mono Ogg Vorbis."""
+def excerpt(
+    path: str | Path, *, start_s: float = 0.0, seconds: float, rate: int | None = None, compression: float | None = None
+) -> bytes:
+    """Return a part of a file as mono Ogg Vorbis.
+
+    Args:
+        path: audio file.
+        start_s: where it begins, in s.
+        seconds: its length, in s; less where the file ends earlier.
+        rate: sample rate in Hz; None keeps the file's own.
+        compression: of Vorbis, 0 the largest file, 1 the smallest; None is the encoder's default.
+
+    Raises:
+        AudioError: the file cannot be decoded.
+    """
     import soundfile
 
     from slapkit.audio import decode
 
-    try:
-        rate = soundfile.info(str(path)).samplerate
-    except soundfile.SoundFileError:
-        rate = 44_100  # decoding tells what is wrong
-    rate = rate if 8000 <= rate <= 48_000 else 48_000
+    if rate is None:
+        try:
+            rate = soundfile.info(str(path)).samplerate
+        except soundfile.SoundFileError:
+            rate = 44_100  # decode.read says what is wrong
+        rate = rate if 8000 <= rate <= 48_000 else 48_000
     wave = np.clip(decode.read(path, sample_rate=rate, start_s=start_s, duration_s=seconds), -1, 1)
     data = io.BytesIO()
-    with soundfile.SoundFile(data, "w", samplerate=rate, channels=1, format="OGG", subtype="VORBIS") as file:
+    form = {"format": "OGG", "subtype": "VORBIS", "compression_level": compression}
+    with soundfile.SoundFile(data, "w", samplerate=rate, channels=1, **form) as file:
         for first in range(0, len(wave), _WRITTEN):
             file.write(wave[first : first + _WRITTEN])
     return data.getvalue()

@@ -1,7 +1,7 @@
-"""One visual language for figures and pages: what each colour means, the plotly templates, the CSS of exported pages.
+"""Colours, plotly templates and CSS variables of all figures, widgets and pages.
 
-A colour always means the same: audio blue, text orange, SLAP green, CLAP purple, SigLIP brown, a warning red. The
-shape or the dash says it a second time, for those who cannot tell the colours apart.
+A colour has one meaning: audio blue, text orange, SLAP green, CLAP purple, SigLIP brown, warnings red. Shape, dash or
+hatching repeats it for colour-blind readers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ MODALITY = {"audio": AUDIO, "text": TEXT}
 SYMBOL = {"audio": "circle", "text": "diamond"}
 OBJECTIVE = {"slap": SLAP, "clap": CLAP, "siglip": SIGLIP}
 DASH = {"slap": "solid", "clap": "dash", "siglip": "dot"}
+HATCH = {"slap": "", "clap": "/", "siglip": "\\"}
 VERDICT = {"holds": SLAP, "does not hold": WARNING, "cannot be told": NEUTRAL}
 
-# Okabe and Ito's palette, told apart by colour-blind readers too; grey is kept for "other".
+# Okabe and Ito's colour-blind-safe palette; grey is "other".
 CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7A6A00", "#5B3A8C", "#4D4D4D")
 OTHER = "#BBBBBB"
 
@@ -45,6 +46,11 @@ DARK = {
 }
 # The meanings on a dark page: the same hues, light enough to read.
 DARK_OBJECTIVE = {"slap": "#44BB8C", "clap": "#BB7FCC", "siglip": "#B5A37D"}
+
+
+def objective_color(objective: str, *, dark: bool = False) -> str:
+    """Return the colour of an objective, grey for an unknown one."""
+    return (DARK_OBJECTIVE if dark else OBJECTIVE).get(objective, NEUTRAL)
 
 
 def category_colors(groups: Sequence[str]) -> dict[str, str]:
@@ -100,16 +106,24 @@ def register() -> None:
         pio.templates[name] = template(name)
 
 
-def _variables(colors: dict[str, str], objectives: dict[str, str]) -> str:
-    """Return CSS custom properties for one set of colours."""
-    named = {**colors, **objectives, "audio": AUDIO, "text-modality": TEXT, "warning": WARNING}
-    return " ".join(f"--slap-{key}: {value};" for key, value in named.items())
+def css_variables(*, widget: bool = False) -> str:
+    """Return the theme's colours as CSS variables, for light and for dark pages.
 
-
-def css_variables() -> str:
-    """Return the CSS variables of exported pages, following the reader's light or dark setting."""
-    light, dark = _variables(LIGHT, OBJECTIVE), _variables(DARK, DARK_OBJECTIVE)
+    Exported pages follow the reader's setting. Widgets (`.slap`) follow JupyterLab's theme where there is one.
+    """
+    shared = {"audio": AUDIO, "text-modality": TEXT, "neutral": NEUTRAL, "warning": WARNING}
+    light, dark = (
+        " ".join(f"--slap-{key}: {value};" for key, value in {**colors, **objectives, **shared}.items())
+        for colors, objectives in ((LIGHT, OBJECTIVE), (DARK, DARK_OBJECTIVE))
+    )
+    if not widget:
+        return (
+            f":root {{ color-scheme: light dark; --slap-font: {FONT}; {light} }}\n"
+            f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+        )
     return (
-        f":root {{ color-scheme: light dark; --slap-font: {FONT}; {light} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+        f".slap {{ color-scheme: light; --slap-font: {FONT}; {light} }}\n"
+        '@media (prefers-color-scheme: dark) { :root:not(:has([data-jp-theme-light="true"])) .slap '
+        f"{{ color-scheme: dark; {dark} }} }}\n"
+        f'[data-jp-theme-light="false"] .slap {{ color-scheme: dark; {dark} }}\n'
     )

@@ -11,8 +11,9 @@ import pytest
 from slapkit import cli
 from slapkit.errors import RunError
 from slapkit.runs import list_runs
-from slapkit.runs.report import comparable, json_for_script, table, write_report
+from slapkit.runs.report import comparable, table, write_report
 from slapkit.runs.summary import main_figures, words
+from slapkit.viz.text import json_for_script
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 

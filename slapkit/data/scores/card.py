@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slapkit._io import atomic_write_bytes, atomic_write_text
-from slapkit.viz.figures.picture import to_svg
+from slapkit.viz.figures.style import to_svg
 
 _SPLITS = ("train", "validation", "test")
 _AUDIO, _SHADES = "#3366AA", ("#3366AA", "#88AACC", "#CCDDEE")  # audio is blue; the splits are its shades

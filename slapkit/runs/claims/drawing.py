@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from slapkit.viz import theme
-from slapkit.viz.figures.picture import to_svg
+from slapkit.viz.figures.style import to_svg
 
 if TYPE_CHECKING:
     from slapkit.runs.claims.charts import Chart, Row

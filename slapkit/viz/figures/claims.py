@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from slapkit.viz import theme
-from slapkit.viz.figures.cards import label
 from slapkit.viz.figures.style import chance_line, finish
+from slapkit.viz.text import label
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

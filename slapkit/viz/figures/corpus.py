@@ -1,12 +1,12 @@
-"""Figures of a data set: how often each fact occurs, how fast the music is, what the model sees of a clip."""
+"""Figures of a data set: how often each fact occurs, tempi, the log-mel spectrogram of a clip."""
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING
 
 from slapkit.viz import theme
 from slapkit.viz.figures.style import finish
+from slapkit.viz.text import label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,24 +15,29 @@ if TYPE_CHECKING:
 
 
 def counts(frame: pd.DataFrame, column: str, *, title: str, top: int = 15) -> go.Figure:
-    """How often does each value of `column` occur? Lists count once per entry; the smallest join "other"."""
+    """How often does each value of `column` occur? Lists count once per entry; values beyond `top` are one bar.
+
+    Args:
+        title: with {n} for the number of values, {first} for the most frequent and {share} for its share of the clips.
+    """
     import plotly.graph_objects as go
 
     values = frame[column].explode().dropna().astype(str).value_counts()
-    shown = values.head(top)
-    # plotly reads some HTML in texts: names from data are to stand as they are.
-    labels, numbers = [html.escape(label, quote=False) for label in shown.index], [int(n) for n in shown]
+    labels, numbers = [label(name) for name in values.index[:top]], values.iloc[:top].tolist()
+    colors = [theme.AUDIO] * len(labels)
     if len(values) > top:
         labels.append(f"{len(values) - top} others")
         numbers.append(int(values.iloc[top:].sum()))
-    colors = [theme.AUDIO] * len(shown) + [theme.OTHER] * (len(labels) - len(shown))
-    figure = go.Figure(go.Bar(x=numbers, y=labels, orientation="h", marker_color=colors, hovertemplate="%{y}: %{x}"))
-    figure.update_yaxes(autorange="reversed", type="category")
+        colors.append(theme.OTHER)
+    # Placed by number: two names that are cut alike stay two bars.
+    places = list(range(len(labels)))
+    figure = go.Figure(
+        go.Bar(x=numbers, y=places, orientation="h", marker_color=colors, customdata=labels)
+    ).update_traces(hovertemplate="%{customdata}: %{x}<extra></extra>")
+    figure.update_yaxes(autorange="reversed", tickvals=places, ticktext=labels)
     figure.update_xaxes(title_text="clips")
-    share = 100 * numbers[0] / len(frame)
-    return finish(
-        figure, title.format(n=len(values), first=labels[0], share=f"{share:.1f} %"), height=150 + 26 * len(labels)
-    )
+    words = title.format(n=len(values), first=labels[0], share=f"{100 * numbers[0] / len(frame):.1f} %")
+    return finish(figure, words, height=150 + 26 * len(labels))
 
 
 def tempo_histogram(frame: pd.DataFrame, column: str = "tempo_bpm") -> go.Figure:
@@ -45,21 +50,18 @@ def tempo_histogram(frame: pd.DataFrame, column: str = "tempo_bpm") -> go.Figure
     figure.update_layout(bargap=0.04)
     figure.update_xaxes(title_text="tempo (beats per minute)")
     figure.update_yaxes(title_text="clips")
-    return finish(
-        figure, f"Half of the clips are faster than {middle:.0f} bpm; nine in ten lie in {low:.0f}-{high:.0f}"
-    )
+    title = f"Half of the clips are faster than {middle:.0f} bpm; nine in ten lie in {low:.0f}-{high:.0f}"
+    return finish(figure, title)
 
 
 def log_mel(mel: np.ndarray, *, hop_s: float, title: str) -> go.Figure:
     """What does the model see of a clip? Its log-mel spectrogram `[frames, n_mels]` in dB over time in s."""
-    import numpy as np
     import plotly.graph_objects as go
 
-    mel = np.asarray(mel, dtype=np.float32)
     top = float(mel.max())
     figure = go.Figure(
         go.Heatmap(
-            z=np.round(mel.T, 1),
+            z=mel.T.astype("float32").round(1),
             x0=0,
             dx=hop_s,
             zmin=top - 70,
@@ -71,4 +73,4 @@ def log_mel(mel: np.ndarray, *, hop_s: float, title: str) -> go.Figure:
     )
     figure.update_xaxes(title_text="time (s)")
     figure.update_yaxes(title_text="mel band")
-    return finish(figure, html.escape(title, quote=False), height=320)
+    return finish(figure, label(title, 400), height=320)

@@ -1,7 +1,7 @@
-"""The gap panel: what recentring does to distance, separability and retrieval; cosines; singular spectra.
+"""The gap panel: distance, separability and retrieval before and after recentring; cosines; singular spectra.
 
-The functions read reports as `slapkit.viz.maps.gap_report` returns them: `name`, `objective`, and the stages `trained`
-and `recentred`, the latter None where a model has collapsed.
+Reports come from `slapkit.viz.maps.gap_report`: `name`, `objective`, and the stages `trained` and `recentred`, the
+latter None where a model has collapsed.
 """
 
 from __future__ import annotations
@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slapkit.viz import theme
-from slapkit.viz.figures.cards import label
-from slapkit.viz.figures.map_frame import wide_finish
-from slapkit.viz.figures.style import joined
+from slapkit.viz.figures.style import finish, joined, mark_line
+from slapkit.viz.text import label
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 STAGES = {"trained": "as trained", "recentred": "recentred"}
-SIDES = ("left", "right")  # where the numbers of the two stages stand
-PAIRS = {"across": "clip and caption", "audio": "two windows of sound", "text": "two captions"}
+PAIRS = {"across": "clip and caption", "audio": "two windows of a clip", "text": "two captions"}
 
 
 def _stages(report: Any) -> dict[str, Any]:
     return {name: getattr(report, name) for name in STAGES if getattr(report, name) is not None}
+
+
+def _measures(stage: Any) -> list[tuple[float, float | None]]:
+    """Return what `recentring` draws of a stage, a panel each: value and half width of its interval."""
+    recall = stage.recall["text_to_audio"]
+    return [stage.distance, (100 * stage.separability, None), (100 * recall.value, 100 * recall.half_width)]
 
 
 def recentring(reports: Sequence[Any]) -> go.Figure:
@@ -33,57 +37,46 @@ def recentring(reports: Sequence[Any]) -> go.Figure:
     from plotly.subplots import make_subplots
 
     figure = make_subplots(cols=3, horizontal_spacing=0.1)
-    axes = ("distance of the centroids", "separability (%), chance 50", "text to audio, R@10 (%)")
-    for report in reports:
-        stages = _stages(report)
-        color = theme.OBJECTIVE.get(report.objective, theme.NEUTRAL)
-        measured = [
-            [s.distance for s in stages.values()],
-            [(100 * s.separability, None) for s in stages.values()],
-            [tuple(100 * v for v in s.recall["text_to_audio"]) for s in stages.values()],
-        ]
-        for column, values in enumerate(measured, start=1):
+    measured = [{name: _measures(stage) for name, stage in _stages(report).items()} for report in reports]
+    for report, stages in zip(reports, measured):
+        color = theme.objective_color(report.objective)
+        for panel in range(3):
+            values = [measures[panel] for measures in stages.values()]
+            rivals = {name: [other[name][panel][0] for other in measured if name in other] for name in stages}
+            sides = zip(stages, values, ("left", "right"))
             figure.add_scatter(
                 x=[STAGES[name] for name in stages],
                 y=[value for value, _ in values],
                 error_y={"type": "data", "array": [half for _, half in values], "thickness": 1.5, "width": 5},
                 mode="lines+markers+text",
-                text=[f"{value:.3f}" if column == 1 else f"{value:.1f}" for value, _ in values],
-                textposition=[f"{_beside(reports, report, column, name)} {side}" for name, side in zip(stages, SIDES)],
+                text=[f"{value:.3f}" if panel == 0 else f"{value:.1f}" for value, _ in values],
+                textposition=[f"{_beside(value, rivals[name])} {side}" for name, (value, _), side in sides],
                 cliponaxis=False,
                 textfont={"color": color},
                 marker={"size": 9, "color": color},
                 line={"color": color, "dash": theme.DASH.get(report.objective, "solid")},
                 name=label(report.name),
                 legendgroup=report.name,
-                showlegend=column == 1,
+                showlegend=panel == 0,
                 hoverinfo="x+y+name",
                 row=1,
-                col=column,
+                col=panel + 1,
             )
-    for column, text in enumerate(axes, start=1):
-        figure.update_yaxes(title_text=text, rangemode="tozero", row=1, col=column)
-    figure.add_hline(y=50, row=1, col=2, line={"color": theme.NEUTRAL, "dash": "dot", "width": 1})
-    # Room beside the ends for their numbers.
-    figure.update_xaxes(range=[-0.55, 1.55])
-    for column in (2, 3):
-        figure.update_yaxes(range=[0, 105], row=1, col=column)
-    return wide_finish(figure, _recentring_answer(reports), height=420)
+    for column, text in enumerate(
+        ("distance of the centroids", "separability (%), chance 50", "text to audio, R@10 (%)")
+    ):
+        limits = {"rangemode": "tozero"} if column == 0 else {"range": [0, 105]}
+        figure.update_yaxes(title_text=text, **limits, row=1, col=column + 1)
+    mark_line(figure, 50, row=1, col=2)
+    figure.update_xaxes(range=[-0.55, 1.55])  # room beside the ends for their numbers
+    return finish(figure, _recentring_answer(reports), height=420, wide=True)
 
 
-def _beside(reports: Sequence[Any], report: Any, column: int, stage: str) -> str:
-    """Return where a number stands so that models do not write over each other: the highest above, the lowest below."""
-
-    def value(one: Any) -> float:
-        found = getattr(one, stage)
-        if found is None:
-            return float("nan")
-        return (found.distance.value, found.separability, found.recall["text_to_audio"].value)[column - 1]
-
-    values = [value(one) for one in reports]
-    if len(reports) == 1:
+def _beside(value: float, rivals: Sequence[float]) -> str:
+    """Return where a number is written so that models do not overlap: the highest above, the lowest below."""
+    if len(rivals) == 1:
         return "middle"
-    return "top" if value(report) == max(values) else "bottom" if value(report) == min(values) else "middle"
+    return "top" if value == max(rivals) else "bottom" if value == min(rivals) else "middle"
 
 
 def _recentring_answer(reports: Sequence[Any]) -> str:
@@ -126,14 +119,12 @@ def cosines(reports: Sequence[Any]) -> go.Figure:
     for shape, color in (("matched (in colour)", theme.AUDIO), ("unmatched", theme.NEUTRAL)):
         marker = {"symbol": "square", "size": 10, "color": color}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=shape, row=1, col=1)
-    wide_finish(figure, _cosine_answer(reports), height=620)
-    plot = figure.layout.height - figure.layout.margin.t - 24 - figure.layout.margin.b
-    return figure.update_layout(margin_t=figure.layout.margin.t + 24, legend_y=1 + 26 / plot)
+    return finish(figure, _cosine_answer(reports), height=620, wide=True, column_titles=True)
 
 
 def _histogram(figure: go.Figure, report: Any, found: Any, kind: str, row: int, column: int) -> None:
     """Draw one pair of densities as steps: grey behind, the colour of what is compared in front."""
-    across = theme.OBJECTIVE.get(report.objective, theme.NEUTRAL)
+    across = theme.objective_color(report.objective)
     color = {"across": across, "audio": theme.AUDIO, "text": theme.TEXT}[kind]
     bins = len(found.unmatched)
     centres = np.round(np.linspace(-1 + 1 / bins, 1 - 1 / bins, bins), 4)
@@ -175,12 +166,10 @@ def spectra(reports: Sequence[Any]) -> go.Figure:
 
     titles = [label(report.name) for report in reports]
     figure = make_subplots(cols=len(reports), shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
-    lowest = 1.0
     for column, report in enumerate(reports, start=1):
         for name, stage in _stages(report).items():
             for what, values in stage.spectra.items():
                 shown = 100 * values[values > 1e-6]
-                lowest = min(lowest, float(shown.min()))
                 line = {"color": theme.MODALITY[what], "dash": "solid" if name == "trained" else "dot", "width": 2}
                 figure.add_scatter(
                     x=np.arange(1, len(shown) + 1),
@@ -198,14 +187,9 @@ def spectra(reports: Sequence[Any]) -> go.Figure:
     figure.update_annotations(font_size=14)
     figure.update_yaxes(type="log", exponentformat="none", dtick=1)
     figure.update_yaxes(title_text="share of the singular values (%)", row=1, col=1)
-    wide_finish(figure, _spectra_answer(reports), height=420)
-    plot = figure.layout.height - figure.layout.margin.t - 24 - figure.layout.margin.b
-    return figure.update_layout(margin_t=figure.layout.margin.t + 24, legend_y=1 + 26 / plot)
-
-
-def _spectra_answer(reports: Sequence[Any]) -> str:
     parts = [
         f"{label(r.name)} {r.trained.ranks['audio']:.1f} for audio and {r.trained.ranks['text']:.1f} for text"
         for r in reports
     ]
-    return f"Directions in use (effective rank): {'; '.join(parts)}"
+    title = f"Directions in use (effective rank): {'; '.join(parts)}"
+    return finish(figure, title, height=420, wide=True, column_titles=True)

@@ -1,4 +1,4 @@
-"""What stands around the points of a map: square panels without ticks, the models' names, one legend for all."""
+"""The layout of a map: square panels without ticks, the models' names, one legend for all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slapkit.viz import theme
-from slapkit.viz.figures.cards import BREAK, label
-from slapkit.viz.figures.style import finish, wrapped
+from slapkit.viz.text import label
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -19,18 +18,11 @@ _MARGIN = 0.06  # of a panel's width, left free around its points
 _HEAD = 26  # px above the panels, for their names
 _ROW = 24  # px of a row of the legend
 _ENTRY_PX, _LETTER_PX, _NARROW_PX = 48, 7, 800  # an entry, one of its letters, the page they are counted on
-_WIDE = 84  # characters of a line of the title
-_EDGE = 14  # px around the figure, as far in as its title
-
-
-def wide_finish(figure: go.Figure, title: str, *, height: int) -> go.Figure:
-    """Give a figure that is as wide as the page its title, in longer lines, and the house style."""
-    finish(figure, title, height=height)
-    before = figure.layout.title.text.count(BREAK)
-    text = wrapped(title, _WIDE)
-    # Room for fewer lines than `finish` counted.
-    top = figure.layout.margin.t - 22 * (before - text.count(BREAK))
-    return figure.update_layout(title_text=text, margin_t=top, meta={"wide": True})
+_EDGE = 14  # px around the figure: as far in as its title
+_BARE = {"showticklabels": False, "ticks": "", "zeroline": False, "showline": True, "title": {"text": ""}}
+_FLAT = _BARE | {"showgrid": False, "automargin": False, "mirror": True}
+_GRID = "#B4B4B4"  # seen on light and on dark pages
+_SOLID = _BARE | {"gridcolor": _GRID, "linecolor": _GRID, "showbackground": False, "showspikes": False}
 
 
 def square(coordinates: np.ndarray) -> list[list[float]]:
@@ -41,17 +33,24 @@ def square(coordinates: np.ndarray) -> list[list[float]]:
 
 
 def frame(figure: go.Figure, panels: Sequence[Any], colors: Any, words: Sequence[str]) -> go.Figure:
-    """Give the panels square axes without ticks and their names; `words` says what stands beside each name."""
+    """Give the panels square axes without ticks and their names; `words` follow the names."""
     for number, panel in enumerate(panels):
-        ranges = square(panel.coordinates)
+        suffix, ranges = axis_suffix(number), square(panel.coordinates)
         if panel.dimensions == 3:
-            _scene(figure, number, ranges)
+            axes = {f"{axis}axis": {"range": limits, **_SOLID} for axis, limits in zip("xyz", ranges)}
+            scene = figure.layout[f"scene{suffix}"]
+            scene.update(aspectmode="cube", camera={"eye": {"x": 1.25, "y": 1.25, "z": 0.9}}, dragmode="orbit", **axes)
+            left = scene.domain.x[0]
         else:
-            _axes(figure, number, ranges)
-        domain = _domain(figure, number, panel.dimensions)
+            # One unit is as long in both directions.
+            tied = {"scaleanchor": f"x{suffix}", "scaleratio": 1}
+            x, y = figure.layout[f"xaxis{suffix}"], figure.layout[f"yaxis{suffix}"]
+            x.update(range=ranges[0], constrain="domain", constraintoward="left", **_FLAT)
+            y.update(range=ranges[1], constrain="domain", constraintoward="top", **tied, **_FLAT)
+            left = x.domain[0]
         figure.add_annotation(
             text=f"<b>{label(panel.name)}</b>  {words[number]}",
-            x=domain[0],
+            x=left,
             y=1.0,
             xref="paper",
             yref="paper",
@@ -60,7 +59,7 @@ def frame(figure: go.Figure, panels: Sequence[Any], colors: Any, words: Sequence
             yshift=4,
             showarrow=False,
             align="left",
-            font={"size": 14, "color": theme.OBJECTIVE.get(panel.objective, theme.NEUTRAL)},
+            font={"size": 14, "color": theme.objective_color(panel.objective)},
         )
     figure.update_layout(
         meta={"wide": True, "top": figure.layout.margin.t + _HEAD - 4, "height": figure.layout.height},
@@ -73,6 +72,11 @@ def frame(figure: go.Figure, panels: Sequence[Any], colors: Any, words: Sequence
     )
     make_room(figure, colors)
     return figure
+
+
+def axis_suffix(panel: int) -> str:
+    """Return what plotly adds to the names of the axes of a panel."""
+    return str(panel + 1) if panel else ""
 
 
 def scheme(dark: bool) -> dict[str, Any]:
@@ -94,87 +98,28 @@ def make_room(figure: go.Figure, colors: Any) -> None:
     )
 
 
-def _domain(figure: go.Figure, number: int, dimensions: int) -> tuple[float, float]:
-    suffix = "" if number == 0 else str(number + 1)
-    layout = figure.layout
-    return tuple(layout[f"scene{suffix}"].domain.x if dimensions == 3 else layout[f"xaxis{suffix}"].domain)
-
-
-def _axes(figure: go.Figure, number: int, ranges: list[list[float]]) -> None:
-    """Square axes: one unit is as long in both directions, and the frame keeps the shape of the data."""
-    suffix = "" if number == 0 else str(number + 1)
-    bare = {
-        "showticklabels": False,
-        "ticks": "",
-        "showgrid": False,
-        "zeroline": False,
-        "automargin": False,
-        "showline": True,
-        "mirror": True,
-        "title": {"text": ""},
-    }
-    figure.layout[f"xaxis{suffix}"].update(range=ranges[0], constrain="domain", constraintoward="left", **bare)
-    figure.layout[f"yaxis{suffix}"].update(
-        range=ranges[1], scaleanchor=f"x{suffix}", scaleratio=1, constrain="domain", constraintoward="top", **bare
-    )
-
-
-def _scene(figure: go.Figure, number: int, ranges: list[list[float]]) -> None:
-    suffix = "" if number == 0 else str(number + 1)
-    bare = {
-        "showticklabels": False,
-        "ticks": "",
-        "showgrid": True,
-        "gridcolor": "#B4B4B4",
-        "showline": True,
-        "linecolor": "#B4B4B4",
-        "zeroline": False,
-        "showbackground": False,
-        "showspikes": False,
-        "title": {"text": ""},
-    }
-    axes = {f"{axis}axis": {"range": limits, **bare} for axis, limits in zip("xyz", ranges)}
-    camera = {"eye": {"x": 1.25, "y": 1.25, "z": 0.9}}
-    figure.layout[f"scene{suffix}"].update(aspectmode="cube", camera=camera, dragmode="orbit", **axes)
-
-
 def legend_traces(colors: Any, dimensions: int) -> list[go.Scatter]:
-    """Return a fixed number of entries, whatever is coloured: two for the modalities, then those of the groups."""
+    """Return a fixed number of entries, whatever the colouring: two for the modalities, then those of the groups."""
     import plotly.graph_objects as go
 
     kind, nothing = (go.Scatter3d, {"z": [None]}) if dimensions == 3 else (go.Scatter, {})
-    return [kind(x=[None], y=[None], mode="markers", **nothing, **entry) for entry in legend_entries(colors)]
+    fixed = {"mode": "markers", "hoverinfo": "skip", "meta": {"role": "legend"}, **nothing}
+    return [kind(x=[None], y=[None], **fixed, **entry) for entry in legend_entries(colors)]
 
 
 def legend_entries(colors: Any) -> list[dict[str, Any]]:
-    """Return what the entries of the legend show: the shapes of the modalities, the colours of the groups."""
+    """Return the entries of the legend: the shapes of the modalities, the colours of the groups."""
     by_modality = colors.column == "modality"
-    entries = [
-        {
-            "name": words,
-            "legendgroup": what,
-            "showlegend": True,
-            "hoverinfo": "skip",
-            "meta": {"role": "legend"},
-            "marker": {
-                "symbol": theme.SYMBOL[what],
-                "size": 9,
-                "color": theme.MODALITY[what] if by_modality else theme.NEUTRAL,
-            },
-        }
-        for what, words in (("audio", "clips (audio)"), ("text", "captions (text)"))
-    ]
+    entries = []
+    for what, words in (("audio", "clips (audio)"), ("text", "captions (text)")):
+        color = theme.MODALITY[what] if by_modality else theme.NEUTRAL
+        marker = {"symbol": theme.SYMBOL[what], "size": 9, "color": color}
+        entries.append({"name": words, "legendgroup": what, "showlegend": True, "marker": marker})
     groups = [] if by_modality else list(zip(colors.names, colors.colors))
     for number in range(ENTRIES):
-        name, color = groups[number] if number < len(groups) else ("", theme.OTHER)
-        entries.append(
-            {
-                "name": label(name, 28),
-                "legendgroup": f"group {number}",
-                "showlegend": number < len(groups),
-                "hoverinfo": "skip",
-                "meta": {"role": "legend"},
-                "marker": {"symbol": "square", "size": 9, "color": color},
-            }
-        )
+        shown = number < len(groups)
+        name, color = groups[number] if shown else ("", theme.OTHER)
+        marker = {"symbol": "square", "size": 9, "color": color}
+        group = {"legendgroup": f"group {number}", "showlegend": shown}
+        entries.append({"name": label(name, 28), **group, "marker": marker})
     return entries

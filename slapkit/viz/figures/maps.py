@@ -1,8 +1,8 @@
-"""The joint map: clips and captions of one model or of several side by side, with their gap and their worst pairs.
+"""The joint map: clips and captions of one model, or of several side by side, with their gap and worst pairs.
 
-The functions know nothing of models: a panel is a table of points. Its first rows are clips (`kind` "audio"), the
-rest captions ("text"); `clip` is the row number of a point's clip; `x`, `y` (and `z`) its place; `card` its hover text,
-ready for plotly; `rank` the rank of its clip for a caption. All other columns may colour the points.
+A panel is a table of points. Its first rows are clips (`kind` "audio"), the others captions ("text"); `clip` is the row
+of a point's clip; `x`, `y` (and `z`) its place; `card` its hover text, ready for plotly; `rank` that of a caption's
+clip. Points can be coloured by all other columns.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from slapkit.config import nearest
 from slapkit.errors import DataError
 from slapkit.viz import theme
-from slapkit.viz.figures.cards import BREAK, MOST_LINES, label, plain
-from slapkit.viz.figures.map_frame import ENTRIES, frame, legend_traces, wide_finish
-from slapkit.viz.figures.style import joined
+from slapkit.viz.figures.map_frame import ENTRIES, frame, legend_traces
+from slapkit.viz.figures.style import finish, joined
+from slapkit.viz.text import BREAK, MOST_LINES, items, label, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ class Coloring:
 
     @property
     def scale(self) -> list[list[Any]]:
-        """The colours as a plotly colour scale of steps: numbers travel as bytes, names of colours as text."""
+        """The colours as a plotly colour scale of steps: numbers are sent as bytes, names of colours as text."""
         n = len(self.colors)
         return [[edge, color] for i, color in enumerate(self.colors) for edge in (i / n, (i + 1) / n)]
 
@@ -107,8 +107,7 @@ def _categories(series: pd.Series) -> pd.Series:
     """Return a column as names of groups; missing values stay missing."""
     import pandas as pd
 
-    series = series.map(lambda v: (v[0] if len(v) else None) if isinstance(v, list | tuple) else v)
-    series = series.where(series.notna() & (series.astype(str) != ""), None)
+    series = series.map(lambda value: next(iter(items(value)), None) if not isinstance(value, bool) else value)
     numbers = pd.to_numeric(series, errors="coerce")
     if numbers.notna().sum() == series.notna().sum() and numbers.nunique() > ENTRIES:
         edges = np.unique(np.nanquantile(numbers.astype(float), [0, 0.25, 0.5, 0.75, 1]))
@@ -154,40 +153,41 @@ def joint_map(
             figure.add_trace(trace, row=1, col=number + 1)
     for trace in legend_traces(colors, dimensions):
         figure.add_trace(trace, row=1, col=1)
-    wide_finish(figure, title or gap_answer(panels), height=height)
+    finish(figure, title or gap_answer(panels), height=height, wide=True)
     return frame(figure, panels, colors, [gap_words(panel) for panel in panels])
 
 
 def _panel_traces(panel: Panel, number: int, colors: Coloring, worst: int, card_lines: int) -> list[go.Scattergl]:
-    """Return the traces of one panel in the order of `ROLES`; empty ones wait for a click or a hover."""
-    codes, found = colors.codes[number], {}
-    for role in ("text", "audio"):
-        rows = np.flatnonzero(panel.is_text == (role == "text"))
-        marker = {
-            "symbol": theme.SYMBOL[role],
-            "size": SIZES[panel.dimensions][role] * (0.65 if len(codes) > MANY else 1),
-            "opacity": OPACITY,
-            "line": {"width": 0},
-            **marker_colors(colors, codes[rows]),
-        }
-        found[role] = on_map(panel.coordinates[rows], mode="markers", marker=marker)
-        if card_lines:
-            cards = [BREAK.join(c.split(BREAK)[:card_lines]) for c in panel.points["card"].to_numpy()[rows]]
-            found[role].update(hovertext=cards, hoverinfo="text")
-        else:
-            found[role].update(hoverinfo="skip")
-        found[role].update(legendgroup=role)
-    found["worst"] = on_map(worst_lines(panel, worst), mode="lines", line={"color": theme.NEUTRAL, "width": 1})
-    found["worst"].update(opacity=0.55)
-    found["gap"] = _gap_trace(panel)
-    found["line"] = on_map(_none(panel), mode="lines", line={"color": theme.WARNING, "width": 2})
+    """Return the traces of one panel in the order of `ROLES`; "line" and "ring" are empty until a hover or a click."""
+    nothing = _none(panel)
+    thin = {"color": theme.NEUTRAL, "width": 1}
     ring = {"symbol": "circle-open", "size": 18, "color": theme.WARNING, "line": {"width": 3}}
-    found["ring"] = on_map(_none(panel), mode="markers", marker=ring)
-    for role, trace in found.items():
-        trace.update(showlegend=False, name=role, meta={"panel": number, "role": role})
-        if role not in ("text", "audio", "gap"):
-            trace.update(hoverinfo="skip")
-    return [found[role] for role in ROLES]
+    found = {
+        "text": _points_trace(panel, "text", colors, colors.codes[number], card_lines),
+        "audio": _points_trace(panel, "audio", colors, colors.codes[number], card_lines),
+        "worst": on_map(worst_lines(panel, worst), mode="lines", line=thin, opacity=0.55, hoverinfo="skip"),
+        "gap": _gap_trace(panel),
+        "line": on_map(nothing, mode="lines", line={"color": theme.WARNING, "width": 2}, hoverinfo="skip"),
+        "ring": on_map(nothing, mode="markers", marker=ring, hoverinfo="skip"),
+    }
+    return [found[role].update(showlegend=False, name=role, meta={"panel": number, "role": role}) for role in ROLES]
+
+
+def _points_trace(panel: Panel, role: str, colors: Coloring, codes: np.ndarray, card_lines: int) -> go.Scattergl:
+    """Return the clips or the captions of a panel."""
+    rows = np.flatnonzero(panel.is_text == (role == "text"))
+    marker = {
+        "symbol": theme.SYMBOL[role],
+        "size": SIZES[panel.dimensions][role] * (0.65 if len(codes) > MANY else 1),
+        "opacity": OPACITY,
+        "line": {"width": 0},
+        **marker_colors(colors, codes[rows]),
+    }
+    hover: dict[str, Any] = {"hoverinfo": "skip"}
+    if card_lines:
+        cards = [BREAK.join(card.split(BREAK)[:card_lines]) for card in panel.points["card"].to_numpy()[rows]]
+        hover = {"hoverinfo": "text", "hovertext": cards}
+    return on_map(panel.coordinates[rows], mode="markers", marker=marker, legendgroup=role, **hover)
 
 
 def _none(panel: Panel) -> np.ndarray:
@@ -195,14 +195,11 @@ def _none(panel: Panel) -> np.ndarray:
 
 
 def on_map(places: np.ndarray, **kwargs: Any) -> go.Scattergl:
-    """Return a trace through `places [N, 2 or 3]`, by WebGL: plotly draws it above all vectors, so a mark that is to be
-    seen on top of the points must be of their kind."""
+    """Return a trace through `places [N, 2 or 3]` in WebGL, like the points: plotly draws it above all SVG."""
     import plotly.graph_objects as go
 
-    x = dict(zip("xyz", places.T))
-    if len(x) == 3:
-        return go.Scatter3d(**x, **kwargs)
-    return go.Scattergl(**x, **kwargs)
+    kind = go.Scatter3d if places.shape[1] == 3 else go.Scattergl
+    return kind(**dict(zip("xyz", places.T)), **kwargs)
 
 
 def marker_colors(colors: Coloring, codes: np.ndarray) -> dict[str, Any]:
@@ -224,9 +221,7 @@ def worst_rows(panel: Panel, worst: int) -> np.ndarray:
 def worst_lines(panel: Panel, worst: int) -> np.ndarray:
     """Return the path `[3 * worst, 2 or 3]` from each of the worst captions to its clip, NaN between two lines."""
     rows = worst_rows(panel, worst)
-    if not len(rows):
-        return _none(panel)
-    return paths(panel, rows)
+    return paths(panel, rows) if len(rows) else _none(panel)
 
 
 def paths(panel: Panel, rows: Sequence[int]) -> np.ndarray:
@@ -241,18 +236,17 @@ def _gap_trace(panel: Panel) -> go.Scattergl:
     """Return the two centroids on the map, joined by a line."""
     places = panel.coordinates
     ends = np.stack([places[~panel.is_text].mean(axis=0), places[panel.is_text].mean(axis=0)])
-    told = gap_words(panel)
-    cards = [f"centroid of the {what}<br>in the embedding's own space: {told}" for what in ("clips", "captions")]
+    words = gap_words(panel)
+    cards = [f"centroid of the {what}<br>in the embedding's own space: {words}" for what in ("clips", "captions")]
     marker = {
         "symbol": ["circle", "diamond"],
-        "size": [22, 13] if panel.dimensions == 2 else [10, 7],  # both are seen where they lie on each other
+        "size": [22, 13] if panel.dimensions == 2 else [10, 7],  # both are visible where they coincide
         "color": [theme.AUDIO, theme.TEXT],
         "opacity": 1.0,
         "line": {"color": "#FFFFFF", "width": 2},
     }
-    line = {"color": theme.OBJECTIVE.get(panel.objective, theme.NEUTRAL), "width": 3}
-    trace = on_map(ends, mode="lines+markers", marker=marker, line=line)
-    return trace.update(hovertext=cards, hoverinfo="text")
+    line = {"color": theme.objective_color(panel.objective), "width": 3}
+    return on_map(ends, mode="lines+markers", marker=marker, line=line, hovertext=cards, hoverinfo="text")
 
 
 def gap_words(panel: Panel) -> str:
@@ -262,13 +256,59 @@ def gap_words(panel: Panel) -> str:
 
 
 def gap_answer(panels: Sequence[Panel]) -> str:
-    """Say whose gap is smaller, with the intervals; models whose intervals overlap are not told apart."""
-    told = [f"{label(p.name)} {gap_words(p).removeprefix('gap ')}" for p in sorted(panels, key=lambda p: p.gap)]
-    if len(told) == 1:
-        return f"{told[0].replace(' ', ' leaves a gap of ', 1)} between audio and text"
-    low, high = sorted(panels, key=lambda p: p.gap)[:2]
-    widths = np.nan_to_num([low.gap_half_width, high.gap_half_width]).sum()
-    if high.gap - low.gap <= widths:
-        return f"Their gaps between audio and text do not differ: {joined(told)}"
-    best, others = told[0].split(" ", 1), joined([t.replace(" ", " keeps ", 1) for t in told[1:]])
-    return f"{best[0]} narrows the gap to {best[1]}; {others}"
+    """Say whose gap is smaller, with the intervals; overlapping intervals are no difference."""
+    ordered = sorted(panels, key=lambda panel: panel.gap)
+    names, gaps = [label(p.name) for p in ordered], [gap_words(p).removeprefix("gap ") for p in ordered]
+    if len(ordered) == 1:
+        return f"{names[0]} leaves a gap of {gaps[0]} between audio and text"
+    low, high = ordered[:2]
+    if high.gap - low.gap <= np.nan_to_num([low.gap_half_width, high.gap_half_width]).sum():
+        both = joined([f"{name} {gap}" for name, gap in zip(names, gaps)])
+        return f"Their gaps between audio and text do not differ: {both}"
+    others = joined([f"{name} keeps {gap}" for name, gap in zip(names[1:], gaps[1:])])
+    return f"{names[0]} narrows the gap to {gaps[0]}; {others}"
+
+
+def worst_pairs(panels: Sequence[Panel], *, worst: int = 20, height: int = 700) -> go.Figure:
+    """Where is each model most wrong? Lines from the captions of the worst ranks to their clips; only they have
+    cards."""
+    chosen = [worst_rows(panel, worst) for panel in panels]
+    said = []
+    for panel, rows in zip(panels, chosen):
+        middle = np.median(panel.points["rank"].to_numpy()[rows]) / max(1, panel.candidates)
+        said.append(f"{label(panel.name)} {100 * middle:.0f} %")
+    title = f"Median rank of the clip for the {worst} worst captions: {joined(said)} of the candidates"
+    figure = joint_map(panels, worst=worst, height=height, title=title, card_lines=0)
+    figure.for_each_trace(
+        lambda trace: trace.update(marker_opacity=0.22), lambda trace: (trace.meta or {}).get("role") in SIZES[2]
+    )
+    for number, (panel, rows) in enumerate(zip(panels, chosen)):
+        for role, points in (("audio", panel.points["clip"].to_numpy()[rows]), ("text", rows)):
+            marker = {"symbol": theme.SYMBOL[role], "size": 5 if panel.dimensions == 3 else 10}
+            marker["color"] = theme.MODALITY[role]
+            cards = panel.points["card"].to_numpy()[points].tolist()
+            hover = {"hovertext": cards, "hoverinfo": "text", "legendgroup": role, "showlegend": False}
+            trace = on_map(panel.coordinates[points], mode="markers", marker=marker, **hover)
+            figure.add_trace(trace, row=1, col=number + 1)
+    return figure
+
+
+def sentence_on_map(
+    panels: Sequence[Panel], places: Sequence[np.ndarray], sentence: str, nearest: Sequence[str], *, height: int = 700
+) -> go.Figure:
+    """Where does a new sentence lie? A star on each map, at `places` (coordinates `[2 or 3]`, one per panel).
+
+    `nearest` names the clip that is nearest to the sentence in each model's own space.
+    """
+    said = [f"{label(title)} for {label(panel.name)}" for panel, title in zip(panels, nearest)]
+    quoted = f"“{label(sentence, 60)}”"
+    figure = joint_map(panels, height=height, title=f"The clip nearest to {quoted} is {joined(said)}", card_lines=0)
+    for number, (panel, place) in enumerate(zip(panels, places)):
+        symbol, size = ("star", 24) if panel.dimensions == 2 else ("cross", 8)
+        edge = {"color": "#FFFFFF", "width": 2}
+        marker = {"symbol": symbol, "size": size, "color": theme.CATEGORIES[2], "line": edge}
+        place = np.reshape(np.asarray(place, dtype=np.float32), (1, -1))
+        hover = {"name": "the sentence", "hovertext": [quoted], "hoverinfo": "text"}
+        trace = on_map(place, mode="markers", marker=marker, legendgroup="mark", showlegend=number == 0, **hover)
+        figure.add_trace(trace, row=1, col=number + 1)
+    return figure

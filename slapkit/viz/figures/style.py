@@ -1,34 +1,45 @@
-"""What all figures share: a title that is the answer, the house style, the line where chance stands."""
+"""Shared by all figures: the title, the house style, bars and lines of an objective, chance."""
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.viz import theme
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from matplotlib.figure import Figure
 
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
+PERCENT = {"range": [0, 112], "tickvals": [0, 25, 50, 75, 100]}  # of an axis; room for the numbers above full bars
 
 
-def wrapped(title: str, width: int = 62) -> str:
-    """Return a title broken into lines that fit a figure."""
-    # A number stays on one line with its percent sign, and with its interval.
-    whole = title.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
-    return "<br>".join(textwrap.wrap(whole, width))
+def finish(
+    figure: go.Figure, title: str, *, height: int = 380, wide: bool = False, column_titles: bool = False
+) -> go.Figure:
+    """Give a figure its title and the house style.
 
-
-def finish(figure: go.Figure, title: str, *, height: int = 380) -> go.Figure:
-    """Give a figure its title and the house style."""
+    Args:
+        height: in px.
+        wide: the figure is as wide as the page; its title gets longer lines.
+        column_titles: leave room between the legend and the panels for their titles.
+    """
     theme.register()
-    text = wrapped(title)
-    # Room for the lines of the title and, below them, the legend.
-    top = 74 + 22 * (text.count("<br>") + 1)
-    return figure.update_layout(template="slapkit", title_text=text, height=height, margin_t=top, margin_b=62)
+    # A number stays on one line with its percent sign and its interval.
+    whole = title.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
+    rows = textwrap.wrap(whole, 84 if wide else 62)
+    extra = 24 if column_titles else 0
+    margins = {"t": 74 + 22 * len(rows) + extra, "b": 62}
+    figure.update_layout(template="slapkit", title_text="<br>".join(rows), height=height, margin=margins)
+    if wide:
+        figure.update_layout(meta={"wide": True})
+    if column_titles:
+        figure.update_layout(legend_y=1 + 26 / (height - margins["t"] - margins["b"]))
+    return figure
 
 
 def name_of(objective: str) -> str:
@@ -41,12 +52,63 @@ def joined(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def chance_line(figure: go.Figure, percent: float) -> go.Figure:
-    """Draw where a model that knows nothing stands."""
-    return figure.add_hline(
-        y=percent,
-        line={"color": theme.NEUTRAL, "dash": "dot", "width": 1},
-        annotation_text=f"chance {percent:.1f} %",
-        annotation_position="top right",
-        annotation_font_color=theme.NEUTRAL,
+def bar(objective: str, x: Sequence, y: Sequence[float], *, numbers: str = ".1f", **options: Any) -> go.Bar:
+    """Return the bars of one objective in its colour and hatching; `numbers` formats those above the bars."""
+    import plotly.graph_objects as go
+
+    return go.Bar(
+        **{
+            "x": x,
+            "y": y,
+            "name": name_of(objective),
+            "marker": {"color": theme.objective_color(objective), "pattern_shape": theme.HATCH.get(objective, "/")},
+            "text": [format(value, numbers) for value in y] if numbers else None,
+            "textposition": "outside",
+            "cliponaxis": False,
+            "hovertemplate": "%{x}: %{y:.1f} %",
+        }
+        | options
     )
+
+
+def chance_marks(x: Sequence, percent: Sequence[float], *, size: int = 46) -> go.Scatter:
+    """Return a mark across each bar where chance is."""
+    import plotly.graph_objects as go
+
+    marker = {"symbol": "line-ew", "size": size, "line": {"width": 2, "color": theme.NEUTRAL}}
+    hover = "chance %{x}: %{y:.1f} %<extra></extra>"
+    return go.Scatter(x=x, y=percent, mode="markers", name="chance", marker=marker, hovertemplate=hover)
+
+
+def chance_line(figure: go.Figure, percent: float) -> go.Figure:
+    """Draw the chance level as a dotted line."""
+    return mark_line(figure, percent, f"chance {percent:.1f} %")
+
+
+def mark_line(figure: go.Figure, y: float, words: str = "", color: str = theme.NEUTRAL, **place: Any) -> go.Figure:
+    """Draw a dotted horizontal line with words at its right end; `place` is a panel's `row` and `col`."""
+    below = "bottom right" if color == theme.WARNING else "top right"
+    note = {"annotation_text": words, "annotation_position": below, "annotation_font_color": color} if words else {}
+    return figure.add_hline(y=y, line={"color": color, "dash": "dot", "width": 1}, **note, **place)
+
+
+def figure_bundle(figure: go.Figure, plotly_js: str | None) -> dict[str, Any]:
+    """Return a figure for Jupyter twice: as plotly's own type, which JupyterLab draws, and as HTML for exported pages.
+
+    Args:
+        plotly_js: address of plotly.js relative to the exported page; None where an earlier figure has loaded it.
+    """
+    page = figure.to_html(
+        full_html=False, include_plotlyjs=plotly_js or False, config={"displaylogo": False, "displayModeBar": "hover"}
+    )
+    return {"application/vnd.plotly.v1+json": figure.to_plotly_json() | {"config": {}}, "text/html": page}
+
+
+def to_svg(figure: Figure) -> bytes:
+    """Return a matplotlib figure as SVG with real text; the same figure gives the same bytes."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "slapkit"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
+    return buffer.getvalue()

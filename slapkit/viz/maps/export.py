@@ -1,4 +1,4 @@
-"""A map as one file that opens anywhere: no Python, no network; hover, click, and some of the sounds inside it."""
+"""A map as one HTML file without Python or network: hover, click, and excerpts of some clips."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ import numpy as np
 from slapkit._io import atomic_write_text
 from slapkit.errors import AudioError
 from slapkit.metrics.embedded import Embedded, require_same_clips
+from slapkit.search.listen import excerpt
 from slapkit.viz import theme
-from slapkit.viz.figures.cards import plain
 from slapkit.viz.figures.map_frame import scheme
 from slapkit.viz.figures.maps import MODALITY, Panel, joint_map, worst_rows
-from slapkit.viz.maps.points import fact_words, rank_words, title_of
-from slapkit.viz.maps.sound import excerpt
+from slapkit.viz.text import facts, json_for_script, plain, rank_words, title_of
 
-EXCERPT_S = 8.0  # of the sounds in the page
-OBJECTIVES = (theme.OBJECTIVE, theme.DARK_OBJECTIVE)
-_LARGER = 4  # px that a clip with sound is wider than one without
+EXCERPT_S = 8.0
+EXCERPT_FORM = {"rate": 24_000, "compression": 0.8}
+_LARGER = 4  # px that a clip with an excerpt is wider than others
 
 
 def save_html(
@@ -40,16 +39,16 @@ def save_html(
 ) -> Path:
     """Write the map of `models` as one HTML file, and return its path.
 
-    A click on a clip plays it, on a caption its clip, where its sound is among the `clips` that the page holds: first
-    those of the worst captions of each model, then clips drawn at random. Their circles are larger.
+    A click on a clip plays it, on a caption its clip, if it is among the `clips` that the page holds: first those of
+    the worst captions of each model, then clips drawn at random. Their circles are larger.
 
     Args:
         models: what was mapped.
         panels: their maps, in the same order.
         path: of the page.
-        clips: sounds to put into it, as excerpts; a sound that cannot be read is left out.
+        clips: number of excerpts in the page; a file that cannot be decoded is left out.
         color: "modality" or a column of the points.
-        worst: lines from this many of the worst captions to their clips.
+        worst: number of the worst captions that are joined to their clips by lines.
         seed: of the choice of clips.
         seconds: length of an excerpt.
         progress: show the excerpts being made.
@@ -60,8 +59,6 @@ def save_html(
     import jinja2
     from plotly.offline import get_plotlyjs
 
-    from slapkit.runs.report import json_for_script
-
     require_same_clips(models)
     chosen = chosen_clips(panels, clips, seed)
     sounds = _sounds(models[0], chosen, seconds, progress)
@@ -70,12 +67,11 @@ def save_html(
     for trace in figure.data:
         if (trace.meta or {}).get("role") == "audio":
             trace.marker.size = (sizes + trace.marker.size).astype(np.float32)
-    dark = {**scheme(True), "template": scheme(True)["template"].to_plotly_json()}
     data = {
         "figure": json.loads(figure.to_json()),
-        "dark": dark,
+        "dark": {**scheme(True), "template": scheme(True)["template"].to_plotly_json()},
         "ink": [theme.LIGHT["text"], theme.DARK["text"]],
-        "names": [[colors.get(m.objective, theme.NEUTRAL) for m in models] for colors in OBJECTIVES],
+        "names": [[theme.objective_color(m.objective, dark=dark) for m in models] for dark in (False, True)],
         "clips": _clip_texts(models[0]),
         "captions": [_caption_texts(model, panel) for model, panel in zip(models, panels)],
         "clipOf": models[0].track_of_text.tolist(),
@@ -98,7 +94,7 @@ def save_html(
 
 
 def chosen_clips(panels: Sequence[Panel], clips: int, seed: int = 0) -> list[int]:
-    """Return the numbers of at most `clips` clips: half from the worst captions of each model by turns, then random."""
+    """Return the indices of at most `clips` clips: half belong to the worst captions of each model, half are random."""
     count = int((~panels[0].is_text).sum())
     clips = min(max(0, clips), count)
     worst = [panel.points["clip"].to_numpy()[worst_rows(panel, clips)] for panel in panels]
@@ -108,13 +104,13 @@ def chosen_clips(panels: Sequence[Panel], clips: int, seed: int = 0) -> list[int
 
 
 def _sounds(model: Embedded, chosen: Sequence[int], seconds: float, progress: bool) -> dict[int, str]:
-    """Return clip number -> its excerpt in base64."""
+    """Return clip index -> its excerpt in base64."""
     from tqdm.auto import tqdm
 
     found = {}
     for clip in tqdm(chosen, desc="excerpts", unit="clip", disable=not progress, leave=False):
         try:
-            data, _ = excerpt(model.frame["path"].iloc[clip], seconds=seconds)
+            data = excerpt(model.frame["path"].iloc[clip], seconds=seconds, **EXCERPT_FORM)
         except AudioError:
             continue
         found[int(clip)] = base64.b64encode(data).decode()
@@ -127,7 +123,7 @@ def _clip_texts(model: Embedded) -> list[dict[str, Any]]:
     return [
         {
             "title": plain(title_of(row), 120),
-            "lines": [plain(line, 200) for line in (*fact_words(row), *list(row["captions"])[:1]) if line],
+            "lines": [plain(line, 200) for line in (" · ".join(facts(row)), *list(row["captions"])[:1]) if line],
         }
         for row in rows
     ]

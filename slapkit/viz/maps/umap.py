@@ -1,8 +1,7 @@
-"""UMAP (arXiv 1802.03426) of embeddings: seeded, kept as plain arrays, and open to new points without a refit.
+"""UMAP (arXiv 1802.03426) of embeddings: seeded, stored as plain arrays, and open to new points without a refit.
 
-What UMAP is given is made exact and reproducible first: rows of unit norm, so that Euclidean distance orders neighbours
-as the cosine does; PCA where they are wide; exact nearest neighbours where they fit; a start from the two or three
-largest principal components, so that what lies far apart in the space starts far apart on the map.
+Rows are brought to unit norm (Euclidean distance then orders neighbours as the cosine does) and reduced by PCA where
+they are wide. Nearest neighbours are exact up to `EXACT_UP_TO` rows. The start is the largest principal components.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import re
 import warnings
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -23,10 +24,12 @@ from slapkit._io import atomic_path, atomic_write_json
 from slapkit.config import Config, require
 from slapkit.errors import DataError
 from slapkit.metrics._validate import unit_rows
-from slapkit.viz.maps.neighbours import membership, neighbours
+from slapkit.metrics.embedded import Embedded, Kind
+from slapkit.viz.figures.maps import Panel
+from slapkit.viz.maps.points import panel
 
 FORMAT = 1
-EXACT_UP_TO = 30_000  # rows: up to here all neighbours are compared; beyond, UMAP's own approximate search is used
+EXACT_UP_TO = 30_000  # rows; beyond them UMAP's approximate search is used
 _SAME = 1e-5  # distance within which a new point is one of the map's own
 
 
@@ -50,14 +53,14 @@ class MapConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class Map:
-    """A finished map, and what it takes to place new points on it.
+    """A fitted map, and the arrays that place new points on it.
 
     Attributes:
         coordinates: float32 `[N, 2 or 3]`.
-        reduced: float32 `[N, R]`, the rows that were mapped, after PCA.
-        mean, axes: `[D]` and `[R, D]` of the PCA; None where there was none.
-        config: how it was made.
-        versions: of the packages that it depends on.
+        reduced: float32 `[N, R]`, the mapped rows after PCA.
+        mean, axes: `[D]` and `[R, D]` of the PCA; None without one.
+        config: settings.
+        versions: of the packages used.
         key: hash of the mapped vectors and of `config`.
     """
 
@@ -73,11 +76,10 @@ class Map:
         return len(self.coordinates)
 
     def place(self, vectors: np.ndarray) -> np.ndarray:
-        """Return float32 coordinates `[M, 2 or 3]` of new `vectors [M, D]` on this map, which stays as it is.
+        """Return float32 coordinates `[M, 2 or 3]` of new `vectors [M, D]` on this map.
 
-        A new point stands at the mean of its nearest neighbours' coordinates, weighted by UMAP's membership strength
-        exp(-distance / sigma), with sigma such that the weights sum to log2 of their number. That is where UMAP's own
-        `transform` starts from; its further epochs are left out, for they would need the fitted object, which can only
+        A new point lies at the mean of its nearest neighbours' coordinates, weighted by UMAP's membership strength (see
+        `membership`): the start of UMAP's own `transform`, whose further epochs need the fitted object, which can only
         be pickled. A vector of the map itself gets its own coordinates.
 
         Raises:
@@ -90,7 +92,7 @@ class Map:
         if self.mean is not None:
             rows = (rows - self.mean) @ self.axes.T
         k = min(self.config.n_neighbors, len(self))
-        near, distances = neighbours(self.reduced, k, queries=rows)
+        distances, near = _neighbours(self.reduced, rows, k)
         weights = membership(distances)
         exact = distances[:, 0] <= _SAME
         weights[exact] = np.arange(k) == 0
@@ -142,8 +144,48 @@ class Map:
         return found
 
 
+class MapStore:
+    """Fits each map once: a map in `folder` made of the same vectors with the same settings is read instead.
+
+    Args:
+        folder: where maps are kept, one folder each; None keeps them in memory alone.
+        config: settings of all maps; the number of dimensions is asked for with each.
+        progress: show the epochs of a fit.
+    """
+
+    def __init__(
+        self, folder: str | Path | None = None, config: MapConfig | None = None, *, progress: bool = True
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.config = config or MapConfig()
+        self.progress = progress
+        self._known: dict[str, Map] = {}
+
+    def map_of(self, embedded: Embedded, kind: Kind = "q", dimensions: int | None = None) -> Map:
+        """Return the map of one model's clips and captions."""
+        config = self.config.replace(n_components=dimensions or self.config.n_components)
+        vectors = embedded.points(kind)
+        key = map_key(vectors, config)
+        if key not in self._known:
+            name = re.sub(r"[^A-Za-z0-9]+", "-", embedded.name).strip("-").lower() or "model"
+            place = None if self.folder is None else self.folder / f"{name}-{kind}-{config.n_components}d"
+            found = None
+            with contextlib.suppress(DataError):  # missing or damaged: it is fitted
+                found = None if place is None else Map.load(place)
+            if found is None or found.key != key:
+                found = fit_map(vectors, config, progress=self.progress)
+                if place:
+                    found.save(place)
+            self._known[key] = found
+        return self._known[key]
+
+    def panels(self, models: Sequence[Embedded], kind: Kind = "q", dimensions: int | None = None) -> list[Panel]:
+        """Return the maps of several models as figures take them."""
+        return [panel(model, self.map_of(model, kind, dimensions).coordinates, kind) for model in models]
+
+
 def map_key(vectors: np.ndarray, config: MapConfig) -> str:
-    """Return what tells one map from another: a hash of the vectors and of the settings."""
+    """Return a hash of the vectors and of the settings."""
     digest = hashlib.sha256(json.dumps([FORMAT, config.to_dict(), list(np.shape(vectors))], sort_keys=True).encode())
     digest.update(np.ascontiguousarray(vectors, dtype=np.float32).tobytes())
     return digest.hexdigest()
@@ -174,18 +216,16 @@ def fit_map(vectors: np.ndarray, config: MapConfig | None = None, *, progress: b
 
 
 def _umap(reduced: np.ndarray, config: MapConfig, k: int, *, progress: bool) -> np.ndarray:
-    """Run UMAP itself on rows that are ready for it: float32 `[N, n_components]`."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        # It warns of what is meant so: no index for its own `transform`, and one core where a seed is given.
+    """Run UMAP on rows that are ready for it: float32 `[N, n_components]`."""
+    known = (None, None, None)
+    if len(reduced) <= EXACT_UP_TO:
+        distances, near = _neighbours(reduced, reduced, k)
+        known = (near, distances.astype(np.float32), None)
+    with warnings.catch_warnings():
+        # It warns that it makes no index for its `transform`, and uses one core where a seed is given.
         warnings.simplefilter("ignore")
         import umap
 
-        known = (None, None, None)
-        if len(reduced) <= EXACT_UP_TO:
-            near, distances = neighbours(reduced, k)
-            known = (near, distances.astype(np.float32), None)
-        start = _start(reduced, config)
         reducer = umap.UMAP(
             n_components=config.n_components,
             n_neighbors=k,
@@ -193,11 +233,38 @@ def _umap(reduced: np.ndarray, config: MapConfig, k: int, *, progress: bool) -> 
             metric="euclidean",
             random_state=config.seed,
             n_jobs=1,
-            init=start,
+            init=_start(reduced, config),
             precomputed_knn=known,
             tqdm_kwds={"disable": not progress, "desc": f"UMAP of {len(reduced):,} points", "leave": False},
         )
         return np.ascontiguousarray(reducer.fit_transform(reduced), dtype=np.float32)
+
+
+def _neighbours(rows: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return Euclidean distances and indices `[M, k]` of the nearest of `rows [N, D]`, nearest first."""
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(np.asarray(rows, dtype=np.float64))
+    return search.kneighbors(np.asarray(queries, dtype=np.float64))
+
+
+def membership(distances: np.ndarray, *, rounds: int = 64) -> np.ndarray:
+    """Return UMAP's membership strengths `[M, k]` of sorted `distances [M, k]` of new points to points of a map.
+
+    exp(-d / sigma), with sigma by bisection such that those of all but the nearest sum to log2(k) (section 3.1 of arXiv
+    1802.03426, with local connectivity 0).
+    """
+    distances = np.asarray(distances, dtype=np.float64)
+    target = np.log2(distances.shape[1])
+    low, high = np.zeros(len(distances)), np.full(len(distances), np.inf)
+    sigma = np.ones(len(distances))
+    for _ in range(rounds):
+        above = np.exp(-distances[:, 1:] / sigma[:, None]).sum(axis=1) > target
+        high, low = np.where(above, sigma, high), np.where(above, low, sigma)
+        sigma = np.where(np.isinf(high), sigma * 2, (low + high) / 2)
+    # A neighbourhood that is (almost) one point would get sigma 0.
+    sigma = np.maximum(sigma, max(1e-3 * float(distances.mean()), 1e-12))
+    return np.exp(-distances / sigma[:, None])
 
 
 def _start(reduced: np.ndarray, config: MapConfig) -> np.ndarray:
@@ -211,19 +278,17 @@ def _start(reduced: np.ndarray, config: MapConfig) -> np.ndarray:
 
 
 def _rows(vectors: np.ndarray, metric: str) -> np.ndarray:
-    """Return `vectors [N, D]` checked, as float64, of unit norm where the cosine counts."""
+    """Return `vectors [N, D]` checked, as float64, of unit norm for the cosine."""
     unit = unit_rows("vectors", vectors)
     return unit if metric == "cosine" else np.asarray(vectors, dtype=np.float64)
 
 
 def _reduce(rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Return `rows [N, D]` in their `size` largest principal components, mean and axes; unchanged where no wider."""
+    from sklearn.decomposition import PCA
+
+    size = min(size, len(rows))
     if rows.shape[1] <= size:
         return rows.astype(np.float32), None, None
-    mean = rows.mean(axis=0)
-    centred = np.asarray(rows - mean, dtype=np.float64)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    axes = vectors[:, ::-1][:, :size].T
-    # The sign of an eigenvector is free: the largest entry is made positive, so that maps do not flip by chance.
-    axes = axes * np.sign(axes[np.arange(size), np.abs(axes).argmax(axis=1)])[:, None]
-    return (centred @ axes.T).astype(np.float32), mean.astype(np.float32), axes.astype(np.float32)
+    pca = PCA(size, svd_solver="full").fit(np.asarray(rows, dtype=np.float64))
+    return tuple(array.astype(np.float32) for array in (pca.transform(rows), pca.mean_, pca.components_))

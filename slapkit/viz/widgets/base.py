@@ -1,15 +1,23 @@
-"""What widgets over a library share: messages answered by name, sounds and pictures of tracks, errors as words."""
+"""Shared by all widgets: browser code, messages answered by name, and which theme the page has.
+
+The browser side asks in small messages; `handle` answers each with a dict, so widgets are used and tested in plain
+Python. Texts are set with `textContent`: nothing from data becomes markup.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import anywidget
+import traitlets
 
 from slapkit.errors import LibraryError, SlapkitError
-from slapkit.viz.widgets.assets import shown
+from slapkit.viz import theme
+from slapkit.viz.text import plain
 
 if TYPE_CHECKING:
     from slapkit.search import Library
@@ -18,44 +26,73 @@ log = logging.getLogger(__name__)
 Answer = Callable[[dict[str, Any], Sequence[bytes]], dict[str, Any]]
 
 
-class LibraryWidget(anywidget.AnyWidget):
-    """A widget whose browser side asks in small messages `{"type": ..., "request": ...}` and gets one answer to each.
+@cache
+def esm(*names: str) -> str:
+    """Return one JavaScript module: the helpers of all widgets, then the files `names` in order."""
+    return "\n".join(_read(name) for name in ("common.js", *names))
 
-    A class that inherits from it sets `libraries` before its `__init__`, and adds to `answers`.
-    """
 
-    libraries: dict[str, Library]
+@cache
+def css(*names: str) -> str:
+    """Return one style sheet: the theme's colours as variables, the shared rules, then the files `names`."""
+    return theme.css_variables(widget=True) + "\n".join(_read(name) for name in ("common.css", *names))
+
+
+def _read(name: str) -> str:
+    return (files("slapkit.viz.widgets") / name).read_text(encoding="utf-8")
+
+
+class Scheme(anywidget.AnyWidget):
+    """An invisible widget: `dark` follows JupyterLab's theme, or the reader's setting outside of JupyterLab."""
+
+    _esm = esm("scheme.js")
+    dark = traitlets.Bool(False, help="the page is dark").tag(sync=True)
+
+
+class Widget(anywidget.AnyWidget):
+    """A widget whose browser side sends `{"type": ..., "request": ...}` and gets one answer to each message."""
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
         self.on_msg(self._on_message)
 
     def answers(self) -> Mapping[str, Answer]:
-        """Return what answers which type of message."""
-        return {"sound": self._sound, "picture": self._picture}
+        """Return the handlers by type of message."""
+        return {}
 
     def handle(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> dict[str, Any]:
         """Answer one message of the browser; binary parts of the answer are in its "buffers".
 
-        An answer of type "error" says in words what went wrong; nothing is raised.
+        Nothing is raised: an answer of type "error" has the error's words as "text".
         """
         kind = message.get("type")
         try:
             answer = self.answers().get(kind if isinstance(kind, str) else "")
             if answer is None:
-                raise LibraryError(f"the widget does not know {shown(kind, 40)!r}")
+                raise LibraryError(f"the widget does not know {plain(kind, 40)!r}")
             reply = answer(message, buffers)
         except (SlapkitError, OSError) as error:
-            reply = {"type": "error", "text": shown(error)}
-        except Exception as error:
-            # A callback has nobody above it to tell: the reader gets the words, the log the rest.
+            reply = {"type": "error", "text": plain(error)}
+        except Exception as error:  # nobody catches what a callback raises
             log.exception("%s: %s failed", type(self).__name__, kind)
-            reply = {"type": "error", "text": shown(f"this should not happen: {type(error).__name__}: {error}")}
+            reply = {"type": "error", "text": plain(f"unexpected {type(error).__name__}: {error}")}
         return reply | {"request": message.get("request")}
 
     def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
         reply = self.handle(content if isinstance(content, dict) else {}, buffers or ())
         self.send(reply, reply.pop("buffers", None))
+
+
+class LibraryWidget(Widget):
+    """A widget over libraries that sends excerpts and pictures of their tracks.
+
+    A class that inherits from it sets `libraries` before its `__init__`, and adds to `answers`.
+    """
+
+    libraries: dict[str, Library]
+
+    def answers(self) -> Mapping[str, Answer]:
+        return {"sound": self._sound, "picture": self._picture}
 
     def library(self, message: Mapping[str, Any]) -> Library:
         """Return the library that a message names.
@@ -65,7 +102,7 @@ class LibraryWidget(anywidget.AnyWidget):
         """
         name = message.get("model")
         if not isinstance(name, str) or name not in self.libraries:
-            raise LibraryError(f"no model {shown(name, 40)!r} here: there is {', '.join(self.libraries)}")
+            raise LibraryError(f"no model {plain(name, 40)!r} here: there is {', '.join(self.libraries)}")
         return self.libraries[name]
 
     def _sound(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
@@ -81,19 +118,19 @@ class LibraryWidget(anywidget.AnyWidget):
 
 
 def track_id(message: Mapping[str, Any]) -> str:
-    """Return the id of a track in a message; whether there is such a track, the library says.
+    """Return the id of a track in a message; the library checks whether there is such a track.
 
     Raises:
         LibraryError: it is no text.
     """
     id = message.get("id")
     if not isinstance(id, str):
-        raise LibraryError(f"{shown(id, 40)!r} is no id of a track")
+        raise LibraryError(f"{plain(id, 40)!r} is no id of a track")
     return id
 
 
 def seconds(message: Mapping[str, Any]) -> float | None:
-    """Return the place in a track, in s, that a message names; None where it names none that is a number >= 0."""
+    """Return the place in a track, in s, that a message names; None where it is no number >= 0."""
     value = message.get("start_s")
     good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e7
     return float(value) if good else None

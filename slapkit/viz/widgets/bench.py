@@ -1,8 +1,4 @@
-"""The search bench: a query box over one library, or over two models' libraries side by side.
-
-The browser sends small messages, `SearchBench.handle` answers each with a dict; everything the widget does is
-therefore a plain call in Python. What goes wrong comes back as words.
-"""
+"""The search bench: a query box over one library, or over two models' libraries side by side."""
 
 from __future__ import annotations
 
@@ -14,11 +10,10 @@ import traitlets
 
 from slapkit.errors import LibraryError, SlapkitError
 from slapkit.models import OBJECTIVE_NAMES
-from slapkit.viz.widgets.assets import css, esm, shown
-from slapkit.viz.widgets.base import Answer, LibraryWidget, track_id
+from slapkit.viz.text import plain
+from slapkit.viz.widgets.base import Answer, LibraryWidget, css, esm, track_id
 from slapkit.viz.widgets.cards import cards
-from slapkit.viz.widgets.query import Query, read_query
-from slapkit.viz.widgets.uploads import Uploads
+from slapkit.viz.widgets.query import Query, Uploads, read_query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +23,8 @@ if TYPE_CHECKING:
 
 SUGGESTIONS = ("+ strings", "+ piano", "- drums", "- brass")
 HINT = "Enter searches · ↑ ↓ move · space plays · “;” separates queries to average"
-NOTHING_ASKED = "Write what the music should sound like, or drop a sound file here."
-# Filters that people reach for first; the others wait behind a button.
+NOTHING_ASKED = "Write what the music should sound like, or drop an audio file here."
+# The first filters; the others are behind a button.
 FIRST_FILTERS = ("style", "instruments", "tempo_class", "genre", "artist", "year", "mode", "metre", "split")
 FIRST_SHOWN = 3
 MOST_VALUES = 60  # in one menu
@@ -37,16 +32,16 @@ LONGEST_HISTORY = 50
 
 
 class SearchBench(LibraryWidget):
-    """Search libraries by words, by sounds and by what was found; listen, compare, mark.
+    """Search libraries by text, by audio and by earlier results; play, compare, mark.
 
     Args:
-        libraries: one library, or several by the name to show; two of them can stand side by side.
-        query: what to search for when the widget opens.
-        k: how many results.
-        where: filters to begin with, `{"style": "jig"}`.
+        libraries: one library, or several by the name to show; two can be shown side by side.
+        query: the first query.
+        k: number of results.
+        where: the first filters, `{"style": "jig"}`.
         compare: begin with the first two libraries side by side.
         suggestions: terms to add by one press, each with its sign.
-        marks: where "also relevant" is kept; without it the button is not there.
+        marks: keeps what is marked "also relevant"; without it there is no such button.
 
     Attributes:
         results: what the last search returned, exactly as `library.search` returns it.
@@ -79,7 +74,7 @@ class SearchBench(LibraryWidget):
         self.marks, self.uploads = marks, Uploads()
         self.tables: dict[str, pd.DataFrame] = {}
         self.history: list[str] = []
-        self._live = False  # whether the newest entry of the history was typed only, and may grow into the next
+        self._live = False  # the newest entry of the history is being typed, and may grow
         start = {"query": query, "k": k, "where": dict(where or {}), "compare": compare and len(named) > 1}
         super().__init__()
         first = self.handle({"type": "search", **start, "models": list(named)[: 2 if start["compare"] else 1]})
@@ -88,11 +83,10 @@ class SearchBench(LibraryWidget):
 
     @property
     def results(self) -> pd.DataFrame | None:
-        """What the last search returned from the first library searched; None before any."""
+        """What the last search returned from the first library searched, None before any."""
         return next(iter(self.tables.values()), None)
 
     def answers(self) -> Mapping[str, Answer]:
-        """Return what answers which type of message: search, mark, upload, sound, picture."""
         own = {"search": self._search, "mark": self._mark, "upload": self._upload}
         return {**super().answers(), **own}
 
@@ -118,36 +112,36 @@ class SearchBench(LibraryWidget):
             "columns": columns,
             "notice": self._notice(query, found),
             "status": f"{taken_ms:,.0f} ms over {tracks:,} {'clip' if tracks == 1 else 'clips'}",
-            "code": query.code(self.uploads.files),
+            "code": query.code(),
             "history": self.history,
         }
 
     def _column(self, name: str, query: Query) -> tuple[pd.DataFrame | None, dict[str, Any]]:
-        """Search one library; what goes wrong there leaves the other column standing."""
+        """Search one library; an error is the text of its column."""
         library = self.libraries[name]
         column = {"model": name, "cards": [], "text": "", "seconds": 0.0}
         if not len(library):
-            return None, column | {"text": f"{library.name} holds no track yet: add sound files and update it"}
+            return None, column | {"text": f"{library.name} holds no track yet: add audio files and update it"}
         try:
-            _ = library.model  # loaded when first needed: no part of the time that a search takes
+            _ = library.model  # loading it is not part of the search time
             begin = time.perf_counter()
             table = query.run(library, self.uploads.files)
             column["seconds"] = time.perf_counter() - begin
         except (SlapkitError, OSError) as error:
-            return None, column | {"text": shown(error), "error": True}
+            return None, column | {"text": plain(error), "error": True}
         if table.empty:
             return table, column | {"text": "no track passes the filters: loosen one"}
         marked = self.marks.of(query.label) if self.marks is not None else ()
         return table, column | {"cards": cards(table, marked)}
 
     def _notice(self, query: Query, found: Mapping[str, pd.DataFrame]) -> str:
-        """Return what the reader should know about a search that went well, as that the query's end is not read."""
+        """Return a warning about a successful search, such as a query longer than the encoder reads."""
         searched = [self.libraries[name] for name in found]
         warnings = [library.warn(text) for library in searched for text in query.texts]
-        return shown(next((w for w in warnings if w), ""))
+        return plain(next((w for w in warnings if w), ""))
 
     def _remember(self, label: str, *, live: bool) -> None:
-        """Keep a query; what is typed grows into one entry rather than one for every letter."""
+        """Keep a query; typing makes one entry, not one per letter."""
         if self.history and (self._live or self.history[-1] == label):
             self.history.pop()
         if label:
@@ -168,39 +162,34 @@ class SearchBench(LibraryWidget):
     def _options(self, start: dict[str, Any], suggestions: Sequence[str]) -> dict[str, Any]:
         """Return what the browser needs before the first search."""
         names = list(self.libraries)
-        filters = _filters(self.libraries[names[0]])
         return {
-            "models": [{"name": name, "color": _color(name)} for name in names],
-            "filters": filters,
+            "models": [{"name": name, "color": _objective_of(name)} for name in names],
+            "filters": _filters(self.libraries[names[0]]),
             "first_filters": FIRST_SHOWN,
-            "suggestions": [shown(term, 40) for term in suggestions],
+            "suggestions": [plain(term, 40) for term in suggestions],
             "marks": self.marks is not None,
             "hint": HINT,
             "start": start,
         }
 
 
-def _color(name: str) -> str:
-    """Return the objective whose colour marks a model's column, empty for a name that is none."""
-    return next((key for key, label in OBJECTIVE_NAMES.items() if label.lower() in name.lower()), "")
+def _objective_of(model: str) -> str:
+    """Return the objective that a model's name contains, empty where it has none."""
+    return next((key for key, label in OBJECTIVE_NAMES.items() if label.lower() in model.lower()), "")
 
 
 def _filters(library: Library) -> list[dict[str, Any]]:
-    """Return the filter menus: the columns people reach for first, each with its values and how many tracks have it."""
+    """Return the filter menus, `FIRST_FILTERS` first, each with its values and how many tracks have them."""
     found = library.facets(MOST_VALUES) if len(library) else {}
-    # Fractions are measurements: nobody looks for the tracks of exactly -20.0 dB.
+    # Fractions are measurements: nobody filters by exactly -20.0 dB.
     found = {name: values for name, values in found.items() if not any(isinstance(v, float) for v, _ in values)}
     order = [name for name in FIRST_FILTERS if name in found] + [name for name in found if name not in FIRST_FILTERS]
-    return [
-        {
-            "column": name,
-            "label": shown(name.removesuffix("_class").replace("_", " "), 24),
-            "values": [{"value": _plain(v), "label": shown(v, 40), "count": int(n)} for v, n in found[name]],
-        }
-        for name in order
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of a column as JSON knows it."""
-    return value.item() if hasattr(value, "item") else value
+    menus = []
+    for name in order:
+        values = [
+            {"value": v.item() if hasattr(v, "item") else v, "label": plain(v, 40), "count": int(count)}
+            for v, count in found[name]
+        ]
+        label = plain(name.removesuffix("_class").replace("_", " "), 24)
+        menus.append({"column": name, "label": label, "values": values})
+    return menus

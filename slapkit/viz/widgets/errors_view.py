@@ -1,4 +1,4 @@
-"""Listening to errors: the captions whose track is placed worst, what was found instead, and marks of what fits too."""
+"""The errors view: captions whose track is ranked worst, what was found instead, and marks of what fits too."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import numpy as np
 import traitlets
 
 from slapkit.errors import LibraryError
-from slapkit.viz.widgets.assets import css, esm, shown
-from slapkit.viz.widgets.base import Answer, LibraryWidget, track_id
-from slapkit.viz.widgets.cards import cards, percentile
+from slapkit.metrics import text_to_audio_ranks
+from slapkit.search.marks import scores_with_marks
+from slapkit.search.results import percentile
+from slapkit.viz.text import plain
+from slapkit.viz.widgets.base import Answer, LibraryWidget, css, esm, track_id
+from slapkit.viz.widgets.cards import cards
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,19 +26,18 @@ HINT = "↑ ↓ choose a caption or a track · space plays · “also relevant�
 
 
 class ErrorsView(LibraryWidget):
-    """The captions that a model places worst, each with its own track and the tracks found first.
+    """The captions that a model ranks worst, each with its own track and the tracks found first.
 
     Args:
-        library: library over the same sounds, which serves them and their pictures.
-        split: what `evaluate.embed_split` returned: arrays, captions, track numbers, clips.
-        marks: where "also relevant" is kept; metrics count marked tracks as right answers too.
+        library: library over the same clips, which serves their audio and pictures.
+        split: what `evaluate.embed_split` returned: arrays, captions, clip of each caption, clips.
+        marks: keeps what is marked "also relevant"; metrics count marked tracks as right answers too.
         embedding: which embedding ranks, "q" or "z".
-        worst: how many captions are listed.
-        k: how many of the tracks found first are shown.
+        worst: number of captions listed.
+        k: number of tracks shown per caption.
 
     Attributes:
-        table: DataFrame of all captions, worst first: `rank` of the track that it describes among `candidates`
-            (expected place where cosines tie), `caption`, `title`, `id`.
+        table: DataFrame of all captions, worst first: expected 1-based `rank` of its track, `caption`, `title`, `id`.
 
     Raises:
         LibraryError: a clip of the split is not in the library.
@@ -55,7 +57,7 @@ class ErrorsView(LibraryWidget):
         worst: int = 50,
         k: int = 5,
     ) -> None:
-        self.arrays, self.captions, self.track_of_text, self.clips = split
+        self.arrays, self.captions, self.clip_of_caption, self.clips = split
         self.embedding = embedding
         self.audio, self.text = self.arrays[f"{embedding}_audio"], self.arrays[f"{embedding}_text"]
         self.ids = [clip.id for clip in self.clips]
@@ -72,39 +74,34 @@ class ErrorsView(LibraryWidget):
     def _ranked(self) -> pd.DataFrame:
         import pandas as pd
 
-        from slapkit.metrics import text_to_audio_ranks
-
-        ranks = text_to_audio_ranks(audio=self.audio, text=self.text, track_of_text=self.track_of_text)
+        ranks = text_to_audio_ranks(audio=self.audio, text=self.text, track_of_text=self.clip_of_caption)
         frame = pd.DataFrame(
             {
                 "rank": ranks.expected,
                 "caption": self.captions,
-                "title": [self._facts[track].get("title") for track in self.track_of_text],
-                "id": [self.ids[track] for track in self.track_of_text],
+                "title": [self._facts[track].get("title") for track in self.clip_of_caption],
+                "id": [self.ids[track] for track in self.clip_of_caption],
             }
         )
         return frame.sort_values("rank", ascending=False, kind="stable")
 
     def scores(self) -> dict[str, Any]:
-        """Return text-to-audio retrieval "before" and "after" marks, for "q" and "z", and how many "marks" count."""
-        from slapkit.search.marks import scores_with_marks
-
-        return scores_with_marks(self.arrays, self.captions, self.track_of_text, self.clips, self.marks)
+        """Return text-to-audio retrieval "before" and "after" marks, for "q" and "z", and the number of "marks"."""
+        return scores_with_marks(self.arrays, self.captions, self.clip_of_caption, self.clips, self.marks)
 
     def answers(self) -> Mapping[str, Answer]:
-        """Return what answers which type of message: open, mark, sound, picture."""
         return {**super().answers(), "open": self._open, "mark": self._mark}
 
     def _row(self, message: Mapping[str, Any]) -> int:
         row = message.get("caption")
         if type(row) is not int or not 0 <= row < len(self.captions):
-            raise LibraryError(f"no caption {shown(row, 40)} here: there are {len(self.captions):,}")
+            raise LibraryError(f"no caption {plain(row, 40)} here: there are {len(self.captions):,}")
         return row
 
     def _open(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
         """Answer with the caption's own track and the tracks found first."""
         row = self._row(message)
-        own = int(self.track_of_text[row])
+        own = int(self.clip_of_caption[row])
         scores = self.text[row] @ self.audio.T
         first = np.argsort(-scores, kind="stable")[: self.k]
         marked = self.marks.of(self.captions[row])
@@ -155,9 +152,9 @@ class ErrorsView(LibraryWidget):
             "captions": [
                 {
                     "caption": int(row),
-                    "text": shown(caption),
+                    "text": plain(caption),
                     "rank": f"own track: {rank:,.0f} of {total:,}",
-                    "share": percentile(rank / total),
+                    "share": f"top {percentile(rank / total)}",
                 }
                 for row, rank, caption in zip(listed.index, listed["rank"], listed["caption"])
             ],

@@ -1,12 +1,11 @@
-"""The map to work with: hover draws pairs, a click plays, a lasso gives a table; colours, spaces and dimensions change.
+"""The interactive map: hover draws pairs, a click plays, a lasso gives a table; colours, spaces and dimensions change.
 
-Handlers take numbers of panels and points, and can be called without a browser. Nothing but what is clicked on travels:
-sound goes to the player when it asks for it.
+Handlers take indices of panels and points, and can be called without a browser.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,24 +14,28 @@ import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 
+from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.config import nearest
-from slapkit.errors import DataError, SlapkitError
+from slapkit.errors import AudioError, DataError, SlapkitError
 from slapkit.metrics.embedded import Embedded, Kind, require_same_clips
+from slapkit.search.listen import excerpt
 from slapkit.viz import theme
-from slapkit.viz.figures.cards import escaped, plain
-from slapkit.viz.figures.map_frame import legend_entries, make_room, scheme
-from slapkit.viz.figures.maps import MODALITY, Coloring, Panel, coloring, joint_map, marker_colors, paths
+from slapkit.viz.figures.map_frame import axis_suffix, legend_entries, make_room, scheme
+from slapkit.viz.figures.maps import MODALITY, Panel, coloring, joint_map, marker_colors, paths
+from slapkit.viz.maps.export import EXCERPT_FORM, save_html
 from slapkit.viz.maps.points import color_columns
-from slapkit.viz.maps.store import MapStore
-from slapkit.viz.widgets.map_items import items_of
+from slapkit.viz.maps.umap import MapStore
+from slapkit.viz.text import escaped, facts, plain, rank_words, title_of
+from slapkit.viz.widgets.base import Scheme
 from slapkit.viz.widgets.player import Player, PlayerItem
-from slapkit.viz.widgets.scheme import Scheme
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WORST = 20  # pairs drawn by the switch
-MOST_LINES = 12  # of one clip to its captions
+MOST_LINES = 12  # from one clip to its captions
+HITS = 3  # clips played after the true one of a caption
+MOST_BYTES, MOST_S = 2_000_000, 30.0  # of a file that is played as it is, and of the excerpt of a larger one
 
 
 class MapView(ipywidgets.VBox):
@@ -65,7 +68,6 @@ class MapView(ipywidgets.VBox):
         require_same_clips(models)
         self.models, self.store = list(models), store or MapStore()
         self.kind, self.dimensions, self.color, self.figure_height = kind, dimensions, color, height
-        self.columns: dict[str, np.ndarray] = {}
         self.player = Player(empty="Click a point: a clip plays, a caption plays its clip and what is found for it.")
         self.scheme = Scheme()
         self.status = ipywidgets.HTML()
@@ -103,8 +105,6 @@ class MapView(ipywidgets.VBox):
     def _draw(self) -> None:
         """Make the figure anew, for another space or number of dimensions."""
         self.panels: list[Panel] = self.store.panels(self.models, self.kind, self.dimensions)
-        for name, values in self.columns.items():
-            self._attach(name, values)
         self.figure = go.FigureWidget(joint_map(self.panels, color=self.color, worst=WORST, height=self.figure_height))
         self.figure._config = self.figure._config | {"displaylogo": False, "scrollZoom": True, "responsive": True}
         self.figure.layout.autosize = True
@@ -123,7 +123,7 @@ class MapView(ipywidgets.VBox):
         self._box.children = [self.figure]
 
     def _guarded(self, change, *args: Any, **kwargs: Any) -> None:
-        """Do what a control asks for; what goes wrong is said below the figure."""
+        """Do what a control asks for; an error is shown below the figure."""
         try:
             change(*args, **kwargs)
         except (SlapkitError, OSError) as error:
@@ -138,13 +138,12 @@ class MapView(ipywidgets.VBox):
     def _dress(self) -> None:
         """Put the figure into the light or the dark template."""
         dark = self.scheme.dark
-        # The ground of a dark page shows through; until the page has said so, dark text stands on white.
+        # Transparent on a dark page; white until the page has reported that it is dark.
         ground = "rgba(0,0,0,0)" if dark else theme.LIGHT["paper"]
         with self.figure.batch_update():
             self.figure.update_layout(scheme(dark), paper_bgcolor=ground, plot_bgcolor=ground)
             for number, panel in enumerate(self.panels):
-                colors = theme.DARK_OBJECTIVE if dark else theme.OBJECTIVE
-                self.figure.layout.annotations[number].font.color = colors.get(panel.objective, theme.NEUTRAL)
+                self.figure.layout.annotations[number].font.color = theme.objective_color(panel.objective, dark=dark)
                 self._trace(number, "ring").marker.color = self._ink
                 self._trace(number, "line").line.color = self._ink
 
@@ -180,34 +179,11 @@ class MapView(ipywidgets.VBox):
                 for role in ("audio", "text"):
                     codes = colors.codes[number][panel.is_text == (role == "text")]
                     self._trace(number, role).marker.update(marker_colors(colors, codes))
-            self._set_legend(colors)
+            legend = (trace for trace in self.figure.data if (trace.meta or {}).get("role") == "legend")
+            for trace, entry in zip(legend, legend_entries(colors)):
+                trace.update(name=entry["name"], showlegend=entry["showlegend"], marker_color=entry["marker"]["color"])
             make_room(self.figure, colors)
         self.colors.value = column
-
-    def _set_legend(self, colors: Coloring) -> None:
-        traces = (trace for trace in self.figure.data if (trace.meta or {}).get("role") == "legend")
-        for trace, entry in zip(traces, legend_entries(colors)):
-            trace.update(name=entry["name"], showlegend=entry["showlegend"], marker_color=entry["marker"]["color"])
-
-    def color_by(self, values: Mapping[str, Any] | Sequence[Any] | pd.Series, name: str = "mine") -> None:
-        """Colour by values of your own: one a clip, in their order, or a mapping from clip id to value.
-
-        Raises:
-            DataError: another number of values.
-        """
-        ids = self.models[0].frame["id"].tolist()
-        listed = list(map(values.get, ids)) if isinstance(values, Mapping) else list(values)
-        if len(listed) != len(ids):
-            raise DataError(f"{len(listed)} values cannot colour {len(ids)} clips: give one a clip, or a mapping by id")
-        self.columns[name] = np.array([*listed, None], dtype=object)[:-1]
-        self._attach(name, self.columns[name])
-        if name not in self.colors.options:
-            self.colors.options = [*self.colors.options, name]
-        self.set_color(name)
-
-    def _attach(self, name: str, values: np.ndarray) -> None:
-        for panel in self.panels:
-            panel.points[name] = values[panel.points["clip"].to_numpy()]
 
     def show_worst(self, on: bool = True) -> None:
         """Draw lines from the captions of the worst rank to their clips, or take them away."""
@@ -251,14 +227,13 @@ class MapView(ipywidgets.VBox):
                     line = paths(panel, rows) if rows else np.full((1, 3), np.nan)
                     self._trace(number, "line").update(dict(zip("xyz", line.T.astype(np.float64))))
             return
-        # Shapes, for they are drawn without touching the points.
+        # Shapes: they are drawn without touching the points.
         self.figure.layout.shapes = [self._shape(i, panel, row) for i, panel in enumerate(self.panels) for row in rows]
 
     def _shape(self, number: int, panel: Panel, row: int) -> dict[str, Any]:
         (x0, y0), (x1, y1) = (panel.coordinates[i].tolist() for i in (row, panel.points["clip"].iloc[row]))
-        suffix = str(number + 1) if number else ""
         line = {"color": self._ink, "width": 1.5}
-        axes = {"xref": f"x{suffix}", "yref": f"y{suffix}"}
+        axes = {f"{axis}ref": f"{axis}{axis_suffix(number)}" for axis in "xy"}
         return {"type": "line", "x0": x0, "y0": y0, "x1": x1, "y1": y1, "line": line, **axes}
 
     def lassoed(self, panel: int, role: str, indices: Sequence[int]) -> None:
@@ -272,9 +247,7 @@ class MapView(ipywidgets.VBox):
     def deselected(self) -> None:
         """Forget the lasso."""
         self._lasso.clear()
-        self._say(
-            "Hover: who belongs to whom. Click: hear it. Lasso (tools above the map): view.selected, a DataFrame."
-        )
+        self._say("Hover: which belong together. Click: play. Lasso (tools above the map): view.selected, a DataFrame.")
 
     @property
     def selected(self) -> pd.DataFrame:
@@ -291,7 +264,46 @@ class MapView(ipywidgets.VBox):
 
     def save_html(self, path: str | Path, *, clips: int = 60, **options: Any) -> Path:
         """Write what is on show as one file that opens anywhere; see `slapkit.viz.maps.save_html`."""
-        from slapkit.viz.maps.export import save_html
-
         worst = WORST if self.worst.value else 0
         return save_html(self.models, self.panels, path, clips=clips, color=self.color, worst=worst, **options)
+
+
+def items_of(model: Embedded, kind: Kind, role: str, index: int) -> list[PlayerItem]:
+    """Return what a click on a point of `model` plays: a clip; for a caption its own clip, then what the model finds.
+
+    Args:
+        kind: the space in which hits are nearest.
+        role: "audio" for the clip `index`, "text" for the caption `index`.
+    """
+    if role == "audio":
+        row = model.frame.iloc[index].to_dict()
+        return [_item(row, title_of(row), row["captions"][:3])]
+    clip, rank = int(model.track_of_text[index]), float(model.text_ranks[kind][index])
+    row = model.frame.iloc[clip].to_dict()
+    words = [f"“{model.captions[index]}”", f"{model.name}: {rank_words(rank, model.candidates)}"]
+    items = [_item(row, f"True clip: {title_of(row)}", words)]
+    for place, hit in enumerate(model.hits(index, HITS, kind=kind).tolist(), start=1):
+        row = model.frame.iloc[hit].to_dict()
+        title = f"{model.name}, hit {place}{' (the true clip)' if hit == clip else ''}: {title_of(row)}"
+        items.append(_item(row, title, row["captions"][:1]))
+    return items
+
+
+def _item(row: dict[str, Any], title: str, lines: Sequence[str]) -> PlayerItem:
+    return PlayerItem(title, [*filter(None, [" · ".join(facts(row))]), *lines], partial(audio_of, row["path"]))
+
+
+def audio_of(path: str | Path) -> tuple[bytes, str]:
+    """Return what a browser plays of a file, and its media type: a small file as it is, else its first 30 s as Ogg.
+
+    Raises:
+        AudioError: the file is gone, or cannot be decoded.
+    """
+    path = Path(path)
+    kind = MEDIA_TYPES.get(path.suffix.lower())
+    try:
+        if kind and path.stat().st_size <= MOST_BYTES:
+            return path.read_bytes(), kind
+    except OSError as error:
+        raise AudioError(f"{path.name} cannot be read ({error.strerror}): it was moved or deleted") from error
+    return excerpt(path, seconds=MOST_S, **EXCERPT_FORM), "audio/ogg"

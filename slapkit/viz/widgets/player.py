@@ -1,95 +1,105 @@
-"""A card in the notebook that plays sounds: each is read, and sent to the browser, when it is asked for."""
+"""Players: a card that fetches its clips on demand, and a static table of clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import base64
+import html
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import anywidget
 import traitlets
 
-from slapkit.errors import SlapkitError
-from slapkit.viz.widgets.assets import css, esm, shown
+from slapkit.audio.decode import MEDIA_TYPES
+from slapkit.errors import LibraryError
+from slapkit.viz.text import plain
+from slapkit.viz.widgets.base import Answer, Widget, css, esm
 
-Sound = tuple[bytes, str]  # the bytes of a sound file, and its media type ("audio/ogg")
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+_TABLE_CSS = (
+    ".slap-clips td {vertical-align: top; text-align: left !important; padding: 6px 12px; white-space: normal}"
+    ".slap-clips ul {margin: 2px 0; padding-left: 18px} .slap-clips audio {width: 260px; height: 36px}"
+)
 
 
 @dataclass(frozen=True)
 class PlayerItem:
-    """One sound to choose: what it is called, lines of text about it, and how to read it.
+    """One clip to play: its title, lines of text, and `load`, which returns its bytes and media type ("audio/ogg").
 
-    `load` returns the bytes of a sound file and its media type; it may raise any error of slapkit or of the disk,
-    which the card then shows in words.
+    An error of `load` is shown in the card.
     """
 
     title: str
     lines: Sequence[str]
-    load: Callable[[], Sound]
+    load: Callable[[], tuple[bytes, str]]
 
 
-class Player(anywidget.AnyWidget):
-    """Plays one of several sounds; starting it pauses every other player of the page.
+class Player(Widget):
+    """Plays one of several clips; starting it pauses every other player of the page.
 
-    The items' texts are traits, their sounds are not: bytes travel as a binary message when one is played, so an
-    executed notebook does not grow by them.
+    Audio is sent as a binary message when a clip is played, and is not kept in the executed notebook.
     """
 
     _esm = esm("player.js")
     _css = css("player.css")
-    items = traitlets.List(traitlets.Dict(), help="title and lines of each sound").tag(sync=True)
-    generation = traitlets.Int(0, help="grows with each `show`, so that late answers are told apart").tag(sync=True)
-    empty = traitlets.Unicode("Nothing to play yet.", help="what an empty card says").tag(sync=True)
+    items = traitlets.List(traitlets.Dict(), help="title and lines of each clip").tag(sync=True)
+    generation = traitlets.Int(0, help="grows with each `show`: late answers are recognised").tag(sync=True)
+    empty = traitlets.Unicode("Nothing to play yet.", help="text of an empty card").tag(sync=True)
 
     def __init__(self, items: Sequence[PlayerItem] = (), *, empty: str = "Nothing to play yet.") -> None:
         super().__init__(empty=empty)
-        self._loads: list[Callable[[], Sound]] = []
-        self.on_msg(self._on_message)
+        self._loads: list[Callable[[], tuple[bytes, str]]] = []
         if items:
             self.show(items, autoplay=False)
 
-    @property
-    def title(self) -> str:
-        """Title of the first item, empty where there is none."""
-        return self.items[0]["title"] if self.items else ""
-
-    @property
-    def lines(self) -> list[str]:
-        """Lines of the first item."""
-        return self.items[0]["lines"] if self.items else []
-
     def show(self, items: Sequence[PlayerItem], *, autoplay: bool = True) -> None:
-        """Show other items, and play the first one if `autoplay`. No items: the card says that it is empty."""
+        """Show other items, and play the first one if `autoplay`."""
         self._loads = [item.load for item in items]
         with self.hold_sync():
             self.items = [
-                {"title": shown(item.title, 160), "lines": [shown(line) for line in item.lines]} for item in items
+                {"title": plain(item.title, 160), "lines": [plain(line) for line in item.lines]} for item in items
             ]
             self.generation += 1
         if autoplay and items:
-            self.play(0)
+            self.send({"type": "play", "id": 0, "generation": self.generation})
 
-    def play(self, number: int) -> None:
-        """Play one of the items shown, counted from 0."""
-        self.send({"type": "play", "id": number, "generation": self.generation})
+    def answers(self) -> Mapping[str, Answer]:
+        return {"sound": self._sound}
 
-    def handle(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Answer one message of the browser; the bytes of a sound are in the answer's "buffers".
+    def _sound(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
+        index = message.get("id")
+        if type(index) is not int or not 0 <= index < len(self._loads):
+            raise LibraryError(f"there is no clip {plain(index, 40)} in this player")
+        if message.get("generation", self.generation) != self.generation:
+            raise LibraryError("the player shows other clips by now")
+        data, mime = self._loads[index]()
+        return {"type": "sound", "mime": mime, "buffers": [data]}
 
-        `{"type": "sound", "id": n}` is answered by the sound of item n, or by what went wrong in words.
-        """
-        number, current = message.get("id"), message.get("generation", self.generation)
-        reply = {"type": "error", "request": message.get("request"), "id": number}
-        if message.get("type") != "sound" or type(number) is not int or not 0 <= number < len(self._loads):
-            return reply | {"text": f"there is no sound {shown(number, 40)} in this player"}
-        if current != self.generation:
-            return reply | {"text": "the player shows something else by now"}
-        try:
-            data, mime = self._loads[number]()
-        except (SlapkitError, OSError, ValueError) as error:
-            return reply | {"text": shown(error)}
-        return reply | {"type": "sound", "mime": mime, "buffers": [data]}
 
-    def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
-        reply = self.handle(content if isinstance(content, dict) else {})
-        self.send(reply, reply.pop("buffers", None))
+def players(clips: Sequence[tuple[str | Path, str, Sequence[str]]], *, max_bytes: int = 400_000) -> HTML:
+    """Show clips as a table of audio players, each with a title and lines of text.
+
+    Files are stored in the notebook as they are; of a file above `max_bytes` only the name is shown.
+    """
+    from IPython.display import HTML
+
+    rows = "".join(_row(Path(path), title, lines, max_bytes) for path, title, lines in clips)
+    # Captions with two dollar signs are no formulas.
+    return HTML(f'<style>{_TABLE_CSS}</style><table class="slap-clips mathjax_ignore">{rows}</table>')
+
+
+def _row(path: Path, title: str, lines: Sequence[str], max_bytes: int) -> str:
+    """Return one table row with all texts escaped."""
+    size = path.stat().st_size
+    label = html.escape(title, quote=True)
+    if size > max_bytes:
+        audio = f"{html.escape(path.name)} ({size / 1e6:.1f} MB: too large to keep in a notebook)"
+    else:
+        kind = MEDIA_TYPES.get(path.suffix.lower(), "audio/*")
+        data = base64.b64encode(path.read_bytes()).decode()
+        audio = f'<audio controls preload="none" aria-label="{label}" src="data:{kind};base64,{data}"></audio>'
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<tr><td>{audio}</td><td><b>{label}</b><ul>{items}</ul></td></tr>"

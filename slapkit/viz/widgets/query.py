@@ -1,15 +1,18 @@
-"""What the search bench asks a library: one message of the browser, checked, and the call of `search` it stands for."""
+"""Messages of the search bench, checked: a search, and audio files that the reader hands over."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.errors import LibraryError
-from slapkit.viz.widgets.assets import shown
+from slapkit.viz.text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,17 +21,18 @@ if TYPE_CHECKING:
 
 MOST_RESULTS = 100  # cards that a browser lays out at once
 LONGEST_QUERY = 10_000  # characters; text models read a few hundred
+LARGEST = 200_000_000  # bytes of a file: an hour of CD audio as FLAC
 
 
 @dataclass(frozen=True)
 class Term:
-    """A sound as a part of a query: a track of the library ("track"), or a file of the reader ("sound")."""
+    """An audio part of a query: a track of the library ("track"), or a file of the reader ("sound")."""
 
     sign: str  # "+" or "-"
     kind: str  # "track" or "sound"
-    key: str  # the track's id, or the number of the file received
+    key: str  # id of the track, or key of the file
 
-    def value(self, library: Library, sounds: Mapping[str, Path]) -> Any:
+    def value(self, library: Library, files: Mapping[str, Path]) -> Any:
         """Return what `search` takes for it.
 
         Raises:
@@ -36,18 +40,18 @@ class Term:
         """
         if self.kind == "track":
             return library.like(self.key)
-        if self.key not in sounds:
-            raise LibraryError("the sound file of this search is not here any more: choose it again")
-        return sounds[self.key]
+        if self.key not in files:
+            raise LibraryError("the audio file of this search is gone: choose it again")
+        return files[self.key]
 
-    def code(self, sounds: Mapping[str, Path]) -> str:
-        """Return the term as it is written in Python."""
+    def code(self) -> str:
+        """Return the term as Python."""
         return f"library.like({self.key!r})" if self.kind == "track" else "Path('your-file')"
 
 
 @dataclass(frozen=True)
 class Query:
-    """One search: texts to average, sounds added and taken away, filters, how many results, which models."""
+    """One search: texts to average, tracks and files to add or subtract, filters, number of results, models."""
 
     texts: tuple[str, ...]
     terms: tuple[Term, ...]
@@ -57,42 +61,41 @@ class Query:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is asked for."""
         return not self.texts and not self.terms
 
     @property
     def label(self) -> str:
-        """The texts as one line, as marks and the history name the query."""
+        """The texts as one line, by which marks and history name the query."""
         return "; ".join(self.texts)
 
-    def run(self, library: Library, sounds: Mapping[str, Path]) -> pd.DataFrame:
+    def _call(self, texts: Sequence[Any], value: Callable[[Term], Any]) -> tuple[Any, dict[str, list[Any]]]:
+        """Return the first argument of `search`, and `plus` and `minus` where there are any."""
+        plus, minus = ([value(term) for term in self.terms if term.sign == sign] for sign in "+-")
+        if not texts and not plus:
+            raise LibraryError("only tracks to subtract: write a query, or choose “more like this”")
+        first = list(texts) if len(texts) > 1 else texts[0] if texts else plus.pop(0)
+        return first, {name: values for name, values in (("plus", plus), ("minus", minus)) if values}
+
+    def run(self, library: Library, files: Mapping[str, Path]) -> pd.DataFrame:
         """Search one library.
 
         Raises:
             LibraryError: the query, a filter or a term cannot be used.
         """
-        if not self.texts and not any(t.sign == "+" for t in self.terms):
-            raise LibraryError("only sounds to take away: write what to search for, or choose “more like this”")
-        plus = [t.value(library, sounds) for t in self.terms if t.sign == "+"]
-        minus = [t.value(library, sounds) for t in self.terms if t.sign == "-"]
-        first: Any = list(self.texts) if len(self.texts) > 1 else self.texts[0] if self.texts else plus.pop(0)
-        extra = {key: value for key, value in {"plus": plus, "minus": minus}.items() if value}
-        return library.search(first, k=self.k, where=self.where or None, **extra)
+        first, more = self._call(self.texts, lambda term: term.value(library, files))
+        return library.search(first, k=self.k, where=self.where or None, **more)
 
-    def code(self, sounds: Mapping[str, Path]) -> str:
-        """Return the same search as a line of Python."""
-        plus = [t.code(sounds) for t in self.terms if t.sign == "+"]
-        minus = [t.code(sounds) for t in self.terms if t.sign == "-"]
-        texts = [_quoted(shown(text, 120)) for text in self.texts]
-        first = f"[{', '.join(texts)}]" if len(texts) > 1 else texts[0] if texts else plus.pop(0) if plus else '""'
-        parts = [first, f"k={self.k}"]
+    def code(self) -> str:
+        """Return the search as a line of Python, empty where it cannot be run."""
+        texts = [json.dumps(plain(text, 120), ensure_ascii=False) for text in self.texts]
+        try:
+            first, more = self._call(texts, Term.code)
+        except LibraryError:
+            return ""
+        parts = [f"[{', '.join(first)}]" if isinstance(first, list) else first, f"k={self.k}"]
         parts += [f"where={self.where!r}"] if self.where else []
-        parts += [f"{name}=[{', '.join(terms)}]" for name, terms in (("plus", plus), ("minus", minus)) if terms]
+        parts += [f"{name}=[{', '.join(values)}]" for name, values in more.items()]
         return f"library.search({', '.join(parts)})"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def read_query(message: Mapping[str, Any], models: Sequence[str]) -> Query:
@@ -101,29 +104,70 @@ def read_query(message: Mapping[str, Any], models: Sequence[str]) -> Query:
     Raises:
         LibraryError: a part of it is not what the widget sends.
     """
-    text = message.get("query", "")
+    text, k = message.get("query", ""), message.get("k", 10)
     if not isinstance(text, str) or len(text) > LONGEST_QUERY:
         raise LibraryError(f"the query has {len(str(text)):,} characters: {LONGEST_QUERY:,} are the most")
+    if type(k) is not int or not 1 <= k <= MOST_RESULTS:
+        raise LibraryError(f"k = {plain(k, 20)}: ask for 1 to {MOST_RESULTS} results")
     chosen = tuple(message.get("models") or models[:1])
     if unknown := [name for name in chosen if name not in models]:
-        raise LibraryError(f"no model {shown(unknown[0], 40)!r} here: there is {', '.join(models)}")
+        raise LibraryError(f"no model {plain(unknown[0], 40)!r} here: there is {', '.join(models)}")
     where = message.get("where") or {}
     if not isinstance(where, dict):
         raise LibraryError("filters come as {column: value}")
     terms = tuple(_term(item) for item in message.get("terms") or [])
-    text = text.encode("utf-8", "replace").decode()  # half a character, as JavaScript can hold, is none
+    text = text.encode("utf-8", "replace").decode()  # JavaScript can hold half a character
     texts = tuple(part.strip() for part in re.split(r"[;\n]", text) if part.strip())
-    return Query(texts, terms, _number(message.get("k", 10)), where, chosen)
-
-
-def _number(k: Any) -> int:
-    if type(k) is not int or not 1 <= k <= MOST_RESULTS:
-        raise LibraryError(f"k = {shown(k, 20)}: ask for 1 to {MOST_RESULTS} results")
-    return k
+    return Query(texts, terms, k, where, chosen)
 
 
 def _term(item: Any) -> Term:
-    values = [item.get(name) if isinstance(item, dict) else None for name in ("sign", "kind", "key")]
-    if values[0] not in ("+", "-") or values[1] not in ("track", "sound") or not isinstance(values[2], str):
-        raise LibraryError(f"a term of the search is malformed: {shown(item, 80)}")
-    return Term(*values)
+    sign, kind, key = (item.get(name) if isinstance(item, dict) else None for name in ("sign", "kind", "key"))
+    if sign not in ("+", "-") or kind not in ("track", "sound") or not isinstance(key, str):
+        raise LibraryError(f"a term of the search is malformed: {plain(item, 80)}")
+    return Term(sign, kind, key)
+
+
+class Uploads:
+    """Audio files of the reader, received in parts into a temporary folder under names of our own.
+
+    Attributes:
+        files: complete files by key.
+    """
+
+    def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._open: dict[str, Path] = {}
+        self.files: dict[str, Path] = {}
+
+    def receive(self, message: dict[str, Any], part: bytes) -> dict[str, Any]:
+        """Take in one part of a file: `{"upload": key, "name": ..., "offset": ..., "size": ...}` and its bytes.
+
+        Raises:
+            LibraryError: no audio file by its name, too large, or parts out of order.
+        """
+        key, name, offset, size = (message.get(field) for field in ("upload", "name", "offset", "size"))
+        if not isinstance(key, str) or not isinstance(name, str) or type(offset) is not int or type(size) is not int:
+            raise LibraryError("a part of an audio file is malformed: choose the file again")
+        path = self._begin(key, name, size) if offset == 0 else self._open.get(key)
+        if path is None or offset != path.stat().st_size or offset + len(part) > size:
+            raise LibraryError(f"{plain(name, 80)} came in disorder: choose the file again")
+        with path.open("ab") as file:
+            file.write(part)
+        done = offset + len(part) == size
+        if done:
+            self.files[key] = self._open.pop(key)
+        return {"type": "upload", "done": done, "name": plain(name, 80), "key": key}
+
+    def _begin(self, key: str, name: str, size: int) -> Path:
+        suffix = PurePosixPath(name.replace("\\", "/")).suffix.lower()
+        if suffix not in MEDIA_TYPES:
+            raise LibraryError(f"{plain(name, 80)} is not an audio file by its name: {', '.join(sorted(MEDIA_TYPES))}")
+        if not 0 < size <= LARGEST:
+            raise LibraryError(f"{plain(name, 80)} has {size:,} bytes: up to {LARGEST // 10**6} MB are taken")
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="slapkit-audio-")
+        path = Path(self._folder.name) / f"{len(self._open) + len(self.files)}{suffix}"
+        path.write_bytes(b"")
+        self._open[key] = path
+        return path

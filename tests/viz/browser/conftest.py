@@ -1,6 +1,6 @@
-"""One project with smoke data and two trained runs, one JupyterLab on it, one browser: for all tests of this folder.
+"""One browser, one project with two trained runs, and one JupyterLab on it.
 
-Without a browser the tests are skipped; where `CI=true` says that they must run, they fail instead.
+Without a browser these tests are skipped; where `CI=true` says that they must run, they fail instead.
 """
 
 from __future__ import annotations
@@ -20,15 +20,9 @@ from tests.viz.browser.lab import Notebook, Server, find_browser, launch, serve,
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SMOKE = {"data": "data/scores-smoke", "steps": 40, "batch_size": 8, "micro_batch": 8, "device": "cpu"}
 MISSING = "no chromium on PATH: install it (Debian: apt-get install chromium) to run the browser tests"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
 
 
 def slapkit(root: Path, *commands: str) -> None:

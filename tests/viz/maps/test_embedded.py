@@ -1,24 +1,13 @@
-"""A run's embeddings: those of the evaluation, and read the second time; sounds and pages made of them."""
+"""A run's embeddings: those of the evaluation, and read the second time."""
 
 from __future__ import annotations
 
-import base64
-import io
-import json
-import re
-
 import numpy as np
 import pytest
-import soundfile
 
-from slapkit.errors import AudioError, CheckpointError, DataError
-from slapkit.metrics.embedded import require_same_clips
-from slapkit.viz.maps import embed_run, save_html
-from slapkit.viz.maps.export import chosen_clips
-from slapkit.viz.maps.sound import excerpt, sound_of
+from slapkit.errors import CheckpointError, DataError
+from slapkit.metrics.embedded import embed_run, require_same_clips
 from tests.training.tones import make_tones, tiny
-from tests.viz.browser.payloads import PAYLOADS
-from tests.viz.maps.fakes import make_clips, make_embedded, make_panel
 
 
 def test_a_run_is_embedded_as_it_is_evaluated_and_then_read(tmp_path, monkeypatch):
@@ -63,63 +52,14 @@ def test_models_of_other_clips_do_not_stand_side_by_side(models):
         require_same_clips([])
 
 
-def test_sounds_travel_as_they_stand_or_as_an_excerpt(tmp_path, clips, monkeypatch):
-    from slapkit.viz.maps import sound
-
-    path = clips[0].path
-    assert sound_of(path) == (path.read_bytes(), "audio/wav")
-    monkeypatch.setattr(sound, "MOST_BYTES", 100)
-    data, kind = sound_of(path)
-    wave, rate = soundfile.read(io.BytesIO(data))
-    assert kind == "audio/ogg" and abs(len(wave) / rate - 1.0) < 0.05 and len(data) < path.stat().st_size
-    half, _ = excerpt(path, seconds=0.5, start_s=0.25)
-    assert abs(soundfile.info(io.BytesIO(half)).duration - 0.5) < 0.05
-    with pytest.raises(AudioError, match="gone.wav cannot be read .* moved or deleted"):
-        sound_of(tmp_path / "gone.wav")
-
-
-def data_of(page):
-    [text] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    return json.loads(text)
-
-
-def test_the_page_holds_all_it_needs(tmp_path, models):
-    panels = [make_panel(model) for model in models]
-    page = save_html(models, panels, tmp_path / "map.html", clips=5, seconds=0.5).read_text()
-    data = data_of(page)
-    assert len(data["sounds"]) == 5 and data["clipOf"] == models[0].track_of_text.tolist()
-    assert [int(c) for c in data["sounds"]] == chosen_clips(panels, 5)
-    assert soundfile.info(io.BytesIO(base64.b64decode(next(iter(data["sounds"].values()))))).duration < 0.6
-    assert data["clips"][3]["title"] == "Tune 3" and data["captions"][1]["texts"] == models[1].captions
-    np.testing.assert_allclose(data["places"][1], panels[1].coordinates, atol=1e-4)
-    head = page.replace(re.findall(r"<script>.*?</script>", page, re.DOTALL)[0], "")
-    assert not re.search("https?:", head), "nothing but plotly.js itself names an address"
-    assert (
-        "default-src 'none'" in head and "prefers-color-scheme" in head and not re.search(r"<(link|img|iframe)", head)
-    )
-
-
-def test_the_clips_with_sound_are_the_worst_and_then_drawn_ones(models):
-    panels = [make_panel(model) for model in models]
-    assert sorted(chosen_clips(panels, 99)) == list(range(12)) and chosen_clips(panels, 0) == []
-    ranks = panels[0].points["rank"]
-    assert chosen_clips(panels, 4)[0] == panels[0].points["clip"][ranks.idxmax()]
-    assert chosen_clips(panels, 6, seed=1) == chosen_clips(panels, 6, seed=1)
-
-
-def test_hostile_texts_end_no_script_and_a_lost_sound_stops_no_page(tmp_path):
-    dataset = make_clips(None, clips=len(PAYLOADS), per_clip=1, texts=PAYLOADS)  # their files do not exist
-    model = make_embedded(dataset, name=PAYLOADS[0])
-    panels = [make_panel(model)]
-    page = save_html([model], panels, tmp_path / "map.html", color="style").read_text()
-    assert data_of(page)["sounds"] == {}
-    assert page.count("<script") == page.count("</script>") == 3 + _own_scripts()
-    title = re.search(r"<title>(.*?)</title>", page, re.DOTALL)[1]
-    assert "<" not in title
-
-
-def _own_scripts() -> int:
-    """How often plotly.js itself spells a script element in its texts."""
-    from plotly.offline import get_plotlyjs
-
-    return get_plotlyjs().count("</script>")
+def test_a_sample_keeps_clips_whole_and_ranks_as_they_were(models):
+    model = models[0]
+    part = model.sample(15, seed=3)
+    assert len(part) == 15 and len(part.frame) == 5 and part.sample(None) is part and part.sample(15) is part
+    for caption, clip, rank in zip(part.captions, part.track_of_text, part.text_ranks["q"]):
+        whole = model.captions.index(caption)
+        assert part.frame["id"][clip] == model.frame["id"][model.track_of_text[whole]]
+        assert rank == model.text_ranks["q"][whole]
+    assert list(part.sample(9, seed=1).frame["id"]) == list(part.sample(9, seed=1).frame["id"])
+    with pytest.raises(DataError, match="no room for one clip"):
+        model.sample(2)

@@ -9,8 +9,8 @@ import pytest
 
 from slapkit.errors import LibraryError
 from slapkit.viz.widgets import SearchBench
-from slapkit.viz.widgets.cards import cards, percentile, span
-from tests.viz.widgets.fakes import FakeLibrary
+from slapkit.viz.widgets.cards import cards, span
+from tests.viz.fakes import FakeLibrary
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_filters_that_nothing_passes_and_unknown_columns_say_so(bench):
 def test_malformed_messages_get_words_not_tracebacks(bench, message):
     reply = bench.handle(message)
     assert reply["type"] == "error" and reply["text"] and "Traceback" not in reply["text"]
-    assert "should not happen" not in reply["text"]
+    assert "unexpected" not in reply["text"]
 
 
 @pytest.mark.parametrize("kind", ["sound", "picture", "mark"])
@@ -178,7 +178,7 @@ def test_sounds_and_pictures_are_those_of_the_track_and_say_where_they_begin():
 def test_an_unforeseen_error_is_told_and_logged(bench, library, monkeypatch, caplog):
     monkeypatch.setattr(library, "sound", lambda *a, **k: 1 / 0)
     reply = bench.handle({"type": "sound", "model": "SLAP", "id": "audio/001.ogg"})
-    assert "should not happen: ZeroDivisionError" in reply["text"] and "failed" in caplog.text
+    assert "ZeroDivisionError" in reply["text"] and "failed" in caplog.text
 
 
 def test_marks_are_kept_for_the_query_and_shown_when_it_is_asked_again(bench):
@@ -215,34 +215,15 @@ def test_answers_and_state_are_json_whatever_the_texts_hold(library):
     assert "\\u0000" not in text
 
 
-@pytest.mark.parametrize(
-    ("share", "words"),
-    [(0.003, "top 0.3 %"), (0.0004, "top 0.04 %"), (1e-6, "top 0.0001 %"), (0.25, "top 25 %"), (1.0, "top 100 %")],
-)
-def test_percentiles_keep_the_digits_that_matter(share, words):
-    assert percentile(share) == words
-
-
-def test_a_window_is_told_where_the_track_is_longer_than_it():
+def test_cards_say_where_the_window_is_and_what_the_file_is_called():
     assert span(40.0, 10.0, 185.0) == "0:40–0:50"
     assert span(0.0, 10.0, 10.0) == "0:10" and span(None, None, 61.0) == "1:01" and span(0.0, 1.0, None) == ""
-
-
-def test_cards_show_facts_that_say_something_by_themselves():
-    row = {"rank": 1, "id": "a/b.ogg", "title": "", "score_percentile": 0.5, "file": "a/b.ogg", "captions": None}
-    facts = {
-        "instruments": ["flute", "viola"],
-        "style": "jig",
-        "tempo_bpm": 96,
-        "drums": True,
-        "peak_db": -3.0,
-        "mood": "calm",
-    }
-    [card] = cards(pd.DataFrame([row | facts]))
-    assert card["title"] == "b.ogg" and card["facts"] == ["flute, viola", "jig", "96 bpm", "calm"]
-    assert card["captions"] == [] and card["span"] == card["length"] == ""
+    row = {"rank": 1, "id": "a/b.ogg", "title": "", "score_percentile": 0.003, "file": "a/b.ogg", "captions": None}
+    [card] = cards(pd.DataFrame([row]))
+    assert card["title"] == "b.ogg" and card["score"] == "top 0.3 %"
+    assert card["captions"] == card["facts"] == [] and card["span"] == card["length"] == ""
 
 
 def test_no_library_is_an_error():
-    with pytest.raises(LibraryError, match="no library"):
+    with pytest.raises(LibraryError):
         SearchBench({})

@@ -1,12 +1,11 @@
-"""Asking a library for its own facts by name, and the figure of it."""
+"""Asking a library for its own facts by name."""
 
 from __future__ import annotations
 
 import pytest
 
 from slapkit.search import precision
-from slapkit.viz.figures.search import asked_for
-from tests.viz.widgets.fakes import FakeLibrary
+from tests.viz.fakes import FakeLibrary
 
 
 class Knowing(FakeLibrary):
@@ -47,21 +46,3 @@ def test_rare_values_are_left_out_and_missing_facts_give_no_column():
     assert precision.column_to_ask(library) == "instruments"
     library.facets = lambda most=30: {"split": [("test", 12)]}
     assert precision.column_to_ask(library) is None
-
-
-def test_the_figure_says_the_mean_of_each_model_and_chance():
-    found = precision.found_by_name(Knowing(30), "style", k=5)
-    figure = asked_for({"SLAP": found, "CLAP": found.assign(share=0.5)}, what="style", k=5)
-    assert (
-        "100.0" in figure.layout.title.text
-        and "50.0" in figure.layout.title.text
-        and "33.3" in figure.layout.title.text
-    )
-    assert [trace.name for trace in figure.data] == ["SLAP", "CLAP", "by chance"]
-    assert list(figure.data[0].y) == [100.0] * 3
-
-
-def test_values_of_the_data_are_no_markup():
-    found = precision.found_by_name(Knowing(30), "style", k=5).assign(value='<a href="javascript:alert(1)">x</a>')
-    figure = asked_for({"SLAP": found}, what="style", k=5)
-    assert all("<" not in text for text in figure.data[0].x)

@@ -1,10 +1,11 @@
-"""Two models over the same twelve clips, for all tests of maps."""
+"""Two models over the same twelve clips, and a place for marks."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.viz.maps.fakes import make_clips, make_embedded
+from slapkit.search.marks import Marks
+from tests.viz.fakes import make_clips, make_embedded
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +16,8 @@ def clips(tmp_path_factory):
 @pytest.fixture(scope="session")
 def models(clips):
     return [make_embedded(clips, "SLAP", 0.1), make_embedded(clips, "CLAP", 1.5, seed=1)]
+
+
+@pytest.fixture
+def marks(tmp_path):
+    return Marks(tmp_path / "marks.json")

@@ -1,4 +1,4 @@
-"""The player: what it shows, what it sends and when."""
+"""Players: what they show, what they send and when."""
 
 from __future__ import annotations
 
@@ -28,24 +28,26 @@ def sounds():
 def player(sounds):
     player = Player()
     player.sent = []
-    player.send = lambda content, buffers=None: player.sent.append((content, buffers))
+    player.send = lambda content, buffers=None: player.sent.append(content)
     player.show([PlayerItem(f"Tune {i}", ["a line"], sound) for i, sound in enumerate(sounds)])
     return player
 
 
-def test_sound_is_read_when_it_is_asked_for_and_not_before(player, sounds):
+def test_a_clip_is_read_when_it_is_asked_for_and_not_before(player, sounds):
     assert [s.read for s in sounds] == [0, 0]
     reply = player.handle({"type": "sound", "id": 1, "generation": player.generation, "request": "a"})
     assert reply["buffers"] == [b"second"] and reply["mime"] == "audio/ogg" and reply["request"] == "a"
     assert [s.read for s in sounds] == [0, 1]
 
 
-def test_showing_plays_the_first_sound_unless_told_otherwise(player, sounds):
-    assert player.sent == [({"type": "play", "id": 0, "generation": 1}, None)]
+def test_showing_plays_the_first_clip_unless_told_otherwise(player, sounds):
+    assert player.sent == [{"type": "play", "id": 0, "generation": 1}]
     player.show([PlayerItem("Other", [], sounds[0])], autoplay=False)
-    assert len(player.sent) == 1 and player.title == "Other" and player.lines == []
+    assert len(player.sent) == 1 and player.items == [{"title": "Other", "lines": []}]
+    reply = player.handle({"type": "sound", "id": 0, "generation": 1})
+    assert reply["type"] == "error" and sounds[0].read == 0, "asked of what was shown before"
     player.show([])
-    assert len(player.sent) == 1 and player.title == "", "nothing to play says nothing"
+    assert len(player.sent) == 1 and player.items == []
 
 
 @pytest.mark.parametrize("id", [2, -1, "0", "../../etc/passwd", None, True, 0.0, [0], {}])
@@ -55,14 +57,8 @@ def test_a_crafted_id_gets_an_error_and_reads_nothing(player, sounds, id):
     assert [s.read for s in sounds] == [0, 0]
 
 
-def test_a_question_about_what_was_shown_before_is_refused(player, sounds):
-    player.show([PlayerItem("Other", [], sounds[0])])
-    reply = player.handle({"type": "sound", "id": 0, "generation": 1})
-    assert reply["type"] == "error" and sounds[0].read == 0
-
-
 @pytest.mark.parametrize("error", [LibraryError("a.ogg was deleted"), FileNotFoundError("a.ogg"), ValueError("odd")])
-def test_what_goes_wrong_comes_back_in_words(error):
+def test_errors_come_back_in_words(error):
     def load():
         raise error
 
@@ -72,11 +68,12 @@ def test_what_goes_wrong_comes_back_in_words(error):
 
 def test_texts_lose_control_characters_and_excess_but_keep_markup_as_text():
     player = Player([PlayerItem("<img src=x onerror=alert(1)>\x00", ["a" * 9000, "\ud800b\n\tc"], Sound())])
-    assert player.title == "<img src=x onerror=alert(1)>"
-    assert len(player.lines[0]) == 400 and player.lines[0].endswith("…") and player.lines[1] == "b c"
+    [item] = player.items
+    assert item["title"] == "<img src=x onerror=alert(1)>"
+    assert len(item["lines"][0]) == 400 and item["lines"][0].endswith("…") and item["lines"][1] == "b c"
 
 
-def test_the_state_that_a_notebook_keeps_does_not_grow_with_the_sounds():
+def test_a_notebook_does_not_grow_with_the_audio():
     big = Player([PlayerItem("Tune", [], Sound(bytes(10_000_000)))])
     big.handle({"type": "sound", "id": 0})
     state = {name: value for name, value in big.get_state().items() if name not in ("_esm", "_css")}

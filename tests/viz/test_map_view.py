@@ -1,17 +1,20 @@
-"""The map to work with, without a browser: handlers are called, traits and tables looked at."""
+"""The map widget without a browser."""
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import pytest
+import soundfile
 
-from slapkit.errors import DataError
+from slapkit.errors import AudioError, DataError
 from slapkit.viz import theme
 from slapkit.viz.widgets import MapView
-from slapkit.viz.widgets.map_items import items_of
-from tests.viz.maps.fakes import FakeStore
+from slapkit.viz.widgets import map as map_widget
+from slapkit.viz.widgets.map import audio_of, items_of
+from tests.viz.fakes import FakeStore
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def test_a_click_on_a_clip_plays_its_file(view, models):
     with open(path, "rb") as file:
         assert item.load() == (file.read(), "audio/wav")
     assert item.title == "Tune 4" and "caption 0 of clip 4" in item.lines
-    assert view.player.title == "Tune 4"
+    assert view.player.items[0]["title"] == "Tune 4"
     for panel, model in enumerate(models):  # ringed in both maps
         np.testing.assert_allclose([trace(view, "ring", panel).x[0]], model.audio()[4, 0])
 
@@ -81,7 +84,7 @@ def test_events_of_the_browser_reach_the_handlers(view, models):
     role = view.figure.data.index(trace(view, "text", 1))
     points = {"xs": [0.0], "ys": [0.0], "point_indexes": [7], "trace_indexes": [role]}
     view.figure._js2py_pointsCallback = {"event_type": "plotly_click", "points": points}
-    assert view.player.title == f"True clip: Tune {models[0].track_of_text[7]}"
+    assert view.player.items[0]["title"] == f"True clip: Tune {models[0].track_of_text[7]}"
     view.figure._js2py_pointsCallback = {"event_type": "plotly_hover", "points": points}
     assert len(view.figure.layout.shapes) == 2
     view.figure._js2py_pointsCallback = {"event_type": "plotly_unhover", "points": points}
@@ -110,17 +113,19 @@ def test_the_switches_change_colours_spaces_and_dimensions(view, models):
     assert trace(view, "worst").visible and trace(view, "worst", 1).visible
 
 
-def test_colours_of_your_own(view, models):
-    view.color_by({"clip-03.wav": "odd"}, "marks")
-    assert "marks" in view.colors.options and view.colors.value == "marks"
-    assert (view.panels[0].points["marks"] == "odd").sum() == 3
-    view.color_by(np.arange(12) % 2 == 0, "even")
-    view.sizes.value = 3
-    assert "even" in view.panels[1].points
-    with pytest.raises(DataError, match="3 values cannot colour 12"):
-        view.color_by([1, 2, 3])
+def test_an_unknown_column_is_refused(models):
     with pytest.raises(DataError, match="instruments"):
         MapView(models, FakeStore(), color="instrument")
+
+
+def test_large_files_are_played_as_an_excerpt(tmp_path, clips, monkeypatch):
+    path = clips[0].path
+    assert audio_of(path) == (path.read_bytes(), "audio/wav")
+    monkeypatch.setattr(map_widget, "MOST_BYTES", 100)
+    data, kind = audio_of(path)
+    assert kind == "audio/ogg" and abs(soundfile.info(io.BytesIO(data)).duration - 1.0) < 0.05
+    with pytest.raises(AudioError, match="gone.wav"):
+        audio_of(tmp_path / "gone.wav")
 
 
 def test_what_goes_wrong_is_said_and_nothing_is_lost(view, monkeypatch):

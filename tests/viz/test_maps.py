@@ -1,22 +1,27 @@
-"""The map's points and figure: what is drawn is the data, and texts from data stay texts."""
+"""The map: what is drawn is the data, texts from data stay text, and the exported page holds all it needs."""
 
 from __future__ import annotations
 
+import base64
 import html
+import io
+import json
 import re
 
 import numpy as np
 import pytest
+import soundfile
+from plotly.offline import get_plotlyjs
 
 from slapkit.errors import DataError
 from slapkit.metrics import centroid_distance, text_to_audio_ranks
-from slapkit.viz import figures, theme
-from slapkit.viz.figures import cards
+from slapkit.viz import figures, text, theme
 from slapkit.viz.figures.map_frame import ENTRIES, legend_entries, make_room, square
 from slapkit.viz.figures.maps import coloring, gap_answer, worst_rows
-from slapkit.viz.maps.points import color_columns, worst_table
-from tests.viz.browser.payloads import PAYLOADS
-from tests.viz.maps.fakes import make_clips, make_embedded, make_panel
+from slapkit.viz.maps import color_columns, save_html, worst_table
+from slapkit.viz.maps.export import chosen_clips
+from tests.viz.fakes import make_clips, make_embedded, make_panel
+from tests.viz.payloads import PAYLOADS
 
 
 def by_role(figure, role, panel=0):
@@ -101,7 +106,7 @@ def test_beyond_nine_groups_the_rest_is_other(models, panels):
     assert len(colors.names) == 10 and colors.names[0] == "g10" and colors.names[-1] == "2 others"
     assert colors.colors[-1] == theme.OTHER and (np.bincount(colors.codes[0])[-1] == 2 * 3)
     assert [e["name"] for e in legend_entries(colors) if e["showlegend"]][2:] == colors.names
-    with pytest.raises(DataError, match="did you mean 'instruments'"):
+    with pytest.raises(DataError, match="instrumets"):
         coloring(panels, "instrumets")
 
 
@@ -116,14 +121,14 @@ def test_the_legend_gets_room_and_the_panels_keep_theirs(panels):
     assert figure.layout.height == 700
 
 
-def test_cards_have_at_most_six_lines_of_sixty_characters(models, panels):
+def test_cards_have_at_most_six_lines_of_sixty_characters(panels):
     for panel in panels:
-        for text in panel.points["card"]:
-            lines = [html.unescape(re.sub("</?b>", "", line)) for line in text.split("<br>")]
+        for card in panel.points["card"]:
+            lines = [html.unescape(re.sub("</?b>", "", line)) for line in card.split("<br>")]
             assert 2 <= len(lines) <= 6 and max(map(len, lines)) <= 60
     assert "rank" in panels[0].points["card"].iloc[-1] and "Tune 0" in panels[0].points["card"].iloc[0]
-    assert cards.card("t", [("x" * 5000, 3), ("y", 1)]).count("<br>") == 4
-    assert all(len(line) <= 62 for line in cards.lines("word " * 900, most=3))
+    assert text.card("t", [("x" * 5000, 3), ("y", 1)]).count("<br>") == 4
+    assert all(len(line) <= 62 for line in text.lines("word " * 900, most=3))
 
 
 def test_no_text_from_data_is_markup_for_plotly():
@@ -134,36 +139,54 @@ def test_no_text_from_data_is_markup_for_plotly():
     for drawn in (figure, *others):
         texts = [t for trace in drawn.data for t in [trace.name, *(np.ravel(trace.hovertext))] if t]
         texts += [note.text for note in drawn.layout.annotations] + [drawn.layout.title.text]
-        for text in map(str, texts):
-            assert not re.search(r"<(?!/?b>|br>)", text), text
-            assert "$" not in text and not re.search("[\x00-\x1f\u202a-\u202e\u2066-\u2069]", text)
+        for shown in map(str, texts):
+            assert not re.search(r"<(?!/?b>|br>)", shown), shown
+            assert "$" not in shown and not re.search("[\x00-\x1f\u202a-\u202e\u2066-\u2069]", shown)
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(["a", "b"], "a, b"), (3.0, "3"), (0.25, "0.25"), (float("nan"), ""), (None, ""), (True, "True"), ({}, "")],
-)
-def test_facts_in_words(value, shown):
-    assert cards.fact(value) == shown
+def test_facts_in_words():
+    row = {"style": "jig", "instruments": ["flute", "viola"], "tempo_bpm": 96.0, "drums": True, "peak_db": -3.0}
+    row |= {"mood": "calm", "year": float("nan"), "artist": None, "genre": "unknown", "loudness": 7, "album": "jig"}
+    assert text.facts(row) == ["flute, viola", "jig", "96 bpm", "calm"]
 
 
 def test_invisible_characters_go_and_visible_ones_stay():
-    assert cards.plain("a\u202eb\x00c\u200d\U0001f600\nd") == "abc\u200d\U0001f600 d"
-    assert cards.escaped("<b>&$x$") == "&lt;b&gt;&amp;&#36;x&#36;"
+    assert text.plain("a\u202eb\x00c\u200d\U0001f600\nd") == "abc\u200d\U0001f600 d"
+    assert text.escaped("<b>&$x$") == "&lt;b&gt;&amp;&#36;x&#36;"
+    assert "<" not in text.json_for_script({"a": "</script>\u2028"})
+
+
+def data_of(page):
+    [found] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    return json.loads(found)
+
+
+def test_the_page_holds_all_it_needs(tmp_path, models, panels):
+    page = save_html(models, panels, tmp_path / "map.html", clips=5, seconds=0.5).read_text()
+    data = data_of(page)
+    assert [int(c) for c in data["sounds"]] == chosen_clips(panels, 5) and len(data["sounds"]) == 5
+    assert soundfile.info(io.BytesIO(base64.b64decode(next(iter(data["sounds"].values()))))).duration < 0.6
+    assert data["clips"][3]["title"] == "Tune 3" and data["captions"][1]["texts"] == models[1].captions
+    np.testing.assert_allclose(data["places"][1], panels[1].coordinates, atol=1e-4)
+    own = page.replace(re.findall(r"<script>.*?</script>", page, re.DOTALL)[0], "")
+    assert not re.search("https?:|<(link|img|iframe)", own), "only plotly.js names addresses"
+    assert "default-src 'none'" in own and "prefers-color-scheme" in own
+
+
+def test_the_clips_with_excerpts_are_the_worst_and_then_random_ones(panels):
+    assert sorted(chosen_clips(panels, 99)) == list(range(12)) and chosen_clips(panels, 0) == []
+    assert chosen_clips(panels, 4)[0] == panels[0].points["clip"][panels[0].points["rank"].idxmax()]
+    assert chosen_clips(panels, 6, seed=1) == chosen_clips(panels, 6, seed=1)
+
+
+def test_hostile_texts_end_no_script_and_a_lost_file_stops_no_page(tmp_path):
+    dataset = make_clips(None, clips=len(PAYLOADS), per_clip=1, texts=PAYLOADS)  # their files do not exist
+    model = make_embedded(dataset, name=PAYLOADS[0])
+    page = save_html([model], [make_panel(model)], tmp_path / "map.html", color="style").read_text()
+    assert data_of(page)["sounds"] == {}
+    assert page.count("<script") == page.count("</script>") == 3 + get_plotlyjs().count("</script>")
+    assert "<" not in re.search(r"<title>(.*?)</title>", page, re.DOTALL)[1]
 
 
 def test_columns_worth_colouring_by(panels):
     assert color_columns(panels[0].points) == ["modality", "style", "instruments", "tempo_bpm"]
-
-
-def test_a_sample_keeps_clips_whole_and_ranks_as_they_were(models):
-    model = models[0]
-    part = model.sample(15, seed=3)
-    assert len(part) == 15 and len(part.frame) == 5 and part.sample(None) is part and part.sample(15) is part
-    for caption, clip, rank in zip(part.captions, part.track_of_text, part.text_ranks["q"]):
-        whole = model.captions.index(caption)
-        assert part.frame["id"][clip] == model.frame["id"][model.track_of_text[whole]]
-        assert rank == model.text_ranks["q"][whole]
-    assert list(part.sample(9, seed=1).frame["id"]) == list(part.sample(9, seed=1).frame["id"])
-    with pytest.raises(DataError, match="no room for one clip"):
-        model.sample(2)

@@ -1,17 +1,10 @@
-"""A page that stands in for JupyterLab: the widget's own module over a stub of its model, answered by its Python side.
-
-Fast enough to look at every reaction; that the same works inside JupyterLab is what `tests/browser` shows.
-"""
+"""A page in place of JupyterLab: a widget's own module over a stub of its model, answered by its Python side."""
 
 from __future__ import annotations
 
 import base64
 from typing import Any
 
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
 PAGE = """<!doctype html><meta charset="utf-8"><title>widget</title>
 <style>body { margin: 0; padding: 16px; background: BACKGROUND; }</style>
 <body data-jp-theme-light="IS_LIGHT"><div id="widget"></div>"""

@@ -1,0 +1,186 @@
+"""Figures of runs: training curves from `train.jsonl`, retrieval and gap from `metrics.json`, search by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from slapkit.errors import MetricError
+from slapkit.models import OBJECTIVE_NAMES
+from slapkit.viz import theme
+from slapkit.viz.figures.style import (
+    DIRECTIONS,
+    PERCENT,
+    bar,
+    chance_line,
+    chance_marks,
+    finish,
+    joined,
+    mark_line,
+    name_of,
+)
+from slapkit.viz.text import label
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Rows = Sequence[Mapping[str, Any]]
+Metrics = Mapping[str, Mapping[str, Any]]  # objective -> metrics.json
+
+
+def curve(rows: Rows, key: str) -> tuple[list[int], list[float]]:
+    """Return steps and values of one logged quantity without its nulls; `validation.R@10` is in a nested row."""
+    steps, values = [], []
+    for row in rows:
+        value: Any = row
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None:
+            steps.append(row["step"])
+            values.append(float(value))
+    return steps, values
+
+
+def _over_steps(
+    histories: Mapping[str, Rows], key: str, what: str, *, scale: float = 1.0, **trace: Any
+) -> tuple[go.Figure, dict[str, list[float]]]:
+    """Draw one line per objective; return the figure and the values drawn by the name of the objective."""
+    import plotly.graph_objects as go
+
+    figure, drawn = go.Figure(), {}
+    for objective, rows in histories.items():
+        steps, values = curve(rows, key)
+        if values:
+            drawn[name_of(objective)] = [scale * value for value in values]
+            line = {"color": theme.objective_color(objective), "dash": theme.DASH.get(objective, "solid")}
+            figure.add_scatter(x=steps, y=drawn[name_of(objective)], line=line, name=name_of(objective), **trace)
+    figure.update_xaxes(title_text="optimiser step")
+    figure.update_yaxes(title_text=what, rangemode="tozero")
+    return figure, drawn
+
+
+def loss_curves(histories: Mapping[str, Rows]) -> go.Figure:
+    """How does the loss fall? One line per objective (objective -> rows); their losses are not comparable."""
+    what = "training loss, each objective's own"
+    figure, drawn = _over_steps(histories, "loss", what, mode="lines", hovertemplate="step %{x}: %{y:.4f}")
+    if not drawn:
+        raise MetricError("no row has a finite loss: nothing to draw")
+    ends = joined([f"{name} from {values[0]:.3f} to {values[-1]:.3f}" for name, values in drawn.items()])
+    falls = all(values[-1] < values[0] for values in drawn.values())
+    return finish(figure, f"The loss falls: {ends}" if falls else f"Loss: {ends}")
+
+
+def recall_curves(histories: Mapping[str, Rows], *, chance: float | None = None) -> go.Figure:
+    """When is retrieval learned? Text-to-audio R@10 on validation over steps; `chance` in [0, 1] draws its line."""
+    style = {"mode": "lines+markers", "hovertemplate": "step %{x}: %{y:.1f} %"}
+    what = "validation R@10, text to audio (%)"
+    figure, drawn = _over_steps(histories, "validation.R@10", what, scale=100, **style)
+    if chance is not None:
+        chance_line(figure, 100 * chance)
+    figure.update_yaxes(range=[0, 102])
+    ends = [f"{name} {values[-1]:.1f} %" for name, values in drawn.items()]
+    return finish(figure, f"Found among the first ten on validation: {joined(ends)}" if ends else "No validation yet")
+
+
+def rank_curves(histories: Mapping[str, Rows], *, collapsed: float = 1.5) -> go.Figure:
+    """Does the model use its space? Effective rank on validation over steps; below `collapsed` it has collapsed."""
+    style = {"mode": "lines+markers", "hovertemplate": "step %{x}: %{y:.1f}"}
+    figure, drawn = _over_steps(histories, "validation.effective_rank", "effective rank (dimensions)", **style)
+    mark_line(figure, collapsed, "collapse", theme.WARNING)
+    if not drawn:
+        return finish(figure, "No validation yet")
+    said = joined([f"{name} uses {values[-1]:.1f} dimensions" for name, values in drawn.items()])
+    bad = [name for name, values in drawn.items() if values[-1] < collapsed]
+    return finish(figure, f"{joined(bad)} collapsed: {said}" if bad else said)
+
+
+def retrieval_bars(metrics: Metrics, direction: str = "text_to_audio", *, embedding: str = "q") -> go.Figure:
+    """How often is the right one among the first k? Recalls per objective (objective -> metrics.json), with chance."""
+    import plotly.graph_objects as go
+
+    figure, tens = go.Figure(), []
+    measures = ("R@1", "R@5", "R@10")
+    for objective, values in metrics.items():
+        recalls = [100 * values["retrieval"][embedding][direction][m] for m in measures]
+        tens.append(f"{name_of(objective)} {recalls[-1]:.1f} %")
+        figure.add_trace(bar(objective, measures, recalls))
+    base = chance_recalls(next(iter(metrics.values())), direction)
+    figure.add_trace(chance_marks(measures, [100 * base[m] for m in measures]))
+    figure.update_yaxes(title_text="recall (%)", **PERCENT)
+    figure.update_xaxes(title_text=f"{DIRECTIONS[direction]}, embedding {embedding}")
+    words = DIRECTIONS[direction].capitalize()
+    return finish(figure, f"{words}, among the first ten: {joined(tens)} (chance {100 * base['R@10']:.1f} %)")
+
+
+def chance_recalls(metrics: Mapping[str, Any], direction: str) -> dict[str, float]:
+    """Return the recalls of a random order, from the protocol: any of the `p` right ones among the first k of M.
+
+    1 - C(M - p, k) / C(M, k), with p = 1 from text to audio and the captions of a clip from audio to text.
+    """
+    protocol = metrics["protocol"]
+    clips, captions = int(protocol["candidates"]), int(protocol["queries"])
+    total, right = (clips, 1) if direction == "text_to_audio" else (captions, max(1, round(captions / clips)))
+    return {f"R@{k}": 1 - math.comb(total - right, min(k, total)) / math.comb(total, min(k, total)) for k in (1, 5, 10)}
+
+
+def rank_bars(metrics: Metrics, *, embedding: str = "q") -> go.Figure:
+    """How deep must one look? Median normalised rank in both directions, in percent of the candidates."""
+    import plotly.graph_objects as go
+
+    figure, said = go.Figure(), []
+    for objective, values in metrics.items():
+        ranks = [100 * values["retrieval"][embedding][d]["median_rank"] for d in DIRECTIONS]
+        said.append(f"{name_of(objective)} {ranks[0]:.1f} %")
+        figure.add_trace(bar(objective, list(DIRECTIONS.values()), ranks, hovertemplate="%{x}: %{y:.2f} %"))
+    figure.update_yaxes(title_text="median rank (% of candidates)", rangemode="tozero")
+    return finish(figure, f"Median rank of the right clip for a text: {joined(said)} of the candidates")
+
+
+def gap_bars(metrics: Metrics) -> go.Figure:
+    """Do audio and text share one space? Centroid distance, and linear separability of the modalities (chance 50 %)."""
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(cols=2, horizontal_spacing=0.16)
+    distances = {}
+    for objective, values in metrics.items():
+        name, distance = name_of(objective), values["gap"]["centroid_distance"]
+        distances[name] = distance
+        percent = 100 * values["gap"]["linear_separability"]
+        style = {"showlegend": False, "hovertemplate": None}
+        figure.add_trace(bar(objective, [name], [distance], numbers=".3f", **style), row=1, col=1)
+        figure.add_trace(bar(objective, [name], [percent], **style), row=1, col=2)
+    mark_line(figure, 50, row=1, col=2)
+    figure.update_yaxes(title_text="distance of the centroids", range=[0, 1.25 * max(distances.values())], col=1)
+    figure.update_yaxes(title_text="linear separability (%), chance 50", **PERCENT, col=2)
+    (best, smallest), *others = sorted(distances.items(), key=lambda pair: pair[1])
+    if not others:
+        return finish(figure, f"{best} leaves a gap of {smallest:.3f} between audio and text")
+    rest = joined([f"{name} {distance:.3f}" for name, distance in others])
+    return finish(figure, f"{best} has the smaller gap, {smallest:.3f}; {rest}")
+
+
+def asked_for(found: Mapping[str, pd.DataFrame], *, what: str, k: int) -> go.Figure:
+    """How often do the first `k` results have the value that was asked for? Chance is a mark.
+
+    Args:
+        found: by model name ("SLAP"), the table of `slapkit.search.precision`; the same values in each.
+        what: the column in words, such as "instrument".
+    """
+    import plotly.graph_objects as go
+
+    first = next(iter(found.values()))
+    values = [label(value, 24) for value in first["value"]]
+    objectives = {name: key for key, name in OBJECTIVE_NAMES.items()}
+    figure = go.Figure()
+    for name, table in found.items():
+        style = {"name": name, "hovertemplate": "%{x}: %{y:.1f} %<extra>" + label(name) + "</extra>"}
+        figure.add_trace(bar(objectives.get(name, ""), values, 100 * table["share"], numbers="", **style))
+    figure.add_trace(chance_marks(values, 100 * first["chance"], size=16))
+    figure.update_yaxes(title_text=f"of the first {k} results (%)", range=[0, 103])
+    figure.update_xaxes(title_text=f"{what} asked for")
+    means = joined([f"{100 * table['share'].mean():.1f} % ({name})" for name, table in found.items()])
+    chance = f"{100 * first['chance'].mean():.1f} %"
+    title = f"Asked for by name, the {what} is in {means} of the first {k} results; chance {chance}"
+    return finish(figure, title, height=400)

@@ -1,0 +1,123 @@
+"""Texts from data, made fit to show, and the words about a clip that maps, cards and pages share.
+
+plotly reads a little HTML in labels (`<b>`, `<a>`, `<span>`), entities, and TeX between dollar signs. Widgets set texts
+with `textContent` and need no escaping.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import textwrap
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+WIDTH = 60  # characters of one line of a hover card
+MOST_LINES = 6
+BREAK = "<br>"
+LONGEST = 2000  # characters looked at; nothing beyond them would be shown
+
+# Facts worth a place on a card, in this order. Other columns follow while there is room.
+FIRST_FACTS = ("instruments", "style", "genre", "tempo_class", "mode", "metre", "artist", "album", "year", "tempo_bpm")
+NOT_FACTS = {
+    "rank", "id", "title", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "path",
+    "split", "group", "work", "caption_frames", "collection", "sha256", "bytes", "peak_db", "rms_db", "transposition",
+    "key", "families", "roles", "accompaniment", "percussion", "register", "articulation", "texture", "voices", "drums",
+    "bass",
+}  # fmt: skip
+_EMPTY_WORDS = {"", "unclear", "unknown", "none"}
+_JOINERS = ("\u200c", "\u200d")  # invisible, but they join emoji and letters
+
+
+def plain(value: Any, limit: int = 400) -> str:
+    """Return `value` as one line of visible text: no control, surrogate or direction characters, at most `limit`."""
+    kept = []
+    for character in str(value)[:LONGEST]:
+        if character.isspace():
+            kept.append(" ")
+        elif unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn") or character in _JOINERS:
+            kept.append(character)
+    text = " ".join("".join(kept).split())
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def escaped(text: str) -> str:
+    """Return text that plotly shows as it is: no tag, no entity, no TeX."""
+    # plotly decodes numeric entities, but not &quot;.
+    return html.escape(text, quote=False).replace('"', "&#34;").replace("'", "&#39;").replace("$", "&#36;")
+
+
+def label(value: Any, limit: int = 40) -> str:
+    """Return a value from data as plotly shows it in a legend, a title or an axis."""
+    return escaped(plain(value, limit))
+
+
+def lines(text: Any, *, most: int = 3) -> list[str]:
+    """Return text in at most `most` escaped lines; an ellipsis ends what is cut."""
+    if most == 1:  # one line may be cut within a word
+        return [label(text, WIDTH)]
+    parts = textwrap.wrap(plain(text), WIDTH, break_long_words=True, max_lines=most, placeholder=" …")
+    return [escaped(part) for part in parts] or [""]
+
+
+def card(head: Any, body: Sequence[tuple[Any, int]], *, most: int = 1) -> str:
+    """Return a hover card of at most six lines: a bold head, then texts.
+
+    Args:
+        head: at most `most` lines of it are shown.
+        body: texts, each with the most lines that it may take.
+    """
+    rows = [f"<b>{line}</b>" for line in lines(head, most=most)]
+    for text, limit in body:
+        if text and len(rows) < MOST_LINES:
+            rows += lines(text, most=min(limit, MOST_LINES - len(rows)))
+    return BREAK.join(rows)
+
+
+def title_of(row: Mapping[str, Any]) -> str:
+    """Return the title of a clip, or the name of its file where it has none."""
+    title = row.get("title")
+    return title if isinstance(title, str) and title.strip() else PurePosixPath(str(row.get("file") or row["id"])).name
+
+
+def facts(row: Mapping[str, Any], most: int = 6) -> list[str]:
+    """Return up to `most` facts of a clip in words: those of `FIRST_FACTS`, then other texts; none twice."""
+    others = (
+        name
+        for name, value in row.items()
+        if name not in FIRST_FACTS and name not in NOT_FACTS and all(isinstance(item, str) for item in items(value))
+    )
+    words = []
+    for name in (*(name for name in FIRST_FACTS if name in row), *others):
+        text = plain(", ".join(_word(item) for item in items(row[name])), WIDTH)
+        if text not in _EMPTY_WORDS:
+            words.append(f"{text} bpm" if name == "tempo_bpm" else text)
+    return list(dict.fromkeys(words))[:most]
+
+
+def items(value: Any) -> list[Any]:
+    """Return a fact as a list: its items, the value itself, or nothing where it is missing or a flag."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple | set):
+        return [item for part in value for item in items(part)]
+    return [] if value is None or isinstance(value, bool | Mapping) or value != value or value == "" else [value]
+
+
+def _word(item: Any) -> str:
+    return f"{item:g}" if isinstance(item, float) else str(item)
+
+
+def rank_words(rank: float, candidates: int) -> str:
+    """Return "rank 12 of 400 (3.0 %)"; an expected rank among ties keeps its half."""
+    return f"rank {rank:g} of {candidates:,} ({100 * rank / candidates:.1f} %)"
+
+
+def json_for_script(value: Any) -> str:
+    """Return JSON that may stand inside a script element: no text in it can end the element or open a comment."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    for character in "<>\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
