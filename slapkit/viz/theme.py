@@ -28,23 +28,9 @@ CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", 
 OTHER = "#BBBBBB"
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-LIGHT = {
-    "paper": "#FFFFFF",
-    "plot": "#FFFFFF",
-    "text": "#222222",
-    "soft": "#5A5A5A",
-    "grid": "#E4E4E4",
-    "line": "#CCCCCC",
-}
-DARK = {
-    "paper": "#1C1E21",
-    "plot": "#1C1E21",
-    "text": "#E8E8E8",
-    "soft": "#A8A8A8",
-    "grid": "#33363A",
-    "line": "#4A4E54",
-}
-# The meanings on a dark page: the same hues, light enough to read.
+LIGHT = {"paper": "#FFFFFF", "text": "#222222", "soft": "#5A5A5A", "grid": "#E4E4E4", "line": "#CCCCCC"}
+DARK = {"paper": "#1C1E21", "text": "#E8E8E8", "soft": "#A8A8A8", "grid": "#33363A", "line": "#4A4E54"}
+# The same hues, light enough for a dark page.
 DARK_OBJECTIVE = {"slap": "#44BB8C", "clap": "#BB7FCC", "siglip": "#B5A37D"}
 
 
@@ -79,7 +65,7 @@ def _layout(colors: dict[str, str]) -> dict[str, Any]:
             "pad": {"l": 14, "t": 40},
         },
         "paper_bgcolor": colors["paper"],
-        "plot_bgcolor": colors["plot"],
+        "plot_bgcolor": colors["paper"],
         "colorway": list(CATEGORIES),
         "xaxis": axis,
         "yaxis": axis,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,13 +29,13 @@ def trace(view, role, panel=0):
 
 def test_a_click_on_a_clip_plays_its_file(view, models):
     [item] = view.clicked(1, "audio", 4)
-    path = models[0].frame["path"][4]
-    with open(path, "rb") as file:
-        assert item.load() == (file.read(), "audio/wav")
+    assert item.load() == (Path(models[0].frame["path"][4]).read_bytes(), "audio/wav")
     assert item.title == "Tune 4" and "caption 0 of clip 4" in item.lines
     assert view.player.items[0]["title"] == "Tune 4"
     for panel, model in enumerate(models):  # ringed in both maps
         np.testing.assert_allclose([trace(view, "ring", panel).x[0]], model.audio()[4, 0])
+    state = json.dumps([view.player.get_state(), view.figure.get_state()], default=lambda value: f"{type(value)}")
+    assert "data:audio" not in state and "wav" not in json.dumps(view.player.items)
 
 
 def test_a_click_on_a_caption_plays_its_clip_and_then_what_the_model_finds(view, models):
@@ -64,18 +65,16 @@ def test_hover_draws_lines_in_both_maps_and_takes_them_away(view, models):
     assert not view.figure.layout.shapes
 
 
-def test_a_lasso_gives_a_table_of_what_lies_within(view, models):
+def test_a_lasso_gives_a_table_of_what_lies_within(view):
     assert view.selected.empty and "model" in view.selected
     view.lassoed(0, "audio", [1, 2])
     view.lassoed(0, "text", [0])
     view.lassoed(1, "text", [])
     table = view.selected
     assert list(table["kind"]) == ["audio", "audio", "text"] and set(table["model"]) == {"SLAP"}
-    assert (
-        list(table["id"]) == ["clip-01.wav", "clip-02.wav", "clip-00.wav"]
-        and table["caption"][2] == "caption 0 of clip 0"
-    )
-    assert "2 clips and 1 captions" in view.status.value and "card" not in table
+    assert list(table["id"]) == ["clip-01.wav", "clip-02.wav", "clip-00.wav"]
+    assert table["caption"][2] == "caption 0 of clip 0" and "card" not in table
+    assert "2 clips and 1 captions" in view.status.value
     view.deselected()
     assert view.selected.empty
 
@@ -83,22 +82,27 @@ def test_a_lasso_gives_a_table_of_what_lies_within(view, models):
 def test_events_of_the_browser_reach_the_handlers(view, models):
     role = view.figure.data.index(trace(view, "text", 1))
     points = {"xs": [0.0], "ys": [0.0], "point_indexes": [7], "trace_indexes": [role]}
-    view.figure._js2py_pointsCallback = {"event_type": "plotly_click", "points": points}
-    assert view.player.items[0]["title"] == f"True clip: Tune {models[0].track_of_text[7]}"
-    view.figure._js2py_pointsCallback = {"event_type": "plotly_hover", "points": points}
-    assert len(view.figure.layout.shapes) == 2
-    view.figure._js2py_pointsCallback = {"event_type": "plotly_unhover", "points": points}
-    assert not view.figure.layout.shapes
     lasso = {"type": "lasso", "selector_state": {"xs": [0, 1, 1], "ys": [0, 0, 1]}}
-    view.figure._js2py_pointsCallback = {"event_type": "plotly_selected", "points": points, "selector": lasso}
+
+    def send(event, **more):
+        view.figure._js2py_pointsCallback = {"event_type": f"plotly_{event}", "points": points, **more}
+
+    send("click")
+    assert view.player.items[0]["title"] == f"True clip: Tune {models[0].track_of_text[7]}"
+    send("hover")
+    assert len(view.figure.layout.shapes) == 2
+    send("unhover")
+    assert not view.figure.layout.shapes
+    send("selected", selector=lasso)
     assert list(view.selected["caption"]) == [models[1].captions[7]]
 
 
-def test_the_switches_change_colours_spaces_and_dimensions(view, models):
+def test_the_switches_change_colours_spaces_and_dimensions(view, models, tmp_path):
     view.colors.value = "style"
-    assert len(set(np.asarray(trace(view, "audio").marker.color))) == 3
     legend = [t for t in view.figure.data if t.meta["role"] == "legend" and t.showlegend]
     assert [t.name for t in legend][2:] == ["hymn", "jig", "waltz"]
+    page = view.save_html(tmp_path / "map.html", clips=2, seconds=0.3).read_text()
+    assert "hymn" in page, "the page shows what is on show"
     view.sizes.value = 3
     assert trace(view, "audio").type == "scatter3d" and view.panels[0].dimensions == 3
     assert len(set(np.asarray(trace(view, "audio").marker.color))) == 3, "the colour stays"
@@ -111,9 +115,19 @@ def test_the_switches_change_colours_spaces_and_dimensions(view, models):
     assert not trace(view, "worst").visible
     view.worst.value = True
     assert trace(view, "worst").visible and trace(view, "worst", 1).visible
+    view.scheme.dark = True
+    assert view.figure.layout.template.layout.font.color == trace(view, "ring").marker.color == theme.DARK["text"]
+    assert view.figure.layout.annotations[0].font.color == theme.DARK_OBJECTIVE["slap"]
 
 
-def test_an_unknown_column_is_refused(models):
+def test_errors_are_said_and_nothing_is_lost(view, models, monkeypatch):
+    def broken(*_):
+        raise DataError("no <b>map</b> today")
+
+    monkeypatch.setattr(view.store, "panels", broken)
+    view.sizes.value = 3
+    assert "no &lt;b&gt;map&lt;/b&gt; today" in view.status.value
+    assert view.dimensions == view.sizes.value == 2 and not view.sizes.disabled and view.figure.data
     with pytest.raises(DataError, match="instruments"):
         MapView(models, FakeStore(), color="instrument")
 
@@ -126,34 +140,3 @@ def test_large_files_are_played_as_an_excerpt(tmp_path, clips, monkeypatch):
     assert kind == "audio/ogg" and abs(soundfile.info(io.BytesIO(data)).duration - 1.0) < 0.05
     with pytest.raises(AudioError, match="gone.wav"):
         audio_of(tmp_path / "gone.wav")
-
-
-def test_what_goes_wrong_is_said_and_nothing_is_lost(view, monkeypatch):
-    def broken(*_):
-        raise DataError("no <b>map</b> today")
-
-    monkeypatch.setattr(view.store, "panels", broken)
-    view.sizes.value = 3
-    assert "no &lt;b&gt;map&lt;/b&gt; today" in view.status.value
-    assert view.dimensions == 2 and not view.sizes.disabled and view.figure.data
-
-
-def test_the_figure_follows_light_and_dark(view):
-    assert view.figure.layout.hoverlabel.bgcolor == theme.LIGHT["paper"]
-    view.scheme.dark = True
-    assert view.figure.layout.template.layout.font.color == theme.DARK["text"]
-    assert view.figure.layout.hoverlabel.bgcolor == theme.DARK["paper"]
-    assert trace(view, "ring").marker.color == theme.DARK["text"]
-    assert view.figure.layout.annotations[0].font.color == theme.DARK_OBJECTIVE["slap"]
-
-
-def test_no_sound_is_in_the_widgets_state(view, models):
-    view.clicked(0, "audio", 1)
-    state = json.dumps([view.player.get_state(), view.figure.get_state()], default=lambda value: f"{type(value)}")
-    assert "data:audio" not in state and "wav" not in json.dumps(view.player.items)
-
-
-def test_the_page_shows_what_is_on_show(view, tmp_path):
-    view.set_color("style")
-    page = view.save_html(tmp_path / "map.html", clips=2, seconds=0.3).read_text()
-    assert "hymn" in page and page.count('"role": "audio"') + page.count('"role":"audio"') == 2

@@ -23,7 +23,7 @@ def counts(frame: pd.DataFrame, column: str, *, title: str, top: int = 15) -> go
     import plotly.graph_objects as go
 
     values = frame[column].explode().dropna().astype(str).value_counts()
-    labels, numbers = [label(name) for name in values.index[:top]], values.iloc[:top].tolist()
+    labels, numbers = [label(name, 80) for name in values.index[:top]], values.iloc[:top].tolist()
     colors = [theme.AUDIO] * len(labels)
     if len(values) > top:
         labels.append(f"{len(values) - top} others")

@@ -119,7 +119,12 @@ def cosines(reports: Sequence[Any]) -> go.Figure:
     for shape, color in (("matched (in colour)", theme.AUDIO), ("unmatched", theme.NEUTRAL)):
         marker = {"symbol": "square", "size": 10, "color": color}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=shape, row=1, col=1)
-    return finish(figure, _cosine_answer(reports), height=620, wide=True, column_titles=True)
+    parts = []
+    for report in reports:
+        before, *after = [f"{100 * stage.cosines['across'].auc:.1f} %" for stage in _stages(report).values()]
+        parts.append(f"{label(report.name)} {before}{f' (recentred {after[0]})' if after else ''}")
+    title = f"The right clip is nearer to a caption than another in {joined(parts)} of the cases"
+    return finish(figure, title, height=620, wide=True, column_titles=True)
 
 
 def _histogram(figure: go.Figure, report: Any, found: Any, kind: str, row: int, column: int) -> None:
@@ -137,27 +142,12 @@ def _histogram(figure: go.Figure, report: Any, found: Any, kind: str, row: int, 
             mode="lines",
             line={"color": shade, "shape": "hvh", "width": 1.5},
             fill="tozeroy",
-            fillcolor=_faint(shade),
             name=name,
             showlegend=False,
             hovertemplate=f"{name}, cosine %{{x:.2f}}: density %{{y:.2f}}<extra></extra>",
             row=row,
             col=column,
         )
-
-
-def _faint(color: str, alpha: float = 0.3) -> str:
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha})"
-
-
-def _cosine_answer(reports: Sequence[Any]) -> str:
-    """Say how often the right clip is nearer to a caption than a wrong one, before and after."""
-    parts = []
-    for report in reports:
-        before, *after = [f"{100 * stage.cosines['across'].auc:.1f} %" for stage in _stages(report).values()]
-        parts.append(f"{label(report.name)} {before}{f' (recentred {after[0]})' if after else ''}")
-    return f"The right clip is nearer to a caption than another in {joined(parts)} of the cases"
 
 
 def spectra(reports: Sequence[Any]) -> go.Figure:

@@ -1,4 +1,4 @@
-"""The gap panel: one model's gap, cosines, spectra and retrieval, as trained and with each modality recentred."""
+"""The gap panel: gap, cosines, spectra and retrieval of a model, as trained and with each modality recentred."""
 
 from __future__ import annotations
 
@@ -17,24 +17,16 @@ from slapkit.metrics import (
     text_to_audio_ranks,
 )
 from slapkit.metrics.embedded import Embedded, Kind
-from slapkit.metrics.recentre import (
-    Estimate,
-    gap_interval,
-    matched_and_unmatched,
-    recall_interval,
-    recentred,
-    spectrum,
-)
+from slapkit.metrics.recentre import Estimate, gap_interval, matched_and_unmatched, recall_interval, recentred, spectrum
 
 BINS = np.linspace(-1, 1, 81)
-PAIRS = ("across", "audio", "text")
 
 
 @dataclasses.dataclass(frozen=True)
 class Cosines:
-    """Cosines of one kind of pair: densities over `BINS`, and how often a matched pair has the higher one.
+    """Cosines of one kind of pair: densities over `BINS`, and how often a matched pair has the higher cosine.
 
-    `matched` is None, and `auc` NaN, where no two of them belong to one clip.
+    Without matched pairs `matched` is None and `auc` NaN.
     """
 
     matched: np.ndarray | None
@@ -44,7 +36,7 @@ class Cosines:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A space as it is measured: once as trained, once recentred. Recalls in [0, 1]; arrays are for figures."""
+    """The measurements of one space. Recalls in [0, 1]; arrays are for figures."""
 
     distance: Estimate
     separability: float
@@ -78,32 +70,25 @@ class GapReport:
 
     def numbers(self) -> dict[str, Any]:
         """Return what `metrics.json` keeps."""
-        return {
-            "as_trained": self.trained.numbers(),
-            "recentred": self.recentred.numbers() if self.recentred else None,
-        }
+        return {"as_trained": self.trained.numbers(), "recentred": self.recentred.numbers() if self.recentred else None}
 
 
 def gap_report(embedded: Embedded, kind: Kind = "q", *, seed: int = 0) -> GapReport:
-    """Measure one model's gap before and after recentring each modality.
+    """Measure one model before and after recentring each modality by its own mean, which needs no labels.
 
-    The gap and the separability take one caption a clip, its first; retrieval takes all. Recentring uses the means of
-    the clips and captions shown to it, which no label enters.
+    Gap and separability take the first caption of each clip, retrieval takes all captions.
     """
     space = {name: embedded.arrays[f"{kind}_{name}"] for name in ("audio", "text", "first", "last")}
     trained = _measure(embedded, space, seed)
     try:
         audio, text = recentred(audio=space["audio"], text=space["text"])
-        # Windows are moved by the clips' mean: the same step for all sound.
-        ends = {name: _moved(space[name], space["audio"]) for name in ("first", "last")}
+        # Windows are moved by the mean of the clips.
+        mean = np.asarray(space["audio"], dtype=np.float64).mean(axis=0)
+        ends = {name: space[name] - mean for name in ("first", "last")}
         after = _measure(embedded, {"audio": audio, "text": text, **ends}, seed)
     except MetricError:
         after = None
     return GapReport(embedded.name, embedded.objective, trained, after)
-
-
-def _moved(rows: np.ndarray, by: np.ndarray) -> np.ndarray:
-    return np.asarray(rows, dtype=np.float64) - np.asarray(by, dtype=np.float64).mean(axis=0)
 
 
 def _measure(embedded: Embedded, space: dict[str, np.ndarray], seed: int) -> Stage:
@@ -125,14 +110,14 @@ def _measure(embedded: Embedded, space: dict[str, np.ndarray], seed: int) -> Sta
 
 
 def _cosines(space: dict[str, np.ndarray], clip_of: np.ndarray) -> dict[str, Cosines]:
-    """Compare clips with captions, windows with windows of other places, and captions with captions."""
+    """Compare clips with captions, first with last windows, and captions with captions."""
     audio, text, clips = space["audio"], space["text"], np.arange(len(space["audio"]))
     across = matched_and_unmatched(queries=text, candidates=audio, query_of=clip_of, candidate_of=clips)
     within = matched_and_unmatched(queries=space["first"], candidates=space["last"], query_of=clips, candidate_of=clips)
-    if np.array_equal(space["first"], space["last"]):  # clips of one window: no two of them to compare
+    if np.array_equal(space["first"], space["last"]):  # clips of one window
         within = (np.array([]), within[1])
     words = matched_and_unmatched(queries=text, candidates=text, query_of=clip_of, candidate_of=clip_of)
-    return {kind: _described(*found) for kind, found in zip(PAIRS, (across, within, words))}
+    return {"across": _described(*across), "audio": _described(*within), "text": _described(*words)}
 
 
 def _described(matched: np.ndarray, unmatched: np.ndarray) -> Cosines:
@@ -151,21 +136,22 @@ def _finite(value: float) -> float | None:
 
 
 def found_words(reports: Sequence[GapReport]) -> str:
-    """Return what the gap panel found, one sentence a model (Markdown)."""
-    told = []
+    """Return the findings of the gap panel, one sentence per model (Markdown)."""
+    sentences = []
     for report in reports:
-        stage, rest = report.trained, report.recentred
-        recall = stage.recall["text_to_audio"].value
+        gap, separability, recall = _in_words(report.trained)
         words = (
-            f"**{report.name}** leaves {stage.distance.value:.3f} between the centroids of audio and text, a line "
-            f"tells them apart in {100 * stage.separability:.1f} % of the cases (chance 50 %), and it finds the right "
-            f"clip among the first ten for {100 * recall:.1f} % of the captions"
+            f"**{report.name}** leaves {gap} between the centroids of audio and text, a line separates them in "
+            f"{separability} of the cases (chance 50 %), and the right clip is among the first ten for {recall} of the "
+            "captions"
         )
-        if rest is None:
-            told.append(f"{words}; it has collapsed and cannot be recentred.")
-            continue
-        after = rest.recall["text_to_audio"].value
-        told.append(
-            f"{words}; recentred, {rest.distance.value:.3f}, {100 * rest.separability:.1f} % and {100 * after:.1f} %."
-        )
-    return "\n\n".join(told)
+        after = "it has collapsed and cannot be recentred"
+        if report.recentred:
+            after = "recentred, {}, {} and {}".format(*_in_words(report.recentred))
+        sentences.append(f"{words}; {after}.")
+    return "\n\n".join(sentences)
+
+
+def _in_words(stage: Stage) -> tuple[str, str, str]:
+    recall = stage.recall["text_to_audio"].value
+    return f"{stage.distance.value:.3f}", f"{100 * stage.separability:.1f} %", f"{100 * recall:.1f} %"

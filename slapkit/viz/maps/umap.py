@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from slapkit.metrics.embedded import Embedded, Kind
 from slapkit.viz.figures.maps import Panel
 from slapkit.viz.maps.points import panel
 
-FORMAT = 1
+FORMAT = 2
 EXACT_UP_TO = 30_000  # rows; beyond them UMAP's approximate search is used
 _SAME = 1e-5  # distance within which a new point is one of the map's own
 
@@ -40,7 +40,6 @@ class MapConfig(Config):
     n_components: int = 2
     n_neighbors: int = 15
     min_dist: float = 0.1
-    metric: Literal["cosine", "euclidean"] = "cosine"
     pca: int = 50
     seed: int = 0
 
@@ -78,24 +77,27 @@ class Map:
     def place(self, vectors: np.ndarray) -> np.ndarray:
         """Return float32 coordinates `[M, 2 or 3]` of new `vectors [M, D]` on this map.
 
-        A new point lies at the mean of its nearest neighbours' coordinates, weighted by UMAP's membership strength (see
-        `membership`): the start of UMAP's own `transform`, whose further epochs need the fitted object, which can only
-        be pickled. A vector of the map itself gets its own coordinates.
+        A new point lies at the mean of its nearest neighbours' coordinates, weighted by UMAP's membership strength: the
+        start of UMAP's own `transform`, whose further epochs need the fitted object, which can only be pickled. A
+        vector of the map itself gets its own coordinates.
 
         Raises:
             DataError: vectors of another width.
         """
+        from umap.umap_ import smooth_knn_dist
+
         wide = self.reduced.shape[1] if self.mean is None else len(self.mean)
-        rows = _rows(vectors, self.config.metric)
+        rows = unit_rows("vectors", vectors)
         if rows.shape[1] != wide:
             raise DataError(f"vectors have {rows.shape[1]} dimensions, the map was made of {wide}: use the same model")
         if self.mean is not None:
             rows = (rows - self.mean) @ self.axes.T
         k = min(self.config.n_neighbors, len(self))
         distances, near = _neighbours(self.reduced, rows, k)
-        weights = membership(distances)
-        exact = distances[:, 0] <= _SAME
-        weights[exact] = np.arange(k) == 0
+        # Section 3.1 of the paper: exp(-d / sigma), sigma such that the strengths sum to log2(k).
+        sigmas, _ = smooth_knn_dist(distances.astype(np.float32), float(k), local_connectivity=0.0)
+        weights = np.exp(-distances / np.maximum(sigmas[:, None], 1e-12))
+        weights[distances[:, 0] <= _SAME] = np.arange(k) == 0
         weights /= weights.sum(axis=1, keepdims=True)
         return np.einsum("mk,mkc->mc", weights, self.coordinates[near].astype(np.float64)).astype(np.float32)
 
@@ -204,7 +206,7 @@ def fit_map(vectors: np.ndarray, config: MapConfig | None = None, *, progress: b
         ConfigError: a setting out of range.
     """
     config = (config or MapConfig()).replace(**settings)
-    rows = _rows(vectors, config.metric)
+    rows = unit_rows("vectors", vectors)
     if len(rows) < 4:
         raise DataError(f"a map of {len(rows)} points says nothing: give at least 4")
     reduced, mean, axes = _reduce(rows, config.pca)
@@ -233,7 +235,7 @@ def _umap(reduced: np.ndarray, config: MapConfig, k: int, *, progress: bool) -> 
             metric="euclidean",
             random_state=config.seed,
             n_jobs=1,
-            init=_start(reduced, config),
+            init="pca" if reduced.shape[1] >= config.n_components else "random",
             precomputed_knn=known,
             tqdm_kwds={"disable": not progress, "desc": f"UMAP of {len(reduced):,} points", "leave": False},
         )
@@ -246,41 +248,6 @@ def _neighbours(rows: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarr
 
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(np.asarray(rows, dtype=np.float64))
     return search.kneighbors(np.asarray(queries, dtype=np.float64))
-
-
-def membership(distances: np.ndarray, *, rounds: int = 64) -> np.ndarray:
-    """Return UMAP's membership strengths `[M, k]` of sorted `distances [M, k]` of new points to points of a map.
-
-    exp(-d / sigma), with sigma by bisection such that those of all but the nearest sum to log2(k) (section 3.1 of arXiv
-    1802.03426, with local connectivity 0).
-    """
-    distances = np.asarray(distances, dtype=np.float64)
-    target = np.log2(distances.shape[1])
-    low, high = np.zeros(len(distances)), np.full(len(distances), np.inf)
-    sigma = np.ones(len(distances))
-    for _ in range(rounds):
-        above = np.exp(-distances[:, 1:] / sigma[:, None]).sum(axis=1) > target
-        high, low = np.where(above, sigma, high), np.where(above, low, sigma)
-        sigma = np.where(np.isinf(high), sigma * 2, (low + high) / 2)
-    # A neighbourhood that is (almost) one point would get sigma 0.
-    sigma = np.maximum(sigma, max(1e-3 * float(distances.mean()), 1e-12))
-    return np.exp(-distances / sigma[:, None])
-
-
-def _start(reduced: np.ndarray, config: MapConfig) -> np.ndarray:
-    """Return where the points start: their largest principal components within -10 to 10, with a little noise."""
-    rng = np.random.default_rng(config.seed)
-    start = np.zeros((len(reduced), config.n_components))
-    components, _, _ = _reduce(reduced, config.n_components)
-    start[:, : components.shape[1]] = components
-    start *= 10 / max(np.abs(start).max(), 1e-12)
-    return (start + rng.normal(scale=1e-3, size=start.shape)).astype(np.float32)
-
-
-def _rows(vectors: np.ndarray, metric: str) -> np.ndarray:
-    """Return `vectors [N, D]` checked, as float64, of unit norm for the cosine."""
-    unit = unit_rows("vectors", vectors)
-    return unit if metric == "cosine" else np.asarray(vectors, dtype=np.float64)
 
 
 def _reduce(rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:

@@ -154,7 +154,10 @@ class MapView(ipywidgets.VBox):
     def set_space(self, *, kind: Kind | None = None, dimensions: int | None = None) -> None:
         """Show another space ("q", "z") or 2 or 3 dimensions; a map that is not there yet is fitted."""
         before = self.kind, self.dimensions
-        self.kind, self.dimensions = kind or self.kind, dimensions or self.dimensions
+        wanted = kind or self.kind, dimensions or self.dimensions
+        if wanted == before:
+            return
+        self.kind, self.dimensions = wanted
         self._say(f"Fitting the maps of {self.kind} in {self.dimensions} dimensions ...")
         self.kinds.disabled = self.sizes.disabled = True
         try:
@@ -164,7 +167,7 @@ class MapView(ipywidgets.VBox):
             raise
         finally:
             self.kinds.disabled = self.sizes.disabled = False
-        self.kinds.value, self.sizes.value = self.kind, self.dimensions
+            self.kinds.value, self.sizes.value = self.kind, self.dimensions
 
     def set_color(self, column: str) -> None:
         """Colour the points by "modality" or by a column.

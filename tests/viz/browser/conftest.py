@@ -25,15 +25,6 @@ SMOKE = {"data": "data/scores-smoke", "steps": 40, "batch_size": 8, "micro_batch
 MISSING = "no chromium on PATH: install it (Debian: apt-get install chromium) to run the browser tests"
 
 
-def slapkit(root: Path, *commands: str) -> None:
-    """Run slapkit commands in `root`, all at once, as a shell would."""
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen([sys.executable, "-m", "slapkit", *c.split()], cwd=root, **pipes) for c in commands]
-    said = [process.communicate()[1] for process in started]
-    for command, process, words in zip(commands, started, said):
-        assert process.returncode == 0, f"slapkit {command}: {words[-3000:]}"
-
-
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of the browser."""
@@ -60,12 +51,13 @@ def project(chromium: str, smoke_corpus: Path, tmp_path_factory: pytest.TempPath
     root = tmp_path_factory.mktemp("lab") / "project"
     shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(smoke_corpus, root / SMOKE["data"])
-    given = " ".join(f"-p {name}={value}" for name, value in (SMOKE | {"steps": 12}).items())
-    slapkit(root, *(f"run 02_train --quiet -p objective={objective} {given}" for objective in ("slap", "clap")))
-    set_parameters(root / "notebooks" / "01_corpus.ipynb", data=SMOKE["data"], listen=2)
+    for objective in ("slap", "clap"):
+        given = SMOKE | {"steps": 12, "objective": objective}
+        command = [sys.executable, "-m", "slapkit", "run", "02_train", "--quiet"]
+        command += [part for name, value in given.items() for part in ("-p", f"{name}={value}")]
+        subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
     set_parameters(root / "notebooks" / "02_train.ipynb", **SMOKE)
-    for name in ("03_explore", "04_search"):
-        set_parameters(root / "notebooks" / f"{name}.ipynb", data=SMOKE["data"])
+    set_parameters(root / "notebooks" / "03_explore.ipynb", data=SMOKE["data"])
     return root
 
 
@@ -89,11 +81,9 @@ def watched(page: Page) -> Page:
     seen: dict[str, list[str]] = {"dialogs": [], "errors": [], "remote": [], "markup": []}
 
     def dialog(box) -> None:
-        # Leaving a notebook that was not saved asks too, and rightly so.
-        if box.type == "beforeunload":
-            return box.accept()
-        seen["dialogs"].append(box.message)
-        box.dismiss()
+        if box.type != "beforeunload":  # leaving an unsaved notebook asks, rightly
+            seen["dialogs"].append(box.message)
+        box.accept()
 
     def request(asked) -> None:
         if asked.url.startswith(("http", "ws")) and "//127.0.0.1:" not in asked.url:
@@ -109,9 +99,9 @@ def watched(page: Page) -> Page:
     return page
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def open_notebook(page: Page, server: Server) -> Iterator:
-    """Open a notebook of the project in the module's window; its kernel ends with the module."""
+    """Open one notebook of the project in the module's window; its kernel ends with the test."""
     opened: list[Notebook] = []
 
     def open_(name: str) -> Notebook:

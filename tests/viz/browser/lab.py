@@ -1,4 +1,4 @@
-"""A real JupyterLab with a real browser: the server, and a notebook as a person uses it."""
+"""A real JupyterLab and a notebook in it, used as a person would."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,9 +30,8 @@ FLAGS = (
     "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader", "--mute-audio",
     "--autoplay-policy=no-user-gesture-required",
 )  # fmt: skip
-ERROR = "application/vnd.jupyter.error"
-STDERR = "application/vnd.jupyter.stderr"
-# Every code cell carries its number, or one has failed and the rest will not run.
+FAILED = ("application/vnd.jupyter.error", "application/vnd.jupyter.stderr")
+# Every code cell has its number, or one has failed and the others will not run.
 FINISHED = """([count, error]) => {
     if (document.querySelector(`.jp-Notebook [data-mime-type="${error}"]`)) return true;
     const prompts = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputArea-prompt')];
@@ -68,45 +66,38 @@ class Server:
         path.write_text(json.dumps({"theme": name}))
 
 
-def _settings_of_its_own(home: Path) -> dict[str, str]:
-    """Return the environment of a server that neither reads nor writes the settings of whoever runs it."""
-    folders = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
-    variables = {f"JUPYTER_{name}": str(home / name.lower()) for name in folders}
-    variables |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
-    variables["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "workspaces")
-    # The question whether to fetch news would lie over the notebook.
-    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-    path = home / "config_dir" / "labconfig" / "page_config.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(quiet))
-    return os.environ | variables
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
 def serve(root: Path, home: Path, *, patience_s: float = 90) -> Iterator[Server]:
     """Run JupyterLab on `root`, its own settings in `home`, on a free port of this machine; stop it at the end."""
-    home.mkdir(parents=True, exist_ok=True)
-    port, token = _free_port(), secrets.token_hex(16)
-    environment = _settings_of_its_own(home) | {"JUPYTER_TOKEN": token}
+    # The question whether to fetch news would lie over the notebook.
+    quiet = home / "config_dir" / "labconfig" / "page_config.json"
+    quiet.parent.mkdir(parents=True, exist_ok=True)
+    quiet.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Server(f"http://127.0.0.1:{port}", secrets.token_hex(16), root, home / "settings")
+    # Neither reads nor writes the settings of whoever runs the tests.
+    own = {f"JUPYTER_{name}": str(home / name.lower()) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
+    own |= {"JUPYTERLAB_SETTINGS_DIR": str(server.settings), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
+    own |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_TOKEN": server.token}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}"]
     command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     command += ["--LabApp.extension_manager=readonly", "--ServerApp.terminals_enabled=False"]
     log = home / "server.log"
     with log.open("w") as out:
-        process = subprocess.Popen(command, cwd=root, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=root, env=os.environ | own, stdout=out, stderr=subprocess.STDOUT)
     try:
-        server = Server(f"http://127.0.0.1:{port}", token, root, home / "settings")
-        _wait_until_it_answers(server, process, log, patience_s)
+        direct, end = urllib.request.build_opener(urllib.request.ProxyHandler({})), time.monotonic() + patience_s
+        while True:
+            with contextlib.suppress(OSError):
+                direct.open(f"{server.url}/api?token={server.token}", timeout=5)
+                break
+            assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
+            time.sleep(0.2)
         yield server
     finally:
-        # A terminated server ends its kernels first.
-        process.terminate()
+        process.terminate()  # it ends its kernels first
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
@@ -114,22 +105,10 @@ def serve(root: Path, home: Path, *, patience_s: float = 90) -> Iterator[Server]
             process.wait()
 
 
-def _wait_until_it_answers(server: Server, process: subprocess.Popen, log: Path, patience_s: float) -> None:
-    """Return when the server answers; raise RuntimeError with what it said if it ends or is too slow."""
-    plain = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    end = time.monotonic() + patience_s
-    while process.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            if plain.open(f"{server.url}/api?token={server.token}", timeout=5).status == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"JupyterLab does not answer at {server.url}:\n{log.read_text()[-3000:]}")
-
-
 def shown(found: Locator, count: int = 1, *, patience_s: float = 60) -> list[str]:
     """Bring `count` elements into view, and return what each shows once all show something.
 
-    JupyterLab leaves cells that are out of view undrawn, and the text of what is not drawn reads as empty.
+    JupyterLab leaves cells out of view undrawn, and their text reads as empty.
     """
     end = time.monotonic() + patience_s
     while True:
@@ -165,17 +144,13 @@ class Notebook:
 
     def run_all(self) -> None:
         """Choose Run > Run All Cells from the menu."""
-        self._menu("Run", "Run All Cells")
-
-    def _menu(self, name: str, entry: str) -> None:
-        """Open a menu and choose an entry."""
-        self.page.locator("#jp-MainMenu").get_by_text(name, exact=True).click()
-        self.page.locator(".lm-Menu-itemLabel").get_by_text(entry, exact=True).click()
+        self.page.locator("#jp-MainMenu").get_by_text("Run", exact=True).click()
+        self.page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
 
     def finish(self, timeout_s: float = 300) -> None:
         """Wait for the last cell, and check that none failed or complained."""
-        self.page.wait_for_function(FINISHED, arg=[len(self.ids), ERROR], timeout=1000 * timeout_s)
-        for kind in (ERROR, STDERR):
+        self.page.wait_for_function(FINISHED, arg=[len(self.ids), FAILED[0]], timeout=1000 * timeout_s)
+        for kind in FAILED:
             said = self.page.locator(f'.jp-Notebook [data-mime-type="{kind}"]').all_text_contents()
             assert not said, f"{self.file.name}: {said[0][-3000:]}"
 
@@ -185,22 +160,9 @@ class Notebook:
         found.scroll_into_view_if_needed()
         return found
 
-    def save(self) -> nbformat.NotebookNode:
-        """Save from the menu and return the notebook as it stands on disk, outputs included."""
-        before = self.file.stat().st_mtime_ns
-        self._menu("File", "Save Notebook")
-        end = time.monotonic() + 20
-        while True:
-            # The server writes the file in place: what is half there is no notebook.
-            with contextlib.suppress(nbformat.reader.NotJSONError):
-                if self.file.stat().st_mtime_ns != before:
-                    return nbformat.read(self.file, as_version=4)
-            assert time.monotonic() < end, f"{self.file} was not saved"
-            self.page.wait_for_timeout(50)
-
     def close(self) -> None:
-        """Stop the kernels of the server, so that the next notebook has the machine for itself."""
-        api = f"{self.server.url}/api/kernels"
-        headers = {"Authorization": f"token {self.server.token}"}
+        """Leave the notebook and stop its kernel, so that the next one has the machine for itself."""
+        self.page.goto("about:blank")
+        api, headers = f"{self.server.url}/api/kernels", {"Authorization": f"token {self.server.token}"}
         for kernel in self.page.request.get(api, headers=headers).json():
             self.page.request.delete(f"{api}/{kernel['id']}", headers=headers)

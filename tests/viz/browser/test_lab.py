@@ -1,0 +1,343 @@
+"""JupyterLab: training curves grow, the map is explored, and texts that try to run are shown as they are."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import time
+
+import nbformat
+import numpy as np
+import pytest
+import soundfile
+
+from slapkit import data
+from slapkit._io import sha256_file
+from tests.viz.browser.conftest import watched
+from tests.viz.browser.lab import shown
+from tests.viz.payloads import PAYLOADS, file_name, visible
+
+pytestmark = pytest.mark.slow
+
+# Where the points of a trace are, in px of the window.
+PLACES = """(plot, [panel, role]) => {
+    const trace = plot._fullData.find(t => t.meta && t.meta.panel === panel && t.meta.role === role);
+    const axis = name => plot._fullLayout[name.replace(/^([xy])/, '$1axis')];
+    const [x, y, box] = [axis(trace.xaxis), axis(trace.yaxis), plot.getBoundingClientRect()];
+    return Array.from(trace.x, (value, i) =>
+        [box.left + x._offset + x.c2p(value), box.top + y._offset + y.c2p(trace.y[i])]);
+}"""
+LABELS = "plot => [...plot.querySelectorAll('.hoverlayer .hovertext')].map(label => label.textContent)"
+# SHA-256 of what an audio element plays.
+DIGEST = """async audio => {
+    const bytes = await (await fetch(audio.src)).arrayBuffer();
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+    return Array.from(digest, value => value.toString(16).padStart(2, '0')).join('');
+}"""
+DURATION = """audio => new Promise((done, failed) => {
+    audio.onloadedmetadata = () => done(audio.duration);
+    audio.onerror = () => failed(audio.error.message);
+    audio.load();
+})"""
+LENGTHS = "plots => plots.map(p => p._fullData.map(t => (t.x || []).length))"
+SCENES = """([view, count]) => {
+    const plot = view.querySelector('.js-plotly-plot');
+    const drawn = plot && plot._fullLayout && plot._fullLayout._subplots;
+    return drawn && (drawn.gl3d || []).length === count && (drawn.cartesian || []).length === 2 - count;
+}"""
+
+
+def places(plot, role, panel=0):
+    """Return `[N, 2]`: where the points of a role ("audio", "text") of a panel are in the window, in px."""
+    return np.array(plot.evaluate(PLACES, [panel, role]), dtype=float).reshape(-1, 2)
+
+
+def loneliest(plot, role):
+    """Return index and place of the point of a role that is farthest from all others."""
+    points = places(plot, role)
+    everything = np.concatenate([points, places(plot, "text" if role == "audio" else "audio")])
+    distance = np.linalg.norm(points[:, None] - everything[None], axis=-1)
+    np.fill_diagonal(distance, np.inf)
+    index = int(distance.min(axis=1).argmax())
+    return index, points[index]
+
+
+def hover(page, plot, place, *, expect="", patience_s=3):
+    """Move the pointer onto a place and return the labels there, as soon as `expect` is part of them."""
+    page.mouse.move(place[0] - 30, place[1] - 30)
+    page.mouse.move(*place)
+    end = time.monotonic() + patience_s
+    while True:
+        said = plot.evaluate(LABELS)
+        if (said and expect in visible(" ".join(said), 10**6)) or time.monotonic() > end:
+            return said
+        page.wait_for_timeout(30)
+
+
+def settle(view, plot):
+    """Scroll a view to the top of the window and wait until its plot moves no more."""
+    view.evaluate("view => view.scrollIntoView({block: 'start'})")
+    before = None
+    while before != (before := plot.bounding_box()):
+        view.page.wait_for_timeout(200)
+
+
+def wait(root, condition, *arguments):
+    """Wait until a condition of an element holds."""
+    root.page.wait_for_function(condition, arg=[root.element_handle(), *arguments], timeout=60_000)
+
+
+@pytest.fixture
+def quiet(page):
+    """After the test: no dialog opened and no request left the machine."""
+    yield
+    assert page.seen["dialogs"] == page.seen["remote"] == []
+
+
+def test_training_curves_grow(open_notebook, project, quiet):
+    notebook = open_notebook("02_train")
+    notebook.run_all()
+    figures = notebook.cell("train").locator(".js-plotly-plot")
+    figures.wait_for(timeout=180_000)
+    seen, end = [], time.monotonic() + 120
+    while not notebook.cell("train").locator(".jp-InputArea-prompt", has_text="[5]").count() and time.monotonic() < end:
+        seen.append(figures.evaluate_all(LENGTHS)[0][0])
+        notebook.page.wait_for_timeout(100)
+    notebook.finish()
+    assert seen == sorted(seen) and len(set(seen)) >= 4, f"points shown while training: {seen}"
+    run = max((project / "runs" / "02_train").glob("lab-*"))
+    rows = [json.loads(line) for line in (run / "checkpoint" / "train.jsonl").read_text().splitlines()]
+    [lengths] = notebook.cell("train").locator(".js-plotly-plot").evaluate_all(LENGTHS)
+    assert lengths[:2] == [sum("loss" in row for row in rows), sum("validation" in row for row in rows)]
+
+
+def test_the_map_is_explored(open_notebook, project, quiet):
+    notebook = open_notebook("03_explore")
+    notebook.run_all()
+    notebook.finish()
+    page, split = notebook.page, data.read(project / "data" / "scores-smoke").split("test")
+    captions, owner = split.captions_flat()
+    view = page.locator(".jp-OutputArea-output").filter(has=page.locator(".slap-player")).first
+    plot = view.locator(".js-plotly-plot")
+    plot.wait_for()
+
+    # A click on a clip plays its file.
+    settle(view, plot)
+    index, place = loneliest(plot, "audio")
+    title = " ".join(split[index].facts["title"].split())
+    hover(page, plot, place, expect=visible(title))
+    page.mouse.click(*place)
+    card = view.locator(".slap-player[data-state=ready]").filter(has_text=title)
+    card.wait_for()
+    assert shown(card.locator(".slap-player-title")) == [title]
+    assert card.locator("audio").evaluate(DIGEST) == sha256_file(split[index].path)
+
+    # Hover shows a caption and joins it to its clip on both maps; a click plays the clip.
+    settle(view, plot)
+    index, place = loneliest(plot, "text")
+    [said] = hover(page, plot, place, expect=visible(captions[index]))
+    assert visible(captions[index]) in visible(said, 1000) and re.search(r"rank [\d.]+ of", said)
+    wait(plot, "([plot]) => plot.querySelectorAll('.shapelayer path').length === 2")
+    page.mouse.click(*place)
+    card = view.locator(".slap-player[data-state=ready]").filter(has_text="True clip")
+    card.wait_for()
+    assert captions[index] in shown(card)[0] and card.locator(".slap-player-list li").count() == 4
+    assert card.locator("audio").evaluate(DIGEST) == sha256_file(split[int(owner[index])].path)
+
+    view.get_by_role("combobox").select_option(label="style")
+    view.locator(".legend .traces").nth(3).wait_for()
+    assert set(view.locator(".legend .legendtext").all_text_contents()[2:]) == {c.facts["style"] for c in split}
+
+    settle(view, plot)
+    plot.hover()
+    view.locator(".modebar-btn[data-val=lasso]").first.click()
+    points = np.concatenate([places(plot, role) for role in ("audio", "text")])
+    (left, top), (right, bottom) = points.min(axis=0) - 8, points.max(axis=0) + 8
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for place in ((right, top), (right, bottom), (left, bottom), (left, top)):
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+    view.get_by_text(f"{len(split)} clips and {len(captions)} captions").wait_for()
+
+    for button, scenes in (("3-D", 2), ("2-D", 0)):
+        view.get_by_role("button", name=button).click()
+        wait(view, SCENES, scenes)
+
+
+# What ran, and what became an element though it was text.
+RAN = "() => window.__pwned ?? null"
+GREW = """() => [...document.querySelectorAll('[onerror], [onload], [onfocus], [ontoggle], [onbegin], [onmouseover],'
+    + '[href^="javascript" i], iframe[srcdoc], iframe[src^="javascript" i], img[src="x"], mglyph')]
+    .map(element => element.outerHTML.slice(0, 200))"""
+# Bring a point into the middle of its panel, far from all others, and return where that is in the window.
+CENTRE = """async ([role, index]) => {
+    const map = document.getElementById('map');
+    const trace = map._fullData.find(t => t.meta && t.meta.panel === 0 && t.meta.role === role);
+    const [x, y, near] = [trace.x[index], trace.y[index], 1e-3];
+    await Plotly.relayout(map, {'xaxis.range': [x - near, x + near], 'yaxis.range': [y - near, y + near]});
+    const [across, up, box] = [map._fullLayout.xaxis, map._fullLayout.yaxis, map.getBoundingClientRect()];
+    return [box.left + across._offset + across.c2p(x), box.top + up._offset + up.c2p(y)];
+}"""
+CELLS = {
+    "imports": """
+        from pathlib import Path
+        import slapkit
+        from slapkit import data
+        from slapkit.metrics import evaluate
+        from slapkit.viz import figures, maps, widgets
+        from slapkit.search import Library
+        from slapkit.search.marks import Marks
+        from slapkit.runs import choose_runs
+        folders = choose_runs("latest", runs_dir="../runs")
+        hostile = data.read("../data/hostile")
+        frame = hostile.to_frame()
+        cache, marks = Path("../data/cache"), Marks(Path("../marks.json"))
+    """,
+    "figures": """
+        figures.counts(frame, "title", title="{n} titles; the most frequent is {first}, {share}", top=40).show()
+    """,
+    "players": """
+        widgets.players([(clip.path, clip.facts["title"], clip.captions) for clip in hostile])
+    """,
+    "map": """
+        model = maps.embed_run(folders[0], hostile, split="test", cache_dir=cache)
+        view = widgets.MapView([model], maps.MapStore(), color="style")
+        page = view.save_html("../map.html", clips=5)
+        view
+    """,
+    "player": """
+        read = frame["path"].map(Path).tolist()
+        lines = [[text, *facts] for text, facts in zip(frame["title"], frame["captions"])]
+        widgets.Player([
+            widgets.PlayerItem(t[0], t, lambda p=p: (p.read_bytes(), "audio/wav")) for t, p in zip(lines, read)
+        ])
+    """,
+    "bench": """
+        library = Library.build("../data/hostile", folders[0], out="../data/libraries/hostile", progress=False)
+        widgets.SearchBench(library, query="a flute", k=40, marks=marks)
+    """,
+    "tagged": """
+        tagged = Library.build("../data/tagged", folders[0], out="../data/libraries/tagged", progress=False)
+        widgets.SearchBench({"<img src=x onerror=window.__pwned=41>": tagged}, query="a flute", k=40)
+    """,
+    "errors": """
+        split = evaluate.embed_split(slapkit.load(folders[0]), hostile, split="test", cache_dir=cache)
+        widgets.ErrorsView(library, split, marks)
+    """,
+}
+
+
+def make_hostile(project):
+    """Write two folders of forty tones: one with a table, one whose tags and file names try to run."""
+    rate = 24_000
+    time = np.arange(8 * rate) / rate
+    rows = []
+    for folder in ("hostile", "tagged"):
+        (project / "data" / folder).mkdir(parents=True, exist_ok=True)
+    for number, payload in enumerate(PAYLOADS):
+        wave = (0.3 * np.sin(2 * np.pi * 110 * 1.07**number * time)).astype(np.float32)
+        name = file_name(payload)
+        soundfile.write(project / "data" / "hostile" / name, wave, rate)
+        facts = {"title": payload, "style": PAYLOADS[number % 8], "instruments": [payload, "flute"], "artist": payload}
+        rows.append({"file_name": name, "captions": [payload], "split": "test", **facts})
+        path = project / "data" / "tagged" / file_name(payload, ".ogg")
+        with soundfile.SoundFile(path, "w", rate, 1, format="OGG") as file:
+            for tag in ("title", "artist", "album", "genre"):
+                setattr(file, tag, payload.replace("\x00", "")[:2000])
+            file.write(wave)
+    (project / "data" / "hostile" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def missing(texts):
+    """Return the payloads of which none of the texts shows anything."""
+    shown = " ".join(visible(text, 10**6) for text in texts)
+    return [payload[:60] for payload in PAYLOADS if visible(payload) not in shown]
+
+
+def clean(page):
+    """Check that nothing ran, nothing became an element, and nothing was fetched."""
+    assert [frame.evaluate(RAN) for frame in page.frames] == [None] * len(page.frames)
+    assert page.evaluate(GREW) == []
+    assert page.seen["dialogs"] == page.seen["markup"] == page.seen["remote"] == []
+
+
+def test_the_payloads_are_live(browser):
+    """Put into a page as markup, most of them run: the tests below would see it."""
+    assert len(set(PAYLOADS)) == len({visible(payload, 5000) for payload in PAYLOADS}) == 40
+    frames = "".join(f"<iframe srcdoc='{html.escape(payload, quote=True)}'></iframe>" for payload in PAYLOADS)
+    page = watched(browser.new_page())
+    page.set_content(f"<!doctype html><body>{frames}</body>")
+    page.wait_for_timeout(500)
+    ran = sum(bool(frame.evaluate(RAN) is not None or frame.evaluate(GREW)) for frame in page.frames[1:])
+    page.close()
+    assert ran >= 20
+
+
+def test_hostile_texts_are_shown_as_they_are(project, open_notebook, browser):
+    make_hostile(project)
+    node = nbformat.v4.new_notebook()
+    for id, source in CELLS.items():
+        lines = [line[8:] for line in source.strip("\n").splitlines()]
+        node.cells.append(nbformat.v4.new_code_cell("\n".join(lines).strip(), id=id))
+    node.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(node, project / "notebooks" / "hostile.ipynb")
+    notebook = open_notebook("hostile")
+    notebook.run_all()
+    notebook.finish()
+
+    assert missing(notebook.cell("figures").locator(".ytick text").all_text_contents()) == []
+    players = notebook.cell("players")
+    assert missing(shown(players.locator(".slap-clips tr"), 40)) == []
+    assert players.locator("audio").first.evaluate(DURATION) == pytest.approx(8, abs=0.2)
+
+    card = notebook.cell("player").locator(".slap-player")
+    assert missing(shown(card.locator(".slap-player-item"), 40)) == []
+    card.locator(".slap-player-item").nth(17).click()
+    card.locator("[aria-current=true]:is(li:nth-child(18) *)").wait_for()
+    assert visible(shown(card.locator(".slap-player-title"))[0]) in visible(card.inner_text(), 10**6)
+
+    for cell in ("bench", "tagged"):
+        bench = notebook.cell(cell).locator(".slap-bench")
+        cards = bench.locator(".slap-card")
+        assert missing(shown(cards, 40)) == []
+        bench.locator(".slap-query").press("ArrowDown")
+        notebook.page.keyboard.press("Space")  # goes to the bench, not to JupyterLab
+        cards.first.locator(".slap-round[data-state=playing]").wait_for()
+        cards.nth(5).get_by_role("button", name="more like this").click()
+        bench.locator(".slap-term").wait_for()
+        bench.locator(".slap-query").fill(PAYLOADS[3])
+        bench.locator("code", has_text="onerror").wait_for()
+
+    errors = notebook.cell("errors").locator(".slap-errors")
+    assert missing(shown(errors.locator(".slap-errors-caption"), 40)) == []
+    errors.locator(".slap-errors-caption").nth(7).click()
+    errors.locator(".slap-card .slap-round").nth(1).click()
+    errors.locator("[data-state=playing]").wait_for()
+    assert notebook.page.locator(".slap-bench [data-state=playing]").count() == 1, "one player at a time"
+
+    plot = notebook.cell("map").locator(".js-plotly-plot")
+    plot.wait_for()
+    plot.evaluate("plot => plot.scrollIntoView({block: 'center'})")
+    said = [text for place in places(plot, "audio")[::8] for text in hover(notebook.page, plot, place)]
+    assert len(said) >= 3 and len(missing(said)) < 40
+    assert visible(PAYLOADS[0], 20) in visible(plot.locator(".legend").text_content(), 10**6)
+    notebook.page.mouse.click(*places(plot, "audio")[3])
+    notebook.cell("map").locator(".slap-player[data-state=ready]").wait_for()
+    clean(notebook.page)
+
+    page = watched(browser.new_page(viewport={"width": 1280, "height": 900}))
+    page.goto((project / "map.html").as_uri())
+    page.locator("body[data-ready=true]").wait_for()
+    said = []
+    for index, clip in enumerate(data.read(project / "data" / "hostile")):
+        x, y = page.evaluate(CENTRE, ["audio" if index % 2 else "text", index])
+        said += hover(page, page.locator("#map"), (x, y), expect=visible(clip.captions[0], 20))
+        if index % 8 == 0:
+            page.wait_for_timeout(150)
+            page.mouse.click(x, y)
+            assert visible(clip.captions[0], 20) in visible(page.locator("#card").inner_text(), 10**6)
+    assert missing(said) == [] and page.seen["errors"] == []
+    clean(page)
+    page.close()
