@@ -190,6 +190,6 @@ def test_cards_say_where_the_window_is_and_what_the_file_is_called():
     assert span(40.0, 10.0, 185.0) == "0:40–0:50"
     assert span(0.0, 10.0, 10.0) == "0:10" and span(None, None, 61.0) == "1:01" and span(0.0, 1.0, None) == ""
     row = {"rank": 1, "id": "a/b.ogg", "title": "", "score_percentile": 0.003, "file": "a/b.ogg", "captions": None}
-    [card] = cards(pd.DataFrame([row]))
+    [card] = cards([row])
     assert card["title"] == "b.ogg" and card["score"] == "top 0.3 %"
     assert card["captions"] == card["facts"] == [] and card["span"] == card["length"] == ""

@@ -69,7 +69,7 @@
     } else {
       audio.removeAttribute("src");
       const p = document.createElement("p");
-      p.textContent = "Its sound is not in this page: the larger circles have theirs.";
+      p.textContent = "This page has no excerpt of it: the clips with larger circles have one.";
       lines.append(p);
     }
     chosen = [role, index];

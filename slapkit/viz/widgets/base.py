@@ -21,6 +21,7 @@ from slapkit.viz.text import plain
 
 if TYPE_CHECKING:
     from slapkit.search import Library
+    from slapkit.search.marks import Marks
 
 log = logging.getLogger(__name__)
 Answer = Callable[[dict[str, Any], Sequence[bytes]], dict[str, Any]]
@@ -90,6 +91,7 @@ class LibraryWidget(Widget):
     """
 
     libraries: dict[str, Library]
+    marks: Marks | None = None
 
     def answers(self) -> Mapping[str, Answer]:
         return {"sound": self._sound, "picture": self._picture}
@@ -104,6 +106,19 @@ class LibraryWidget(Widget):
         if not isinstance(name, str) or name not in self.libraries:
             raise LibraryError(f"no model {plain(name, 40)!r} here: there is {', '.join(self.libraries)}")
         return self.libraries[name]
+
+    def set_mark(self, query: str, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Mark a track as relevant to a query, or take the mark away.
+
+        Raises:
+            LibraryError: there is no place for marks, or no such track.
+        """
+        if self.marks is None:
+            raise LibraryError("nowhere to keep marks: give the widget `marks`")
+        id, on = track_id(message), bool(message.get("on"))
+        self.library(message).path(id)
+        (self.marks.add if on else self.marks.remove)(query, id)
+        return {"type": "mark", "id": id, "on": on}
 
     def _sound(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
         library, id, start = self.library(message), track_id(message), seconds(message)

@@ -33,7 +33,7 @@ function render({ model, el: root }) {
   const picker = el("input", { type: "file", accept: "audio/*,.flac,.opus,.oga", class: "slap-hidden", tabindex: -1 });
   const bySound = el("button", {
     type: "button",
-    text: "by a sound file…",
+    text: "by an audio file…",
     title: "or drop a file here",
     on: { click: () => picker.click() },
   });

@@ -11,7 +11,7 @@ import traitlets
 from slapkit.errors import LibraryError, SlapkitError
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.viz.text import plain
-from slapkit.viz.widgets.base import Answer, LibraryWidget, css, esm, track_id
+from slapkit.viz.widgets.base import Answer, LibraryWidget, css, esm
 from slapkit.viz.widgets.cards import cards
 from slapkit.viz.widgets.query import Query, Uploads, read_query
 
@@ -132,7 +132,7 @@ class SearchBench(LibraryWidget):
         if table.empty:
             return table, column | {"text": "no track passes the filters: loosen one"}
         marked = self.marks.of(query.label) if self.marks is not None else ()
-        return table, column | {"cards": cards(table, marked)}
+        return table, column | {"cards": cards(table.to_dict("records"), marked)}
 
     def _notice(self, query: Query, found: Mapping[str, pd.DataFrame]) -> str:
         """Return a warning about a successful search, such as a query longer than the encoder reads."""
@@ -149,15 +149,10 @@ class SearchBench(LibraryWidget):
         self._live = live and bool(label)
 
     def _mark(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
-        if self.marks is None:
-            raise LibraryError("nowhere to keep marks: give the bench `marks`")
         query = read_query(message, list(self.libraries))
         if not query.texts:
             raise LibraryError("a mark belongs to a query in words: write one")
-        id, on = track_id(message), bool(message.get("on"))
-        self.library(message).path(id)
-        (self.marks.add if on else self.marks.remove)(query.label, id)
-        return {"type": "mark", "id": id, "on": on}
+        return self.set_mark(query.label, message)
 
     def _options(self, start: dict[str, Any], suggestions: Sequence[str]) -> dict[str, Any]:
         """Return what the browser needs before the first search."""

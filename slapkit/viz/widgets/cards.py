@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slapkit.search.results import percentile
 from slapkit.viz.text import facts, items, plain, title_of
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 MOST_CAPTIONS = 3
 
 
-def cards(results: pd.DataFrame, marked: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return one dict per row of `results`, ready for JSON."""
-    return [_card(row, row["id"] in set(marked)) for row in results.to_dict("records")]
+def cards(rows: Sequence[dict[str, Any]], marked: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return one card per row of `Library.search`, ready for JSON."""
+    return [_card(row, row["id"] in set(marked)) for row in rows]
 
 
 def _card(row: dict[str, Any], marked: bool) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import traitlets
 from slapkit.errors import LibraryError
 from slapkit.metrics import text_to_audio_ranks
 from slapkit.search.marks import scores_with_marks
-from slapkit.search.results import percentile
 from slapkit.viz.text import plain
-from slapkit.viz.widgets.base import Answer, LibraryWidget, css, esm, track_id
+from slapkit.viz.widgets.base import Answer, LibraryWidget, css, esm
 from slapkit.viz.widgets.cards import cards
 
 if TYPE_CHECKING:
@@ -113,23 +112,14 @@ class ErrorsView(LibraryWidget):
         }
 
     def _cards(self, tracks: Sequence[int], scores: np.ndarray, marked: Sequence[str]) -> list[dict[str, Any]]:
-        import pandas as pd
-
-        rows = [
-            {
-                **self._facts[track],
-                "rank": int((scores > scores[track]).sum()) + 1,
-                "score_percentile": float((scores >= scores[track]).mean()),
-            }
-            for track in tracks
-        ]
-        return cards(pd.DataFrame(rows), marked) if rows else []
+        rows = []
+        for track in tracks:
+            above, level = (scores > scores[track]).sum(), (scores >= scores[track]).mean()
+            rows.append({**self._facts[track], "rank": above + 1, "score_percentile": level})
+        return cards(rows, marked)
 
     def _mark(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
-        row, id, on = self._row(message), track_id(message), bool(message.get("on"))
-        self.library(message).path(id)
-        (self.marks.add if on else self.marks.remove)(self.captions[row], id)
-        return {"type": "mark", "id": id, "on": on, "status": self.status()}
+        return self.set_mark(self.captions[self._row(message)], message) | {"status": self.status()}
 
     def status(self) -> str:
         """Return recall before and after the marks in one line."""
@@ -154,7 +144,6 @@ class ErrorsView(LibraryWidget):
                     "caption": int(row),
                     "text": plain(caption),
                     "rank": f"own track: {rank:,.0f} of {total:,}",
-                    "share": f"top {percentile(rank / total)}",
                 }
                 for row, rank, caption in zip(listed.index, listed["rank"], listed["caption"])
             ],

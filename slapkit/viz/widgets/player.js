@@ -11,7 +11,7 @@ function render({ model, el: root }) {
   const time = el("span", { class: "slap-player-time slap-soft", text: "" });
   const bar = el("div", { class: "slap-player-bar" }, toggle, seek, time);
   const note = el("div", { class: "slap-player-note slap-error slap-text", role: "alert", text: "" });
-  const list = el("ol", { class: "slap-player-list", "aria-label": "sounds" });
+  const list = el("ol", { class: "slap-player-list", "aria-label": "clips" });
   const card = el(
     "section",
     { class: "slap slap-player", "aria-label": "player", "data-lm-suppress-shortcuts": "true" },

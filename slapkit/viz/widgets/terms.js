@@ -4,7 +4,7 @@ const PART = 1 << 20; // bytes of a file sent at once: messages to a kernel must
 
 /** Chips of the sounds in the search; `changed` is called after the reader removes one. */
 function makeTerms(changed) {
-  const node = el("ul", { class: "slap-terms", "aria-label": "sounds in this search" });
+  const node = el("ul", { class: "slap-terms", "aria-label": "audio in this search" });
   let terms = [];
   const draw = () =>
     node.replaceChildren(
