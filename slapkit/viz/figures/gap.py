@@ -62,11 +62,11 @@ def recentring(reports: Sequence[Any]) -> go.Figure:
                 row=1,
                 col=panel + 1,
             )
-    for column, text in enumerate(
-        ("distance of the centroids", "separability (%), chance 50", "text to audio, R@10 (%)")
-    ):
-        limits = {"rangemode": "tozero"} if column == 0 else {"range": [0, 105]}
-        figure.update_yaxes(title_text=text, **limits, row=1, col=column + 1)
+    largest = max(measures[0][0] for stages in measured for measures in stages.values())
+    # Room above the largest value for its number.
+    figure.update_yaxes(title_text="distance of the centroids", range=[0, 1.15 * max(largest, 1e-3)], col=1)
+    figure.update_yaxes(title_text="separability (%), chance 50", range=[0, 110], col=2)
+    figure.update_yaxes(title_text="text to audio, R@10 (%)", range=[0, 110], col=3)
     mark_line(figure, 50, row=1, col=2)
     figure.update_xaxes(range=[-0.55, 1.55])  # room beside the ends for their numbers
     return finish(figure, _recentring_answer(reports), height=420, wide=True)
