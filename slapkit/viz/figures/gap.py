@@ -1,7 +1,6 @@
 """The gap panel: distance, separability and retrieval before and after recentring; cosines; singular spectra.
 
-Reports come from `slapkit.viz.maps.gap_report`: `name`, `objective`, and the stages `trained` and `recentred`, the
-latter None where a model has collapsed.
+Reports come from `slapkit.viz.maps.gap_report`: `name`, `objective` and `stages`, "as trained" and "recentred".
 """
 
 from __future__ import annotations
@@ -18,12 +17,7 @@ from slapkit.viz.text import label
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-STAGES = {"trained": "as trained", "recentred": "recentred"}
 PAIRS = {"across": "clip and caption", "audio": "two windows of a clip", "text": "two captions"}
-
-
-def _stages(report: Any) -> dict[str, Any]:
-    return {name: getattr(report, name) for name in STAGES if getattr(report, name) is not None}
 
 
 def _measures(stage: Any) -> list[tuple[float, float | None]]:
@@ -37,7 +31,7 @@ def recentring(reports: Sequence[Any]) -> go.Figure:
     from plotly.subplots import make_subplots
 
     figure = make_subplots(cols=3, horizontal_spacing=0.1)
-    measured = [{name: _measures(stage) for name, stage in _stages(report).items()} for report in reports]
+    measured = [{name: _measures(stage) for name, stage in report.stages.items()} for report in reports]
     for report, stages in zip(reports, measured):
         color = theme.objective_color(report.objective)
         for panel in range(3):
@@ -45,7 +39,7 @@ def recentring(reports: Sequence[Any]) -> go.Figure:
             rivals = {name: [other[name][panel][0] for other in measured if name in other] for name in stages}
             sides = zip(stages, values, ("left", "right"))
             figure.add_scatter(
-                x=[STAGES[name] for name in stages],
+                x=list(stages),
                 y=[value for value, _ in values],
                 error_y={"type": "data", "array": [half for _, half in values], "thickness": 1.5, "width": 5},
                 mode="lines+markers+text",
@@ -98,18 +92,18 @@ def cosines(reports: Sequence[Any]) -> go.Figure:
     """Do pairs that belong together stand out? Cosines of matched and unmatched pairs, across and within modalities."""
     from plotly.subplots import make_subplots
 
-    columns = [(report, name) for report in reports for name in _stages(report)]
+    columns = [(report, name) for report in reports for name in report.stages]
     figure = make_subplots(
         rows=3,
         cols=len(columns),
         shared_xaxes=True,
         horizontal_spacing=0.03,
         vertical_spacing=0.06,
-        column_titles=[f"{label(report.name)} {STAGES[name]}" for report, name in columns],
+        column_titles=[f"{label(report.name)} {name}" for report, name in columns],
     )
     for column, (report, name) in enumerate(columns, start=1):
         for row, kind in enumerate(PAIRS, start=1):
-            _histogram(figure, report, getattr(report, name).cosines[kind], kind, row, column)
+            _histogram(figure, report, report.stages[name].cosines[kind], kind, row, column)
     for row, words in enumerate(PAIRS.values(), start=1):
         figure.update_yaxes(title_text=words, row=row, col=1)
     figure.update_yaxes(showticklabels=False, ticks="", rangemode="tozero", showgrid=False)
@@ -121,7 +115,7 @@ def cosines(reports: Sequence[Any]) -> go.Figure:
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=shape, row=1, col=1)
     parts = []
     for report in reports:
-        before, *after = [f"{100 * stage.cosines['across'].auc:.1f} %" for stage in _stages(report).values()]
+        before, *after = [f"{100 * stage.cosines['across'].auc:.1f} %" for stage in report.stages.values()]
         parts.append(f"{label(report.name)} {before}{f' (recentred {after[0]})' if after else ''}")
     title = f"The right clip is nearer to a caption than another in {joined(parts)} of the cases"
     return finish(figure, title, height=620, wide=True, column_titles=True)
@@ -157,16 +151,16 @@ def spectra(reports: Sequence[Any]) -> go.Figure:
     titles = [label(report.name) for report in reports]
     figure = make_subplots(cols=len(reports), shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
     for column, report in enumerate(reports, start=1):
-        for name, stage in _stages(report).items():
+        for name, stage in report.stages.items():
             for what, values in stage.spectra.items():
                 shown = 100 * values[values > 1e-6]
-                line = {"color": theme.MODALITY[what], "dash": "solid" if name == "trained" else "dot", "width": 2}
+                line = {"color": theme.MODALITY[what], "dash": "dot" if name == "recentred" else "solid", "width": 2}
                 figure.add_scatter(
                     x=np.arange(1, len(shown) + 1),
                     y=np.round(shown, 5),
                     mode="lines",
                     line=line,
-                    name=f"{what}, {STAGES[name]}",
+                    name=f"{what}, {name}",
                     legendgroup=f"{what} {name}",
                     showlegend=column == 1,
                     hovertemplate="direction %{x}: %{y:.3f} %",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -61,16 +62,23 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class GapReport:
-    """One model's gap, as trained and recentred; `recentred` is None where nothing is left to measure."""
+    """One model's space by stage: "as trained" and, unless it has collapsed, "recentred"."""
 
     name: str
     objective: str
-    trained: Stage
-    recentred: Stage | None
+    stages: dict[str, Stage]
+
+    @property
+    def trained(self) -> Stage:
+        return self.stages["as trained"]
+
+    @property
+    def recentred(self) -> Stage | None:
+        return self.stages.get("recentred")
 
     def numbers(self) -> dict[str, Any]:
         """Return what `metrics.json` keeps."""
-        return {"as_trained": self.trained.numbers(), "recentred": self.recentred.numbers() if self.recentred else None}
+        return {"recentred": None} | {name.replace(" ", "_"): s.numbers() for name, s in self.stages.items()}
 
 
 def gap_report(embedded: Embedded, kind: Kind = "q", *, seed: int = 0) -> GapReport:
@@ -79,16 +87,13 @@ def gap_report(embedded: Embedded, kind: Kind = "q", *, seed: int = 0) -> GapRep
     Gap and separability take the first caption of each clip, retrieval takes all captions.
     """
     space = {name: embedded.arrays[f"{kind}_{name}"] for name in ("audio", "text", "first", "last")}
-    trained = _measure(embedded, space, seed)
-    try:
+    stages = {"as trained": _measure(embedded, space, seed)}
+    with contextlib.suppress(MetricError):  # collapsed
         audio, text = recentred(audio=space["audio"], text=space["text"])
-        # Windows are moved by the mean of the clips.
-        mean = np.asarray(space["audio"], dtype=np.float64).mean(axis=0)
-        ends = {name: space[name] - mean for name in ("first", "last")}
-        after = _measure(embedded, {"audio": audio, "text": text, **ends}, seed)
-    except MetricError:
-        after = None
-    return GapReport(embedded.name, embedded.objective, trained, after)
+        mean = np.asarray(space["audio"], dtype=np.float64).mean(axis=0)  # of the clips, also for their windows
+        moved = {"audio": audio, "text": text, "first": space["first"] - mean, "last": space["last"] - mean}
+        stages["recentred"] = _measure(embedded, moved, seed)
+    return GapReport(embedded.name, embedded.objective, stages)
 
 
 def _measure(embedded: Embedded, space: dict[str, np.ndarray], seed: int) -> Stage:
@@ -139,16 +144,13 @@ def found_words(reports: Sequence[GapReport]) -> str:
     """Return the findings of the gap panel, one sentence per model (Markdown)."""
     sentences = []
     for report in reports:
-        gap, separability, recall = _in_words(report.trained)
-        words = (
+        (gap, separability, recall), *after = (_in_words(stage) for stage in report.stages.values())
+        sentences.append(
             f"**{report.name}** leaves {gap} between the centroids of audio and text, a line separates them in "
             f"{separability} of the cases (chance 50 %), and the right clip is among the first ten for {recall} of the "
-            "captions"
+            "captions; "
+            + ("recentred, {}, {} and {}.".format(*after[0]) if after else "it has collapsed and cannot be recentred.")
         )
-        after = "it has collapsed and cannot be recentred"
-        if report.recentred:
-            after = "recentred, {}, {} and {}".format(*_in_words(report.recentred))
-        sentences.append(f"{words}; {after}.")
     return "\n\n".join(sentences)
 
 

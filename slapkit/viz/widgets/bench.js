@@ -2,7 +2,7 @@
 
 const PAUSE_MS = 250; // between the last key and the search
 const DIM_MS = 120; // answers faster than this never dim the old results
-const BUSY_MS = 2000; // beyond this the reader is told that Python has other things to do
+const BUSY_MS = 2000; // beyond this the reader sees that Python is busy
 
 function render({ model, el: root }) {
   const options = model.get("options");

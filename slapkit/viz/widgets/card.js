@@ -80,7 +80,7 @@ function makeCard(card, model, { marks, does }) {
   return view;
 }
 
-const LONG_S = 60; // a shorter track is heard from its beginning
+const LONG_S = 60; // a shorter track is played from its beginning
 
 /** The one player of a bench: which card is on, from where, and how far. */
 function makeDeck(ask) {

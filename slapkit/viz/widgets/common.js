@@ -8,7 +8,7 @@ function el(tag, { text, on = {}, ...attributes } = {}, ...children) {
     else if (value !== false && value != null) node.setAttribute(name, String(value));
   }
   for (const [name, listener] of Object.entries(on)) node.addEventListener(name, listener);
-  // Text from data keeps its own direction and cannot turn what stands beside it.
+  // Text from data keeps its own direction and cannot turn the text beside it.
   if (text !== undefined) {
     node.textContent = String(text);
     if (!node.hasAttribute("dir")) node.setAttribute("dir", "auto");

@@ -10,7 +10,7 @@ function loudness(value) {
 }
 const COLOURS = Array.from({ length: 256 }, (_, value) => loudness(value));
 
-/** A picture of fixed size, empty until `draw`; the reader may press it to hear the sound from there. */
+/** A picture of fixed size, empty until `draw`; pressing it plays from there. */
 function makePicture(card, onSeek) {
   const canvas = el("canvas", { width: 1, height: 1, "aria-hidden": "true" });
   const frame = el("div", { class: "slap-frame", hidden: true });

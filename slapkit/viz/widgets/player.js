@@ -63,7 +63,7 @@ function render({ model, el: root }) {
       if (audio.src !== sound.url) audio.src = sound.url;
       card.dataset.state = "ready";
       loading = false;
-      // A page that nobody has clicked on may not make noise: the button is there to press.
+      // Before the first click a page may not play: the button waits.
       await audio.play().catch(() => {});
     } catch (error) {
       if (stale()) return;

@@ -1,9 +1,9 @@
-// Tells Python whether the page is light or dark, now and when that changes; and keeps plots as wide as their box.
+// Reports to Python whether the page is dark, and keeps plots as wide as their box.
 
 function render({ model, el: root }) {
   const media = window.matchMedia("(prefers-color-scheme: dark)");
 
-  function tell() {
+  function report() {
     const said = document.body.dataset.jpThemeLight;
     const dark = said === undefined ? media.matches : said === "false";
     if (model.get("dark") !== dark) {
@@ -37,18 +37,18 @@ function render({ model, el: root }) {
     plots.observe(root.parentElement, { childList: true, subtree: true });
   });
 
-  const watch = new MutationObserver(tell);
+  const watch = new MutationObserver(report);
   watch.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
-  media.addEventListener("change", tell);
+  media.addEventListener("change", report);
   root.style.display = "none";
-  tell();
+  report();
   return () => {
     cancelAnimationFrame(frame);
     clearTimeout(waiting);
     plots.disconnect();
     sizes.disconnect();
     watch.disconnect();
-    media.removeEventListener("change", tell);
+    media.removeEventListener("change", report);
   };
 }
 
