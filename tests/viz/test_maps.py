@@ -189,4 +189,5 @@ def test_hostile_texts_end_no_script_and_a_lost_file_stops_no_page(tmp_path):
 
 
 def test_columns_worth_colouring_by(panels):
-    assert color_columns(panels[0].points) == ["modality", "style", "instruments", "tempo_bpm"]
+    table = panels[0].points.assign(rare=["x", *[None] * (len(panels[0].points) - 1)])
+    assert color_columns(table) == ["modality", "style", "instruments", "tempo_bpm"]

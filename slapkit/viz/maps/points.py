@@ -70,7 +70,7 @@ def color_columns(table: pd.DataFrame) -> list[str]:
     names = [c for c in usual if c in clips] + [c for c in clips if c not in usual and c not in _NOT_COLORS]
     good = []
     for name in names:
-        values = {next(iter(items(value)), None) for value in clips[name]}
+        values = {next(iter(items(value)), None) for value in clips[name]} - {None}
         texts = any(isinstance(value, str) for value in values)
         if len(values) > 1 and not (texts and len(values) > max(40, len(clips) // 4)):
             good.append(name)

@@ -162,7 +162,7 @@ class MapView(ipywidgets.VBox):
         self.kinds.disabled = self.sizes.disabled = True
         try:
             self._draw()
-        except SlapkitError:
+        except (SlapkitError, OSError):
             self.kind, self.dimensions = before
             raise
         finally:

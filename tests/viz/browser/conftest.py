@@ -51,11 +51,13 @@ def project(chromium: str, smoke_corpus: Path, tmp_path_factory: pytest.TempPath
     root = tmp_path_factory.mktemp("lab") / "project"
     shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(smoke_corpus, root / SMOKE["data"])
+    started = []
     for objective in ("slap", "clap"):
-        given = SMOKE | {"steps": 12, "objective": objective}
         command = [sys.executable, "-m", "slapkit", "run", "02_train", "--quiet"]
+        given = SMOKE | {"steps": 12, "objective": objective}
         command += [part for name, value in given.items() for part in ("-p", f"{name}={value}")]
-        subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+        started.append(subprocess.Popen(command, cwd=root, env=os.environ | {"PYTHONPATH": str(ROOT)}))
+    assert [process.wait() for process in started] == [0, 0]
     set_parameters(root / "notebooks" / "02_train.ipynb", **SMOKE)
     set_parameters(root / "notebooks" / "03_explore.ipynb", data=SMOKE["data"])
     return root
