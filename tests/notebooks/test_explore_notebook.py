@@ -22,7 +22,7 @@ def test_the_runs_are_explored(project):
         found = done.metrics["gap"][objective]["as_trained"]
         assert found["centroid_distance"] == pytest.approx(before.metrics["gap"]["centroid_distance"], abs=1e-6)
         assert found["retrieval"] == before.metrics["retrieval"]["q"]
-        kept = Map.load(done.folder / "maps" / f"{objective}-q-2d")
+        kept = Map.load(done.folder / "maps" / f"{objective}-q-2d.safetensors")
         assert len(kept) == 30 and np.isfinite(kept.coordinates).all() and kept.config.seed == 0
         assert done.metrics["maps"][objective.upper()]["key"] == kept.key
     assert set(pages) == {"map", "worst", "sentence", "recentring", "cosines", "spectra"}

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import slapkit
-from slapkit._io import atomic_path, atomic_write_json
+from slapkit._io import atomic_path
 from slapkit.config import Config, require
 from slapkit.errors import DataError
 from slapkit.metrics._validate import unit_rows
@@ -101,56 +101,43 @@ class Map:
         weights /= weights.sum(axis=1, keepdims=True)
         return np.einsum("mk,mkc->mc", weights, self.coordinates[near].astype(np.float64)).astype(np.float32)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write `map.safetensors` (arrays) and then `map.json` (settings, versions) into `folder`; return it."""
+    def save(self, path: str | Path) -> Path:
+        """Write the map as one safetensors file, its settings in the header, and return the path."""
         from safetensors.numpy import save_file
 
-        arrays = {"coordinates": self.coordinates, "reduced": self.reduced}
-        if self.mean is not None:
-            arrays |= {"mean": self.mean, "axes": self.axes}
-        folder = Path(folder)
-        with atomic_path(folder / "map.safetensors", needed=sum(a.nbytes for a in arrays.values())) as temporary:
-            save_file({name: np.ascontiguousarray(a, dtype=np.float32) for name, a in arrays.items()}, temporary)
-        about = {"format": FORMAT, "points": len(self), "key": self.key, "config": self.config.to_dict()}
-        atomic_write_json(folder / "map.json", about | {"versions": self.versions})
-        return folder
+        arrays = {"coordinates": self.coordinates, "reduced": self.reduced, "mean": self.mean, "axes": self.axes}
+        arrays = {name: np.ascontiguousarray(a, dtype=np.float32) for name, a in arrays.items() if a is not None}
+        about = {"key": self.key, "config": self.config.to_dict(), "versions": self.versions}
+        with atomic_path(path, needed=sum(a.nbytes for a in arrays.values())) as temporary:
+            save_file(arrays, temporary, metadata={"map": json.dumps(about)})
+        return Path(path)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Map:
+    def load(cls, path: str | Path) -> Map:
         """Read a map that `save` wrote.
 
         Raises:
             DataError: there is none, or it is damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors import SafetensorError, safe_open
 
-        folder = Path(folder)
         try:
-            about = json.loads((folder / "map.json").read_text(encoding="utf-8"))
-            arrays = load_file(folder / "map.safetensors")
-            config = MapConfig.from_dict(about["config"])
-            found = cls(
-                coordinates=arrays["coordinates"],
-                reduced=arrays["reduced"],
-                mean=arrays.get("mean"),
-                axes=arrays.get("axes"),
-                config=config,
-                versions=about["versions"],
-                key=about["key"],
+            with safe_open(path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                about = json.loads(file.metadata()["map"])
+            config = MapConfig.from_dict(about.pop("config"))
+            return cls(
+                arrays["coordinates"], arrays["reduced"], arrays.get("mean"), arrays.get("axes"), config, **about
             )
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise DataError(f"{folder} holds no map that can be read ({error}): fit it again") from error
-        if len(found) != about.get("points") or len(found.reduced) != len(found):
-            raise DataError(f"{folder}: map.json and map.safetensors are of two maps: fit it again")
-        return found
+            raise DataError(f"{path} holds no map that can be read ({error}): fit it again") from error
 
 
 class MapStore:
     """Fits each map once: a map in `folder` made of the same vectors with the same settings is read instead.
 
     Args:
-        folder: where maps are kept, one folder each; None keeps them in memory alone.
+        folder: where maps are kept, one file each; None keeps them in memory alone.
         config: settings of all maps; the number of dimensions is asked for with each.
         progress: show the epochs of a fit.
     """
@@ -170,7 +157,7 @@ class MapStore:
         key = map_key(vectors, config)
         if key not in self._known:
             name = re.sub(r"[^A-Za-z0-9]+", "-", embedded.name).strip("-").lower() or "model"
-            place = None if self.folder is None else self.folder / f"{name}-{kind}-{config.n_components}d"
+            place = None if self.folder is None else self.folder / f"{name}-{kind}-{config.n_components}d.safetensors"
             found = None
             with contextlib.suppress(DataError):  # missing or damaged: it is fitted
                 found = None if place is None else Map.load(place)
