@@ -40,7 +40,8 @@ test: $(STAMP)  ## run all tests, the slow ones too (fast ones alone: .venv/bin/
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	@$(PY) -m jupyter lab --notebook-dir=notebooks
 
-lint: $(STAMP)  ## check the style of the code
+lint: $(STAMP)  ## check the imports and the style of the code
+	@$(dir $(PY))lint-imports
 	@$(PY) -m ruff check slapkit tests benchmarks
 	@$(PY) -m ruff format --check slapkit tests benchmarks
 
