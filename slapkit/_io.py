@@ -248,3 +248,20 @@ def spread(function: Callable[[Piece], Result], pieces: Sequence[Piece], *, most
 def printable(text: str) -> str:
     """Return text without what a terminal would obey: control characters, and marks that reorder a line."""
     return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+
+
+def locate(path: str | Path) -> Path:
+    """Return `path`, or the same path below the nearest parent folder that has it; unchanged where none has.
+
+    So `data/scores-quick` is one folder for JupyterLab, which works in `notebooks/`, and for a run, which works above.
+    """
+    path = Path(path).expanduser()
+    if path.is_absolute() or path.exists():
+        return path
+    return next((p / path for p in Path.cwd().parents if (p / path).exists()), path)
+
+
+def project_root() -> Path:
+    """Return the nearest folder from here upwards that holds `notebooks/`, or else the working folder."""
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / "notebooks").is_dir()), here)

@@ -1,19 +1,23 @@
-"""The `slapkit` command: build the corpus, run notebooks, list runs, hold the claims, search, and what packages add."""
+"""The `slapkit` command. Modules of slapkit are imported inside the commands, so that `slapkit --help` is quick."""
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
 import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from slapkit._io import printable
-from slapkit.data.collections import command as collections
+import typer
+from typer.core import TyperGroup
+
+from slapkit._io import locate, printable
+from slapkit.config import nearest
 from slapkit.errors import ConfigError, SlapkitError
-from slapkit.hub.doctor import command as doctor
-from slapkit.hub.embed import command as embedding
-from slapkit.hub.export import command as export
 
-EXAMPLES = """examples:
+EXAMPLES = """\b
+Examples:
   slapkit corpus --size quick
   slapkit run 02_train -p objective=clap -p steps=300
   slapkit run 02_train --parameters
@@ -24,206 +28,355 @@ EXAMPLES = """examples:
   slapkit search my-library "slow flute + strings - drums" -k 5
   slapkit doctor runs/02_train/slap-0123456789
   slapkit collection my-gtzan"""
+FORMS = {
+    "clap": "a folder that transformers' ClapModel loads",
+    "onnx": "both towers as ONNX graphs (needs slapkit[export])",
+    "hub-folder": "a folder for the Hugging Face Hub, which slapkit loads",
+}
 
 
-def _corpus(args: argparse.Namespace) -> None:
-    """Build the score corpus and say where it is."""
+class _Commands(TyperGroup):
+    """Shows the errors that slapkit raises on purpose in one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SlapkitError as error:
+            print(f"slapkit: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            print("slapkit: interrupted; the same command goes on from here", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Train and measure joint music-text embeddings.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
+RunsDir = Annotated[str, typer.Option(help="where runs are kept")]
+ModelFolder = Annotated[str, typer.Argument(help="folder of a run of 02_train, or of a checkpoint")]
+
+
+def _value(option: str, text: str) -> tuple[str, str]:
+    """Return name and value of an option NAME=VALUE."""
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise ConfigError(f"{option} {text!r} must be name=value")
+    return name, value
+
+
+def _list_left_out(failures: list[tuple[str, str]], file: Path) -> None:
+    """Print the first files that were left out, and where all are listed."""
+    for name, reason in failures[:20]:
+        print(f"  not in it: {printable(name)}: {printable(reason)}")
+    if len(failures) > 20:
+        print(f"  ... and {len(failures) - 20:,} more, listed in {os.path.relpath(file)}")
+
+
+@app.command()
+def corpus(
+    size: Annotated[str, typer.Option(help="smoke (120 clips), quick (2,500) or full (30,000)")] = "quick",
+    seed: int = 0,
+    root: Annotated[str, typer.Option(help="folder for scores-<size>/")] = "data",
+    soundfont: Annotated[str | None, typer.Option(help="SoundFont file (.sf2); default: the packaged one")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """build the score corpus"""
     from slapkit.data import scores
 
-    config = scores.CorpusConfig(size=args.size, seed=args.seed)
-    if args.soundfont:
-        config = config.replace(soundfont=args.soundfont)
-    print(f"corpus: {scores.build(config, root=args.root, progress=not args.quiet)}")
+    config = scores.CorpusConfig(size=size, seed=seed)
+    if soundfont:
+        config = config.replace(soundfont=soundfont)
+    print(f"corpus: {scores.build(config, root=root, progress=not quiet)}")
 
 
-def _run(args: argparse.Namespace) -> None:
-    """Run a notebook with the parameters given as texts, and print its main figures."""
+@app.command()
+def run(
+    notebook: Annotated[str, typer.Argument(help="name in notebooks/, or path")],
+    parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="a parameter")] = None,
+    parameters: Annotated[bool, typer.Option("--parameters", help="list the notebook's parameters and stop")] = False,
+    force: Annotated[bool, typer.Option("--force", help="run again from nothing, though it is done")] = False,
+    runs_dir: RunsDir = "runs",
+    quiet: Quiet = False,
+) -> None:
+    """run a notebook with checked parameters"""
     import nbformat
 
-    from slapkit.config import nearest
-    from slapkit.runs import find_notebook, run
+    from slapkit import runs
+    from slapkit.metrics.summary import main_figures
     from slapkit.runs.parameters import RESERVED, notebook_parameters
-    from slapkit.runs.summary import main_figures
 
-    path = find_notebook(args.notebook)
+    path = runs.find_notebook(notebook)
     declared = notebook_parameters(nbformat.read(path, as_version=4), path.stem)
     declared.pop(RESERVED, None)
-    if args.parameters:
-        for parameter in declared.values():
-            print(f"{parameter.name}: {parameter.type_name} = {parameter.default!r}  # {parameter.comment}")
+    if parameters:
+        for one in declared.values():
+            print(f"{one.name}: {one.type_name} = {one.default!r}  # {one.comment}")
         return
     values = {}
-    for text in args.parameter:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(f"-p {text!r} must be name=value")
+    for name, text in (_value("-p", text) for text in parameter or ()):
         if name not in declared:
             raise ConfigError(f"{path.stem} has no parameter {name!r}: {nearest(name, declared)}")
-        values[name] = declared[name].parse(value)
-    done = run(path, force=args.force, runs_dir=args.runs_dir, progress=not args.quiet, **values)
+        values[name] = declared[name].parse(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the note is printed below
+        done = runs.run(path, force=force, runs_dir=runs_dir, progress=not quiet, **values)
     took = "done before, not run again (--force runs it)" if done.reused else f"{done.record['wall_s']:.0f} s"
     print(f"{path.stem}: {os.path.relpath(done.folder)} ({took})")
-    for line in main_figures(done):
+    if done.note:
+        print(f"  {done.note}")
+    for line in main_figures(done.record, done.metrics):
         print(f"  {line}")
 
 
-def _claims(args: argparse.Namespace) -> None:
-    """Train what the claims need, hold the claims against it, and say what was found and where the report is."""
-    from slapkit.runs import claims, find_notebook, run
+@app.command()
+def claims(
+    size: Annotated[str, typer.Option(help="smoke (minutes), cpu (two cores, 2.5 h at most) or gpu")] = "cpu",
+    seeds: Annotated[str | None, typer.Option(help="training seeds, separated by commas; default: the size's")] = None,
+    workers: Annotated[int | None, typer.Option(help="runs at a time; default: the size's")] = None,
+    data: Annotated[str | None, typer.Option(help="data set's folder; default: the score corpus of the size")] = None,
+    out: Annotated[str | None, typer.Option(metavar="FOLDER", help="also copy the report there")] = None,
+    force: Annotated[bool, typer.Option("--force", help="measure again; what is trained stays trained")] = False,
+    runs_dir: RunsDir = "runs",
+    quiet: Quiet = False,
+) -> None:
+    """train what the paper's claims need, and hold them against it"""
+    from slapkit import runs
+    from slapkit.runs import claims as measured
+    from slapkit.runs.claims.report import copy_report
 
-    plan = claims.size(args.size, seeds=args.seeds, workers=args.workers)
-    root = find_notebook("05_claims").parent.parent
-    data = args.data or str(root / "data" / f"scores-{plan.corpus}")
+    plan = measured.size(size, seeds=seeds, workers=workers)
+    root = runs.find_notebook("05_claims").parent.parent
+    data = data or str(root / "data" / f"scores-{plan.corpus}")
     # Trained here, where a bar can be seen, and found by the notebook.
-    claims.train(plan, data=data, runs_dir=args.runs_dir, progress=not args.quiet)
-    values = {"size": args.size, "seeds": args.seeds, "workers": args.workers}
-    done = run("05_claims", data=data, runs_dir=args.runs_dir, progress=not args.quiet, force=args.force, **values)
+    measured.train(plan, data=data, runs_dir=runs_dir, progress=not quiet)
+    values = {"size": size, "seeds": seeds, "workers": workers}
+    done = runs.run("05_claims", data=data, runs_dir=runs_dir, progress=not quiet, force=force, **values)
     for finding in done.metrics["findings"].values():
         print(f"{finding['verdict']:<14}  {finding['claim']}")
     for reason in done.metrics["failed"]:
         print(f"gave no run: {reason}")
     page = done.folder / done.metrics["report"]
-    if args.out:
-        from slapkit.runs.claims.report import copy_report
-
-        page = copy_report(done.folder, args.out)
+    if out:
+        page = copy_report(done.folder, out)
     print(f"report: {os.path.relpath(page)}")
 
 
-def _runs(args: argparse.Namespace) -> None:
-    """List the runs, oldest first."""
-    from slapkit.runs import list_runs
+@app.command("runs")
+def list_runs(runs_dir: RunsDir = "runs") -> None:
+    """list the runs"""
+    from slapkit import runs
 
-    found = list_runs(args.runs_dir)
+    found = runs.list_runs(runs_dir)
     for item in found:
         record = item.record
         wall = f"{record['wall_s']:7.0f} s" if record.get("wall_s") is not None else " " * 9
         print(f"{record['started']}  {record['status']:<11} {wall}  {os.path.relpath(item.folder)}")
     if not found:
-        print(f"no runs in {args.runs_dir}: `slapkit run 02_train` makes one")
+        print(f"no runs in {runs_dir}: `slapkit run 02_train` makes one")
 
 
-def _report(args: argparse.Namespace) -> None:
-    """Write the page that compares the runs, and print its main figures and its path."""
+@app.command()
+def report(runs_dir: RunsDir = "runs") -> None:
+    """write runs/index.html"""
     from slapkit.runs.report import write_report
 
-    page, lines = write_report(args.runs_dir)
-    for line in lines:
-        print(line)
-    print(f"report: {os.path.relpath(page)}")
+    page, lines = write_report(runs_dir)
+    print(*lines, f"report: {os.path.relpath(page)}", sep="\n")
 
 
-def _library(args: argparse.Namespace) -> None:
-    """Embed a folder of music, or bring its library up to date, and say what is in it."""
+@app.command()
+def library(
+    folder: Annotated[str, typer.Argument(help="audio files in any depth, or a data set with its table")],
+    model: Annotated[str, typer.Option(metavar="RUN", help="folder of a run of 02_train")],
+    out: Annotated[str | None, typer.Option(help="library's folder; default: data/libraries/<name>-<hash>")] = None,
+    embedding: Annotated[str, typer.Option(help="q (prediction) or z (projection)")] = "q",
+    cache_dir: Annotated[str | None, typer.Option(help="features that training kept: not decoded again")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """embed a folder of music for searching, or bring it up to date"""
     from slapkit.search import Library
 
-    options = {"out": args.out, "embedding": args.embedding, "cache_dir": args.cache_dir}
-    library = Library.build(args.folder, args.model, progress=not args.quiet, **options)
-    counts = ", ".join(f"{count:,} {what}" for what, count in library.counts.items() if count) or "no sound files"
-    print(f"library: {os.path.relpath(library.out)} ({len(library):,} tracks: {counts})")
-    failures = library.failures
-    for file, reason in list(zip(failures["file"], failures["reason"]))[:20]:
-        print(f"  not in it: {printable(file)}: {printable(reason)}")
-    if len(failures) > 20:
-        print(f"  ... and {len(failures) - 20:,} more, listed in {os.path.relpath(library.out / 'failures.jsonl')}")
+    options = {"out": out, "embedding": embedding, "cache_dir": cache_dir}
+    made = Library.build(folder, model, progress=not quiet, **options)
+    counts = ", ".join(f"{count:,} {what}" for what, count in made.counts.items() if count) or "no audio files"
+    print(f"library: {os.path.relpath(made.out)} ({len(made):,} tracks: {counts})")
+    _list_left_out(list(zip(made.failures["file"], made.failures["reason"])), made.out / "failures.jsonl")
 
 
-def _search(args: argparse.Namespace) -> None:
-    """Search a library and print its results, as a table or as JSON lines."""
+@app.command()
+def search(
+    folder: Annotated[str, typer.Argument(metavar="LIBRARY", help="folder of the library")],
+    query: Annotated[str, typer.Argument(help='words; " + strings" adds, " - drums" takes away')],
+    k: Annotated[int, typer.Option("-k", help="how many results")] = 10,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FACT=VALUE", help="only tracks with this fact; again: or, and"),
+    ] = None,
+    pooling: Annotated[str, typer.Option(help="a track counts by its best window, or by the mean of all")] = "best",
+    model: Annotated[str | None, typer.Option(metavar="RUN", help="where the library's model lies now")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with all facts")] = False,
+) -> None:
+    """search a library by describing music"""
     from slapkit.search import Library, results
 
-    library = Library.open(args.library, args.model)
-    where = results.parse_where(args.where)
-    found = library.search(args.query, k=args.k, where=where, pooling=args.pooling)
-    warning = library.warn(args.query)
-    if warning:
+    opened = Library.open(folder, model)
+    found = opened.search(query, k=k, where=results.parse_where(where or []), pooling=pooling)
+    if warning := opened.warn(query):
         print(f"slapkit: {warning}", file=sys.stderr)
-    for line in results.json_lines(found) if args.json else results.text_lines(found):
+    for line in results.json_lines(found) if as_json else results.text_lines(found):
         print(line)
     if found.empty:
         print("slapkit: no track fits the filters", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="slapkit",
-        description="Train and measure joint music-text embeddings.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+@app.command()
+def collection(
+    folder: Annotated[str, typer.Argument(help="its folder, or the table of a slap-csv")],
+    layout: Annotated[str, typer.Option(help="what it is; auto: by its files")] = "auto",
+    option: Annotated[list[str] | None, typer.Option("-o", metavar="NAME=VALUE", help="a reader's option")] = None,
+    leaks: Annotated[bool, typer.Option("--leaks", help="find equal files and audio in different splits")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """read a published collection and say what it holds"""
+    from slapkit.data import leakage
+    from slapkit.data.collections import read
+
+    options: dict[str, Any] = dict(_value("-o", text) for text in option or ())
+    for name, text in options.items():
+        try:
+            options[name] = json.loads(text)
+        except ValueError:
+            pass  # a text
+    dataset = read(layout, folder, progress=not quiet, **options)
+    print(dataset.summary())
+    if leaks:
+        print(leakage.check(dataset, progress=not quiet).describe())
+
+
+@app.command()
+def unpack(archive: str, folder: Annotated[str, typer.Argument(help="must not exist")], quiet: Quiet = False) -> None:
+    """unpack a zip or tar archive into a new folder, refusing dangerous ones"""
+    from slapkit.data.collections import extract
+
+    print(f"unpacked: {extract(archive, folder, progress=not quiet)}")
+
+
+@app.command()
+def doctor(
+    path: ModelFolder,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="data set to try pairs on; its test split, else validation, else all"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the page")] = False,
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="also write the page as HTML")] = None,
+    seed: Annotated[int, typer.Option(help="of the probe sounds")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """examine a trained model: is it whole, does it behave?"""
+    from slapkit.data import read
+    from slapkit.hub.doctor import examine
+
+    audio, captions = None, None
+    if data is not None:
+        dataset = read(data)
+        split = next((name for name in ("test", "validation") if name in dataset.splits), None)
+        clips = [clip for clip in (dataset.split(split) if split else dataset) if clip.captions]
+        audio, captions = [clip.path for clip in clips], [clip.captions[0] for clip in clips]
+    found = examine(path, sounds=audio, captions=captions, seed=seed, progress=not quiet)
+    print(json.dumps(found.to_dict(), indent=2) if as_json else found.text())
+    if html:
+        page = found.write_html(html)
+        if not as_json:
+            print(f"page: {page}")
+    if found.verdict == "fail":
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run: ModelFolder,
+    to: Annotated[
+        Literal["clap", "onnx", "hub-folder"],
+        typer.Option(metavar="FORM", help="; ".join(f"{name}: {what}" for name, what in FORMS.items())),
+    ],
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="new folder for it")],
+) -> None:
+    """write a trained model in a form that others read"""
+    from slapkit.hub import export
+    from slapkit.hub.load import load_model
+
+    path = locate(run)
+    if to == "hub-folder":
+        done = export.to_hub_folder(path, out)
+    else:
+        model = load_model(path, device="cpu")
+        trained = next((f for f in (path, path.parent) if (f / "run.json").is_file()), None)
+        card = export.model_card(model, trained, form=to)
+        done = (export.to_clap if to == "clap" else export.to_onnx)(model, out, card=card)
+    print(f"export: {os.path.relpath(done)} ({FORMS[to]})")
+
+
+@app.command()
+def embed(
+    model: ModelFolder,
+    data: Annotated[str, typer.Argument(help="folder of audio files, with a table or without, or the table itself")],
+    out: Annotated[str, typer.Option(metavar="FILE.parquet", help="the file to make")],
+    windows: Annotated[Literal["pooled", "all"], typer.Option(help="a row per file, or per window")] = "pooled",
+    hop_s: Annotated[float | None, typer.Option(metavar="S", help="default: a window's length")] = None,
+    chunk: Annotated[int | None, typer.Option(help="files that are finished together; default: 256")] = None,
+    workers: Annotated[int, typer.Option(help="helper processes that decode; 0: chosen")] = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Annotated[Literal["no", "bf16"], typer.Option(help="bf16: faster where it is native")] = "no",
+    quiet: Quiet = False,
+) -> None:
+    """embed a collection into one Parquet file, on one device or many"""
+    from slapkit.hub.embed.embed import CHUNK, embed_collection
+    from slapkit.hub.embed.parts import failures_path
+    from slapkit.hub.embed.processes import device_of, place
+    from slapkit.hub.load import load_model
+
+    where = place()
+    outcome = embed_collection(
+        load_model(model, device=device_of(where, device), precision=precision),
+        data,
+        out,
+        pooled=windows == "pooled",
+        hop_s=hop_s,
+        chunk=CHUNK if chunk is None else chunk,
+        workers=workers,
+        where=where,
+        progress=not quiet,
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="command")
-
-    corpus = commands.add_parser("corpus", help="build the score corpus")
-    corpus.add_argument("--size", default="quick", help="smoke (120 clips), quick (2,500) or full (30,000)")
-    corpus.add_argument("--seed", type=int, default=0)
-    corpus.add_argument("--root", default="data", help="folder that takes scores-<size>/ (default: data)")
-    corpus.add_argument("--soundfont", help="SoundFont file (.sf2) to render with; default: the packaged one")
-    corpus.set_defaults(call=_corpus)
-
-    run = commands.add_parser("run", help="run a notebook with checked parameters")
-    run.add_argument("notebook", help="name in notebooks/, or path")
-    run.add_argument("-p", dest="parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
-    run.add_argument("--parameters", action="store_true", help="list the notebook's parameters and stop")
-    run.add_argument("--force", action="store_true", help="run again from nothing, though it is done")
-    run.set_defaults(call=_run)
-
-    claims = commands.add_parser("claims", help="train what the paper's claims need, and hold them against it")
-    claims.add_argument("--size", default="cpu", help="smoke (minutes), cpu (two cores, 2.5 h at most) or gpu")
-    claims.add_argument("--seeds", help="training seeds, separated by commas; default: those of the size")
-    claims.add_argument("--workers", type=int, help="runs at a time; default: those of the size")
-    claims.add_argument("--data", help="folder of the data set; default: the score corpus of the size")
-    claims.add_argument("--out", metavar="FOLDER", help="also copy the report there")
-    claims.add_argument("--force", action="store_true", help="measure again; what is trained stays trained")
-    claims.set_defaults(call=_claims)
-
-    runs = commands.add_parser("runs", help="list the runs")
-    runs.set_defaults(call=_runs)
-    report = commands.add_parser("report", help="write runs/index.html")
-    report.set_defaults(call=_report)
-    library = _library_parsers(commands)
-    for part in (collections, doctor, export, embedding):
-        part.add_parser(commands)
-    for command in (run, claims, runs, report):
-        command.add_argument("--runs-dir", default="runs", help="where runs are kept (default: runs)")
-    for command in (corpus, run, claims, library):
-        command.add_argument("--quiet", action="store_true", help="no progress bars")
-    return parser
-
-
-def _library_parsers(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """Add the commands that make and search libraries; return the parser of the first."""
-    library = commands.add_parser("library", help="embed a folder of music for searching, or bring it up to date")
-    library.add_argument("folder", help="sound files in any depth, or a data set with its table")
-    library.add_argument("--model", required=True, metavar="RUN", help="folder of a run of 02_train")
-    library.add_argument("--out", help="folder that keeps the library (default: data/libraries/<name>-<hash>)")
-    library.add_argument("--embedding", default="q", help="q (prediction, the default) or z (projection)")
-    library.add_argument("--cache-dir", help="folder with features that training kept: known sounds are not decoded")
-    library.set_defaults(call=_library)
-    search = commands.add_parser("search", help="search a library by describing music")
-    search.add_argument("library", help="folder that keeps the library")
-    search.add_argument("query", help='words; " + strings" adds, " - drums" takes away')
-    search.add_argument("-k", type=int, default=10, help="how many results (default: 10)")
-    search.add_argument(
-        "--where", action="append", default=[], metavar="FACT=VALUE", help="only tracks with this fact; again: or, and"
-    )
-    search.add_argument("--pooling", default="best", help="a track counts by its best window, or by the mean of all")
-    search.add_argument("--model", metavar="RUN", help="where the library's model lies now")
-    search.add_argument("--json", action="store_true", help="one JSON object a line, with all facts")
-    search.set_defaults(call=_search)
-    return library
+    name = os.path.relpath(outcome.out)
+    who = f"process {where.rank} of {where.world}: " if where.world > 1 else ""
+    if not outcome.complete:
+        print(
+            f"{who}this share is done ({outcome.made} parts made, {outcome.kept} kept); {outcome.missing} parts are "
+            f"still missing for {name}: the process that ends last joins them, or the same command run again"
+        )
+        return
+    print(f"{who}{name} is complete: {outcome.sounds:,} files, {len(outcome.failures):,} files are not in it")
+    if where.rank == 0:
+        _list_left_out([(f.file, f.reason) for f in outcome.failures], failures_path(outcome.out))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; errors that slapkit raises on purpose are told in one line."""
-    args = _parser().parse_args(argv)
+    """Run one command and return its exit code."""
     if not sys.stderr.isatty():
-        # In a log every refresh of a bar stays: two a minute will do. Read by tqdm when it is imported.
+        # In a log every refresh of a bar is kept: two a minute will do. tqdm reads this when it is imported.
         os.environ.setdefault("TQDM_MININTERVAL", "30")
     try:
-        return args.call(args) or 0
-    except SlapkitError as error:
-        print(f"slapkit: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("slapkit: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        app(args=argv, prog_name="slapkit")
+    except SystemExit as end:
+        return end.code or 0
+    return 0

@@ -1,11 +1,13 @@
-"""Notebooks as programs: run them with checked parameters, keep each run's folder, and report on them.
+"""Notebooks as programs: run them with checked parameters, keep each run's folder, compare and report.
 
-`run` executes one notebook, `sweep` runs it over a grid and seeds, `list_runs` reads the records of all runs,
-`report.write_report` compares them on one page.
+`run` executes a notebook, `sweep` runs it over a grid and seeds, `list_runs` reads all runs, `report.write_report`
+compares them on one page.
 """
 
-from slapkit.runs.compare import choose_runs
-from slapkit.runs.runner import Run, find_notebook, list_runs, locate, run
+from slapkit._io import locate
+from slapkit.runs.compare import choose_runs, differences
+from slapkit.runs.record import Run, list_runs
+from slapkit.runs.runner import find_notebook, run
 from slapkit.runs.sweeps import Sweep, grid, sweep
 from slapkit.runs.workspace import Workspace, workspace
 
@@ -14,6 +16,7 @@ __all__ = [
     "Sweep",
     "Workspace",
     "choose_runs",
+    "differences",
     "find_notebook",
     "grid",
     "list_runs",

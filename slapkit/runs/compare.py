@@ -1,4 +1,4 @@
-"""Which runs belong side by side: those that differ in their objective alone."""
+"""The choice of runs to compare: those that differ in their objective alone."""
 
 from __future__ import annotations
 
@@ -6,64 +6,83 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from slapkit._io import locate
 from slapkit.errors import RunError
-from slapkit.runs.runner import Run, list_runs, locate
+from slapkit.metrics.summary import label
+from slapkit.models import OBJECTIVE_NAMES
+from slapkit.runs.record import Run, changed, list_runs, read_record
 
-ORDER = ("slap", "clap", "siglip")
-LATEST = "latest"  # as a notebook's parameter `runs`: the newest comparable ones
+LATEST = "latest"  # a notebook's parameter `runs`: the newest comparable ones
 
 
 def objective_of(run: Run) -> str:
-    """Return what a run minimised, empty if it trained nothing."""
+    """Return a run's objective, empty where it trained nothing."""
     return str(run.record["parameters"].get("objective", ""))
 
 
 def comparable(runs: Sequence[Run]) -> list[Run]:
-    """Return the newest finished training runs that differ in objective alone, SLAP first."""
-    done = [r for r in runs if r.record["status"] == "done" and "retrieval" in r.metrics]
-    if not done:
-        return []
+    """Return the newest finished training runs that differ in objective alone, SLAP first; no runs of a sweep.
 
-    def conditions(run: Run) -> str:
-        rest = {k: v for k, v in run.record["parameters"].items() if k not in ("objective", "data")}
-        return json.dumps([run.record["notebook"], run.record.get("data_fingerprint"), rest], sort_keys=True)
-
+    Their code may differ; `differences` names it.
+    """
     groups: dict[str, dict[str, Run]] = {}
-    for run in done:
-        groups.setdefault(conditions(run), {})[objective_of(run)] = run
-    # The widest comparison counts; of equal ones the newest.
+    for run in runs:
+        record = run.record
+        if record["status"] == "done" and "retrieval" in run.metrics and not record.get("sweep"):
+            rest = {k: v for k, v in record["parameters"].items() if k not in ("objective", "data")}
+            key = json.dumps([record["notebook"], record.get("data_fingerprint"), rest], sort_keys=True)
+            groups.setdefault(key, {})[objective_of(run)] = run
+    if not groups:
+        return []
+    # More than one objective first, then the newest.
     best = max(groups.values(), key=lambda g: (len(g) > 1, max(str(r.record["started"]) for r in g.values())))
-    return sorted(best.values(), key=lambda r: (ORDER.index(o) if (o := objective_of(r)) in ORDER else 9, o))
+    order = list(OBJECTIVE_NAMES)
+    return sorted(best.values(), key=lambda r: (order.index(o) if (o := objective_of(r)) in order else len(order), o))
+
+
+def differences(folders: Sequence[str | Path]) -> list[str]:
+    """Return, a line each, the parameters, data and code that differ between runs; objectives are left out."""
+    records = [read_record(Path(folder)) or {} for folder in folders]
+    names = [label(record) for record in records]
+    parameters = [{**r.get("parameters", {}), "data fingerprint": r.get("data_fingerprint")} for r in records]
+    keys = dict.fromkeys(key for values in parameters for key in values)
+    lines = []
+    for key in keys:
+        values = [values.get(key) for values in parameters]
+        if key not in ("objective", "data") and any(value != values[0] for value in values):
+            lines.append(f"{key} differs: {', '.join(f'{name} {value}' for name, value in zip(names, values))}")
+    files = sorted({file for record in records for file in changed(records[0].get("code"), record.get("code"))})
+    if files:
+        lines.append(f"code differs: {', '.join(files[:5])}{f' and {len(files) - 5} more' if len(files) > 5 else ''}")
+    return lines
 
 
 def choose_runs(chosen: str, *, runs_dir: str | Path = "runs", data_fingerprint: str | None = None) -> list[Path]:
-    """Return the folders of trained runs that a parameter names.
+    """Return the folders of trained runs.
 
     Args:
-        chosen: folders, separated by commas; or "latest", the newest comparable ones.
-        runs_dir: where "latest" looks.
-        data_fingerprint: "latest" takes runs on this data alone.
+        chosen: folders separated by commas, or "latest": the newest comparable ones.
+        runs_dir: where "latest" searches.
+        data_fingerprint: "latest" takes only runs on this data.
 
     Raises:
         RunError: there is no such run.
     """
     if chosen.strip() != LATEST:
-        # As they are seen from the project, or from its folder of notebooks, where JupyterLab works.
         folders = [locate(part.strip()) for part in chosen.split(",") if part.strip()]
         missing = [folder for folder in folders if not folder.is_dir()]
         if missing or not folders:
-            raise RunError(
-                f"runs={chosen!r}: {f'there is no folder {missing[0]}' if missing else 'no folder is named'}; take "
-                f"folders separated by commas, or {LATEST!r}"
-            )
+            problem = f"there is no folder {missing[0]}" if missing else "no folder is named"
+            raise RunError(f"runs={chosen!r}: {problem}; take folders separated by commas, or {LATEST!r}")
         return folders
     found = list_runs(runs_dir)
     if data_fingerprint is not None:
         found = [run for run in found if run.record.get("data_fingerprint") == data_fingerprint]
     best = comparable(found)
     if not best:
+        data = "" if data_fingerprint is None else " on this data"
         raise RunError(
-            f"runs={LATEST!r}: {Path(runs_dir).resolve()} has no finished training run"
-            f"{'' if data_fingerprint is None else ' on this data'}: `slapkit run 02_train` makes one"
+            f"runs={LATEST!r}: {Path(runs_dir).resolve()} has no finished training run{data} outside sweeps: "
+            "`slapkit run 02_train` makes one, or name folders"
         )
     return [run.folder for run in best]

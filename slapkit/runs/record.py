@@ -1,8 +1,9 @@
-"""What a run writes down about itself: code, commit, packages, machine and data, and the folders that hold it."""
+"""Runs on disk: `run.json` with parameters, code, commit, packages, machine and data, and `metrics.json`."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import platform
@@ -10,75 +11,75 @@ import re
 import shutil
 import socket
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import slapkit
 from slapkit._io import atomic_write_json, available_cores
-from slapkit.errors import DataError
+from slapkit.errors import RunError
 
 RECORD = "run.json"
+SEVERAL = "several"  # in a record's code: a file that changed while the run was made
 
 
-def data_fingerprint(folder: Path) -> str:
-    """Return the fingerprint of a data set: the one its builder wrote, or the one its content gives.
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run: its folder, the contents of `run.json` and `metrics.json`, and whether it was finished before.
 
-    Raises:
-        DataError: nothing usable is there.
+    `note` names the files of slapkit that changed since a reused run was made; it is empty where none did.
     """
-    built = folder / "corpus.json"
-    if built.is_file():
-        with contextlib.suppress(ValueError, KeyError, OSError):
-            return str(json.loads(built.read_text(encoding="utf-8"))["fingerprint"])
-    if not folder.exists():
-        raise DataError(
-            f"no data set at {folder}: build the score corpus with `slapkit corpus`, or give a folder of your own "
-            "by -p data=..."
-        )
-    from slapkit.data import read
 
-    return read(folder).fingerprint
+    folder: Path
+    record: dict[str, Any]
+    metrics: dict[str, Any]
+    reused: bool = False
+    note: str = ""
 
 
-def run_hash(source: str, parameters: dict[str, Any], code: str, data: str | None) -> str:
-    """Return the hash that names a run: equal for equal notebook, parameters, code and data."""
-    text = json.dumps([source, parameters, code, data], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def code_of_package() -> dict[str, str]:
+    """Return path -> first 12 digits of the SHA-256 of each Python file of slapkit."""
+    root = Path(slapkit.__file__).parent
+    files = sorted(root.rglob("*.py"))
+    return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()[:12] for p in files}
 
 
-def run_id(parameters: dict[str, Any], defaults: dict[str, Any], digest: str) -> str:
-    """Return a folder name that a person can read: the first words among the values, what differs, and 8 digits."""
-    # Names of other runs are made of the same words, and long: they count in the digits alone.
-    words = [Path(v).name for key, v in parameters.items() if isinstance(v, str) and key != "runs"][:3]
-    words += [
-        f"{key}{value}"
-        for key, value in parameters.items()
-        if isinstance(value, int | float) and value != defaults.get(key)
-    ]
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-.")[:60].strip("-.")
-    return f"{name}-{digest[:8]}" if name else digest[:8]
+def changed(before: Mapping[str, str] | None, now: Mapping[str, str] | None) -> list[str]:
+    """Return the files that differ between two versions of slapkit's code."""
+    before, now = (code if isinstance(code, dict) else {} for code in (before, now))
+    return sorted(file for file in before.keys() | now.keys() if before.get(file) != now.get(file))
+
+
+def code_note(record: Mapping[str, Any], now: Mapping[str, str]) -> str:
+    """Return a sentence on the code that a run was made with, empty where it is the code of now."""
+    files = changed(record.get("code"), now)
+    if not files:
+        return ""
+    shown = ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+    commit = f"commit {str(record.get('commit'))[:10]}{' with changes' if record.get('dirty') else ''}"
+    return f"made with other code{f' ({commit})' if record.get('commit') else ''}: {shown} changed since"
 
 
 def commit() -> dict[str, Any]:
-    """Return the commit that slapkit stands at, and whether its files differ from it; None outside a clone."""
+    """Return the commit of slapkit's clone and whether files differ from it; None outside a clone."""
     root = Path(slapkit.__file__).parents[1]
 
     def git(*args: str) -> str:
         done = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, timeout=20, check=True)
         return done.stdout.strip()
 
-    try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
-            return {"commit": None, "dirty": None}
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        if Path(git("rev-parse", "--show-toplevel")).resolve() == root.resolve():
+            return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    return {"commit": None, "dirty": None}
 
 
 def packages() -> dict[str, str]:
-    """Return name -> version of slapkit and what it requires, as installed here."""
+    """Return name -> version of Python, slapkit and its requirements, as installed."""
     try:
         lines = metadata.requires("slapkit") or []
     except metadata.PackageNotFoundError:
@@ -93,8 +94,6 @@ def packages() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """Return the host's system, processor, usable cores, memory in bytes and accelerators."""
-    import psutil
-
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         match = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
@@ -115,12 +114,12 @@ def machine() -> dict[str, Any]:
 
 
 def now() -> str:
-    """Return the time of day in UTC, to the second, as ISO 8601."""
+    """Return the time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return what stands in a run's `run.json`, None where there is none or it is no record."""
+    """Return a run's `run.json`, None where there is none or it cannot be read."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -133,10 +132,37 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     atomic_write_json(folder / RECORD, record)
 
 
-def process_alive(process: dict[str, Any] | None) -> bool:
-    """Say whether the process that `describe_process` wrote down still runs on this host."""
-    import psutil
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return a run's `metrics.json`, empty where there is none.
 
+    Raises:
+        RunError: the file is not JSON.
+    """
+    path = folder / "metrics.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise RunError(f"{path} is not JSON ({error}): run again with force") from error
+
+
+def list_runs(runs_dir: str | Path = "runs") -> list[Run]:
+    """Return every run below `runs_dir`, oldest first; a run whose process ended early has the status "killed"."""
+    found = []
+    for path in sorted(Path(runs_dir).glob(f"*/*/{RECORD}")):
+        if record := read_record(path.parent):
+            with contextlib.suppress(RunError):
+                status = {"status": current_status(record)}
+                found.append(Run(path.parent, record | status, read_metrics(path.parent)))
+    return sorted(found, key=lambda r: str(r.record.get("started")))
+
+
+def describe_process(pid: int) -> dict[str, Any]:
+    """Return host, pid and start time of a process; a pid alone may be reused."""
+    return {"host": socket.gethostname(), "pid": pid, "started": psutil.Process(pid).create_time()}
+
+
+def process_alive(process: dict[str, Any] | None) -> bool:
+    """Say whether the process that `describe_process` described still runs on this host."""
     if not process or process.get("host") != socket.gethostname():
         return False
     try:
@@ -145,15 +171,8 @@ def process_alive(process: dict[str, Any] | None) -> bool:
         return False
 
 
-def describe_process(pid: int) -> dict[str, Any]:
-    """Return host, pid and start time of a process: its pid alone may come back as another's."""
-    import psutil
-
-    return {"host": socket.gethostname(), "pid": pid, "started": psutil.Process(pid).create_time()}
-
-
 def current_status(record: dict[str, Any]) -> str:
-    """Return the status to show: a run whose process is gone while it says "running" was killed."""
-    if record["status"] != "running" or process_alive(record.get("process")):
-        return record["status"]
-    return "killed" if (record.get("process") or {}).get("host") == socket.gethostname() else "running"
+    """Return a run's status: "killed" where it says "running" and its process is gone from this host."""
+    process = record.get("process") or {}
+    here = process.get("host") == socket.gethostname()
+    return "killed" if record["status"] == "running" and here and not process_alive(process) else record["status"]

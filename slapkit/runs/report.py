@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slapkit._io import atomic_write_text
+from slapkit._io import atomic_write_text, read_json_lines
 from slapkit.errors import RunError
+from slapkit.metrics.summary import DASH, decimals, dig, label, main_figures, number, percent, words
 from slapkit.runs import record as records
-from slapkit.runs.compare import comparable, objective_of
-from slapkit.runs.runner import Run, list_runs
-from slapkit.runs.summary import DASH, decimals, dig, label, main_figures, number, percent, words
+from slapkit.runs.compare import comparable, differences, objective_of
+from slapkit.runs.record import Run, list_runs
 from slapkit.viz import theme
 from slapkit.viz.text import json_for_script
 
@@ -61,7 +61,7 @@ def figures_of(runs: Sequence[Run]) -> list[Any]:
     from slapkit.viz import figures
 
     metrics = {objective_of(run): run.metrics for run in runs}
-    histories = {objective_of(run): history(run.folder) for run in runs}
+    histories = {objective_of(run): read_json_lines(run.folder / "checkpoint" / "train.jsonl")[0] for run in runs}
     drawn = [
         figures.retrieval_bars(metrics, "text_to_audio"),
         figures.retrieval_bars(metrics, "audio_to_text"),
@@ -96,18 +96,6 @@ def _question(folder: Path) -> str:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.is_file() else []
     lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
     return next((line[2:].strip() for line in lines if line.startswith("# ")), folder.parent.name)
-
-
-def history(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of a run's `train.jsonl`; a last line cut short by a kill is left out."""
-    path = folder / "checkpoint" / "train.jsonl"
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
 
 
 def export_notebook(folder: Path) -> Path | None:
@@ -146,7 +134,7 @@ def answer(runs: Sequence[Run]) -> str:
         recall = percent(dig(run.metrics, "retrieval", "q", "text_to_audio", "R@10"))
         gap = decimals(dig(run.metrics, "gap", "centroid_distance"))
         parts.append(
-            f"{label(run)} finds {recall} of the captions' clips among the first ten and leaves a gap of {gap}"
+            f"{label(run.record)} finds {recall} of the captions' clips among the first ten and leaves a gap of {gap}"
         )
     return f"{'; '.join(parts)}."
 
@@ -169,7 +157,7 @@ def _described(run: Run, root: Path) -> dict[str, Any]:
         "parameters": ", ".join(f"{k}={v}" for k, v in parameters.items()),
         "failure": f"cell {failure.get('index')}: {failure.get('error')}: {failure.get('message')}" if failure else "",
         # A number and its percent sign stay on one line.
-        "lines": [line.replace(" %", "\u00a0%") for line in main_figures(run)],
+        "lines": [line.replace(" %", "\u00a0%") for line in main_figures(run.record, run.metrics)],
     }
 
 
@@ -189,6 +177,7 @@ def _conditions(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("Accelerators", ", ".join(machine.get("accelerators") or []) or "none"),
         ("System", str(machine.get("system"))),
         ("Parameters", ", ".join(f"{k}={v}" for k, v in parameters.items())),
+        ("Differences", "; ".join(differences([run.folder for run in runs])) or "none but the objective"),
         ("Data fingerprint", str(record.get("data_fingerprint"))),
         ("Commit", f"{record.get('commit')}{' with changes' if record.get('dirty') else ''}"),
         ("Packages", ", ".join(f"{k} {v}" for k, v in record.get("packages", {}).items())),
@@ -213,10 +202,12 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
     drawn = [figure.to_json() for figure in (figures_of(best) if best else ())]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string((Path(__file__).parent / "report.html").read_text(encoding="utf-8")).render(
-        title=" and ".join(label(r) for r in best) or "Runs",
+        title=" and ".join(label(r.record) for r in best) or "Runs",
         answer=answer(best),
         written=records.now()[:16].replace("T", " ") + " UTC",
-        columns=[{"label": label(r), "objective": objective_of(r), "page": _described(r, root)["page"]} for r in best],
+        columns=[
+            {"label": label(r.record), "objective": objective_of(r), "page": _described(r, root)["page"]} for r in best
+        ],
         rows=table(best),
         compared=len(drawn),
         sections=[
@@ -231,5 +222,5 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
         css=theme.css_variables(),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )
-    lines = [line for run in best for line in main_figures(run)]
+    lines = [line for run in best for line in main_figures(run.record, run.metrics)]
     return atomic_write_text(root / "index.html", page), lines

@@ -1,58 +1,49 @@
-"""Run a notebook once for its parameters, code and data; continue what was cut off; refuse what cannot run.
+"""Run a notebook once for its code, parameters and data; continue what was cut off; refuse what cannot run.
 
 A run lives in `runs/<notebook>/<run id>/`: the executed `notebook.ipynb`, `run.json` (its record), `metrics.json`,
-`figures/` and `checkpoint/`. The id follows from notebook, parameters, code and data, so that the same call finds the
-same folder: a finished run is returned as it stands, a killed or failed one goes on there from its checkpoint.
+`figures/` and `checkpoint/`. The id follows from the notebook's code cells, the parameters, the content of the data and
+slapkit's version, so the same call finds the same folder: a finished run is returned as it is, a killed or failed one
+continues from its checkpoint. Changes of slapkit's code between versions do not change the id. A run made with other
+code is returned with a note that names the changed files; `force` runs it again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
+import os
+import re
 import shutil
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from slapkit._io import write_guard
+import nbformat
+import psutil
+
+import slapkit
+from slapkit._io import locked
 from slapkit.config import nearest
-from slapkit.errors import RunError
+from slapkit.data import read
+from slapkit.errors import DataError, RunError
 from slapkit.runs import record as records
+from slapkit.runs.compare import LATEST, choose_runs
+from slapkit.runs.execute import CellFailure, execute, plain
 from slapkit.runs.parameters import RESERVED, notebook_parameters, resolve
-from slapkit.runs.reach import code_hash
+from slapkit.runs.record import SEVERAL, Run
 
 LOCK = ".lock"
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished run: its folder, what `run.json` and `metrics.json` hold, and whether it stood there already."""
-
-    folder: Path
-    record: dict[str, Any]
-    metrics: dict[str, Any]
-    reused: bool = False
-
-
-def locate(path: str | Path) -> Path:
-    """Return `path` as it stands, or below the nearest parent folder that has it.
-
-    A notebook opened in JupyterLab works in `notebooks/`, one that the runner executes in the folder above: this makes
-    `data/scores-quick` mean the same in both. A path found nowhere comes back unchanged, for the reader to complain.
-    """
-    path = Path(path).expanduser()
-    if path.is_absolute() or path.exists():
-        return path
-    return next((p / path for p in Path.cwd().parents if (p / path).exists()), path)
 
 
 def find_notebook(notebook: str | Path) -> Path:
     """Return the file of a notebook given by path, or by its name in `notebooks/` here or in a parent folder.
 
     Raises:
-        RunError: there is none (the message names the nearest one).
+        RunError: there is none; the message names the nearest one.
     """
     name = str(notebook)
     given = Path(name).expanduser()
@@ -68,38 +59,148 @@ def find_notebook(notebook: str | Path) -> Path:
     raise RunError(f"no notebook {name!r}: give its path, or start from the folder that holds notebooks/")
 
 
+def run(
+    notebook: str | Path,
+    *,
+    force: bool = False,
+    runs_dir: str | Path = "runs",
+    progress: bool = True,
+    **parameters: Any,
+) -> Run:
+    """Run a notebook with `parameters`; a run that is finished already is returned at once.
+
+    A finished run that was made with other code of slapkit is returned with a warning, which is also its `note`.
+
+    Args:
+        notebook: path, or name in `notebooks/` ("02_train").
+        force: run again from nothing, even if the same run is finished or begun.
+        runs_dir: where runs are kept; relative to the project that holds the notebook.
+        parameters: parameters of the notebook's `parameters` cell; the others keep their defaults.
+
+    Raises:
+        ConfigError: an unknown parameter (with the nearest name), or a value of the wrong type.
+        DataError: the `data` parameter names no usable data set.
+        RunError: no such notebook, the same run is under way elsewhere, no trained run where `runs` asks for the
+            latest, or a cell failed (see run.json).
+    """
+    done = attempt(notebook, parameters, force=force, runs_dir=runs_dir, progress=progress)
+    if done.note:
+        warnings.warn(f"{done.folder}: {done.note}; force=True runs it again", stacklevel=2)
+    return done
+
+
+def attempt(
+    notebook: str | Path,
+    parameters: dict[str, Any],
+    *,
+    force: bool = False,
+    runs_dir: str | Path = "runs",
+    progress: bool = True,
+    sweep: bool = False,
+) -> Run:
+    """Do the work of `run`, without its warning. Runs of a sweep are marked, until they are asked for by themselves."""
+    path = find_notebook(notebook)
+    root = path.parent.parent if path.parent.name == "notebooks" else Path.cwd()
+    node = nbformat.read(path, as_version=4)
+    declared = notebook_parameters(node, path.stem)
+    values = resolve(declared, parameters, path.stem)
+    fingerprint = None
+    if isinstance(values.get("data"), str):
+        data = _data_folder(values["data"], root)
+        fingerprint = read(data).fingerprint
+        values["data"] = _relative(data.resolve(), root.resolve())
+    if values.get("runs") == LATEST:
+        # Named before the run gets its id: newer runs make another run, and run.json names what was read.
+        folders = choose_runs(LATEST, runs_dir=root / runs_dir, data_fingerprint=fingerprint)
+        values["runs"] = ",".join(_relative(folder, root) for folder in folders)
+    # The data counts by content: its place may change.
+    hashed = {key: value for key, value in values.items() if key != "data" or fingerprint is None}
+    cells = [cell.source for cell in node.cells if cell.cell_type == "code"]
+    text = json.dumps([slapkit.__version__, cells, hashed, fingerprint], sort_keys=True)
+    defaults = {key: parameter.default for key, parameter in declared.items()}
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    kept = root / runs_dir / path.stem
+    # The digits alone count: the words name the data's folder, which may have been renamed.
+    folder = next(kept.glob(f"*{digest}"), kept / _readable_id(values, defaults, digest))
+    with _held(folder):
+        before, code = records.read_record(folder), records.code_of_package()
+        if before and before["status"] == "done" and not force:
+            if before.get("sweep") and not sweep:
+                before["sweep"] = False
+                records.write_record(folder, before)
+            note = records.code_note(before, code)
+            return Run(folder, before, records.read_metrics(folder), reused=True, note=note)
+        _end_orphan(before)
+        if force:
+            _clear(folder)
+            before = None
+        if before:
+            files = records.changed(before.get("code"), code)
+            code |= dict.fromkeys(files, SEVERAL)
+        record = {
+            "status": "running",
+            "notebook": path.stem,
+            "id": folder.name,
+            "parameters": values,
+            "seed": values.get("seed"),
+            "sweep": sweep,
+            "data_fingerprint": fingerprint,
+            **records.commit(),
+            "packages": records.packages(),
+            "machine": records.machine(),
+            "process": records.describe_process(os.getpid()),
+            "attempts": (before or {}).get("attempts", 0) + 1,
+            "started": records.now(),
+            "finished": None,
+            "wall_s": None,
+            "failure": None,
+            "code": code,
+        }
+        injected = values | ({RESERVED: str(folder)} if RESERVED in declared else {})
+        return _execute(node, folder, injected, record, root, progress)
+
+
 def _data_folder(value: str, root: Path) -> Path:
-    """Return where a `data` parameter points: seen from here, or else from the notebook's project."""
+    """Return the data set's folder, relative to here or else to the notebook's project."""
     path = Path(value).expanduser()
-    return path if path.is_absolute() or path.exists() else root / path
+    path = path if path.is_absolute() or path.exists() else root / path
+    if not path.exists():
+        raise DataError(
+            f"no data set at {path}: build the score corpus with `slapkit corpus`, or name a folder of your own by "
+            "-p data=..."
+        )
+    return path
+
+
+def _relative(path: Path, root: Path) -> str:
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _readable_id(values: dict[str, Any], defaults: dict[str, Any], digest: str) -> str:
+    """Return the name of a run's folder: its first words, the numbers that are not the default, and the digest."""
+    # `runs` holds names of other runs, made of the same words: it counts in the digits alone.
+    words = [Path(value).name for key, value in values.items() if isinstance(value, str) and key != "runs"][:3]
+    numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and v != defaults.get(k)}
+    words += [f"{key}{value}" for key, value in numbers.items()]
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-.")[:60].strip("-.")
+    return f"{name}-{digest}" if name else digest
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process alone; the system lets go when the process ends, however it ends."""
-    from filelock import FileLock, Timeout
-
-    with write_guard(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process alone."""
+    with contextlib.ExitStack() as stack:
         try:
-            lock.acquire()
-        except Timeout:
-            process = (records.read_record(folder) or {}).get("process") or {}
-            raise RunError(
-                f"the same run is under way in {folder} (process {process.get('pid', 'unknown')}): "
-                "wait for it, or stop it"
-            ) from None
-    try:
+            stack.enter_context(locked(folder / LOCK))
+        except BlockingIOError:
+            pid = ((records.read_record(folder) or {}).get("process") or {}).get("pid", "unknown")
+            message = f"the same run is under way in {folder} (process {pid}): wait for it, or stop it"
+            raise RunError(message) from None
         yield
-    finally:
-        lock.release()
 
 
 def _end_orphan(record: dict[str, Any] | None, patience_s: float = 10.0) -> None:
-    """Wait for the kernel of a killed run, which ends when it misses its parent; stop it if it does not."""
-    import psutil
-
+    """Wait for the kernel of a killed run, which ends without its parent; stop it if it does not."""
     process = (record or {}).get("kernel")
     end = time.monotonic() + patience_s
     while records.process_alive(process) and time.monotonic() < end:
@@ -109,119 +210,22 @@ def _end_orphan(record: dict[str, Any] | None, patience_s: float = 10.0) -> None
             psutil.Process(process["pid"]).kill()
 
 
-def _read_metrics(folder: Path) -> dict[str, Any]:
-    """Return what a run wrote to `metrics.json`, empty where it wrote none."""
-    path = folder / "metrics.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise RunError(f"{path} is not JSON ({error}): run again with force") from error
-
-
 def _clear(folder: Path) -> None:
-    """Empty a run's folder but for its lock, so that a forced run starts from nothing."""
+    """Empty a run's folder but for its lock."""
     for path in folder.iterdir():
         if path.name != LOCK:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def run(
-    notebook: str | Path,
-    *,
-    force: bool = False,
-    runs_dir: str | Path = "runs",
-    progress: bool = True,
-    **parameters: Any,
-) -> Run:
-    """Run a notebook with `parameters` and return its `Run`; a run that is done already is returned at once.
-
-    Args:
-        notebook: path, or name in `notebooks/` ("02_train").
-        force: run again from nothing, though the same run is done or was begun.
-        runs_dir: where runs are kept; relative to the project that holds the notebook.
-        parameters: what the notebook's `parameters` cell declares; the rest keeps its default.
-
-    Raises:
-        ConfigError: an unknown parameter (with the nearest name), or a value of the wrong type.
-        DataError: the `data` parameter points at nothing usable.
-        RunError: no such notebook, the same run under way elsewhere, no trained run where `runs` asks for the latest,
-            or a cell that failed (see run.json).
-    """
-    import nbformat
-
-    path = find_notebook(notebook)
-    root = path.parent.parent if path.parent.name == "notebooks" else Path.cwd()
-    node = nbformat.read(path, as_version=4)
-    declared = notebook_parameters(node, path.stem)
-    values = resolve(declared, parameters, path.stem)
-    fingerprint = None
-    if isinstance(values.get("data"), str):
-        data = _data_folder(values["data"], root)
-        fingerprint = records.data_fingerprint(data)
-        inside = data.resolve().is_relative_to(root.resolve())
-        values["data"] = str(data.resolve().relative_to(root.resolve()) if inside else data.resolve())
-    if values.get("runs") == "latest":
-        # Named before the run gets its id: newer runs make it another run, and run.json says which were read.
-        values["runs"] = _latest_runs(root, runs_dir, fingerprint)
-    source = path.read_text(encoding="utf-8")
-    code = code_hash(source)
-    # The data counts by content: its place may change.
-    hashed = {key: value for key, value in values.items() if key != "data" or fingerprint is None}
-    digest = records.run_hash(source, hashed, code, fingerprint)
-    defaults = {key: parameter.default for key, parameter in declared.items()}
-    folder = root / runs_dir / path.stem / records.run_id(values, defaults, digest)
-    with _locked(folder):
-        before = records.read_record(folder)
-        if before and before["status"] == "done" and not force:
-            return Run(folder, before, _read_metrics(folder), reused=True)
-        _end_orphan(before)
-        if force:
-            _clear(folder)
-        record = _new_record(path.stem, folder.name, values, code, fingerprint, None if force else before)
-        injected = values | ({RESERVED: str(folder)} if RESERVED in declared else {})
-        return _execute(node, folder, injected, record, root, progress)
-
-
-def _latest_runs(root: Path, runs_dir: str | Path, data_fingerprint: str | None) -> str:
-    """Return the newest comparable training runs on this data, as a notebook's parameter `runs` names them."""
-    from slapkit.runs.compare import choose_runs
-
-    folders = choose_runs("latest", runs_dir=root / runs_dir, data_fingerprint=data_fingerprint)
-    return ",".join(str(f.relative_to(root) if f.is_relative_to(root) else f) for f in folders)
-
-
-def _new_record(
-    notebook: str, name: str, values: dict[str, Any], code: str, fingerprint: str | None, before: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Return the record of a run that begins."""
-    import os
-
-    return {
-        "status": "running",
-        "notebook": notebook,
-        "id": name,
-        "parameters": values,
-        "seed": values.get("seed"),
-        "data_fingerprint": fingerprint,
-        "code": code,
-        **records.commit(),
-        "packages": records.packages(),
-        "machine": records.machine(),
-        "process": records.describe_process(os.getpid()),
-        "attempts": (before or {}).get("attempts", 0) + 1,
-        "started": records.now(),
-        "finished": None,
-        "wall_s": None,
-        "failure": None,
-    }
-
-
 def _execute(
-    node: Any, folder: Path, values: dict[str, Any], record: dict[str, Any], root: Path, progress: bool
+    node: nbformat.NotebookNode,
+    folder: Path,
+    values: dict[str, Any],
+    record: dict[str, Any],
+    root: Path,
+    progress: bool,
 ) -> Run:
-    """Execute the notebook, keeping `run.json` true at every moment."""
-    from slapkit.runs.execute import CellFailure, execute, plain
-
+    """Execute the notebook and keep `run.json` up to date."""
     begin = time.monotonic()
     (folder / "figures").mkdir(exist_ok=True)
     records.write_record(folder, record)
@@ -237,14 +241,12 @@ def _execute(
 
     try:
         execute(node, folder, values, cwd=root, title=record["notebook"], progress=progress, on_kernel=on_kernel)
-        metrics = _read_metrics(folder)
+        done = Run(folder, record, records.read_metrics(folder))
     except CellFailure as failure:
-        end("failed", failure.cell)
-        told = RunError(
-            f"{record['notebook']} failed in {failure}; the executed notebook is {folder / 'notebook.ipynb'}"
-        )
-        told.error = failure.cell["error"]
-        raise told from None
+        end("failed", dataclasses.asdict(failure))
+        error = RunError(f"{record['notebook']} failed in {failure}; see {folder / 'notebook.ipynb'}")
+        error.error = failure.error
+        raise error from None
     except KeyboardInterrupt:
         end("interrupted")
         raise
@@ -252,17 +254,4 @@ def _execute(
         end("failed", {"index": None, "source": [], "error": type(error).__name__, "message": plain(error)})
         raise
     end("done")
-    return Run(folder, record, metrics)
-
-
-def list_runs(runs_dir: str | Path = "runs") -> list[Run]:
-    """Return every run below `runs_dir`, oldest first; a run whose process is gone shows the status "killed"."""
-    found = []
-    for path in sorted(Path(runs_dir).glob(f"*/*/{records.RECORD}")):
-        record = records.read_record(path.parent)
-        if record is None:
-            continue
-        with contextlib.suppress(RunError):
-            metrics = _read_metrics(path.parent)
-            found.append(Run(path.parent, {**record, "status": records.current_status(record)}, metrics))
-    return sorted(found, key=lambda r: str(r.record.get("started")))
+    return done

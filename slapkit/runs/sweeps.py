@@ -1,13 +1,14 @@
-"""Many runs of one notebook: a grid or a list of parameters, times seeds; stopped and continued at will.
+"""Many runs of one notebook: a grid or a list of parameters, times seeds.
 
-Each cell is an ordinary run with a folder of its own, so what is done is never done again, by whichever sweep it was
-asked for. A cell that fails does not stop the others: it is tried again, and listed if that fails too.
+Each cell is an ordinary run with a folder of its own, so a finished cell is never run again, whichever sweep asks for
+it. A cell that fails does not stop the others: it is tried again, and listed if that fails too.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -15,10 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nbformat
+
 from slapkit import errors
 from slapkit._io import available_cores
 from slapkit.errors import ConfigError, RunError, SlapkitError
-from slapkit.runs.runner import Run, find_notebook, run
+from slapkit.runs.parameters import notebook_parameters, resolve
+from slapkit.runs.record import Run
+from slapkit.runs.runner import attempt, find_notebook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +49,7 @@ class Sweep:
     failed: list[FailedCell] = field(default_factory=list)
 
     def table(self) -> pd.DataFrame:
-        """One row a run: its parameters, its metrics under dotted names, seconds, and folder."""
+        """Return a row for each run: its parameters, its metrics by dotted name, seconds and folder."""
         return run_table(self.runs)
 
 
@@ -111,19 +116,14 @@ def sweep(
             pool.shutdown(cancel_futures=True)
             raise
     ordered = [results[number] for number in sorted(results)]
-    return Sweep(
-        path.stem,
-        [result for result in ordered if isinstance(result, Run)],
-        [result for result in ordered if isinstance(result, FailedCell)],
-    )
+    runs = [result for result in ordered if isinstance(result, Run)]
+    if notes := [f"{item.folder.name} {item.note}" for item in runs if item.note]:
+        warnings.warn(f"{len(notes)} of {len(runs)} runs were made before: {notes[0]}", stacklevel=2)
+    return Sweep(path.stem, runs, [result for result in ordered if isinstance(result, FailedCell)])
 
 
 def _cells(path: Path, cells: Sequence[Mapping[str, Any]], seeds: Sequence[int], common: Values) -> list[Values]:
     """Return the parameters of all runs, checked, each once."""
-    import nbformat
-
-    from slapkit.runs.parameters import notebook_parameters, resolve
-
     if not cells or not seeds:
         raise ConfigError(f"{len(cells)} cells times {len(seeds)} seeds is nothing to run: give at least one of each")
     declared = notebook_parameters(nbformat.read(path, as_version=4), path.stem)
@@ -142,7 +142,7 @@ def _attempt(path: Path, values: Values, retries: int, runs_dir: str | Path) -> 
     """Run one cell, again where it fails for a reason that may pass; what slapkit refuses, it refuses again."""
     for left in range(retries, -1, -1):
         try:
-            return run(path, runs_dir=runs_dir, progress=False, **values)
+            return attempt(path, values, runs_dir=runs_dir, progress=False, sweep=True)
         except RunError as error:
             if not left or issubclass(getattr(errors, error.error, Exception), SlapkitError):
                 return FailedCell(values, str(error), error.error)
@@ -165,28 +165,13 @@ def _shared_cores(workers: int) -> Iterator[None]:
 
 
 def run_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run: its parameters, its metrics under dotted names (`retrieval.q.text_to_audio.R@10`), status, seconds
+    """Return a row for each run: parameters, metrics by dotted name (`retrieval.q.text_to_audio.R@10`), status, seconds
     and folder."""
     import pandas as pd
 
-    rows = [
-        {
-            "notebook": item.record["notebook"],
-            **item.record["parameters"],
-            **dict(_flat(item.metrics)),
-            "status": item.record["status"],
-            "wall_s": item.record.get("wall_s"),
-            "folder": str(item.folder),
-        }
-        for item in runs
+    about = [{"notebook": run.record["notebook"], **run.record["parameters"]} for run in runs]
+    ends = [
+        {"status": run.record["status"], "wall_s": run.record.get("wall_s"), "folder": str(run.folder)} for run in runs
     ]
-    return pd.DataFrame(rows)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested values under dotted names; lists stay as they are."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    rows = [{**first, **run.metrics, **last} for first, run, last in zip(about, runs, ends)]
+    return pd.json_normalize(rows)

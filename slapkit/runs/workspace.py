@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slapkit._io import atomic_write_json, write_guard
+from slapkit._io import atomic_write_json, project_root, write_guard
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -56,12 +56,6 @@ class Workspace:
     def write_metrics(self, metrics: dict[str, Any]) -> Path:
         """Write `metrics.json` in one step and return its path."""
         return atomic_write_json(self.folder / "metrics.json", metrics)
-
-
-def project_root() -> Path:
-    """Return the nearest folder from here upwards that holds `notebooks/`, or else the working folder."""
-    here = Path.cwd()
-    return next((p for p in (here, *here.parents) if (p / "notebooks").is_dir()), here)
 
 
 def workspace(notebook: str, run_dir: str | None = None) -> Workspace:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from slapkit._io import locate, project_root
 from slapkit.errors import ConfigError, LibraryError
 from slapkit.hub.load import load_model
 from slapkit.models.inference import Model
@@ -14,8 +15,6 @@ from slapkit.search.store import Header
 
 def load(model: Model | str | Path) -> tuple[Model, str | None]:
     """Return a model, loaded where it is given as a run's folder, and where it lies, as far as that is known."""
-    from slapkit.runs import locate
-
     if isinstance(model, Model):
         return model, None
     if not isinstance(model, (str, Path)):
@@ -72,8 +71,6 @@ def header(model: Model, path: str | None, folder: Path, embedding: str, hop_s: 
 
 def default_folder(header: Header) -> Path:
     """Return the folder that keeps a library where none is named: one for each folder, model and setting."""
-    from slapkit.runs.workspace import project_root
-
     key = json.dumps([header.folder, header.model, header.embedding, header.window, header.hop])
     name = f"{Path(header.folder).name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
     return project_root() / "data" / "libraries" / name

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from slapkit._io import locate
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.audio.windows import tiled_starts
 from slapkit.errors import LibraryError
@@ -89,8 +90,6 @@ class Library:
             LibraryError: the folder is missing, or `out` holds the library of another model or folder.
             StorageError: the disk is full; the same call goes on later.
         """
-        from slapkit.runs import locate
-
         folder = locate(folder).resolve()
         if not folder.is_dir():
             raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
@@ -122,8 +121,6 @@ class Library:
         Raises:
             LibraryError: there is no library, or it was built with another model.
         """
-        from slapkit.runs import locate
-
         store = Store.open(locate(out))
         loaded = None
         if model is not None:

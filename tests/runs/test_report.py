@@ -10,9 +10,9 @@ import pytest
 
 from slapkit import cli
 from slapkit.errors import RunError
+from slapkit.metrics.summary import main_figures, words
 from slapkit.runs import list_runs
 from slapkit.runs.report import comparable, table, write_report
-from slapkit.runs.summary import main_figures, words
 from slapkit.viz.text import json_for_script
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -173,7 +173,7 @@ def test_figures_that_were_not_measured_show_as_a_dash(tmp_path):
     values["gap"] = {"centroid_distance": None}
     (folder / "metrics.json").write_text(json.dumps(values))
     [run] = list_runs(tmp_path / "runs")
-    assert "centroid distance –" in main_figures(run)[-1]
+    assert "centroid distance –" in main_figures(run.record, run.metrics)[-1]
 
 
 def test_summaries_are_written_for_people():

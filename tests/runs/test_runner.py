@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,13 @@ import nbformat
 import pytest
 
 from slapkit import cli
+from slapkit.data import read
 from slapkit.errors import ConfigError, DataError, RunError
-from slapkit.runs import choose_runs, list_runs, run, runner
+from slapkit.runs import choose_runs, differences, list_runs, run, sweep
 from slapkit.runs import record as records
 from tests.runs.conftest import BODY, LAST, write_notebook
 from tests.runs.test_report import make_run
+from tests.training.tones import make_tones
 
 
 def go(name="tiny", **parameters):
@@ -66,25 +69,68 @@ def test_the_same_run_is_not_run_twice_unless_forced(project):
     assert times_executed(forced.folder) == 1, "a forced run starts from nothing"
 
 
-def test_other_code_or_notebook_is_another_run(project, monkeypatch):
+def test_the_id_follows_from_code_cells_and_not_from_text_outputs_or_other_code(project, monkeypatch):
     first = go()
-    with monkeypatch.context() as patch:
-        patch.setattr(runner, "code_hash", lambda source: "other")
-        second = go()
-    write_notebook(project / "notebooks" / "tiny.ipynb", BODY, LAST + " # changed")
-    assert len({first.folder, second.folder, go().folder}) == 3
+    path = project / "notebooks" / "tiny.ipynb"
+    node = nbformat.read(path, as_version=4)
+    node.cells[0].source = "# Another question?"
+    node.cells[1].outputs = [nbformat.v4.new_output("stream", text="saved")]
+    node.cells[1].execution_count = 7
+    nbformat.write(node, path)
+    again = go()
+    assert again.folder == first.folder and again.reused and not again.note
+    write_notebook(path, BODY, LAST + " # changed")
+    changed = go()
+    monkeypatch.setattr("slapkit.__version__", "99.0")
+    assert len({first.folder, changed.folder, go().folder}) == 3
 
 
-def test_the_data_counts_by_content(project):
+def test_a_run_made_with_other_code_is_reused_and_the_changed_files_are_named(project, monkeypatch, capsys):
+    first = go()
+    code = {**records.code_of_package(), "models/losses.py": "changed"}
+    monkeypatch.setattr(records, "code_of_package", lambda: dict(code))
+    with pytest.warns(UserWarning, match="models/losses.py changed since"):
+        again = go()
+    assert again.reused and again.folder == first.folder and times_executed(first.folder) == 1
+    assert cli.main(["run", "tiny", "--quiet"]) == 0
+    assert "models/losses.py changed since" in capsys.readouterr().out
+    forced = go(force=True)
+    assert forced.folder == first.folder and not forced.note and not go().note
+
+
+def test_a_run_continued_with_other_code_is_never_taken_for_one_of_a_single_code(project, monkeypatch):
+    write_notebook(project / "notebooks" / "once.ipynb", BODY, "assert count.read_text() == '2'", LAST)
+    with pytest.raises(RunError):
+        go("once")
+    code = {**records.code_of_package(), "models/losses.py": "changed"}
+    monkeypatch.setattr(records, "code_of_package", lambda: dict(code))
+    assert go("once").record["code"]["models/losses.py"] == records.SEVERAL
+    with pytest.warns(UserWarning, match="models/losses.py"):
+        assert go("once").reused
+
+
+def test_the_data_counts_by_its_content_whatever_a_note_beside_it_says(project):
     parameters = 'data: str = "data/a"  # folder\nrun_dir: str | None = None  # set'
     write_notebook(project / "notebooks" / "nb.ipynb", "open(run_dir + '/ok', 'w').write(data)", parameters=parameters)
     with pytest.raises(DataError, match="slapkit corpus"):
         go("nb")
-    for name, fingerprint in (("a", "1"), ("b/a", "1"), ("c/a", "2")):
-        (project / "data" / name).mkdir(parents=True)
-        (project / "data" / name / "corpus.json").write_text(json.dumps({"fingerprint": fingerprint}))
-    first, same, other = (go("nb", data=f"data/{name}") for name in ("a", "b/a", "c/a"))
-    assert first.record["data_fingerprint"] == "1" and same.folder == first.folder and other.folder != first.folder
+    make_tones(project / "data" / "a", clips=8, seconds=1)
+    (project / "data" / "a" / "corpus.json").write_text(json.dumps({"fingerprint": "1"}))
+    for name in ("moved", "cut", "edited"):
+        shutil.copytree(project / "data" / "a", project / "data" / name)
+    rows = (project / "data" / "a" / "metadata.jsonl").read_text().splitlines(keepends=True)
+    edit = {
+        "cut": rows[:-1],
+        "edited": [rows[0].replace("tone", "sound"), *rows[1:]],
+    }
+    assert edit["edited"] != rows
+    for name, lines in edit.items():
+        (project / "data" / name / "metadata.jsonl").write_text("".join(lines))
+    first = go("nb", data="data/a")
+    assert first.record["data_fingerprint"] == read(project / "data" / "a").fingerprint
+    assert go("nb", data="data/moved").folder == first.folder
+    others = {go("nb", data=f"data/{name}").folder for name in edit}
+    assert len(others | {first.folder}) == 3
 
 
 @pytest.mark.parametrize(
@@ -174,7 +220,6 @@ def test_a_killed_run_is_seen_and_continued_in_its_folder(project):
     assert not records.process_alive(json.loads((folder / "run.json").read_text())["kernel"])
 
 
-@pytest.mark.slow
 def interrupted(process):
     """Press Ctrl-C until the process has ended, for Python drops an interrupt that falls into a callback."""
     for _ in range(8):
@@ -187,6 +232,7 @@ def interrupted(process):
     return process.communicate()[1]
 
 
+@pytest.mark.slow
 def test_the_same_run_at_the_same_time_is_refused(project):
     process, folder = start_waiting(project)
     try:
@@ -215,17 +261,6 @@ def test_the_command_parses_runs_lists_and_refuses(project, capsys):
         assert cli.main(["run", "tiny", "-p", bad]) == 1
         err = capsys.readouterr().err
         assert err.startswith("slapkit: ") and err.count("\n") == 1
-
-
-def test_progress_says_where_it_is(project, capfd, monkeypatch):
-    monkeypatch.setattr("slapkit.runs.execute.Watch.LINE_EVERY_S", 0.5)
-    sleep = "import json, time\nrow = {'step': 12, 'loss': 0.25}\n"
-    sleep += "(folder / 'checkpoint' / 'train.jsonl').write_text(json.dumps(row) + '\\n')\ntime.sleep(2.5)"
-    write_notebook(project / "notebooks" / "long.ipynb", BODY, sleep)
-    run("long")
-    said = capfd.readouterr()
-    assert "step 12  loss 0.250" in said.err and "long" in said.err and "What?" in said.err
-    assert "warning" not in (said.out + said.err).lower()
 
 
 def test_the_latest_runs_are_named_before_a_run_gets_its_id(project):
@@ -259,3 +294,28 @@ def test_runs_that_do_not_exist_are_named(tmp_path):
     assert choose_runs("latest", runs_dir=tmp_path / "runs", data_fingerprint="abc") == [folder]
     with pytest.raises(RunError, match="on this data"):
         choose_runs("latest", runs_dir=tmp_path / "runs", data_fingerprint="other")
+
+
+def test_what_differs_between_runs_is_named(tmp_path):
+    one, two = make_run(tmp_path, "one"), make_run(tmp_path, "two", "clap")
+    assert differences([one, two]) == []
+    record = json.loads((two / "run.json").read_text())
+    record["parameters"]["tau"] = 0.5
+    record["code"] = {"models/losses.py": "changed"}
+    (two / "run.json").write_text(json.dumps(record))
+    said = differences([one, two])
+    assert len(said) == 2 and "tau" in said[0] and "models/losses.py" in said[1]
+
+
+def test_runs_of_a_sweep_are_no_candidates_until_asked_for_by_themselves(project):
+    for name, objective in (("a", "slap"), ("b", "clap")):
+        make_run(project, name, objective)
+    for name, objective in (("c", "clap"), ("d", "siglip")):
+        folder = make_run(project, name, objective, started="2026-02-01", steps=400)
+        record = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(record | {"sweep": True}))
+    assert [f.name for f in choose_runs("latest")] == ["a", "b"]
+    swept = sweep("tiny", [{"steps": 2}], progress=False).runs[0]
+    assert swept.record["sweep"] is True
+    assert go(steps=2).record["sweep"] is False and sweep("tiny", [{"steps": 2}], progress=False).runs[0].reused
+    assert records.read_record(swept.folder)["sweep"] is False

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from slapkit.errors import CheckpointError
 from slapkit.metrics.protocol import markdown as escape
+from slapkit.metrics.summary import DIRECTIONS, chance, decimals, dig, embedding, label, percent, retrieval, words
 from slapkit.models.inference import Model
-from slapkit.runs import Run
-from slapkit.runs import record as records
-from slapkit.runs.summary import DIRECTIONS, chance, decimals, dig, embedding, label, percent, retrieval, words
 
 _PAPER = "https://arxiv.org/abs/2506.17815"
 _MEASURES = ("R@1", "R@5", "R@10")
@@ -38,6 +37,13 @@ _NOTES = {
 }
 
 
+class Run(NamedTuple):
+    """What a run's `run.json` and `metrics.json` hold."""
+
+    record: dict[str, Any]
+    metrics: dict[str, Any]
+
+
 def model_card(model: Model, run: str | Path | None = None, *, form: str = "hub-folder") -> str:
     """Return the card of a model as Markdown.
 
@@ -52,7 +58,7 @@ def model_card(model: Model, run: str | Path | None = None, *, form: str = "hub-
     found = None if run is None else read_run(Path(run))
     if found and form == "clap":
         found = _by_projections(found)
-    title = label(found) if found else model.joint.objective.upper()
+    title = label(found.record) if found else model.joint.objective.upper()
     parts = [
         _front_matter(),
         f"# {escape(title)}: joint embeddings of music and text",
@@ -81,15 +87,16 @@ def read_run(folder: Path) -> Run:
     Raises:
         CheckpointError: there is no record, or the metrics are damaged.
     """
-    record = records.read_record(folder)
-    if record is None:
-        raise CheckpointError(f"{folder} has no {records.RECORD} that can be read: it is not the folder of a run")
-    path = folder / "metrics.json"
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    return Run(folder, record, metrics if isinstance(metrics, dict) else {})
+    found = []
+    for path in (folder / "run.json", folder / "metrics.json"):
+        try:
+            value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        found.append(value if isinstance(value, dict) else {})
+    if "status" not in found[0]:
+        raise CheckpointError(f"{folder} has no run.json with a record: it is not the folder of a run")
+    return Run(*found)
 
 
 def _by_projections(run: Run) -> Run:
@@ -99,7 +106,7 @@ def _by_projections(run: Run) -> Run:
     kept["retrieval"] = {"z": kinds["z"]} if "z" in kinds else {}
     if "gap_z" in run.metrics:
         kept["gap"] = run.metrics["gap_z"]
-    return Run(run.folder, run.record, kept)
+    return Run(run.record, kept)
 
 
 def _front_matter() -> str:
@@ -139,8 +146,8 @@ def _results(run: Run) -> list[str]:
     rows = [
         (
             name,
-            *(percent(retrieval(run, direction, m)) for m in _MEASURES),
-            percent(retrieval(run, direction, "median_rank")),
+            *(percent(retrieval(run.metrics, direction, m)) for m in _MEASURES),
+            percent(retrieval(run.metrics, direction, "median_rank")),
         )
         for direction, name in DIRECTIONS.items()
     ]
@@ -150,7 +157,7 @@ def _results(run: Run) -> list[str]:
         ("effective rank (dimensions)", decimals(dig(run.metrics, "health", "effective_rank"), 1)),
     ]
     return [
-        f"Retrieval by {embedding(run)}; text to audio at chance: R@10 {percent(chance(run))}.",
+        f"Retrieval by {embedding(run.metrics)}; text to audio at chance: R@10 {percent(chance(run.metrics))}.",
         _table(["direction", *_MEASURES, "median rank (of candidates)"], rows),
         _table(["modality gap and health", "value"], gap),
         "### How that was measured",

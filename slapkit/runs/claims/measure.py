@@ -24,8 +24,7 @@ from slapkit.metrics.recentre import along_gap
 from slapkit.runs.claims.abilities import probed, zero_shot
 from slapkit.runs.claims.quantity import Quantity
 from slapkit.runs.claims.spaces import spaces
-from slapkit.runs.reach import code_hash
-from slapkit.runs.runner import Run
+from slapkit.runs.record import Run, code_of_package
 
 RECALLS = (1, 5, 10)
 
@@ -139,7 +138,8 @@ def _card(embedded: Embedded, dataset: AudioTextDataset, seed: int) -> dict[str,
 @functools.cache
 def _code() -> str:
     """Return the hash of the code that measures: other code measures again."""
-    return code_hash("import slapkit.runs.claims.measure")
+    measuring = {k: v for k, v in code_of_package().items() if k.startswith(("metrics/", "runs/claims/"))}
+    return hashlib.sha256(repr(measuring).encode()).hexdigest()
 
 
 def _write(path: Path, figures: dict[str, Quantity], card: dict[str, Any]) -> None:

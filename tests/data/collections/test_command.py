@@ -1,18 +1,10 @@
-"""The commands, through their own parser."""
+"""The commands on collections and archives."""
 
-import argparse
-
-import pytest
-
-from slapkit.data.collections import command
-from slapkit.errors import ConfigError
+from slapkit import cli
 
 
 def call(*arguments):
-    parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args([str(argument) for argument in arguments])
-    args.call(args)
+    return cli.main([str(argument) for argument in arguments])
 
 
 def test_a_collection_is_summed_up(make, capsys):
@@ -26,10 +18,10 @@ def test_a_collection_is_summed_up(make, capsys):
 def test_options_are_numbers_or_texts(make, capsys):
     call("collection", make("song-describer"), "--layout", "song-describer", "-o", "captions=valid")
     assert "2 clips, 2 captions" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="-o 'captions' must be name=value"):
-        call("collection", make("openmic"), "-o", "captions")
-    with pytest.raises(ConfigError, match="no option 'caption': did you mean"):
-        call("collection", make("openmic").parent / "song-describer", "-o", "caption=valid")
+    assert call("collection", make("openmic"), "-o", "captions") == 1
+    assert "'captions'" in capsys.readouterr().err
+    assert call("collection", make("openmic").parent / "song-describer", "-o", "caption=valid") == 1
+    assert "'caption'" in capsys.readouterr().err
 
 
 def test_an_archive_is_unpacked(tmp_path, capsys):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
 
 import pytest
 
+from slapkit import cli
 from slapkit.hub.doctor import examine
-from slapkit.hub.doctor.command import add_parser
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
@@ -32,22 +29,12 @@ def test_without_data_or_signature_some_things_cannot_be_told(loaded):
 
 
 def test_command(checkpoint, tones, tmp_path, capsys):
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
     page = tmp_path / "page.html"
-    args = parser.parse_args(
-        ["doctor", str(checkpoint), "--data", str(tones.root), "--json", "--quiet", "--html", str(page)]
-    )
-    assert args.call(args) == 0
+    options = ["--data", str(tones.root), "--json", "--quiet", "--html", str(page)]
+    assert cli.main(["doctor", str(checkpoint), *options]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["verdict"] == "pass" and len(printed["checks"]) == 23
     assert {check["name"]: check["figure"] for check in printed["checks"]}["matched pairs"] > 0.6
     assert page.read_text(encoding="utf-8").count("<tr>") == 23 + 1, "a row for each check, and the head"
-    args = parser.parse_args(["doctor", str(tmp_path), "--quiet"])
-    assert args.call(args) == 1
+    assert cli.main(["doctor", str(tmp_path), "--quiet"]) == 1
     assert "holds no trained model" in " ".join(capsys.readouterr().out.split())
-
-
-def test_naming_the_command_needs_no_torch():
-    code = "import slapkit.hub.doctor.command, sys; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

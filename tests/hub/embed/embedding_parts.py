@@ -18,7 +18,7 @@ from tests.training.tones import tiny  # noqa: E402
 
 RATE = 24000
 COMMAND = """
-import argparse, os, signal, sys
+import os, signal, sys
 import pyarrow.parquet as pq
 import torch
 torch.set_num_threads(1)
@@ -31,15 +31,8 @@ def write_table(table, path, **options):
         os.kill(os.getpid(), signal.SIGKILL)
 
 pq.write_table = write_table
-from slapkit.hub.embed.command import add_parser
-from slapkit.errors import SlapkitError
-parser = argparse.ArgumentParser()
-add_parser(parser.add_subparsers())
-args = parser.parse_args(["embed", *sys.argv[1:]])
-try:
-    args.call(args)
-except SlapkitError as error:
-    sys.exit(f"slapkit: {error}")
+from slapkit.cli import main
+sys.exit(main(["embed", *sys.argv[1:]]))
 """
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
 
-from slapkit.errors import CheckpointError, SlapkitError
-from slapkit.hub.export import command, model_card
+from slapkit import cli
+from slapkit.errors import CheckpointError
+from slapkit.hub.export import model_card
 from tests.hub.export.export_parts import build, save_run
 
 SCORES = {"R@1": 0.2054, "R@5": 0.5, "R@10": 0.6591, "median_rank": 0.0125, "mean_rank": 0.05}
@@ -104,40 +102,24 @@ def test_a_folder_without_a_record_or_with_damaged_metrics_is_refused(model, tmp
         model_card(model, run)
 
 
-def parse(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers(required=True))
-    return parser.parse_args(["export", *words])
-
-
 def test_the_command_writes_a_folder_for_the_hub(model, tmp_path, capsys):
     run = save_run(model, tmp_path / "run", METRICS, **RECORD)
-    args = parse(str(run), "--to", "hub-folder", "--out", str(tmp_path / "out"))
-    args.call(args)
+    assert cli.main(["export", str(run), "--to", "hub-folder", "--out", str(tmp_path / "out")]) == 0
     assert "export: " in capsys.readouterr().out
     assert "65.9 %" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_the_command_writes_a_folder_for_transformers(clap_like, tmp_path):
     run = save_run(clap_like("slap"), tmp_path / "run", METRICS, **RECORD)
-    args = parse(str(run / "checkpoint"), "--to", "clap", "--out", str(tmp_path / "out"))
-    args.call(args)
+    assert cli.main(["export", str(run / "checkpoint"), "--to", "clap", "--out", str(tmp_path / "out")]) == 0
     card = (tmp_path / "out" / "README.md").read_text()
     assert "ClapModel" in card and "no predictors" in card
     assert "Retrieval by z" in card and "11.0 %" in card and "65.9 %" not in card  # those of what it gives
     assert cells(card)["distance of the centroids"] == ["0.500"]
 
 
-def test_the_command_tells_what_does_not_fit(model, tmp_path):
+def test_the_command_refuses_what_does_not_fit(model, tmp_path, capsys):
     run = save_run(model, tmp_path / "run")
-    args = parse(str(run), "--to", "clap", "--out", str(tmp_path / "out"))
-    with pytest.raises(SlapkitError, match="'cnn'"):
-        args.call(args)
-    with pytest.raises(SystemExit):
-        parse(str(run), "--to", "tflite", "--out", "x")
-
-
-def test_naming_the_command_costs_nothing():
-    code = "import sys, slapkit.hub.export.command; print(*{m.split('.')[0] for m in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"torch", "numpy", "transformers", "huggingface_hub", "onnx"} & set(done.stdout.split())
+    assert cli.main(["export", str(run), "--to", "clap", "--out", str(tmp_path / "out")]) == 1
+    assert "'cnn'" in capsys.readouterr().err
+    assert cli.main(["export", str(run), "--to", "tflite", "--out", "x"]) == 2
