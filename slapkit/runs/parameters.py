@@ -1,11 +1,11 @@
-"""The signature of a notebook: what its `parameters` cell declares, and the check of what a run gives.
+"""The parameters of a notebook: what its `parameters` cell declares, and the check of given values.
 
 A parameter is one annotated assignment of a literal, with a trailing comment that says unit and meaning:
 
     steps: int | None = None  # optimiser steps; None: the preset's
     objective: str = "slap"  # one of slap, clap, siglip: what is minimised
 
-papermill only warns about an unknown parameter and then runs with the default, so the check is made here, before.
+papermill only warns about an unknown parameter and runs with the default, so values are checked before.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import io
 import json
 import re
 import tokenize
+import types
 import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -55,32 +56,25 @@ class Parameter:
 
     def parse(self, text: str) -> Any:
         """Return the value that `text`, typed in a shell, stands for, or raise `ConfigError`."""
-        kinds = [k for k in (typing.get_args(self.kind) or (self.kind,))] if _is_union(self.kind) else [self.kind]
+        kinds = typing.get_args(self.kind) if isinstance(self.kind, types.UnionType) else (self.kind,)
         if type(None) in kinds and text.lower() in ("none", "null"):
             return None
         kind = next(k for k in kinds if k is not type(None))
         try:
             return self.check(_from_text(text, kind))
-        except ValueError as error:
-            if isinstance(error, ConfigError):
-                raise
+        except ConfigError:
+            raise
+        except ValueError:
             raise ConfigError(f"{self.name}={text!r} cannot be read as {self.type_name} ({self.comment})") from None
-
-
-def _is_union(kind: Any) -> bool:
-    import types
-
-    return typing.get_origin(kind) in (typing.Union, types.UnionType)
 
 
 def _from_text(text: str, kind: Any) -> Any:
     """Return `text` as a value of `kind`; raises ValueError where it is none."""
     base = typing.get_origin(kind) or kind
     if base is bool:
-        known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-        if text.lower() not in known:
+        if text.lower() not in ("true", "yes", "1", "false", "no", "0"):
             raise ValueError(text)
-        return known[text.lower()]
+        return text.lower() in ("true", "yes", "1")
     if base in (int, float):
         return base(text)
     if base in (list, dict):
@@ -102,18 +96,9 @@ def notebook_parameters(notebook: NotebookNode, name: str = "notebook") -> dict[
         tree = ast.parse(source)
     except SyntaxError as error:
         raise ConfigError(f"{name}: the parameters cell is not plain Python: {error}") from error
-    comments = _comments(source)
-    found = {}
-    for node in tree.body:
-        parameter = _parameter(node, comments, name)
-        found[parameter.name] = parameter
-    return found
-
-
-def _comments(source: str) -> dict[int, str]:
-    """Return line number -> text of the comment that ends this line."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
+    comments = {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
+    return {one.name: one for one in (_parameter(node, comments, name) for node in tree.body)}
 
 
 def _parameter(node: ast.stmt, comments: dict[int, str], name: str) -> Parameter:

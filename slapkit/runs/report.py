@@ -1,7 +1,7 @@
-"""`runs/index.html`: the newest comparable runs side by side, every run with its notebook, on one page of its own.
+"""`runs/index.html`: the newest comparable runs side by side, and every run with its notebook.
 
-The page asks nothing of the network: plotly.js stands in it. Every text comes from runs and data and is escaped, by
-jinja2 in the page and by `json_for_script` in the figures.
+The page contains plotly.js and needs no network. Texts of runs and data are escaped: by jinja2 in the page, by
+`json_for_script` in the figures.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from slapkit._io import atomic_write_text, read_json_lines
 from slapkit.errors import RunError
-from slapkit.metrics.summary import DASH, decimals, dig, label, main_figures, number, percent, words
+from slapkit.metrics.summary import DASH, DIRECTIONS, decimals, dig, label, main_figures, number, percent, words
 from slapkit.runs import record as records
 from slapkit.runs.compare import comparable, differences, objective_of
 from slapkit.runs.record import Run, list_runs
-from slapkit.viz import theme
+from slapkit.viz import figures, theme
 from slapkit.viz.text import json_for_script
 
 # (what, keys in metrics.json, how it is written, 1 where more is better, -1 where less is)
@@ -58,16 +58,10 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def figures_of(runs: Sequence[Run]) -> list[Any]:
     """Return the figures that compare `runs`."""
-    from slapkit.viz import figures
-
     metrics = {objective_of(run): run.metrics for run in runs}
     histories = {objective_of(run): read_json_lines(run.folder / "checkpoint" / "train.jsonl")[0] for run in runs}
-    drawn = [
-        figures.retrieval_bars(metrics, "text_to_audio"),
-        figures.retrieval_bars(metrics, "audio_to_text"),
-        figures.gap_bars(metrics),
-        figures.rank_bars(metrics),
-    ]
+    drawn = [figures.retrieval_bars(metrics, direction) for direction in DIRECTIONS]
+    drawn += [figures.gap_bars(metrics), figures.rank_bars(metrics)]
     if any(figures.curve(rows, "validation.R@10")[0] for rows in histories.values()):
         drawn += [figures.recall_curves(histories), figures.rank_curves(histories)]
     if any(figures.curve(rows, "loss")[0] for rows in histories.values()):
@@ -84,9 +78,9 @@ def sections(runs: Sequence[Run]) -> list[dict[str, Any]]:
     }
     found = []
     for name, run in sorted(newest.items()):
-        figures = [path.read_text(encoding="utf-8") for path in sorted((run.folder / "figures").glob("*.json"))]
-        if figures:
-            found.append({"name": name, "title": _question(run.folder), "run": run, "figures": figures})
+        drawn = [path.read_text(encoding="utf-8") for path in sorted((run.folder / "figures").glob("*.json"))]
+        if drawn:
+            found.append({"name": name, "title": _question(run.folder), "run": run, "figures": drawn})
     return found
 
 
@@ -108,18 +102,12 @@ def export_notebook(folder: Path) -> Path | None:
     import nbformat
     from nbconvert import HTMLExporter
 
-    # The page is to work without the network: nothing is fetched from elsewhere.
-    addresses = {
-        k: "" for k in ("require_js_url", "mathjax_url", "jquery_url", "mermaid_js_url", "html_manager_semver_range")
-    }
-    exporter = HTMLExporter(
-        embed_images=True, **{k: v for k, v in addresses.items() if HTMLExporter.class_traits().get(k)}
-    )
+    # The page works without the network: nothing is fetched.
+    addresses = ("require_js_url", "mathjax_url", "jquery_url", "mermaid_js_url", "html_manager_semver_range")
+    exporter = HTMLExporter(embed_images=True, **{k: "" for k in addresses if k in HTMLExporter.class_traits()})
+    resources = {"metadata": {"name": f"{folder.parent.name} {folder.name}"}}
     try:
-        node = nbformat.read(source, as_version=4)
-        body, _ = exporter.from_notebook_node(
-            node, resources={"metadata": {"name": f"{folder.parent.name} {folder.name}"}}
-        )
+        body, _ = exporter.from_notebook_node(nbformat.read(source, as_version=4), resources=resources)
     except (nbformat.reader.NotJSONError, nbformat.ValidationError):
         return None  # a run killed while its notebook was written
     return atomic_write_text(page, body)
@@ -148,6 +136,8 @@ def _described(run: Run, root: Path) -> dict[str, Any]:
     parameters = {k: v for k, v in record.get("parameters", {}).items() if v is not None}
     return {
         "name": f"{record['notebook']} / {run.folder.name}",
+        "label": label(record),
+        "objective": objective_of(run),
         "status": record["status"],
         "page": page.relative_to(root).as_posix() if page else None,
         "notebook": (folder / "notebook.ipynb").as_posix() if (run.folder / "notebook.ipynb").is_file() else None,
@@ -169,11 +159,9 @@ def _conditions(runs: Sequence[Run]) -> list[tuple[str, str]]:
     machine = record.get("machine", {})
     memory = number(machine.get("memory_bytes"))
     parameters = {k: v for k, v in record["parameters"].items() if v is not None and k != "objective"}
+    gib = decimals(memory and memory / 2**30, 0)
     return [
-        (
-            "Machine",
-            f"{machine.get('cpu')}, {machine.get('cores')} cores, {decimals(memory and memory / 2**30, 0)} GiB",
-        ),
+        ("Machine", f"{machine.get('cpu')}, {machine.get('cores')} cores, {gib} GiB"),
         ("Accelerators", ", ".join(machine.get("accelerators") or []) or "none"),
         ("System", str(machine.get("system"))),
         ("Parameters", ", ".join(f"{k}={v}" for k, v in parameters.items())),
@@ -205,9 +193,7 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
         title=" and ".join(label(r.record) for r in best) or "Runs",
         answer=answer(best),
         written=records.now()[:16].replace("T", " ") + " UTC",
-        columns=[
-            {"label": label(r.record), "objective": objective_of(r), "page": _described(r, root)["page"]} for r in best
-        ],
+        columns=[_described(run, root) for run in best],
         rows=table(best),
         compared=len(drawn),
         sections=[

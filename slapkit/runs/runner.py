@@ -20,9 +20,8 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 import psutil
 
 import slapkit
@@ -35,6 +34,9 @@ from slapkit.runs.compare import LATEST, choose_runs
 from slapkit.runs.execute import CellFailure, execute, plain
 from slapkit.runs.parameters import RESERVED, notebook_parameters, resolve
 from slapkit.runs.record import SEVERAL, Run
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 LOCK = ".lock"
 
@@ -99,6 +101,8 @@ def attempt(
     sweep: bool = False,
 ) -> Run:
     """Do the work of `run`, without its warning. Runs of a sweep are marked, until they are asked for by themselves."""
+    import nbformat
+
     path = find_notebook(notebook)
     root = path.parent.parent if path.parent.name == "notebooks" else Path.cwd()
     node = nbformat.read(path, as_version=4)
@@ -218,7 +222,7 @@ def _clear(folder: Path) -> None:
 
 
 def _execute(
-    node: nbformat.NotebookNode,
+    node: NotebookNode,
     folder: Path,
     values: dict[str, Any],
     record: dict[str, Any],

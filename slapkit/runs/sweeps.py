@@ -16,11 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nbformat
-
 from slapkit import errors
 from slapkit._io import available_cores
-from slapkit.errors import ConfigError, RunError, SlapkitError
+from slapkit.errors import ConfigError, SlapkitError
 from slapkit.runs.parameters import notebook_parameters, resolve
 from slapkit.runs.record import Run
 from slapkit.runs.runner import attempt, find_notebook
@@ -124,6 +122,8 @@ def sweep(
 
 def _cells(path: Path, cells: Sequence[Mapping[str, Any]], seeds: Sequence[int], common: Values) -> list[Values]:
     """Return the parameters of all runs, checked, each once."""
+    import nbformat
+
     if not cells or not seeds:
         raise ConfigError(f"{len(cells)} cells times {len(seeds)} seeds is nothing to run: give at least one of each")
     declared = notebook_parameters(nbformat.read(path, as_version=4), path.stem)
@@ -139,16 +139,14 @@ def _cells(path: Path, cells: Sequence[Mapping[str, Any]], seeds: Sequence[int],
 
 
 def _attempt(path: Path, values: Values, retries: int, runs_dir: str | Path) -> Run | FailedCell:
-    """Run one cell, again where it fails for a reason that may pass; what slapkit refuses, it refuses again."""
-    for left in range(retries, -1, -1):
-        try:
-            return attempt(path, values, runs_dir=runs_dir, progress=False, sweep=True)
-        except RunError as error:
-            if not left or issubclass(getattr(errors, error.error, Exception), SlapkitError):
-                return FailedCell(values, str(error), error.error)
-        except SlapkitError as error:  # data that is missing will be missing again
-            return FailedCell(values, str(error))
-    raise AssertionError("unreachable")
+    """Run one cell; try again where its notebook failed, unless by an error of slapkit, which would come again."""
+    try:
+        return attempt(path, values, runs_dir=runs_dir, progress=False, sweep=True)
+    except SlapkitError as error:
+        raised = getattr(error, "error", "")  # by the notebook
+        if retries and raised and not issubclass(getattr(errors, raised, Exception), SlapkitError):
+            return _attempt(path, values, retries - 1, runs_dir)
+        return FailedCell(values, str(error), raised)
 
 
 @contextmanager

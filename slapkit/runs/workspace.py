@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slapkit._io import atomic_write_json, project_root, write_guard
+from slapkit.viz.figures import figure_bundle
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -42,8 +43,6 @@ class Workspace:
         All pages of a run share one copy of plotly.js beside them, so that each is small and none needs the network.
         """
         from IPython.display import display
-
-        from slapkit.viz.figures import figure_bundle
 
         with write_guard(self.figures):
             self.figures.mkdir(parents=True, exist_ok=True)
