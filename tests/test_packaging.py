@@ -1,9 +1,8 @@
-"""The files that describe the project agree with each other, and importing slapkit costs nothing."""
+"""The files that describe the project agree with each other, and the set-up repairs only what is its own."""
 
 from __future__ import annotations
 
 import ast
-import json
 import os
 import subprocess
 import sys
@@ -73,28 +72,6 @@ def test_constraints_hold_what_the_dependencies_need():
     assert not missing, f"constraints.txt lacks {sorted(missing)}: run `make constraints`"
 
 
-def test_import_is_instant_and_light():
-    code = (
-        "import json, sys, time; start = time.perf_counter(); import slapkit; took = time.perf_counter() - start;"
-        "print(json.dumps([took, sorted({m.split('.')[0] for m in sys.modules})]))"
-    )
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
-    times, modules = zip(*(json.loads(run.stdout) for run in runs))
-    heavy = {"torch", "numpy", "pandas", "plotly", "transformers", "sklearn", "papermill", "matplotlib", "music21"}
-    assert not heavy & set(modules[0])
-    assert min(times) < 0.2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "module", ["slapkit.training", "slapkit.models.joint", "slapkit.metrics.evaluate", "slapkit.models.losses"]
-)
-def test_training_needs_nothing_of_the_notebook_side(module):
-    code = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"plotly", "umap", "soundfile", "papermill", "IPython", "sklearn"} & set(done.stdout.split())
-
-
 def fake_packages(root: Path, *, cuda: str, needed: bytes) -> tuple[Path, Path]:
     """A torch and a torchaudio folder as pip leaves them, with three extension files."""
     torch, torchaudio = root / "torch", root / "torchaudio"
@@ -119,25 +96,25 @@ def own(monkeypatch, tmp_path):
 
 def test_repair_removes_a_cuda_extension_beside_cpu_torch_once(own):
     torch, torchaudio = fake_packages(own, cuda="None", needed=b"libc10_cuda.so")
-    said = environment.repair_torchaudio(torch, torchaudio, platform="linux")
-    assert "removed" in said and "libtorchaudio.abi3.so" in said and str(torchaudio) in said
+    assert "libtorchaudio.abi3.so" in environment.repair_torchaudio(torch, torchaudio, platform="linux")
     assert [p.name for p in (torchaudio / "lib").iterdir()] == ["__init__.py"]
-    assert "nothing to mend" in environment.repair_torchaudio(torch, torchaudio, platform="linux")
+    assert ".so" not in environment.repair_torchaudio(torch, torchaudio, platform="linux")
 
 
 @pytest.mark.parametrize(
-    ("cuda", "needed", "platform"),
-    [("'12.8'", b"libc10_cuda.so", "linux"), ("None", b"libc10.so", "linux"), ("None", b"libc10_cuda.so", "darwin")],
+    ("cuda", "needed", "platform", "prefix"),
+    [
+        ("'12.8'", b"libc10_cuda.so", "linux", None),
+        ("None", b"libc10.so", "linux", None),
+        ("None", b"libc10_cuda.so", "darwin", None),
+        ("None", b"libc10_cuda.so", "linux", "/elsewhere"),
+    ],
 )
-def test_repair_leaves_every_other_installation_alone(own, cuda, needed, platform):
+def test_repair_leaves_every_other_installation_alone(own, monkeypatch, cuda, needed, platform, prefix):
     torch, torchaudio = fake_packages(own, cuda=cuda, needed=needed)
+    if prefix:
+        monkeypatch.setattr(environment.sys, "prefix", prefix)
     environment.repair_torchaudio(torch, torchaudio, platform=platform)
-    assert len(list((torchaudio / "lib").glob("*.so"))) == 3
-
-
-def test_repair_keeps_out_of_other_environments(tmp_path):
-    torch, torchaudio = fake_packages(tmp_path, cuda="None", needed=b"libc10_cuda.so")
-    assert "left alone" in environment.repair_torchaudio(torch, torchaudio, platform="linux")
     assert len(list((torchaudio / "lib").glob("*.so"))) == 3
 
 
@@ -150,16 +127,6 @@ def test_set_up_compiles_umap_once(tmp_path):
         subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
         kept.append({path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")})
     assert len(kept[0]) >= 10 and kept[0] == kept[1]
-
-
-def test_make_help_lists_the_commands():
-    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert all(f"make {name}" in said for name in ("run", "test", "lab", "help"))
-
-
-def test_licence_is_apache():
-    text = (ROOT / "LICENSE").read_text()
-    assert "Apache License" in text and "END OF TERMS AND CONDITIONS" in text and len(text) > 11000
 
 
 def imported() -> set[str]:

@@ -47,14 +47,14 @@ def test_given_values_are_checked_and_the_rest_keeps_its_default(declared):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"setps": 5}, "did you mean 'steps'"),
-        ({"steps": "5"}, "steps='5' must be of type int, not str"),
+        ({"setps": 5}, "'setps'.*'steps'"),
+        ({"steps": "5"}, "steps='5'"),
         ({"steps": 1.5}, "steps=1.5"),
         ({"tau": True}, "tau=True"),
         ({"tau": None}, "tau=None"),
-        ({"objective": "clp"}, "did you mean 'clap'"),
-        ({"flags": "a"}, "must be a list"),
-        ({"run_dir": "x"}, "set by the runner"),
+        ({"objective": "clp"}, "'clp'.*'clap'"),
+        ({"flags": "a"}, "flags='a'"),
+        ({"run_dir": "x"}, "run_dir"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_name_and_value(declared, given, said):

@@ -61,9 +61,9 @@ def test_a_cell_that_fails_is_tried_again_listed_and_stops_no_other(project):
 @pytest.mark.parametrize(
     ("cells", "given", "said"),
     [
-        ([], {}, "nothing to run"),
-        ([{"steps": 1}], {"seeds": []}, "nothing to run"),
-        ([{"steps": 1}, {"setps": 2}], {}, "'setps': did you mean 'steps'"),
+        ([], {}, "0 cells"),
+        ([{"steps": 1}], {"seeds": []}, "0 seeds"),
+        ([{"steps": 1}, {"setps": 2}], {}, "'setps'"),
         ([{"steps": "two"}], {}, "steps='two'"),
         ([{"steps": 1, "seed": 3}], {}, "seeds="),
         ([{"steps": 1}], {"workers": 0}, "workers=0"),
