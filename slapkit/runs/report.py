@@ -6,6 +6,7 @@ The page contains plotly.js and needs no network. Texts of runs and data are esc
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,9 +79,12 @@ def sections(runs: Sequence[Run]) -> list[dict[str, Any]]:
     }
     found = []
     for name, run in sorted(newest.items()):
-        drawn = [path.read_text(encoding="utf-8") for path in sorted((run.folder / "figures").glob("*.json"))]
-        if drawn:
-            found.append({"name": name, "title": _question(run.folder), "run": run, "figures": drawn})
+        folder = run.folder / "figures"
+        drawn = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))]
+        pictures = [(p.stem, base64.b64encode(p.read_bytes()).decode()) for p in sorted(folder.glob("*.svg"))]
+        if drawn or pictures:
+            title = _question(run.folder)
+            found.append({"name": name, "title": title, "run": run, "figures": drawn, "pictures": pictures})
     return found
 
 
@@ -198,6 +202,7 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
         compared=len(drawn),
         sections=[
             {"title": o["title"], "page": _described(o["run"], root)["page"], "figures": len(o["figures"])}
+            | {"pictures": o["pictures"]}
             for o in others
         ],
         figures=[json_for_script(text) for text in [*drawn, *(text for o in others for text in o["figures"])]],

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slapkit._io import atomic_write_json, project_root, write_guard
+from slapkit._io import atomic_write_bytes, atomic_write_json, project_root, write_guard
 from slapkit.viz.figures import figure_bundle
 
 if TYPE_CHECKING:
@@ -37,13 +37,17 @@ class Workspace:
     def figures(self) -> Path:
         return self.folder / "figures"
 
-    def show(self, figure: go.Figure, name: str) -> None:
-        """Display a figure, and keep it as a page of its own in `figures/<name>.html`, and as JSON for the report.
+    def show(self, figure: go.Figure | bytes, name: str) -> None:
+        """Display a figure and keep it in `figures/`: plotly's as a page and as JSON, a picture (SVG) as it is.
 
         All pages of a run share one copy of plotly.js beside them, so that each is small and none needs the network.
         """
-        from IPython.display import display
+        from IPython.display import SVG, display
 
+        if isinstance(figure, bytes):
+            atomic_write_bytes(self.figures / f"{name}.svg", figure)
+            display(SVG(figure))
+            return
         with write_guard(self.figures):
             self.figures.mkdir(parents=True, exist_ok=True)
             figure.write_html(self.figures / f"{name}.html", include_plotlyjs="directory")

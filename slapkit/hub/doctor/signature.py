@@ -11,10 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from slapkit.errors import SlapkitError
+from slapkit.hub.doctor import probes
 from slapkit.hub.doctor.check import Check, judged, unknown
-from slapkit.hub.doctor.subject import Subject
-from slapkit.models.signature import SIGNATURE_FORMAT, signature_of
+from slapkit.hub.doctor.frontend import is_log_mel
+from slapkit.hub.doctor.subject import FEW, Subject
 
+_FORMAT = 1
+_WIDTH = 16  # coordinates kept of each embedding
 NAMES = {"frontend": "front end as saved", "audio": "audio tower as saved", "text": "text tower as saved"}
 _REMEDIES = {
     "frontend": "the features are not those of the training: mel scale, norm, rate or hop in config.json were changed, "
@@ -25,14 +29,55 @@ _REMEDIES = {
 }
 
 
+def signature_of(joint) -> dict[str, Any] | None:
+    """Return the signature of a `JointModel` as JSON values; None where the probes have no finite embeddings.
+
+    The model is left as it was found. It must not keep a trained model from being saved, so what its encoders raise on
+    the probes counts as having no signature.
+    """
+    from slapkit.models.inference import Model
+
+    modes = {module: module.training for module in joint.modules()}
+    wanted = {parameter: parameter.requires_grad for parameter in joint.parameters()}
+    try:
+        values = _measured(Subject(Model(joint, device=next(joint.parameters()).device)))
+    except (SlapkitError, RuntimeError, ValueError, TypeError):
+        return None
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, gradient in wanted.items():
+            parameter.requires_grad_(gradient)
+    if not all(np.isfinite(value).all() for value in values.values()):
+        return None
+    return {"format": _FORMAT} | {name: np.round(value, 5).tolist() for name, value in values.items()}
+
+
 def as_saved(subject: Subject) -> list[Check]:
     """Do front end and towers still give what they gave when the model was saved?"""
     saved = subject.signature
-    if not isinstance(saved, Mapping) or saved.get("format") != SIGNATURE_FORMAT:
+    if not isinstance(saved, Mapping) or saved.get("format") != _FORMAT:
         why = "the checkpoint keeps no signature: it was saved by an older version, or only a loaded model was given"
         return [unknown(name, why) for name in NAMES.values()]
-    now = signature_of(subject.joint) or {}
+    now = _measured(subject)
     return [_compared(name, saved.get(name), now.get(name)) for name in NAMES]
+
+
+def _measured(subject: Subject) -> dict[str, np.ndarray]:
+    """Return the figures that a signature keeps; those of the front end only where there is one."""
+    import torch
+
+    rate = subject.rate
+    waves = probes.sounds(rate, band=probes.band_of(rate), count=FEW)  # of seed 0, whatever the subject's
+    values = {
+        "audio": subject.hear(waves)[:, :_WIDTH],
+        "text": subject.read(probes.CAPTIONS[:FEW])[:, :_WIDTH],
+    }
+    log_mel = getattr(subject.model, "log_mel", None)
+    if log_mel is not None and is_log_mel(subject.frontend):
+        mel = log_mel(torch.from_numpy(np.stack(waves)).to(subject.device))
+        values["frontend"] = mel.double().mean(dim=(0, 1)).cpu().numpy()
+    return values
 
 
 def _compared(part: str, saved: Any, now: np.ndarray | None) -> Check:
@@ -40,7 +85,6 @@ def _compared(part: str, saved: Any, now: np.ndarray | None) -> Check:
     name = NAMES[part]
     try:
         before = np.asarray(saved, dtype=np.float64)
-        now = None if now is None else np.asarray(now)
     except (TypeError, ValueError):
         before = np.full((), np.nan)
     if now is None or not np.isfinite(before).all():

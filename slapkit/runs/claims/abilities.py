@@ -1,64 +1,110 @@
-"""What a trained model can do beyond retrieval: classify and tag from words alone, and feed small classifiers."""
+"""What a trained model can do beyond retrieval: classify and tag from prompts, and serve small classifiers.
+
+The labels are facts of the score corpus: the style of a clip, its instruments, and tags such as tempo and mode.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from slapkit.data import AudioTextDataset, Clip
 from slapkit.errors import MetricError
+from slapkit.hub.load import load_model
 from slapkit.metrics import tagging
 from slapkit.metrics.embedded import Embedded
 from slapkit.metrics.intervals import bootstrap
-from slapkit.metrics.probing import Examples, ProbeConfig, probe, represent_clips
+from slapkit.metrics.probing import Examples, ProbeConfig, class_numbers, probe, represent_clips, tag_matrix
 from slapkit.metrics.zero_shot import ENSEMBLE, PROMPTS, prompt_scores
-from slapkit.runs.claims.labels import TASKS, Labelled, common_labels, label
 from slapkit.runs.claims.quantity import Quantity
 
 DRAWS = 100  # bootstrap samples behind the standard error of a figure that is no mean
 PROBES = {"mlp": 512, "linear": 0}  # width of the hidden layer
-Metric = Callable[[np.ndarray, Labelled], float]
+SINGLE = "style"  # the one task of which a clip has exactly one label
+TASKS = (SINGLE, "instruments", "tags")
+_METRICS = {"ROC-AUC": tagging.roc_auc, "mAP": tagging.mean_average_precision, "mAR": tagging.mean_average_recall}
 
 
-def metrics_of(found: Labelled) -> dict[str, Metric]:
-    """Return what is measured for a task, higher being better."""
-    if found.task.kind == "single":
-        return {"accuracy": lambda scores, truth: tagging.accuracy(scores=scores, labels=truth.y)}
-    return {
-        "ROC-AUC": lambda scores, truth: tagging.roc_auc(scores=scores, tags=truth.y),
-        "mAP": lambda scores, truth: tagging.mean_average_precision(scores=scores, tags=truth.y),
-        "mAR": lambda scores, truth: tagging.mean_average_recall(scores=scores, tags=truth.y),
-    }
+def labels_of(facts: dict[str, Any], task: str) -> list[str]:
+    """Return the labels of a clip for a task; tags are words that captions use."""
+    if task == "style":
+        return [facts["style"]] if facts.get("style") else []
+    if task == "instruments":
+        return list(facts.get("instruments") or ())
+    tags = list(facts.get("families") or ())
+    if facts.get("tempo_class"):
+        tags.append(f"{facts['tempo_class']} tempo")
+    if facts.get("mode") in ("major", "minor"):
+        tags.append(f"{facts['mode']} key")
+    if facts.get("texture"):
+        tags.append(str(facts["texture"]))
+    return tags + [name for name in ("drums", "bass") if facts.get(name) is True]
 
 
-def score(scores: np.ndarray, found: Labelled, works: np.ndarray, *, seed: int, **about: str) -> dict[str, Quantity]:
-    """Return the figures of one scoring `[N', C]` of the clips that count; `works [N']` are theirs."""
-    about = about | {"captions": "none", "candidates": len(found.labels), "queries": len(scores)}
-    if found.task.kind == "single":
-        return {"accuracy": Quantity.mean(tagging.hits(scores=scores, labels=found.y), works, **about)}
-    figures = {"mAR": Quantity.mean(tagging.average_recalls(scores=scores, tags=found.y), works, **about)}
-    for name, metric in metrics_of(found).items():
-        if name not in figures:
-            value = metric(scores, found)
-            figures[name] = Quantity.other(value, _error(metric, scores, found, works, seed), works, **about)
+def common_labels(dataset: AudioTextDataset, task: str, *, least: int) -> list[str]:
+    """Return the labels that at least `least` clips of "train" and of "test" have, in alphabetical order."""
+    train, test = (
+        Counter(label for clip in dataset if clip.split == split for label in labels_of(clip.facts, task))
+        for split in ("train", "test")
+    )
+    return sorted(label for label in train if min(train[label], test[label]) >= least)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true labels of the clips `rows [N']` that have any of `labels [C]`.
+
+    `y` are label indices `[N']` for the task of one label a clip, else bool `[N', C]`. `works [N']` are the clips'.
+    """
+
+    task: str
+    labels: list[str]
+    rows: np.ndarray
+    y: np.ndarray
+    works: np.ndarray
+
+
+def truth_of(clips: Sequence[Clip], task: str, labels: list[str]) -> Truth:
+    """Return the truth of `clips`; clips without any of the labels do not count."""
+    found = [labels_of(clip.facts, task) for clip in clips]
+    if task == SINGLE:
+        y = class_numbers([names[0] if names else None for names in found], labels)
+        rows = np.flatnonzero(y >= 0)
+    else:
+        y = tag_matrix(found, labels)
+        rows = np.flatnonzero(y.any(axis=1))
+    works = np.unique([clip.group for clip in clips], return_inverse=True)[1]
+    return Truth(task, labels, rows, y[rows], works[rows])
+
+
+def score(scores: np.ndarray, truth: Truth, *, seed: int, **about: str) -> dict[str, Quantity]:
+    """Return the figures of one scoring `[N', C]`, higher being better."""
+    about = about | {"captions": "none", "candidates": len(truth.labels), "queries": len(scores)}
+    works, y = truth.works, truth.y
+    if truth.task == SINGLE:
+        return {"accuracy": Quantity.mean(tagging.hits(scores=scores, labels=y), works, **about)}
+    figures = {"mAR": Quantity.mean(tagging.average_recalls(scores=scores, tags=y), works, **about)}
+    for name in ("ROC-AUC", "mAP"):
+        value = _METRICS[name](scores=scores, tags=y)
+        figures[name] = Quantity.other(value, _error(_METRICS[name], scores, truth, seed), works, **about)
     return figures
 
 
-def _error(metric: Metric, scores: np.ndarray, found: Labelled, works: np.ndarray, seed: int) -> float:
-    """Bootstrap standard error over works; in each draw the tags count that some of its clips have, and not all."""
+def _error(metric: Callable[..., float], scores: np.ndarray, truth: Truth, seed: int) -> float:
+    """Bootstrap standard error over works. A draw counts the tags that some of its clips have, and not all."""
 
     def on(rows: np.ndarray) -> float:
-        y = found.y[rows]
-        told = y.any(axis=0) & ~y.all(axis=0)
-        if told.sum() < 2:
-            return float("nan")
-        return metric(scores[rows][:, told], Labelled(found.task, found.labels, rows, y[:, told]))
+        y = truth.y[rows]
+        usable = y.any(axis=0) & ~y.all(axis=0)
+        return metric(scores=scores[rows][:, usable], tags=y[:, usable]) if usable.sum() >= 2 else float("nan")
 
     try:
-        interval = bootstrap(on, group_of=works, seed=seed, draws=DRAWS, level=0.6827)
+        interval = bootstrap(on, group_of=truth.works, seed=seed, draws=DRAWS, level=0.6827)
     except MetricError:  # too few clips for these draws
         return float("nan")
     return (interval.high - interval.low) / 2
@@ -67,33 +113,25 @@ def _error(metric: Metric, scores: np.ndarray, found: Labelled, works: np.ndarra
 def zero_shot(
     folder: Path, embedded: Embedded, dataset: AudioTextDataset, *, least: int, seed: int
 ) -> dict[str, Quantity]:
-    """Classify and tag the test clips by prompts: each prompt, the mean over prompts, the best and the ensemble.
+    """Classify and tag the test clips by prompts: each prompt, their mean, the best and the ensemble.
 
-    The best prompt is the one that is best on average over a task's figures, and known only afterwards.
+    The best prompt is the best on average over a task's figures, and known only afterwards.
     """
-    from slapkit.hub.load import load_model
-
-    model = load_model(folder, device="cpu")
-    clips = _in_order(dataset, embedded.frame["id"].tolist())
-    works = np.unique([clip.group for clip in clips], return_inverse=True)[1]
-    figures: dict[str, Quantity] = {}
+    model, figures = load_model(folder, device="cpu"), {}
+    clips = _clips(dataset, embedded.frame["id"])
     for task in TASKS:
         labels = common_labels(dataset, task, least=least)
         if len(labels) < 2:
             continue
-        found = label(clips, task, labels)
-        by_prompt = prompt_scores(model, embedded.audio("q")[found.rows], labels, embedding="q")
-        all_prompts = {
-            prompt: score(scores, found, works[found.rows], seed=seed, embedding="q", prompts=prompt)
-            for prompt, scores in by_prompt.items()
-        }
-        best = max(PROMPTS, key=lambda p: np.mean([figure.value for figure in all_prompts[p].values()]))
-        for name in all_prompts[best]:
-            stem = f"zero.{task.name}.{name}"
-            figures |= {f"{stem}.{prompt}": all_prompts[prompt][name] for prompt in (*PROMPTS, ENSEMBLE)}
-            chosen = all_prompts[best][name]
+        truth = truth_of(clips, task, labels)
+        scores = prompt_scores(model, embedded.audio("q")[truth.rows], labels, embedding="q")
+        found = {p: score(s, truth, seed=seed, embedding="q", prompts=p) for p, s in scores.items()}
+        best = max(PROMPTS, key=lambda p: np.mean([figure.value for figure in found[p].values()]))
+        for name, chosen in found[best].items():
+            stem = f"zero.{task}.{name}"
+            figures |= {f"{stem}.{p}": found[p][name] for p in (*PROMPTS, ENSEMBLE)}
             figures[f"{stem}.best"] = replace(chosen, about=chosen.about | {"prompts": f"best of {len(PROMPTS)}"})
-            figures[f"{stem}.mean"] = _mean([all_prompts[prompt][name] for prompt in PROMPTS])
+            figures[f"{stem}.mean"] = _mean([found[p][name] for p in PROMPTS])
     return figures
 
 
@@ -116,40 +154,28 @@ def probed(
     seed: int,
     probe_seed: int,
 ) -> dict[str, Quantity]:
-    """Train small classifiers on the audio encoder's representation, before the projector, and test them."""
-    from slapkit.hub.load import load_model
-
-    model = load_model(folder, device="cpu")
-    x, ids = represent_clips(model, dataset, cache_dir=cache_dir, progress=False)
-    clips = _in_order(dataset, ids)
-    rows = {
-        split: np.array([i for i, clip in enumerate(clips) if clip.split == split], dtype=np.int64)
-        for split in ("train", "validation", "test")
-    }
+    """Train small classifiers on the representation `h` of the frozen audio encoder, and test them."""
+    x, ids = represent_clips(load_model(folder, device="cpu"), dataset, cache_dir=cache_dir, progress=False)
+    clips = _clips(dataset, ids)
+    rows = {split: np.flatnonzero([clip.split == split for clip in clips]) for split in ("train", "validation", "test")}
     figures: dict[str, Quantity] = {}
     for task in TASKS:
         labels = common_labels(dataset, task, least=least)
         if len(labels) < 2:
             continue
-        truth = {split: label([clips[i] for i in rows[split]], task, labels) for split in rows}
+        truth = {split: truth_of([clips[i] for i in rows[split]], task, labels) for split in rows}
         if not all(len(found.rows) for found in truth.values()):
             continue
         parts = {split: Examples(x[rows[split][found.rows]], found.y) for split, found in truth.items()}
-        works = np.unique([clips[i].group for i in rows["test"][truth["test"].rows]], return_inverse=True)[1]
+        given = {"train": parts["train"], "validation": parts["validation"], "test": parts["test"].x}
         for name, hidden in PROBES.items():
-            scores = probe(
-                train=parts["train"],
-                validation=parts["validation"],
-                test=parts["test"].x,
-                classes=len(labels),
-                seed=probe_seed,
-                config=ProbeConfig(hidden=hidden, epochs=epochs),
-            ).scores
-            found = score(scores, truth["test"], works, seed=seed, embedding="h")
-            figures |= {f"probe.{name}.{task.name}.{metric}": figure for metric, figure in found.items()}
+            config = ProbeConfig(hidden=hidden, epochs=epochs)
+            scores = probe(**given, classes=len(labels), seed=probe_seed, config=config).scores
+            found = score(scores, truth["test"], seed=seed, embedding="h")
+            figures |= {f"probe.{name}.{task}.{metric}": figure for metric, figure in found.items()}
     return figures
 
 
-def _in_order(dataset: AudioTextDataset, ids: list[str]) -> list[Clip]:
-    clip_of = {clip.id: clip for clip in dataset}
-    return [clip_of[name] for name in ids]
+def _clips(dataset: AudioTextDataset, ids: Sequence[str]) -> list[Clip]:
+    by_id = {clip.id: clip for clip in dataset}
+    return [by_id[id] for id in ids]

@@ -1,4 +1,4 @@
-"""Figures of several training seeds, brought together and compared: on the same queries, by works and by seeds."""
+"""Figures of several training seeds, combined and compared on the same queries, over works and seeds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 from slapkit.errors import MetricError
 from slapkit.metrics.intervals import Comparison, Interval, compare_means, over_seeds, standard_error
 from slapkit.metrics.protocol import Protocol, Score
-from slapkit.runs.claims.measure import Measured
-from slapkit.runs.claims.quantity import Quantity
+from slapkit.runs.claims.quantity import Measured, Quantity
 
 SHARES = ("R@1", "R@5", "R@10", "mean_rank", "separability")  # figures from 0 to 1, with those of abilities
 Term = tuple[float, Sequence[Measured], str]  # weight, runs of one setting by seed, name of the figure
@@ -94,17 +93,17 @@ def score(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Score:
         MetricError: as in `estimate`, or the runs were measured on different data.
     """
     if not runs:
-        raise MetricError(f"no run is given: {name!r} cannot be told")
+        raise MetricError(f"no run is given: {name!r} cannot be estimated")
     figure = runs[0][name]
     seeds = f"{len(runs)} training seed{'s' if len(runs) > 1 else ''}"
-    told = f"over {seeds} alone" if figure.units is None and figure.error is None else f"over works and {seeds}"
-    how = "95 %, bootstrap by work" if "works" in told else "95 %"
-    card = {**runs[0].card, **figure.about, "interval": f"{how}, {told}, Student's t"}
+    alone = figure.units is None and figure.error is None
+    over = f"95 %, over {seeds} alone" if alone else f"95 %, bootstrap by work, over works and {seeds}"
+    card = {**runs[0].card, **figure.about, "interval": f"{over}, Student's t"}
     return Score.of(_within(estimate(runs, name, seed=seed), name), Protocol.from_dict(card))
 
 
 def _within(found: Interval, name: str) -> Interval:
-    """Cut an interval at what a figure cannot be: t knows nothing of the ends of a scale."""
+    """Cut an interval at the ends of the figure's scale."""
     share = name.endswith(SHARES) or name.startswith(("zero.", "probe."))
     least = 0.0 if share or name.endswith("distance") else -np.inf
     most = 1.0 if share else np.inf

@@ -1,14 +1,14 @@
-"""One trained run, measured: retrieval and gap of every run; prompts, probes and the microscope where asked.
+"""One trained run, measured: retrieval and gap always; prompts, probes and the whole of the gap where asked.
 
-What was measured is kept beside the model, so that a claim looked at twice is measured once.
+Every figure keeps its units (queries, clips or pairs), so that intervals can be drawn over works and runs compared
+query by query. Figures are kept beside the model: a claim looked at twice is measured once.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +18,18 @@ from slapkit._io import atomic_path, sha256_file
 from slapkit.data import AudioTextDataset
 from slapkit.errors import MetricError
 from slapkit.metrics import audio_to_text_ranks, text_to_audio_ranks
-from slapkit.metrics.embedded import Embedded, Kind, embed_run
+from slapkit.metrics.embedded import Embedded, embed_run
 from slapkit.metrics.gap import effective_rank, told_apart
-from slapkit.metrics.recentre import along_gap
+from slapkit.metrics.microscope import distribution_gap, joint_v_measure, modality_preference, whitened
+from slapkit.metrics.recentre import along_gap, matched_and_unmatched, recentred
 from slapkit.runs.claims.abilities import probed, zero_shot
-from slapkit.runs.claims.quantity import Quantity
-from slapkit.runs.claims.spaces import spaces
-from slapkit.runs.record import Run, code_of_package
+from slapkit.runs.claims.quantity import Measured, Quantity
+from slapkit.runs.runner import Run
 
+VERSION = 1  # of what is measured: raise it when a figure changes, and kept figures are measured again
 RECALLS = (1, 5, 10)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of one run.
-
-    Attributes:
-        folder: of the run.
-        seed: of its training.
-        figures: name -> figure, such as "q.text_to_audio.R@10".
-        card: fields of the protocol card that all its figures share.
-    """
-
-    folder: Path
-    seed: int
-    figures: dict[str, Quantity]
-    card: dict[str, Any]
-
-    def __getitem__(self, name: str) -> Quantity:
-        if name not in self.figures:
-            why = ": too few clips share a label" if name.startswith(("zero.", "probe.")) else ""
-            raise MetricError(f"{self.folder.name}: {name!r} was not measured{why}")
-        return self.figures[name]
+STAGES = {"trained": "as trained", "recentred": "recentred", "whitened": "whitened"}
+_FACTS = {"style": "style", "instrument": "families"}  # name -> fact that joint clusters are compared with
 
 
 def measure(
@@ -62,95 +42,139 @@ def measure(
     least: int = 5,
     seed: int = 0,
 ) -> Measured:
-    """Measure a trained run on the test split, or read what was measured before.
+    """Measure a finished run of `02_train` on the test split, or read what was measured before.
 
     Args:
-        run: a finished run of `02_train`.
         dataset: the data that it was trained on, all splits.
         cache_dir: where features are kept.
-        detail: also zero-shot, probes and the microscope.
-        epochs: a probe is trained for at most this many.
-        least: clips of training and of test that a label needs to be asked for.
+        detail: also prompts, probes and the gap at every stage.
+        epochs: most epochs of a probe.
+        least: clips of training and of test that a label needs.
         seed: of everything random in measuring; a probe's own seed is the run's.
 
     Raises:
-        DataError, CheckpointError: as their names say.
+        DataError, CheckpointError: the data or the run cannot be used.
     """
-    key = json.dumps(
-        [_code(), sha256_file(run.folder / "checkpoint" / "model.safetensors"), dataset.fingerprint, seed]
-        + ([epochs, least] if detail else [])
-    )
+    weights = sha256_file(run.folder / "checkpoint" / "model.safetensors")
+    key = json.dumps([VERSION, weights, dataset.fingerprint, seed, *([epochs, least] if detail else [])])
     name = f"{'detail' if detail else 'basic'}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    path = run.folder / "claims" / name
     training_seed = int(run.record["parameters"]["seed"])
-    found = _read(path)
+    found = _read(run.folder / "claims" / name)
     if found is None:
         embedded = embed_run(run.folder, dataset, cache_dir=cache_dir, progress=False)
-        figures = basic(embedded, seed=seed)
+        figures = retrieval_and_gap(embedded, seed=seed)
         if detail:
-            figures |= zero_shot(run.folder, embedded, dataset, least=least, seed=seed)
-            given = {"cache_dir": cache_dir, "least": least, "epochs": epochs, "seed": seed}
-            figures |= probed(run.folder, dataset, probe_seed=training_seed, **given)
-            figures |= spaces(embedded, seed=seed)
+            given = {"least": least, "seed": seed}
+            figures |= zero_shot(run.folder, embedded, dataset, **given)
+            given |= {"cache_dir": cache_dir, "epochs": epochs, "probe_seed": training_seed}
+            figures |= probed(run.folder, dataset, **given) | stages(embedded, seed=seed)
         found = figures, _card(embedded, dataset, seed)
-        _write(path, *found)
+        _write(run.folder / "claims" / name, *found)
     return Measured(run.folder, training_seed, *found)
 
 
-def basic(embedded: Embedded, *, seed: int) -> dict[str, Quantity]:
-    """Retrieval in both directions from predictions and projections, the gap of both, and the rank in use."""
-    works, clip_of, first = embedded.works, embedded.track_of_text, embedded.first_captions
+def retrieval_and_gap(embedded: Embedded, *, seed: int) -> dict[str, Quantity]:
+    """Return retrieval, gap and effective rank, of predictions and of projections."""
     figures: dict[str, Quantity] = {}
-    kinds: tuple[Kind, ...] = ("q", "z")
-    for kind in kinds:
+    for kind in ("q", "z"):
         audio, text = embedded.audio(kind), embedded.text(kind)
-        pairs = {"audio": audio, "text": text, "track_of_text": clip_of}
-        for way, ranks, groups in (
-            ("text_to_audio", text_to_audio_ranks(**pairs), works[clip_of]),
-            ("audio_to_text", audio_to_text_ranks(**pairs), works),
-        ):
-            about = {"direction": way, "embedding": kind, "queries": len(groups), "candidates": ranks.candidates}
-            units = {f"R@{k}": ranks.hit_probability(k) for k in RECALLS}
-            units["mean_rank"] = ranks.expected / ranks.candidates
-            figures |= {f"{kind}.{way}.{name}": Quantity.mean(u, groups, **about) for name, u in units.items()}
-        pair = {"audio": audio, "text": text[first]}
-        about = {"embedding": kind, "captions": "the first caption of each clip"}
-        figures[f"{kind}.distance"] = Quantity.mean(along_gap(**pair), works, **about)
-        apart = told_apart(**pair, seed=seed, folds=min(5, len(first)))
-        figures[f"{kind}.separability"] = Quantity.mean(apart, works, **about)
+        found = dict(_space(embedded, audio, text, kind=kind, recalls=RECALLS, seed=seed))
         rank = min(effective_rank(audio), effective_rank(text))
-        figures[f"{kind}.effective_rank"] = Quantity.other(rank, None, works, **about)
+        found["effective_rank"] = Quantity.other(rank, None, embedded.works, **_first(kind))
+        figures |= {f"{kind}.{name}": figure for name, figure in found.items()}
     return figures
+
+
+def stages(embedded: Embedded, *, seed: int) -> dict[str, Quantity]:
+    """Return the figures of the space of predictions as trained, recentred and whitened.
+
+    A collapsed space has no recentred or whitened stage; it is left out.
+    """
+    audio, text = embedded.audio("q"), embedded.text("q")
+    figures: dict[str, Quantity] = {}
+    for stage, change in (("trained", None), ("recentred", recentred), ("whitened", whitened)):
+        try:
+            pair = change(audio=audio, text=text) if change else (audio, text)
+            found = dict(_space(embedded, *pair, kind="q", recalls=(10,), seed=seed))
+            found |= _microscope(embedded, *pair, seed=seed)
+        except MetricError:
+            continue
+        figures |= {f"space.{stage}.{name}": figure for name, figure in found.items()}
+    return figures
+
+
+def _first(kind: str) -> dict[str, str | int]:
+    return {"embedding": kind, "captions": "the first caption of each clip"}
+
+
+def _space(
+    embedded: Embedded, audio: np.ndarray, text: np.ndarray, *, kind: str, recalls: tuple[int, ...], seed: int
+) -> Iterator[tuple[str, Quantity]]:
+    """Yield retrieval in both directions, the distance of the centroids and the separability of one space."""
+    works, clip_of_caption, first = embedded.works, embedded.track_of_text, embedded.first_captions
+    pairs = {"audio": audio, "text": text, "track_of_text": clip_of_caption}
+    for way, ranks, groups in (
+        ("text_to_audio", text_to_audio_ranks(**pairs), works[clip_of_caption]),
+        ("audio_to_text", audio_to_text_ranks(**pairs), works),
+    ):
+        about = {"direction": way, "embedding": kind, "queries": len(groups), "candidates": ranks.candidates}
+        for k in recalls:
+            yield f"{way}.R@{k}", Quantity.mean(ranks.hit_probability(k), groups, **about)
+        yield f"{way}.mean_rank", Quantity.mean(ranks.expected / ranks.candidates, groups, **about)
+    pair = {"audio": audio, "text": text[first]}
+    yield "distance", Quantity.mean(along_gap(**pair), works, **_first(kind))
+    right = told_apart(**pair, seed=seed, folds=min(5, len(first)))
+    yield "separability", Quantity.mean(right, works, **_first(kind))
+
+
+def _microscope(embedded: Embedded, audio: np.ndarray, text: np.ndarray, *, seed: int) -> dict[str, Quantity]:
+    """Return what the gap does beyond its size; see `slapkit.metrics.microscope`."""
+    pair = {"audio": audio, "text": text[embedded.first_captions]}
+    values: dict[str, float] = dict(distribution_gap(**pair))
+    clip_of_caption = embedded.track_of_text
+    values["matched"], values["unmatched"] = (
+        cosines.mean()
+        for cosines in matched_and_unmatched(
+            queries=text, candidates=audio, query_of=clip_of_caption, candidate_of=np.arange(len(audio))
+        )
+    )
+    for name, fact in _FACTS.items():
+        labels = _labels(embedded, fact)
+        if len(set(labels)) > 1:
+            found = joint_v_measure(**pair, audio_labels=labels, text_labels=labels, seed=seed)
+            values |= {f"V {name}": found["label"], f"V modality, {name}": found["modality"]}
+    order = np.random.default_rng(seed).permutation(len(audio))
+    asking, rest = order[: len(order) // 2], order[len(order) // 2 :]
+    if len(asking) and 2 * len(rest) >= 10:
+        for name, own, other in (("audio", audio, pair["text"]), ("text", pair["text"], audio)):
+            share = modality_preference(queries=own[asking], own=own[rest], other=other[rest])
+            values[f"preference, {name} asks"] = share
+    every = {"matched", "unmatched"}  # from all captions
+    return {
+        name: Quantity.other(value, None, embedded.works, **({"embedding": "q"} if name in every else _first("q")))
+        for name, value in values.items()
+    }
+
+
+def _labels(embedded: Embedded, fact: str) -> list[str]:
+    """Return a fact of each clip, the first value where there are several."""
+    if fact not in embedded.frame:
+        return []
+    return [str(v[0] if isinstance(v, list) and v else v) for v in embedded.frame[fact]]
 
 
 def _card(embedded: Embedded, dataset: AudioTextDataset, seed: int) -> dict[str, Any]:
     clips = hashlib.sha256("\0".join(embedded.frame["id"]).encode()).hexdigest()[:12]
-    return {
-        "data": dataset.name,
-        "data_hash": dataset.fingerprint[:12],
-        "split": embedded.split,
-        "split_hash": clips,
-        "captions": "all captions of a clip",
-        "seed": seed,
-    }
-
-
-@functools.cache
-def _code() -> str:
-    """Return the hash of the code that measures: other code measures again."""
-    measuring = {k: v for k, v in code_of_package().items() if k.startswith(("metrics/", "runs/claims/"))}
-    return hashlib.sha256(repr(measuring).encode()).hexdigest()
+    data = {"data": dataset.name, "data_hash": dataset.fingerprint[:12], "split": embedded.split, "split_hash": clips}
+    return data | {"captions": "all captions of a clip", "seed": seed}
 
 
 def _write(path: Path, figures: dict[str, Quantity], card: dict[str, Any]) -> None:
     from safetensors.numpy import save_file
 
-    arrays, about = {}, {}
-    for name, figure in figures.items():
-        about[name] = {"value": figure.value, "error": figure.error, "about": figure.about}
-        arrays[f"{name} groups"] = figure.groups.astype(np.int64)
-        if figure.units is not None:
-            arrays[f"{name} units"] = figure.units
+    arrays = {f"{name} groups": figure.groups.astype(np.int64) for name, figure in figures.items()}
+    arrays |= {f"{name} units": figure.units for name, figure in figures.items() if figure.units is not None}
+    about = {name: [figure.value, figure.error, figure.about] for name, figure in figures.items()}
     with atomic_path(path) as temporary:
         save_file(arrays, temporary, metadata={"figures": json.dumps(about), "card": json.dumps(card)})
 
@@ -158,21 +182,15 @@ def _write(path: Path, figures: dict[str, Quantity], card: dict[str, Any]) -> No
 def _read(path: Path) -> tuple[dict[str, Quantity], dict[str, Any]] | None:
     """Return what `_write` kept, None where there is nothing of use."""
     from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load_file
 
     try:
         with safe_open(path, framework="numpy") as file:
             about, card = (json.loads(file.metadata()[name]) for name in ("figures", "card"))
-            known = set(file.keys())
-            figures = {
-                name: Quantity(
-                    content["value"],
-                    file.get_tensor(f"{name} units") if f"{name} units" in known else None,
-                    file.get_tensor(f"{name} groups"),
-                    content["error"],
-                    content["about"],
-                )
-                for name, content in about.items()
-            }
-        return figures, card
+        arrays = load_file(path)
+        return {
+            name: Quantity(value, arrays.get(f"{name} units"), arrays[f"{name} groups"], error, fields)
+            for name, (value, error, fields) in about.items()
+        }, card
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None

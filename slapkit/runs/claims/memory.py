@@ -1,4 +1,4 @@
-"""What does a larger batch cost in memory? Each batch size takes some steps in a process of its own.
+"""Peak memory of a batch size, each measured over some steps in a process of its own.
 
 On a CPU the figure is the peak of the process's anonymous resident memory (Linux), sampled every 2 ms: pages of the
 memory-mapped features are the system's to take back and do not count. On a GPU it is what torch allocated at most.
@@ -16,7 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slapkit._io import atomic_write_json
+from slapkit.data import read
 from slapkit.errors import RunError
+from slapkit.presets import preset as named
+from slapkit.training.loop import Trainer
 
 KINDS = {"accumulated": "slap", "plain": "clap", "cached": "clap"}  # how a batch is taken -> objective
 Peaks = dict[tuple[str, str, int], list[float]]  # (objective, kind, batch) -> MiB, one value a repetition
@@ -47,10 +50,6 @@ def take_steps(
 ) -> float:
     """Take some training steps and return the peak memory of this process (MiB)."""
     import torch
-
-    from slapkit.data import read
-    from slapkit.presets import preset as named
-    from slapkit.training.loop import Trainer
 
     chosen = named(preset, train={"objective": objective, "batch_size": batch, "micro_batch": micro})
     with tempfile.TemporaryDirectory() as out:

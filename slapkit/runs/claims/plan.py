@@ -1,7 +1,7 @@
-"""What has to be trained to judge the claims: cells of a sweep over `02_train`, at a size for the machine at hand.
+"""The sweep behind the claims: cells of `02_train`, at a size for the machine at hand.
 
-All cells of a size are shown equally many pairs of clip and caption, whatever their batch size: more pairs a batch mean
-fewer steps. Apart from what a study varies, SLAP and its rivals are trained alike.
+All cells of a size see equally many pairs of clip and caption, whatever their batch size. Apart from what a study
+varies, SLAP and its rivals are trained alike.
 """
 
 from __future__ import annotations
@@ -18,40 +18,23 @@ NAMES = {"slap": "SLAP", "clap": "CLAP", "siglip": "SigLIP", "byol": "BYOL, each
 
 @dataclass(frozen=True)
 class Size(Config):
-    """How much is trained.
+    """How much is trained. The defaults are the size "cpu": two cores, at most two and a half hours."""
 
-    Attributes:
-        corpus: size of the score corpus.
-        preset: of model and training.
-        pairs: pairs of clip and caption that each run is shown.
-        batch_size: pairs a step, where the study does not vary it.
-        micro_batch: pairs that go through the model at once where a batch is larger, and gradients accumulate.
-        batches: batch sizes of the batch study, `batch_size` among them.
-        lams, taus: of these studies, SLAP's own among them.
-        seeds: of training; every cell runs once for each.
-        memory: effective batch sizes whose peak memory is compared, the first being one micro-batch.
-        repetitions: of each of these.
-        epochs: a probe is trained for at most this many.
-        least: clips of training and of test that a label needs to be asked for.
-        workers: runs at a time.
-        lam, tau: SLAP's own, where the study does not vary them.
-    """
-
-    corpus: str
-    preset: str
-    pairs: int
-    batch_size: int
-    micro_batch: int
-    batches: tuple[int, ...]
-    lams: tuple[float, ...]
-    taus: tuple[float, ...]
-    seeds: tuple[int, ...]
-    memory: tuple[int, ...]
-    repetitions: int = 2
-    epochs: int = 500
-    least: int = 5
-    workers: int = 2
-    lam: float = 0.5
+    corpus: str = "quick"  # size of the score corpus
+    preset: str = "tiny"  # of model and training
+    pairs: int = 25_600  # seen by each run
+    batch_size: int = 64  # pairs a step, where the study does not vary it
+    micro_batch: int = 64  # pairs that go through the model at once where a larger batch accumulates
+    batches: tuple[int, ...] = (16, 64, 256)  # of the batch study, `batch_size` among them
+    lams: tuple[float, ...] = (0.0, 0.2, 0.5, 0.7, 1.0)
+    taus: tuple[float, ...] = (0.9, 0.95, 0.996)
+    seeds: tuple[int, ...] = (0, 1, 2)  # of training; every cell runs once for each
+    memory: tuple[int, ...] = (64, 256, 1024)  # batches whose peak memory is compared; the first is one micro-batch
+    repetitions: int = 2  # of each of these
+    epochs: int = 100  # most epochs of a probe
+    least: int = 5  # clips of training and of test that a label needs
+    workers: int = 2  # runs at a time
+    lam: float = 0.5  # SLAP's own, where the study does not vary them
     tau: float = 0.95
 
     def check(self) -> None:
@@ -66,57 +49,23 @@ class Size(Config):
         require(self.pairs >= max(self.batches), "pairs", self.pairs, "at least one batch")
 
 
-SIZES = {
-    # Minutes, to see that everything runs; what it finds means nothing.
-    "smoke": Size(
-        corpus="smoke",
-        preset="tiny",
-        pairs=256,
-        batch_size=16,
-        micro_batch=16,
-        batches=(8, 16, 32),
-        lams=(0.0, 0.5, 1.0),
-        taus=(0.95, 0.996),
-        seeds=(0,),
-        memory=(16, 32),
-        repetitions=1,
-        epochs=20,
-        least=1,
-    ),
-    # Two CPU cores, at most two and a half hours.
-    "cpu": Size(
-        corpus="quick",
-        preset="tiny",
-        pairs=25_600,
-        batch_size=64,
-        micro_batch=64,
-        batches=(16, 64, 256),
-        lams=(0.0, 0.2, 0.5, 0.7, 1.0),
-        taus=(0.9, 0.95, 0.996),
-        seeds=(0, 1, 2),
-        memory=(64, 256, 1024),
-        epochs=100,
-    ),
-    # One device with 80 GB; the paper's model on 30,000 clips, for some days.
-    "gpu": Size(
-        corpus="full",
-        preset="paper",
-        pairs=3_072_000,
-        batch_size=768,
-        micro_batch=128,
-        batches=(64, 128, 256, 768),
-        lams=(0.0, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0),
-        taus=(0.9, 0.95, 0.99, 0.996),
-        seeds=(0, 1, 2),
-        memory=(128, 768, 1536),
-        workers=1,
-    ),
-}
+# Minutes, to see that everything runs; what it finds means nothing.
+_SMOKE = Size(
+    corpus="smoke", pairs=256, batch_size=16, micro_batch=16, batches=(8, 16, 32), lams=(0.0, 0.5, 1.0),
+    taus=(0.95, 0.996), seeds=(0,), memory=(16, 32), repetitions=1, epochs=20, least=1,
+)  # fmt: skip
+# One device with 80 GB: the paper's model on 30,000 clips, some days.
+_GPU = Size(
+    corpus="full", preset="paper", pairs=3_072_000, batch_size=768, micro_batch=128, batches=(64, 128, 256, 768),
+    lams=(0.0, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0), taus=(0.9, 0.95, 0.99, 0.996), memory=(128, 768, 1536), epochs=500,
+    workers=1,
+)  # fmt: skip
+SIZES = {"smoke": _SMOKE, "cpu": Size(), "gpu": _GPU}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting of a study: `label` names it, `x` is what the study varies, `parameters` are those of `02_train`."""
+    """One setting of a study: `label` names it, the study varies `x`, `parameters` are those of `02_train`."""
 
     study: str
     label: str
@@ -143,16 +92,9 @@ def size(name: str, *, seeds: str | None = None, workers: int | None = None) -> 
 
 def cells(plan: Size) -> list[Cell]:
     """Return all cells, study by study; some are the same run in several studies."""
-    found = [
-        Cell("models", name, None, parameters)
-        for name, parameters in {
-            "slap": _parameters(plan, "slap"),
-            "clap": _parameters(plan, "clap"),
-            "siglip": _parameters(plan, "siglip"),
-            # Only the intra-modal terms are left: BYOL for sound, BYOL for text, and nothing that joins them.
-            "byol": _parameters(plan, "slap", lam=0.0),
-        }.items()
-    ]
+    found = [Cell("models", name, None, _parameters(plan, name)) for name in ("slap", "clap", "siglip")]
+    # lam 0 leaves the intra-modal terms: BYOL for audio, BYOL for text, and nothing that joins them.
+    found.append(Cell("models", "byol", None, _parameters(plan, "slap", lam=0.0)))
     found += _batch_cells(plan)
     found += [Cell("lam", "slap", lam, _parameters(plan, "slap", lam=lam)) for lam in plan.lams]
     return found + [Cell("tau", "slap", tau, _parameters(plan, "slap", tau=tau)) for tau in plan.taus]

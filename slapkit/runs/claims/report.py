@@ -11,11 +11,11 @@ from slapkit._io import atomic_write_bytes, atomic_write_json, atomic_write_text
 from slapkit.metrics.protocol import markdown
 from slapkit.runs import record as records
 from slapkit.runs.claims.charts import charts, forest
-from slapkit.runs.claims.drawing import chart_svg, forest_svg
 from slapkit.runs.claims.finding import Finding, counts
 from slapkit.runs.claims.results import Results
 from slapkit.runs.claims.tables import tables
 from slapkit.runs.sweeps import Sweep
+from slapkit.viz.figures.claims import claim_chart, claim_forest
 
 SECTIONS = (
     ("Retrieval", ("retrieval",), ("retrieval", "q-against-z")),
@@ -39,10 +39,10 @@ def write_report(folder: str | Path, results: Results, findings: Sequence[Findin
     folder = Path(folder)
     drawn, made = charts(results), tables(results)
     for key, chart in drawn.items():
-        atomic_write_bytes(folder / "figures" / f"{key}.svg", chart_svg(chart))
+        atomic_write_bytes(folder / "figures" / f"{key}.svg", claim_chart(chart))
     rows = forest(findings)
     if rows:
-        atomic_write_bytes(folder / "figures" / "differences.svg", forest_svg(rows))
+        atomic_write_bytes(folder / "figures" / "differences.svg", claim_forest(rows))
     for name, table in made.items():
         table.write(folder / "tables" / f"{name}.json")
         atomic_write_text(folder / "tables" / f"{name}.tex", table.to_latex() + "\n")

@@ -1,21 +1,26 @@
-"""All that a size has given: measured runs by cell, cells that gave none, and the peak memory of batch sizes."""
+"""All that a size gave: measured runs by cell, cells without a run, and the peak memory of batch sizes."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from slapkit.data import AudioTextDataset
 from slapkit.errors import MetricError
-from slapkit.runs.claims.measure import Measured, measure
-from slapkit.runs.claims.plan import Cell, Size
-from slapkit.runs.sweeps import Sweep
+from slapkit.runs.claims.measure import measure
+from slapkit.runs.claims.memory import Peaks, peak_memory
+from slapkit.runs.claims.plan import Cell, Size, cells
+from slapkit.runs.claims.quantity import Measured
+from slapkit.runs.sweeps import Sweep, sweep
+
+_VARIED = ("objective", "preset", "steps", "batch_size", "micro_batch", "lam", "tau")
 
 
 @dataclass
 class Results:
-    """What was measured.
+    """What was measured of a plan.
 
     Attributes:
         size: what was planned.
@@ -23,8 +28,7 @@ class Results:
         runs: for each cell, its measured runs by seed; empty where all failed.
         collapsed: for each cell, how many of its runs collapsed while training.
         failed: reasons of all cells that gave no run.
-        memory: (objective, "accumulated", "plain" or "cached", batch size) -> peak memory in MiB, one value a
-            repetition.
+        memory: (objective, "accumulated", "plain" or "cached", batch size) -> peak memory in MiB of each repetition.
     """
 
     size: Size
@@ -32,37 +36,68 @@ class Results:
     runs: list[list[Measured]]
     collapsed: list[int]
     failed: list[str] = field(default_factory=list)
-    memory: dict[tuple[str, str, int], list[float]] = field(default_factory=dict)
+    memory: Peaks = field(default_factory=dict)
 
     def of(self, study: str, label: str, x: float | None = None) -> list[Measured]:
         """Return the runs of one cell.
 
         Raises:
-            MetricError: it gave none; why is said.
+            MetricError: there is no such cell, or it has no runs.
         """
-        number = self.number(study, label, x)
-        if not self.runs[number]:
-            reason = " because they collapsed" if self.collapsed[number] else ""
-            at = "" if x is None else f" at {x:g}"
-            raise MetricError(f"the runs of {label}{at} ({study}) did not end{reason}")
-        return self.runs[number]
-
-    def number(self, study: str, label: str, x: float | None = None) -> int:
-        """Return the number of one cell."""
-        for i, cell in enumerate(self.cells):
+        for cell, runs, collapsed in zip(self.cells, self.runs, self.collapsed):
             if (cell.study, cell.label, cell.x) == (study, label, x):
-                return i
+                if runs:
+                    return runs
+                at = "" if x is None else f" at {x:g}"
+                reason = " because they collapsed" if collapsed else ""
+                raise MetricError(f"the runs of {label}{at} ({study}) did not end{reason}")
         raise MetricError(f"there is no cell {label!r} at {x} in the study {study!r}")
+
+    def models(self) -> dict[str, list[Measured]]:
+        """Return the runs of the models that are compared, by label; runs may be none."""
+        return {cell.label: runs for cell, runs in zip(self.cells, self.runs) if cell.study == "models"}
+
+    def column(self, study: str, label: str) -> list[tuple[float, list[Measured]]]:
+        """Return (x, runs) of a study's cells with this label, smallest first; runs may be none."""
+        found = [(c.x, runs) for c, runs in zip(self.cells, self.runs) if (c.study, c.label) == (study, label)]
+        return sorted((x, runs) for x, runs in found if x is not None)
 
     def lost(self, study: str, label: str) -> list[float]:
         """Return the x of a study's cells with this label whose runs all collapsed, smallest first."""
         cells = zip(self.cells, self.runs, self.collapsed)
         return sorted(c.x for c, runs, n in cells if (c.study, c.label) == (study, label) and n and not runs)
 
-    def column(self, study: str, label: str) -> list[tuple[float, list[Measured]]]:
-        """Return (x, runs) of a study's cells with this label, smallest first; runs may be none."""
-        found = [(c.x, runs) for c, runs in zip(self.cells, self.runs) if (c.study, c.label) == (study, label)]
-        return sorted((x, runs) for x, runs in found if x is not None)
+
+def train(
+    plan: Size, *, data: str | Path, runs_dir: str | Path = "runs", progress: bool = True
+) -> tuple[list[Cell], Sweep]:
+    """Run every cell of the plan for every seed, and return the cells and the sweep; finished runs are not run again.
+
+    Raises:
+        ConfigError, DataError, RunError: as in `slapkit.runs.sweep`.
+    """
+    wanted = cells(plan)
+    grid = [cell.parameters for cell in wanted]  # a cell of several studies is one run
+    given = {"seeds": plan.seeds, "workers": plan.workers, "runs_dir": runs_dir, "progress": progress}
+    return wanted, sweep("02_train", grid, **given, data=str(data))
+
+
+def memory_of(plan: Size, *, data: str | Path, cache_dir: str | Path, keep: str | Path, progress: bool = True) -> Peaks:
+    """Return the peak memory of the plan's batch sizes; the folder `keep` takes what was measured.
+
+    Raises:
+        RunError: a process ended without a figure.
+    """
+    return peak_memory(
+        data,
+        cache_dir=cache_dir,
+        preset=plan.preset,
+        batches=plan.memory,
+        micro=plan.memory[0],
+        repetitions=plan.repetitions,
+        keep=Path(keep) / f"memory-{plan.corpus}-{plan.preset}.json",
+        progress=progress,
+    )
 
 
 def collect(
@@ -88,26 +123,22 @@ def collect(
     """
     from tqdm.auto import tqdm
 
-    models = [_key(cell.parameters) for cell in cells if cell.study == "models"]
+    models = {_key(cell.parameters) for cell in cells if cell.study == "models"}
+    given = {"cache_dir": cache_dir, "epochs": size.epochs, "least": size.least, "seed": seed}
     runs: dict[str, list[Measured]] = {}
     for run in tqdm(sweep.runs, desc="measuring", unit="run", disable=not progress):
         key = _key(run.record["parameters"])
-        given = {"cache_dir": cache_dir, "epochs": size.epochs, "least": size.least, "seed": seed}
         runs.setdefault(key, []).append(measure(run, dataset, detail=key in models, **given))
-    collapsed: dict[str, int] = {}
-    for failure in sweep.failed:
-        key = _key(failure.parameters)
-        collapsed[key] = collapsed.get(key, 0) + (failure.error == "CollapseError")
+    collapsed = Counter(_key(failure.parameters) for failure in sweep.failed if failure.error == "CollapseError")
     return Results(
         size=size,
         cells=list(cells),
         runs=[sorted(runs.get(_key(c.parameters), []), key=lambda m: m.seed) for c in cells],
-        collapsed=[collapsed.get(_key(c.parameters), 0) for c in cells],
+        collapsed=[collapsed[_key(c.parameters)] for c in cells],
         failed=[f"{_key(f.parameters)}, seed {f.parameters.get('seed')}: {f.reason}" for f in sweep.failed],
     )
 
 
 def _key(parameters: dict[str, object]) -> str:
-    """Return what makes a cell another cell; defaults that it does not vary are left out."""
-    names = ("objective", "preset", "steps", "batch_size", "micro_batch", "lam", "tau")
-    return ", ".join(f"{name}={parameters.get(name)}" for name in names if parameters.get(name) is not None)
+    """Return the name of a cell: the parameters that studies vary."""
+    return ", ".join(f"{name}={parameters[name]}" for name in _VARIED if parameters.get(name) is not None)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from slapkit.metrics.protocol import Column, Score, Table
 from slapkit.metrics.zero_shot import PROMPTS
 from slapkit.runs.claims.estimate import score
-from slapkit.runs.claims.measure import Measured
+from slapkit.runs.claims.measure import STAGES
 from slapkit.runs.claims.plan import NAMES
+from slapkit.runs.claims.quantity import Measured
 from slapkit.runs.claims.results import Results
-from slapkit.runs.claims.spaces import STAGES
 
 Cells = dict[str, str]  # title of a column -> name of the figure
+_WAYS = {"text_to_audio": "T→A", "audio_to_text": "A→T"}
+_ZERO_SHOT = [
+    ("style", "accuracy"),
+    *((task, m) for task in ("instruments", "tags") for m in ("ROC-AUC", "mAP", "mAR")),
+]
+_MICROSCOPE = {
+    "centroid distance": "distance",
+    "separability": "separability",
+    "covariance mismatch": "covariance",
+    "spectrum mismatch": "spectrum",
+    "cosine, matched": "matched",
+    "cosine, unmatched": "unmatched",
+    "V-measure with style": "V style",
+    "V-measure with instruments": "V instrument",
+    "V-measure with modality": "V modality, style",
+    "own modality preferred, audio asks": "preference, audio asks",
+    "own modality preferred, text asks": "preference, text asks",
+    "T→A R@10": "text_to_audio.R@10",
+}
 
 
 def tables(results: Results) -> dict[str, Table]:
@@ -21,123 +38,66 @@ def tables(results: Results) -> dict[str, Table]:
     Raises:
         MetricError: runs were measured on different data, or otherwise not alike.
     """
-    models = [(NAMES[label], results.runs[results.number("models", label)]) for label in NAMES]
-    found = {
+    models = {NAMES[label]: runs for label, runs in results.models().items()}
+    q_against_z = Table([Column(title) for title in _retrieval("q")], vary=("embedding",))
+    for kind, words in (("q", "predictions q"), ("z", "projections z")):
+        _add(q_against_z, f"SLAP, {words}", models["SLAP"], _retrieval(kind))
+    shares = ("separability", "preference", "text_to_audio")
+    columns = [(title, name.startswith(shares)) for title, name in _MICROSCOPE.items()]
+    microscope = Table([Column(title, percent=share, digits=1 if share else 3) for title, share in columns])
+    for name in ("SLAP", "CLAP", "SigLIP"):
+        for stage, words in STAGES.items():
+            cells = {title: f"space.{stage}.{figure}" for title, figure in _MICROSCOPE.items()}
+            _add(microscope, f"{name}, {words}", models[name], cells)
+    return {
         "retrieval": _table(models, _retrieval("q")),
-        "q-against-z": _q_against_z(models),
+        "q-against-z": q_against_z,
         "zero-shot": _table(models, _zero_shot()),
         "prompts": _table(models, _prompts()),
         "probing": _table(models, _probing()),
+        "microscope": microscope,
     }
-    microscope = Table(list(_microscope_columns()))
-    for name, runs in models[:3]:
-        for stage, words in STAGES.items():
-            names = {
-                column.name: f"space.{stage}.{figure}" for column, figure in zip(microscope.columns.values(), MICRO)
-            }
-            if scores := _scores(runs, names):
-                microscope.add(f"{name}, {words}", scores)
-    return found | {"microscope": microscope}
 
 
-def _table(models: Sequence[tuple[str, list[Measured]]], names: Cells) -> Table:
-    table = Table([_column(title) for title in names])
-    for row, runs in models:
-        if scores := _scores(runs, names):
-            table.add(row, scores)
+def _table(models: dict[str, list[Measured]], cells: Cells) -> Table:
+    table = Table([Column(title) for title in cells])
+    for row, runs in models.items():
+        _add(table, row, runs, cells)
     return table
 
 
-def _column(title: str) -> Column:
-    return Column(title, percent=True)
-
-
-def _scores(runs: list[Measured], names: Cells) -> dict[str, Score]:
-    """Return the figures that all runs have."""
-    there = {title: name for title, name in names.items() if runs and all(name in run.figures for run in runs)}
-    return {title: score(runs, name) for title, name in there.items()}
+def _add(table: Table, row: str, runs: list[Measured], cells: Cells) -> None:
+    """Add a row of the figures that all runs have, if there are any."""
+    present = {title: name for title, name in cells.items() if runs and all(name in run.figures for run in runs)}
+    if present:
+        scores: dict[str, Score] = {title: score(runs, name) for title, name in present.items()}
+        table.add(row, scores)
 
 
 def _retrieval(kind: str) -> Cells:
-    short = {"text_to_audio": "T→A", "audio_to_text": "A→T"}
-    return {
-        f"{words} {what}": f"{kind}.{way}.{name}"
-        for way, words in short.items()
-        for what, name in (("R@1", "R@1"), ("R@5", "R@5"), ("R@10", "R@10"), ("mean rank", "mean_rank"))
-    }
-
-
-def _q_against_z(models: Sequence[tuple[str, list[Measured]]]) -> Table:
-    """SLAP asked and answered by predictions, and by projections."""
-    slap = models[0][1]
-    table = Table([_column(title) for title in _retrieval("q")], vary=("embedding",))
-    for kind, words in (("q", "predictions q"), ("z", "projections z")):
-        if scores := _scores(slap, _retrieval(kind)):
-            table.add(f"SLAP, {words}", scores)
-    return table
+    names = {"R@1": "R@1", "R@5": "R@5", "R@10": "R@10", "mean rank": "mean_rank"}
+    return {f"{words} {what}": f"{kind}.{way}.{n}" for way, words in _WAYS.items() for what, n in names.items()}
 
 
 def _zero_shot() -> Cells:
-    measures = {"style": ("accuracy",), "instruments": ("ROC-AUC", "mAP", "mAR"), "tags": ("ROC-AUC", "mAP", "mAR")}
     return {
-        f"{task} {measure}, {how}": f"zero.{task}.{measure}.{how}"
-        for task, names in measures.items()
-        for measure in names
-        for how in (("best", "mean", "ensemble") if measure in ("accuracy", "mAP") else ("best", "ensemble"))
+        f"{task} {metric}, {how}": f"zero.{task}.{metric}.{how}"
+        for task, metric in _ZERO_SHOT
+        for how in (("best", "mean", "ensemble") if metric in ("accuracy", "mAP") else ("best", "ensemble"))
     }
 
 
 def _prompts() -> Cells:
     """Every prompt alone, for one figure a task."""
-    figures = {"style": "accuracy", "instruments": "mAP", "tags": "mAP"}
-    return {
-        f"{task} {measure}, “{prompt}”": f"zero.{task}.{measure}.{prompt}"
-        for task, measure in figures.items()
-        for prompt in PROMPTS
-    }
+    figures = (("style", "accuracy"), ("instruments", "mAP"), ("tags", "mAP"))
+    return {f"{task} {metric}, “{p}”": f"zero.{task}.{metric}.{p}" for task, metric in figures for p in PROMPTS}
 
 
 def _probing() -> Cells:
-    measures = {"style": ("accuracy",), "instruments": ("ROC-AUC", "mAP"), "tags": ("ROC-AUC", "mAP")}
+    probes = {"mlp": "one hidden layer", "linear": "linear"}
     return {
-        f"{task} {measure}, {words}": f"probe.{probe}.{task}.{measure}"
-        for task, names in measures.items()
-        for measure in names
-        for probe, words in (("mlp", "one hidden layer"), ("linear", "linear"))
+        f"{task} {metric}, {words}": f"probe.{probe}.{task}.{metric}"
+        for task, metric in _ZERO_SHOT
+        if metric != "mAR"
+        for probe, words in probes.items()
     }
-
-
-MICRO = (
-    "distance",
-    "separability",
-    "covariance",
-    "spectrum",
-    "matched",
-    "unmatched",
-    "V style",
-    "V instrument",
-    "V modality, style",
-    "preference, audio asks",
-    "preference, text asks",
-    "text_to_audio.R@10",
-)
-
-
-def _microscope_columns() -> Iterator[Column]:
-    words = {
-        "distance": "centroid distance",
-        "separability": "separability",
-        "covariance": "covariance mismatch",
-        "spectrum": "spectrum mismatch",
-        "matched": "cosine, matched",
-        "unmatched": "cosine, unmatched",
-        "V style": "V-measure with style",
-        "V instrument": "V-measure with instruments",
-        "V modality, style": "V-measure with modality",
-        "preference, audio asks": "own modality preferred, audio asks",
-        "preference, text asks": "own modality preferred, text asks",
-        "text_to_audio.R@10": "T→A R@10",
-    }
-    for name in MICRO:
-        percent = name in ("separability", "text_to_audio.R@10") or name.startswith("preference")
-        yield Column(words[name], percent=percent, digits=1 if percent else 3)

@@ -1,4 +1,4 @@
-"""Figures: pure functions of rows, tables and measurements that return a plotly `Figure`.
+"""Figures: pure functions of rows, tables and measurements that return a plotly `Figure` (those of the claims, an SVG).
 
 Each figure answers one question, and its title is the answer, computed from the data. Recalls come in [0, 1] and are
 shown in percent, ranks as percent of the candidates, distances with three decimals.
@@ -20,28 +20,3 @@ from slapkit.viz.figures.runs import (
     retrieval_bars,
 )
 from slapkit.viz.figures.style import figure_bundle
-
-__all__ = [
-    "Panel",
-    "asked_for",
-    "chance_recalls",
-    "claim_chart",
-    "claim_forest",
-    "cosines",
-    "counts",
-    "curve",
-    "figure_bundle",
-    "gap_bars",
-    "joint_map",
-    "log_mel",
-    "loss_curves",
-    "rank_bars",
-    "rank_curves",
-    "recall_curves",
-    "recentring",
-    "retrieval_bars",
-    "sentence_on_map",
-    "spectra",
-    "tempo_histogram",
-    "worst_pairs",
-]

@@ -1,109 +1,122 @@
-"""The figures of the claims: lines with their intervals, and all differences in one forest.
+"""Pictures of the claims (SVG, by matplotlib): lines with intervals, and all differences in one forest.
 
-Charts and rows come from `slapkit.runs.claims.charts`; what is drawn here in plotly, a report draws as small pictures.
+They stand in a notebook, in the report and in a page of Markdown alike: legible on a light and on a dark page.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
+from slapkit.metrics.intervals import Interval
 from slapkit.viz import theme
-from slapkit.viz.figures.style import chance_line, finish
-from slapkit.viz.text import label
+from slapkit.viz.figures.style import to_svg
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-MARK = {"holds": "circle", "does not hold": "x", "cannot be told": "circle-open"}
+_STYLE = {"solid": "-", "dash": "--", "dot": ":"}
+_MARK = {"holds": "o", "does not hold": "x", "cannot be told": "D"}
 
 
-def claim_chart(found: Any) -> go.Figure:
-    """Draw one chart: its lines with 95 % intervals, and a red cross where all runs collapsed."""
-    import plotly.graph_objects as go
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart: (x, interval) points, and the x at which all runs collapsed.
 
-    figure, top = go.Figure(), 0.0
-    for line in found.lines:
-        color = theme.OBJECTIVE.get(line.objective, theme.NEUTRAL)
-        values = [interval.value for _, interval in line.points]
-        top = max([top, *values, *(i.high for _, i in line.points if math.isfinite(i.high))])
-        figure.add_scatter(
-            x=[x for x, _ in line.points],
-            y=values,
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [_length(i.high - i.value) for _, i in line.points],
-                "arrayminus": [_length(i.value - i.low) for _, i in line.points],
-                "thickness": 1.5,
-                "width": 5,
-            },
-            mode="lines+markers" if found.joined else "markers",
-            marker={"size": 9, "color": color, "symbol": "circle" if line.dash == "solid" else "diamond"},
-            line={"color": color, "dash": line.dash},
-            name=label(line.name),
-            showlegend=found.joined and len(found.lines) > 1,
-            hovertemplate="%{x}: %{y:.3g}",
-        )
+    `objective` gives the colour; `dash` ("solid", "dash", "dot") separates lines of one colour.
+    """
+
+    name: str
+    objective: str
+    dash: str
+    points: list[tuple[float, Interval]]
+    lost: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure: `x` and `y` name its axes, `ticks` are the x that carry `names`.
+
+    `log_x`: x is logarithmic; `joined`: the points of a line are joined; `chance`: y of a model that knows nothing.
+    """
+
+    key: str
+    title: str
+    x: str
+    y: str
+    lines: list[Line]
+    ticks: list[float]
+    names: list[str]
+    log_x: bool = False
+    joined: bool = True
+    chance: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One piece of evidence in a forest, in points of percent."""
+
+    what: str
+    interval: Interval
+    verdict: str
+
+
+def claim_chart(chart: Chart) -> bytes:
+    """Return a chart as SVG: its lines with 95 % intervals, and a red cross where all runs collapsed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 3.4), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    for line in chart.lines:
+        x, intervals = [x for x, _ in line.points], [interval for _, interval in line.points]
+        style = {"color": theme.objective_color(line.objective), "marker": "o" if line.dash == "solid" else "D"}
+        style |= {"linestyle": _STYLE[line.dash] if chart.joined else "none", "markersize": 5, "capsize": 3}
+        axes.errorbar(x, [i.value for i in intervals], yerr=_bars(intervals), label=line.name, **style)
         if line.lost:
-            figure.add_scatter(
-                x=line.lost,
-                y=[0.0] * len(line.lost),
-                mode="markers",
-                marker={"size": 12, "symbol": "x", "color": theme.WARNING},
-                name="collapsed",
-                showlegend=True,
-                cliponaxis=False,
-                hovertemplate="%{x}: every run collapsed",
-            )
-    figure.update_xaxes(
-        title_text=found.x, tickvals=found.ticks, ticktext=found.names, type="log" if found.log_x else "linear"
-    )
-    if not found.joined:
-        figure.update_xaxes(range=[-0.5, len(found.ticks) - 0.5])
-    figure.update_yaxes(title_text=found.y, range=[0, 1.12 * top] if top else None)
-    if found.chance is not None:
-        chance_line(figure, found.chance)
-    return finish(figure, found.title)
+            cross = {"color": theme.WARNING, "markersize": 8, "clip_on": False}
+            axes.plot(line.lost, [0] * len(line.lost), "x", label="collapsed", **cross)
+    if chart.log_x:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    axes.set_xticks(chart.ticks, chart.names)
+    if not chart.joined:
+        axes.set_xlim(-0.5, len(chart.ticks) - 0.5)
+    if chart.chance is not None:
+        axes.axhline(chart.chance, color=theme.NEUTRAL, linestyle=":", linewidth=1)
+        place = {"xy": (1, chart.chance), "xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        axes.annotate("chance", fontsize=8, **place)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(chart.x)
+    axes.set_ylabel(chart.y)
+    axes.set_title("\n".join(textwrap.wrap(chart.title, 68)), loc="left", fontsize=9)
+    if chart.joined and (len(chart.lines) > 1 or any(line.lost for line in chart.lines)):
+        axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return to_svg(figure)
 
 
-def claim_forest(rows: Sequence[Any]) -> go.Figure:
-    """Draw all differences in points of percent, the first on top: right of zero is where the paper says they lie."""
-    import plotly.graph_objects as go
+def claim_forest(rows: Sequence[Row]) -> bytes:
+    """Return all differences as one SVG, the first on top: right of zero is where the paper says they lie."""
+    from matplotlib.figure import Figure
 
-    figure = go.Figure()
-    places = list(range(len(rows), 0, -1))
-    for verdict in theme.VERDICT:
-        chosen = [(place, row) for place, row in zip(places, rows) if row.verdict == verdict]
-        figure.add_scatter(
-            x=[row.interval.value for _, row in chosen],
-            y=[place for place, _ in chosen],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row.interval.high - row.interval.value for _, row in chosen],
-                "arrayminus": [row.interval.value - row.interval.low for _, row in chosen],
-                "thickness": 1.5,
-                "width": 4,
-            },
-            mode="markers",
-            marker={"size": 9, "color": theme.VERDICT[verdict], "symbol": MARK[verdict]},
-            name=verdict,
-            hovertemplate="%{x:.1f} points",
-        )
-    figure.add_vline(x=0, line={"color": theme.NEUTRAL, "width": 1})
-    figure.update_yaxes(
-        tickvals=places, ticktext=[label(row.what) for row in rows], range=[0.4, len(rows) + 0.6], showgrid=False
-    )
-    figure.update_xaxes(title_text="difference (points of percent), 95 % interval", automargin=True)
+    figure = Figure(figsize=(8.2, 1.1 + 0.3 * max(len(rows), 1)), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    places = range(len(rows), 0, -1)
+    for place, row in zip(places, rows):
+        style = {"color": theme.VERDICT[row.verdict], "marker": _MARK[row.verdict], "markersize": 5, "capsize": 3}
+        axes.errorbar([row.interval.value], [place], xerr=_bars([row.interval]), **style)
+    for verdict in dict.fromkeys(row.verdict for row in rows):
+        axes.plot([], [], _MARK[verdict], color=theme.VERDICT[verdict], markersize=5, label=verdict)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
+    axes.axvline(0, color=theme.NEUTRAL, linewidth=1)
+    axes.set_yticks(places, [row.what for row in rows], fontsize=8)
+    axes.set_xlabel("difference (points of percent), 95 % interval", fontsize=9)
     held = sum(row.verdict == "holds" for row in rows)
-    figure = finish(figure, f"{held} of {len(rows)} differences lie where the paper says", height=170 + 30 * len(rows))
-    figure.update_yaxes(automargin=True)
-    figure.layout.meta = {"wide": True}
-    return figure
+    axes.set_title(f"{held} of {len(rows)} differences lie where the paper says", loc="left", fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    return to_svg(figure)
 
 
-def _length(value: float) -> float | None:
-    """Return the length of an error bar, None where there is no interval: JSON has no NaN."""
-    return float(value) if math.isfinite(value) else None
+def _bars(intervals: Iterable[Interval]) -> list[list[float]]:
+    """Return the lengths of error bars below and above; 0 where there is no interval."""
+    lengths = [(i.value - i.low, i.high - i.value) for i in intervals]
+    return [[max(pair[end], 0.0) if math.isfinite(pair[end]) else 0.0 for pair in lengths] for end in (0, 1)]

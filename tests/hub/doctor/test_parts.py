@@ -17,7 +17,6 @@ from slapkit.hub.doctor.check import Check, judged
 from slapkit.hub.doctor.examination import Examination
 from slapkit.hub.doctor.report import as_page
 from slapkit.hub.doctor.subject import Subject
-from slapkit.models.signature import signature_of
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -158,24 +157,24 @@ def test_signature_leaves_the_model_as_it_was(loaded):
         joint.audio.projector.requires_grad_(True)
         modes = [m.training for m in joint.modules()]
         wanted = [p.requires_grad for p in joint.parameters()]
-        found = signature_of(joint)
+        found = signature.signature_of(joint)
         assert modes == [m.training for m in joint.modules()] and any(modes)
         assert wanted == [p.requires_grad for p in joint.parameters()] and any(wanted)
     finally:
         joint.eval().requires_grad_(False)
     assert len(json.dumps(found)) < 6000
     assert np.shape(found["audio"]) == np.shape(found["text"]) == (8, 16) and np.shape(found["frontend"]) == (64,)
-    assert found == signature_of(joint), "dropout was off"
+    assert found == signature.signature_of(joint), "dropout was off"
 
 
 def test_a_model_without_finite_embeddings_is_saved_without_signature(model):
     with torch.no_grad():
         model.joint.text.projector[-1].bias.fill_(float("inf"))
-    assert signature_of(model.joint) is None
+    assert signature.signature_of(model.joint) is None
 
 
 @pytest.mark.parametrize(
-    "saved", [None, "x", [], {"format": 1}, {"format": 2}, {"format": 2, "audio": "x", "text": [[None]]}]
+    "saved", [None, "x", [], {"format": 99}, {"format": 1}, {"format": 1, "audio": "x", "text": [[None]]}]
 )
 def test_a_signature_that_says_nothing(loaded, saved):
     assert {check.verdict for check in signature.as_saved(Subject(loaded, signature=saved))} == {"unknown"}

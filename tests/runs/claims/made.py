@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from slapkit.runs.claims.measure import Measured
 from slapkit.runs.claims.plan import SIZES, cells
-from slapkit.runs.claims.quantity import Quantity
+from slapkit.runs.claims.quantity import Measured, Quantity
 from slapkit.runs.claims.results import Results
 
 WORKS = np.repeat(np.arange(80), 3)
@@ -17,11 +16,11 @@ BASE = {"R@1": 0.2, "R@5": 0.5, "R@10": 0.6, "mean_rank": 0.1}
 PLAN = SIZES["cpu"]
 
 
-def units(mean, *, salt, seed, spread=0.02):
+def units(mean, *, salt, seed, std=0.02):
     """Figures of queries whose works differ, alike for all models: `salt` tells noise of one model from another's."""
     hard = np.random.default_rng(7).normal(0, 0.1, 80)[WORKS]
     noise = np.random.default_rng([salt, seed])
-    return mean + hard + noise.normal(0, spread / 4) + noise.normal(0, spread, len(WORKS))
+    return mean + hard + noise.normal(0, std / 4) + noise.normal(0, std, len(WORKS))
 
 
 def run(shift=0.0, *, salt=0, seed=0, distance=0.1, separability=0.7, rank=60.0, card=None, extra=None):
