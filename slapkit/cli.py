@@ -60,6 +60,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+Form = Literal["clap", "onnx", "hub-folder"]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
 RunsDir = Annotated[str, typer.Option(help="where runs are kept")]
 ModelFolder = Annotated[str, typer.Argument(help="folder of a run of 02_train, or of a checkpoint")]
@@ -92,9 +93,7 @@ def corpus(
     """build the score corpus"""
     from slapkit.data import scores
 
-    config = scores.CorpusConfig(size=size, seed=seed)
-    if soundfont:
-        config = config.replace(soundfont=soundfont)
+    config = scores.CorpusConfig(size=size, seed=seed, **({"soundfont": soundfont} if soundfont else {}))
     print(f"corpus: {scores.build(config, root=root, progress=not quiet)}")
 
 
@@ -164,9 +163,7 @@ def claims(
         print(f"{finding['verdict']:<14}  {finding['claim']}")
     for reason in done.metrics["failed"]:
         print(f"gave no run: {reason}")
-    page = done.folder / done.metrics["report"]
-    if out:
-        page = copy_report(done.folder, out)
+    page = copy_report(done.folder, out) if out else done.folder / done.metrics["report"]
     print(f"report: {os.path.relpath(page)}")
 
 
@@ -205,8 +202,7 @@ def library(
     """embed a folder of music for searching, or bring it up to date"""
     from slapkit.search import Library
 
-    options = {"out": out, "embedding": embedding, "cache_dir": cache_dir}
-    made = Library.build(folder, model, progress=not quiet, **options)
+    made = Library.build(folder, model, out=out, embedding=embedding, cache_dir=cache_dir, progress=not quiet)
     counts = ", ".join(f"{count:,} {what}" for what, count in made.counts.items() if count) or "no audio files"
     print(f"library: {os.path.relpath(made.out)} ({len(made):,} tracks: {counts})")
     _list_left_out(list(zip(made.failures["file"], made.failures["reason"])), made.out / "failures.jsonl")
@@ -217,10 +213,7 @@ def search(
     folder: Annotated[str, typer.Argument(metavar="LIBRARY", help="folder of the library")],
     query: Annotated[str, typer.Argument(help='words; " + strings" adds, " - drums" takes away')],
     k: Annotated[int, typer.Option("-k", help="how many results")] = 10,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FACT=VALUE", help="only tracks with this fact; again: or, and"),
-    ] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="FACT=VALUE", help="a fact; again: or, and")] = None,
     pooling: Annotated[str, typer.Option(help="a track counts by its best window, or by the mean of all")] = "best",
     model: Annotated[str | None, typer.Option(metavar="RUN", help="where the library's model lies now")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with all facts")] = False,
@@ -274,8 +267,7 @@ def unpack(archive: str, folder: Annotated[str, typer.Argument(help="must not ex
 def doctor(
     path: ModelFolder,
     data: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER", help="data set to try pairs on; its test split, else validation, else all"),
+        str | None, typer.Option(metavar="FOLDER", help="pairs to try: its test split, else validation")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the page")] = False,
     html: Annotated[str | None, typer.Option(metavar="FILE", help="also write the page as HTML")] = None,
@@ -305,10 +297,7 @@ def doctor(
 @app.command()
 def export(
     run: ModelFolder,
-    to: Annotated[
-        Literal["clap", "onnx", "hub-folder"],
-        typer.Option(metavar="FORM", help="; ".join(f"{name}: {what}" for name, what in FORMS.items())),
-    ],
+    to: Annotated[Form, typer.Option(metavar="FORM", help="; ".join(f"{k}: {v}" for k, v in FORMS.items()))],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="new folder for it")],
 ) -> None:
     """write a trained model in a form that others read"""
@@ -332,7 +321,7 @@ def embed(
     data: Annotated[str, typer.Argument(help="folder of audio files, with a table or without, or the table itself")],
     out: Annotated[str, typer.Option(metavar="FILE.parquet", help="the file to make")],
     windows: Annotated[Literal["pooled", "all"], typer.Option(help="a row per file, or per window")] = "pooled",
-    hop_s: Annotated[float | None, typer.Option(metavar="S", help="default: a window's length")] = None,
+    hop_s: Annotated[float | None, typer.Option(metavar="S", help="between windows; default: their length")] = None,
     chunk: Annotated[int | None, typer.Option(help="files that are finished together; default: 256")] = None,
     workers: Annotated[int, typer.Option(help="helper processes that decode; 0: chosen")] = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -346,26 +335,17 @@ def embed(
     from slapkit.hub.load import load_model
 
     where = place()
-    outcome = embed_collection(
-        load_model(model, device=device_of(where, device), precision=precision),
-        data,
-        out,
-        pooled=windows == "pooled",
-        hop_s=hop_s,
-        chunk=CHUNK if chunk is None else chunk,
-        workers=workers,
-        where=where,
-        progress=not quiet,
-    )
+    chunk = CHUNK if chunk is None else chunk
+    loaded = load_model(model, device=device_of(where, device), precision=precision)
+    options = {"pooled": windows == "pooled", "hop_s": hop_s, "workers": workers}
+    outcome = embed_collection(loaded, data, out, chunk=chunk, where=where, progress=not quiet, **options)
     name = os.path.relpath(outcome.out)
     who = f"process {where.rank} of {where.world}: " if where.world > 1 else ""
     if not outcome.complete:
-        print(
-            f"{who}this share is done ({outcome.made} parts made, {outcome.kept} kept); {outcome.missing} parts are "
-            f"still missing for {name}: the process that ends last joins them, or the same command run again"
-        )
+        print(f"{who}this share is done ({outcome.made} parts made, {outcome.kept} kept)")
+        print(f"{outcome.missing} parts of {name} are missing: the last process joins them, or the same command again")
         return
-    print(f"{who}{name} is complete: {outcome.sounds:,} files, {len(outcome.failures):,} files are not in it")
+    print(f"{who}{name} is complete: {outcome.sounds:,} audio files, {len(outcome.failures):,} files are not in it")
     if where.rank == 0:
         _list_left_out([(f.file, f.reason) for f in outcome.failures], failures_path(outcome.out))
 

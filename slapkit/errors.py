@@ -1,4 +1,4 @@
-"""The errors slapkit raises: each says what was found, where, and what to do about it."""
+"""The errors of slapkit: each names what was found, where, and the remedy."""
 
 
 class SlapkitError(Exception):
@@ -10,11 +10,11 @@ class ConfigError(SlapkitError, ValueError):
 
 
 class AudioError(SlapkitError):
-    """A sound that cannot be read, or that holds nothing to learn from."""
+    """An audio file that cannot be read, or that is empty or silent."""
 
 
 class DataError(SlapkitError):
-    """A data set that is missing, malformed, or leaves its folder."""
+    """A data set that is missing or malformed, or that names files outside its folder."""
 
 
 class MetricError(SlapkitError, ValueError):
@@ -26,11 +26,11 @@ class CheckpointError(SlapkitError):
 
 
 class CollapseError(SlapkitError):
-    """Training that collapsed: the embeddings no longer tell inputs apart."""
+    """Training that collapsed: the embeddings no longer differ between inputs."""
 
 
 class StorageError(SlapkitError):
-    """A disk that cannot take what has to be written."""
+    """A disk that is full or forbidden."""
 
 
 class RunError(SlapkitError):
@@ -40,4 +40,4 @@ class RunError(SlapkitError):
 
 
 class LibraryError(SlapkitError):
-    """A library of sounds, an index or a search that cannot do what was asked."""
+    """A library of music, an index or a search that cannot do what was asked."""

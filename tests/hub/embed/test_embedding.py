@@ -98,7 +98,7 @@ def test_two_processes_make_the_bytes_of_one(run, collection, tmp_path, whole):
     both = [start(run, collection, "--out", out, "--chunk", 3, RANK=str(rank), **common) for rank in range(2)]
     said = [process.communicate(timeout=200)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    assert any("is complete: 13 sounds, 1 files" in words for words in said), said
+    assert any("is complete: 13 audio files, 1 files" in words for words in said), said
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["two.parquet", "two.parquet.failures.jsonl"]
 
