@@ -1,134 +1,143 @@
-"""What the readers of published collections share: what a layout needs, where it is published, and how clips are taken.
+"""What the readers of published collections share.
 
-A reader first asks for every file and column that it needs, and says all that are missing at once, with the place where
-they are published. Then it takes clips one by one; what cannot be used is listed with its line and reason.
+A `Layout` says what a collection is called, where it is published and which files it needs. A `Collection` opens a
+folder of that layout, reads its tables and makes a data set of (file, captions, facts, split, group). What cannot be
+used is listed as a problem, with its line and reason.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import soundfile
+
+from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.config import nearest
-from slapkit.data import AudioTextDataset, Clip, Problem
-from slapkit.data.dataset import describe
+from slapkit.data.dataset import AudioTextDataset, Clip, Problem, describe
 from slapkit.data.reader import TableBuilder
 from slapkit.data.tables import Table, read_table
 from slapkit.errors import DataError
 
-SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".au", ".aif", ".aiff")  # what soundfile decodes
-# What people download and forget to unpack; parts of a divided archive end in a number.
-ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".zip.001", ".zip.002", ".zip.003")
-Item = TypeVar("Item")
+AUDIO_SUFFIXES = (*MEDIA_TYPES, ".au", ".aif", ".aiff")  # of what soundfile decodes
+# Archives that people forget to unpack; parts of a divided one end in a number.
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".001", ".002", ".003")
 _ABSENT = "the file does not exist"
-_TOO_MANY = 12  # names shown of what a folder holds
+_SHOWN = 12  # names listed in a message
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A published collection: its name here, its own name, and where its files are published."""
+    """A published collection.
+
+    Attributes:
+        name: its name here.
+        title: its own name.
+        published: where its files are published.
+        clues: files or folders, any of which shows that a folder has this layout.
+        inside: subfolders in which the collection may lie instead.
+        needs: files, and folders ending in "/", without which it cannot be read.
+    """
 
     name: str
     title: str
     published: str
+    clues: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    def clue(self, folder: Path) -> str | None:
+        """Return the first clue found in a folder or in one of its subfolders `inside`."""
+        places = ("", *(f"{name}/" for name in self.inside))
+        return next((p + clue for p in places for clue in self.clues if (folder / (p + clue)).exists()), None)
 
 
-def is_archive(path: Path) -> bool:
-    """Say whether a file is an archive by its name."""
-    return path.name.lower().endswith(ARCHIVES)
-
-
-def how_to_unpack(archives: Sequence[Path]) -> str:
-    """Return the sentence that says how to unpack archives; "" where there are none."""
+def how_to_unpack(paths: Iterable[Path]) -> str:
+    """Return a sentence on how to unpack the archives among `paths`; "" where there are none."""
+    archives = sorted(path.name for path in paths if path.name.lower().endswith(_ARCHIVES))
     if not archives:
         return ""
-    first = archives[0]
-    names = ", ".join(path.name for path in archives[:_TOO_MANY])
-    if first.name.lower().endswith((".001", ".002", ".003")):
-        whole = first.name[:-4]
-        return f"{names} are parts of one archive: `cat {whole}.* > {whole}`, then `slapkit unpack {whole} FOLDER`"
-    return f"not unpacked yet: {names} (`slapkit unpack {first.name} FOLDER`, or unzip / tar -xf)"
+    if archives[0].lower().endswith((".001", ".002", ".003")):
+        whole = archives[0][:-4]
+        parts = shortened(archives)
+        return f"{parts} are parts of one archive: `cat {whole}.* > {whole}`, then `slapkit unpack {whole} FOLDER`"
+    return f"not unpacked yet: {shortened(archives)} (`slapkit unpack {archives[0]} FOLDER`, or unzip / tar -xf)"
 
 
-def open_folder(folder: str | os.PathLike[str], layout: Layout, inside: Iterable[str] = ()) -> Path:
-    """Return the folder of a collection: the one given, or the first of its subfolders `inside` that exists.
+def shortened(names: Sequence[str]) -> str:
+    """Return names as a list of at most twelve, or "nothing"."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "") or "nothing"
+
+
+def duration_s(path: Path) -> float:
+    """Return the length that an audio file claims, in s; 0 where it cannot be opened."""
+    try:
+        return soundfile.info(path).duration
+    except (OSError, ValueError, RuntimeError):
+        return 0.0
+
+
+class Collection(TableBuilder):
+    """One collection while it is read, from its folder or the subfolder in which its clues lie.
 
     Raises:
-        DataError: there is no such folder, or an archive stands in its place.
+        DataError: no such folder, an archive in its place, or files are missing; all of them are named.
     """
-    folder = Path(folder)
-    if folder.is_file() and is_archive(folder):
-        raise DataError(f"{layout.title} is read from an unpacked folder; {how_to_unpack([folder])}")
-    if not folder.is_dir():
-        raise DataError(f"no folder {folder} to read {layout.title} from: it is published at {layout.published}")
-    return next((folder / name for name in inside if (folder / name).is_dir()), folder)
 
-
-def need_files(folder: Path, layout: Layout, names: Iterable[str]) -> None:
-    """Raise `DataError` naming every file or folder (a name ending in "/") that is missing, and where to get it."""
-    missing = [name for name in names if not (folder / name).exists()]
-    if not missing:
-        return
-    try:
-        present = sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
-    shown = ", ".join(present[:_TOO_MANY]) + (", ..." if len(present) > _TOO_MANY else "") or "nothing"
-    words = [f"{folder} lacks {', '.join(missing)} of {layout.title} (it holds {shown})"]
-    archives = [folder / name for name in present if is_archive(folder / name)]
-    words += [how_to_unpack(archives)] if archives else []
-    raise DataError("; ".join([*words, f"published at {layout.published}"]))
-
-
-def need_columns(table: Table, path: Path, layout: Layout, columns: Iterable[str]) -> None:
-    """Raise `DataError` naming every column that a table lacks, and what it has instead."""
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        hint = nearest(missing[0], table.columns)
-        found = ", ".join(table.columns[:_TOO_MANY]) + (", ..." if len(table.columns) > _TOO_MANY else "")
-        raise DataError(
-            f"{path} has no column {', '.join(map(repr, missing))} (found: {found or 'none'}): {hint} "
-            f"{layout.title} as published has it: {layout.published}"
-        )
-
-
-def _is_headless(path: Path) -> bool:
-    """Say whether a file ending in .au does not begin as one: libsndfile takes such a file for bare samples."""
-    if path.suffix.lower() != ".au":
-        return False
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) not in (b".snd", b"dns.")
-    except OSError:
-        return False  # told when it is decoded
-
-
-class Taking(TableBuilder):
-    """One collection while it is read: finds sounds without leaving the folder, and keeps clips and problems."""
-
-    def __init__(self, folder: Path, layout: Layout, *, progress: bool = True) -> None:
+    def __init__(self, folder: str | os.PathLike[str], layout: Layout, *, progress: bool = True) -> None:
+        folder = Path(folder)
+        if folder.is_file() and (how := how_to_unpack([folder])):
+            raise DataError(f"{layout.title} is read from an unpacked folder; {how}")
+        if not folder.is_dir():
+            raise DataError(f"no folder {folder} to read {layout.title} from: it is published at {layout.published}")
+        if not any((folder / clue).exists() for clue in layout.clues):
+            folder = next((folder / name for name in layout.inside if (folder / name).is_dir()), folder)
         super().__init__(folder, [])
-        self.layout, self.notes, self.progress = layout, [], progress
+        self.layout, self.progress = layout, progress
+        self.notes: list[str] = []
         self._clips: dict[str, Clip] = {}
+        self.need(layout.needs)
+
+    def need(self, names: Iterable[str]) -> None:
+        """Raise `DataError` with every file or folder that is missing, and where it is published."""
+        if missing := [name for name in names if not (self.root / name).exists()]:
+            present = sorted(self.root.iterdir())
+            holds = shortened([path.name for path in present])
+            lacks = f"{self.root} lacks {', '.join(missing)} of {self.layout.title} (it holds {holds})"
+            words = [lacks, how_to_unpack(present), f"published at {self.layout.published}"]
+            raise DataError("; ".join(filter(None, words)))
 
     def table(self, path: Path, columns: Iterable[str]) -> Table:
         """Read a table that must have `columns`; what is wrong with its lines joins the problems."""
         table = read_table(path)
-        need_columns(table, path, self.layout, columns)
+        if missing := [name for name in columns if name not in table.columns]:
+            raise DataError(
+                f"{path} has no column {', '.join(map(repr, missing))} (found: {shortened(table.columns)}): "
+                f"{nearest(missing[0], table.columns)} {self.layout.title} as published has it: {self.layout.published}"
+            )
         self.problems += table.problems
         self.notes += table.notes
         return table
 
+    def lines(self, path: Path) -> list[tuple[int, str]]:
+        """Return the lines of a text file that are not empty, stripped, with their numbers."""
+        try:
+            lines = path.read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read as a list: {error}") from error
+        return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+
     def locate(self, names: Sequence[str]) -> tuple[str, Path] | str:
-        """Return id and path of the first of several names that is a usable file, or why none is."""
+        """Return id and path of the first of several names that is a usable file in the folder, or why none is."""
         reasons = []
         for name in names:
             found = self._locate(name, self.root)
             if not isinstance(found, str) and _is_headless(found[1]):
-                found = "the file has no header of AU sound, and would be taken for noise"
+                found = "the file has no header of AU audio, and would be taken for noise"
             if not isinstance(found, str):
                 return found
             reasons.append(found)
@@ -140,60 +149,60 @@ class Taking(TableBuilder):
 
         yield from tqdm(items, desc=f"Reading {self.layout.title}", disable=not self.progress, delay=1, leave=False)
 
-    def texts(self, row: int, values: Sequence[Any], name: str) -> list[str]:
-        """Return captions cleaned, empty ones and repetitions left out and listed; `name` is what messages say."""
-        return self._captions(row, list(values), name)
+    def texts(self, line: int, values: Sequence[Any], name: str) -> list[str]:
+        """Return captions cleaned; empty and repeated ones become problems, which call the clip `name`."""
+        return self._captions(line, list(values), name)
 
-    def take(
+    def add(
         self,
-        row: int,
-        names: str | Sequence[str],
+        line: int,
+        names: Sequence[str],
         *,
+        path: Path | None = None,
         captions: Sequence[Any] = (),
         facts: dict[str, Any] | None = None,
         split: str | None = None,
         group: str | None = None,
-    ) -> Clip | None:
-        """Take a clip in, or list why not.
+    ) -> None:
+        """Add a clip, or list why it cannot be used.
 
         Args:
-            row: line of the table, or 0.
-            names: where its sound may lie, relative to the folder; the first that exists is taken.
-            captions: what is said about it, may be empty.
+            line: of the table, or 0.
+            names: where its audio file may lie, relative to the folder; the first that is usable counts.
+            path: where the audio was converted to, read in place of that file.
+            captions: may be empty; a clip whose captions are all unusable is skipped.
             facts: what is known about it.
             split: its official split.
-            group: what must not be divided; default: the clip itself.
+            group: what must not be divided between splits; default: the clip itself.
         """
-        names = [names] if isinstance(names, str) else list(names)
         located = self.locate(names)
         if isinstance(located, str):
-            self.skip(row, names[0] if names else "", located)
-            return None
-        id, path = located
+            self.skip(line, names[0] if names else "", located)
+            return
+        id, found = located
         if id in self._clips:
-            self.skip(row, id, "the sound stands in the collection twice: the first is kept")
-            return None
-        texts = self.texts(row, captions, id) if captions else []
-        if captions and not texts:
-            return None
-        self._clips[id] = Clip(id, path, tuple(texts), facts or {}, split, group or id)
-        return self._clips[id]
+            self.skip(line, id, "the collection names the file twice: the first is kept")
+            return
+        texts = self.texts(line, captions, id) if captions else []
+        if texts or not captions:
+            self._clips[id] = Clip(id, path or found, tuple(texts), facts or {}, split, group or id)
 
-    def move(self, clip: Clip, path: Path) -> None:
-        """Let the sound of a clip that was taken be read from another place, where it was converted to."""
-        self._clips[clip.id] = replace(clip, path=path)
-
-    def skip(self, row: int, value: Any, reason: str) -> None:
+    def skip(self, line: int, value: Any, reason: str) -> None:
         """List something that is not used."""
-        self.problems.append(Problem(row, str(value), reason))
+        self.problems.append(Problem(line, str(value), reason))
 
     def dataset(self) -> AudioTextDataset:
-        """Return what was taken.
-
-        Raises:
-            DataError: nothing was.
-        """
+        """Return the clips as a data set; raises `DataError` where there are none."""
         if not self._clips:
             why = describe(self.problems) or "it lists no clips"
             raise DataError(f"no clip of {self.layout.title} at {self.root} is usable:\n{why}")
         return AudioTextDataset(self.root, self._clips.values(), self.problems, name=self.layout.name, notes=self.notes)
+
+
+def _is_headless(path: Path) -> bool:
+    """Say whether a file ending in .au does not begin as one: libsndfile reads such a file as bare samples."""
+    try:
+        with open(path, "rb") as file:
+            return path.suffix.lower() == ".au" and file.read(4) not in (b".snd", b"dns.")
+    except OSError:
+        return False  # reported when it is decoded

@@ -1,24 +1,25 @@
 """The table that the released code of SLAP (arXiv 2506.17815) trains from: columns npy_path, caption and set.
 
-A caption that begins with "!!" holds several, with "|" between them. `npy_path` names a sound, or an array `.npy` that
-has its sound beside it (`.wav`, `.mp3`) or that is a waveform or a spectrogram itself. What the code makes of rows
-without a test set, which it measures on validation instead, is not repeated here: splits are as the table says.
+A caption that begins with "!!" holds several, with "|" between them. `npy_path` names an audio file, or an array `.npy`
+that has its audio file beside it (`.wav`, `.mp3`) or that is a waveform or a spectrogram itself. The released code
+measures on validation where there is no test set; here, splits are as the table says.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from slapkit._io import atomic_path
+from slapkit.audio import decode
 from slapkit.config import require
-from slapkit.data import AudioTextDataset
 from slapkit.data.collections.arrays import open_array
-from slapkit.data.collections.layout import SOUNDS, Layout, Taking, how_to_unpack, is_archive
+from slapkit.data.collections.layout import AUDIO_SUFFIXES, Collection, Layout, how_to_unpack, shortened
+from slapkit.data.dataset import AudioTextDataset
 from slapkit.data.tables import SUFFIXES, read_table
 from slapkit.errors import AudioError, DataError
 
@@ -29,7 +30,6 @@ LAYOUT = Layout(
     "a table of the released SLAP code",
     "https://github.com/Pliploop/SLAP (the format; everybody makes their own with columns npy_path, caption, set)",
 )
-_MANY = "!!"  # how a cell with several captions begins
 _MOST_CHANNELS = 8  # an array [C, T] with more of both is a spectrogram
 
 
@@ -46,152 +46,122 @@ def read(
     Args:
         path: the table, or a folder that holds a single one.
         root: what names in it are relative to; default: the table's folder or, where nothing lies there, the one above.
-        sample_rate: in Hz, of waveforms in `.npy`, which do not say it.
-        waves: folder that takes those waveforms as WAV, once, for everything here reads sounds; needed with them.
+        sample_rate: of waveforms in `.npy`, which do not say it, in Hz.
+        waves: folder to which those waveforms are written as WAV, once; needed with them.
         progress: show a progress bar.
 
-    A sound beside an array, of the same name with another suffix, is read in its place. Spectrograms cannot be used:
-    slapkit makes its own, and an array does not say how it was made. Facts: `npy_path`. Every sound is its own group.
+    An audio file beside an array, of the same name with another suffix, is read in its place. Spectrograms cannot be
+    used: an array does not say how it was made. Facts: `npy_path`. Every clip is its own group.
 
     Raises:
         ConfigError: `sample_rate` is out of range.
         DataError: the table or a column is missing, waveforms without `sample_rate` and `waves`, or no row is usable.
     """
-    require(
-        sample_rate is None or 1000 <= sample_rate <= 1_000_000, "sample_rate", sample_rate, "1,000 to 1,000,000 Hz"
+    in_range = sample_rate is None or 1000 <= sample_rate <= 1_000_000
+    require(in_range, "sample_rate", sample_rate, "1,000 to 1,000,000 Hz")
+    table = _find_table(Path(path))
+    collection = Collection(table.parent if root is None else root, LAYOUT, progress=progress)
+    clips: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for line, row in collection.table(table, COLUMNS).rows:
+        clips.setdefault(str(row["npy_path"] or "").replace('"', "").strip(), []).append((line, row))
+    if root is None and all(isinstance(collection.locate(_names(name)), str) for name in clips):
+        above = Collection(table.resolve().parent.parent, LAYOUT, progress=progress)
+        if any(not isinstance(above.locate(_names(name)), str) for name in clips):
+            above.problems, above.notes = collection.problems, collection.notes
+            collection = above
+    folder = None if waves is None else Path(waves)
+    converted = sum(
+        _add(collection, name, rows, sample_rate, folder) for name, rows in collection.each([*clips.items()])
     )
-    path = _table(Path(path))
-    table = read_table(path)
-    root = Path(root) if root is not None else _root(path, [row.get("npy_path") for _, row in table.rows])
-    if not root.is_dir():
-        raise DataError(f"no folder {root}: the names in {path} are relative to it")
-    taking = Taking(root, LAYOUT, progress=progress)
-    rows: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for number, row in taking.table(path, COLUMNS).rows:
-        name = str(row["npy_path"] or "").replace('"', "").strip()
-        rows.setdefault(name, []).append((number, row))
-    convert = _Converter(sample_rate, None if waves is None else Path(waves))
-    for name, same in taking.each(list(rows.items())):
-        _take(taking, name, same, convert)
-    if convert.count:
-        taking.notes.append(f"{convert.count:,} waveforms in .npy were written as WAV to {convert.folder}")
-    return taking.dataset()
+    if converted:
+        collection.notes.append(f"{converted:,} waveforms in .npy were written as WAV to {waves}")
+    return collection.dataset()
 
 
 def has_columns(path: Path) -> bool:
     """Say whether a table has the columns of this layout; False where it cannot be read."""
     try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            header = file.readline(10_000)
-    except OSError:
+        return set(COLUMNS) <= set(read_table(path).columns)
+    except DataError:
         return False
-    return set(COLUMNS) <= {name.strip().strip('"') for name in header.replace(";", ",").replace("\t", ",").split(",")}
 
 
-def _table(path: Path) -> Path:
-    if is_archive(path) and path.is_file():
-        raise DataError(f"{LAYOUT.title} is read from an unpacked folder; {how_to_unpack([path])}")
+def _find_table(path: Path) -> Path:
     if path.is_file():
+        if how := how_to_unpack([path]):
+            raise DataError(f"{LAYOUT.title} is read from an unpacked folder; {how}")
         return path
     if not path.is_dir():
         raise DataError(f"no table {path}: {LAYOUT.published}")
     tables = sorted(child for child in path.iterdir() if child.suffix.lower() in SUFFIXES)
     fitting = [table for table in tables if has_columns(table)]
     if len(fitting) != 1:
-        found = ", ".join(table.name for table in fitting or tables) or "no tables"
-        words = "several" if fitting else f"none with columns {', '.join(COLUMNS)}"
-        raise DataError(f"{path} has {words} ({found}): name the table itself")
+        found = shortened([table.name for table in fitting or tables])
+        words = "several tables" if fitting else "no table"
+        raise DataError(f"{path} has {words} with columns {', '.join(COLUMNS)} (found: {found}): name the table itself")
     return fitting[0]
 
 
-def _root(table: Path, names: Iterable[Any]) -> Path:
-    """Return the folder that names are relative to: the table's own, or the one above as the released code has it."""
-    for name in names:
-        if isinstance(name, str) and name.strip():
-            stem = name.replace('"', "").strip().removesuffix(".npy")
-            for folder in (table.parent, table.parent.parent):
-                try:
-                    if any((folder / f"{stem}{suffix}").is_file() for suffix in ("", ".npy", *SOUNDS)):
-                        return folder
-                except (OSError, ValueError):
-                    continue
-    return table.parent
+def _names(name: str) -> list[str]:
+    """Return the names of the audio files beside an array, then the name itself."""
+    beside = [name.removesuffix(".npy") + suffix for suffix in AUDIO_SUFFIXES] if name.endswith(".npy") else []
+    return [*beside, name]
 
 
-def _take(taking: Taking, name: str, rows: list[tuple[int, dict[str, Any]]], convert: _Converter) -> None:
-    """Take one sound with the captions of all its rows."""
-    number, first = rows[0]
-    captions = [text for _, row in rows for text in _captions(row["caption"])]
-    split = SETS.get(str(first["set"]).strip().lower()) if first["set"] is not None else None
+def _add(
+    collection: Collection, name: str, rows: list[tuple[int, dict[str, Any]]], rate: int | None, folder: Path | None
+) -> bool:
+    """Add one clip with the captions of all its rows; say whether it is a converted waveform."""
+    line, first = rows[0]
+    split = SETS.get(str(first["set"]).strip().lower())
     if split is None and first["set"] is not None:
-        taking.skip(number, f"{name}: {first['set']!r}", "set is none of train, val and test: the clip is in no split")
-    for line, row in rows[1:]:
+        reason = "set is none of train, val and test: the clip is in no split"
+        collection.skip(line, f"{name}: {first['set']!r}", reason)
+    for later, row in rows[1:]:
         if row["set"] != first["set"]:
-            taking.skip(
-                line, f"{name}: {row['set']!r}", "the sound stands in another set in an earlier row: that is kept"
-            )
-    stem = name.removesuffix(".npy")
-    beside = [f"{stem}{suffix}" for suffix in SOUNDS] if name.endswith(".npy") else []
-    located = taking.locate([*beside, name])
-    facts = {"npy_path": name}
-    if isinstance(located, str) or located[1].suffix.lower() != ".npy":
-        taking.take(number, [*beside, name], captions=captions, facts=facts, split=split)
-        return
-    wave = convert(located[0], located[1])
-    if isinstance(wave, str):
-        taking.skip(number, located[0], wave)
-        return
-    clip = taking.take(number, name, captions=captions, facts=facts, split=split)
-    if clip is not None:
-        taking.move(clip, wave)
+            reason = "an earlier row has the clip in another set: that is kept"
+            collection.skip(later, f"{name}: {row['set']!r}", reason)
+    wave = None
+    located = collection.locate(_names(name))
+    if not isinstance(located, str) and located[1].suffix.lower() == ".npy":
+        try:
+            wave = _to_wav(*located, rate, folder)
+        except AudioError as error:
+            collection.skip(line, located[0], str(error))
+            return False
+    captions = [text for _, row in rows for text in _captions(row["caption"])]
+    collection.add(line, _names(name), path=wave, captions=captions, facts={"npy_path": name}, split=split)
+    return wave is not None
 
 
 def _captions(cell: Any) -> list[Any]:
     """Return the captions of a cell, which are several where it begins with "!!"."""
-    if isinstance(cell, str) and cell.startswith(_MANY):
-        return cell.removeprefix(_MANY).split("|")
-    return [cell]
+    return cell.removeprefix("!!").split("|") if isinstance(cell, str) and cell.startswith("!!") else [cell]
 
 
-class _Converter:
-    """Writes waveforms of `.npy` as WAV (mono, 32-bit float), each once; counts them."""
+def _to_wav(id: str, path: Path, sample_rate: int | None, folder: Path | None) -> Path:
+    """Return a waveform of `.npy` as WAV (mono, 32-bit float), which is written where it is missing or older.
 
-    def __init__(self, sample_rate: int | None, folder: Path | None) -> None:
-        self.sample_rate, self.folder, self.count = sample_rate, folder, 0
-
-    def __call__(self, id: str, path: Path) -> Path | str:
-        """Return the WAV of an array, or why there is none.
-
-        Raises:
-            DataError: it is a waveform, and rate or folder were not given.
-        """
-        try:
-            array = open_array(path)
-        except DataError as error:
-            return str(error).replace(str(path), "the array")
-        if array.ndim > 2 or (array.ndim == 2 and min(array.shape) > _MOST_CHANNELS):
-            return f"the array {list(array.shape)} is a spectrogram, no waveform: lay the sound (.wav, .mp3) beside it"
-        if self.sample_rate is None or self.folder is None:
-            raise DataError(
-                f"{path} is a waveform {list(array.shape)}, and an array does not say its rate: give sample_rate=... "
-                "(Hz) and waves=... (a folder for the same sounds as WAV)"
-            )
-        target = self.folder / f"{id.removesuffix('.npy')}-{self.sample_rate}.wav"
-        if not target.is_file() or target.stat().st_mtime_ns < path.stat().st_mtime_ns:
-            try:
-                self._write(array, target)
-            except AudioError as error:
-                return str(error)
-        self.count += 1
-        return target
-
-    def _write(self, array: np.ndarray, target: Path) -> None:
-        """Write a waveform; raises `AudioError` where it is none."""
-        import soundfile
-
-        from slapkit.audio import decode
-
+    Raises:
+        AudioError: the array is not a usable waveform.
+        DataError: it is one, and rate or folder were not given.
+    """
+    try:
+        array = open_array(path)
+    except DataError as error:
+        raise AudioError(str(error).replace(str(path), "the array")) from error
+    shape = list(array.shape)
+    if array.ndim > 2 or (array.ndim == 2 and min(shape) > _MOST_CHANNELS):
+        raise AudioError(f"the array {shape} is a spectrogram, no waveform: put the audio file beside it")
+    if sample_rate is None or folder is None:
+        raise DataError(
+            f"{path} is a waveform {shape}, and an array does not say its rate: give sample_rate=... (Hz) and "
+            "waves=... (a folder for the same audio as WAV)"
+        )
+    target = folder / f"{id.removesuffix('.npy')}-{sample_rate}.wav"
+    if not target.is_file() or target.stat().st_mtime_ns < path.stat().st_mtime_ns:
         wave = array / np.float32(32768) if array.dtype == np.int16 else np.asarray(array)
-        wave = decode.from_array(wave, self.sample_rate, self.sample_rate, name="the array")
+        wave = decode.from_array(wave, sample_rate, sample_rate, name="the array")
         with atomic_path(target, needed=wave.nbytes) as temporary:
-            soundfile.write(temporary, wave, self.sample_rate, subtype="FLOAT", format="WAV")
+            soundfile.write(temporary, wave, sample_rate, subtype="FLOAT", format="WAV")
+    return target

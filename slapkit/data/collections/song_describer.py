@@ -1,7 +1,7 @@
 """The Song Describer Dataset (Manco et al., arXiv 2311.10057): 706 tracks of two minutes, 1,106 captions by listeners.
 
-It is made for evaluation only, so that all of it is the test split. 746 of the captions, of 546 tracks, were checked by
-hand: the "valid" subset.
+It is made for evaluation only: all of it is the test split. 746 of the captions, of 546 tracks, were checked by hand:
+the "valid" subset.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import os
 from typing import Any, Literal
 
 from slapkit.config import require
-from slapkit.data import AudioTextDataset
-from slapkit.data.collections.layout import Layout, Taking, need_files, open_folder
+from slapkit.data.collections.layout import Collection, Layout
+from slapkit.data.dataset import AudioTextDataset
 
 TABLE = "song_describer.csv"
 COLUMNS = (
@@ -21,6 +21,9 @@ LAYOUT = Layout(
     "song-describer",
     "the Song Describer Dataset",
     "Zenodo, DOI 10.5281/zenodo.10072001 (https://zenodo.org/records/10072001: song_describer.csv and audio.zip)",
+    clues=(TABLE,),
+    inside=("data",),
+    needs=(TABLE, "audio/"),
 )
 
 
@@ -40,30 +43,27 @@ def read(folder: str | os.PathLike[str], *, captions: Literal["all", "valid"] = 
         DataError: a file or a column is missing, or no track is usable.
     """
     require(captions in ("all", "valid"), "captions", captions, "'all' or 'valid'")
-    folder = open_folder(folder, LAYOUT, inside=["data"] if not os.path.exists(os.path.join(folder, TABLE)) else [])
-    need_files(folder, LAYOUT, [TABLE, "audio/"])
-    taking = Taking(folder, LAYOUT)
+    collection = Collection(folder, LAYOUT)
     tracks: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for number, row in taking.table(folder / TABLE, COLUMNS).rows:
+    for line, row in collection.table(collection.root / TABLE, COLUMNS).rows:
         if not isinstance(row["path"], str):
-            taking.skip(number, row["caption_id"], "the row names no path")
+            collection.skip(line, row["caption_id"], "the row names no path")
         elif captions == "all" or row["is_valid_subset"] is True:
-            tracks.setdefault(row["path"], []).append((number, row))
+            tracks.setdefault(row["path"], []).append((line, row))
     for path, rows in tracks.items():
-        _take(taking, path, rows)
-    return taking.dataset()
+        _add_track(collection, path, rows)
+    return collection.dataset()
 
 
-def _take(taking: Taking, path: str, rows: list[tuple[int, dict[str, Any]]]) -> None:
-    """Take one track with all of its captions."""
-    number, first = rows[0]
+def _add_track(collection: Collection, path: str, rows: list[tuple[int, dict[str, Any]]]) -> None:
     kept: dict[str, dict[str, Any]] = {}  # cleaned caption -> row
     for line, row in rows:
-        for text in taking.texts(line, [row["caption"]], path):
+        for text in collection.texts(line, [row["caption"]], path):
             if kept.setdefault(text, row) is not row:
-                taking.skip(line, row["caption_id"], "the track has the same caption already: left out")
+                collection.skip(line, row["caption_id"], "the track has the same caption already: left out")
     if not kept:
         return
+    line, first = rows[0]
     stem = path.removesuffix(".mp3")
     names = [f"{place}/{stem}{ending}" for place in ("audio", "audio/audio") for ending in (".2min.mp3", ".mp3")]
     facts = {name: first[name] for name in ("track_id", "artist_id", "album_id")} | {"original_s": first["duration"]}
@@ -72,5 +72,5 @@ def _take(taking: Taking, path: str, rows: list[tuple[int, dict[str, Any]]]) -> 
         "familiarity": [row["familiarity"] for row in kept.values()],
         "valid": [row["is_valid_subset"] is True for row in kept.values()],
     }
-    artist = f"artist {first['artist_id']}" if first["artist_id"] is not None else None
-    taking.take(number, names, captions=list(kept), facts=facts, split="test", group=artist)
+    group = f"artist {first['artist_id']}" if first["artist_id"] is not None else None
+    collection.add(line, names, captions=list(kept), facts=facts, split="test", group=group)

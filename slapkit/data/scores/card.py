@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import collections
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from slapkit._io import atomic_write_bytes, atomic_write_text
-from slapkit.viz.figures.style import to_svg
 
 _SPLITS = ("train", "validation", "test")
 _AUDIO, _SHADES = "#3366AA", ("#3366AA", "#88AACC", "#CCDDEE")  # audio is blue; the splits are its shades
@@ -148,7 +148,17 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
         _finish_axes(axes, title)
     for figure in figures.values():
         figure.set_layout_engine("tight")
-    return {name: to_svg(figure) for name, figure in figures.items()}
+    return {name: _to_svg(figure) for name, figure in figures.items()}
+
+
+def _to_svg(figure: Any) -> bytes:
+    """Return a figure as SVG with real text; the same figure gives the same bytes."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "slapkit"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
+    return buffer.getvalue()
 
 
 def _finish_axes(axes: Any, title: str) -> None:
