@@ -39,7 +39,7 @@ class Embedded:
         split: name of the split.
         frame: one row per clip, N of them: id, path, split, group, captions, facts.
         captions: the M captions of these clips, in their order.
-        track_of_text: int64 `[M]`, the clip of each caption.
+        clip_of_caption: int64 `[M]`, the clip of each caption.
         arrays: `q_audio`, `z_audio` `[N, D]` and `q_text`, `z_text` `[M, D]` of unit norm; `*_first` and `*_last`
             `[N, D]` are the first and the last window of each clip, equal where it has only one.
         candidates: number of clips among which `text_ranks` were taken: the whole split, though a sample shows fewer.
@@ -51,7 +51,7 @@ class Embedded:
     split: str
     frame: pd.DataFrame
     captions: list[str]
-    track_of_text: np.ndarray
+    clip_of_caption: np.ndarray
     arrays: dict[str, np.ndarray]
     candidates: int
     text_ranks: dict[str, np.ndarray]
@@ -75,7 +75,7 @@ class Embedded:
     @cached_property
     def first_captions(self) -> np.ndarray:
         """Numbers `[N]` of the first caption of each clip: one pair a clip, as the gap is measured."""
-        return np.unique(self.track_of_text, return_index=True)[1]
+        return np.unique(self.clip_of_caption, return_index=True)[1]
 
     @cached_property
     def works(self) -> np.ndarray:
@@ -97,7 +97,7 @@ class Embedded:
         if points is None or len(self) <= points:
             return self
         order = np.random.default_rng(seed).permutation(len(self.frame))
-        sizes = 1 + np.bincount(self.track_of_text, minlength=len(self.frame))[order]
+        sizes = 1 + np.bincount(self.clip_of_caption, minlength=len(self.frame))[order]
         count = int(np.searchsorted(np.cumsum(sizes), points, side="right"))
         if count < 1:
             raise DataError(f"points={points} has no room for one clip with its {int(sizes[0]) - 1} captions")
@@ -105,7 +105,7 @@ class Embedded:
 
     def only(self, clips: np.ndarray) -> Embedded:
         """Return the part of these clips (rows of `frame`) with their captions."""
-        texts = np.flatnonzero(np.isin(self.track_of_text, clips))
+        texts = np.flatnonzero(np.isin(self.clip_of_caption, clips))
         number = np.full(len(self.frame), -1)
         number[clips] = np.arange(len(clips))
         rows = {name: texts if name.endswith("text") else clips for name in self.arrays}
@@ -113,7 +113,7 @@ class Embedded:
             self,
             frame=self.frame.iloc[clips].reset_index(drop=True),
             captions=[self.captions[i] for i in texts],
-            track_of_text=number[self.track_of_text[texts]],
+            clip_of_caption=number[self.clip_of_caption[texts]],
             arrays={name: array[rows[name]] for name, array in self.arrays.items()},
             text_ranks={kind: ranks[texts] for kind, ranks in self.text_ranks.items()},
         )
@@ -170,14 +170,14 @@ def make(
     clips: AudioTextDataset, arrays: dict[str, np.ndarray], *, name: str, objective: str = "", split: str = "test"
 ) -> Embedded:
     """Return the embedded form of `clips` with their arrays; ranks are computed here, never read from a file."""
-    captions, track_of_text = clips.captions_flat()
-    track_of_text = np.asarray(track_of_text)
+    captions, clip_of_caption = clips.captions_flat()
+    clip_of_caption = np.asarray(clip_of_caption)
     for kind in "qz":
         arrays.setdefault(f"{kind}_first", arrays[f"{kind}_audio"])
         arrays.setdefault(f"{kind}_last", arrays[f"{kind}_first"])
     ranks: dict[str, Ranks] = {
         kind: text_to_audio_ranks(
-            audio=arrays[f"{kind}_audio"], text=arrays[f"{kind}_text"], track_of_text=track_of_text
+            audio=arrays[f"{kind}_audio"], text=arrays[f"{kind}_text"], clip_of_caption=clip_of_caption
         )
         for kind in "qz"
     }
@@ -187,7 +187,7 @@ def make(
         split=split,
         frame=clips.to_frame(),
         captions=captions,
-        track_of_text=track_of_text,
+        clip_of_caption=clip_of_caption,
         arrays=arrays,
         candidates=len(clips),
         text_ranks={kind: found.expected for kind, found in ranks.items()},

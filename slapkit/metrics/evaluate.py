@@ -44,7 +44,7 @@ def embed_split(
     clips = dataset.with_clips(clip for clip in dataset.split(split).clips if clip.id in known)
     if not len(clips):
         raise DataError(f"{dataset.name}: the split {split!r} has no clip whose sound can be used")
-    captions, track_of_text = clips.captions_flat()
+    captions, clip_of_caption = clips.captions_flat()
     audio = AudioSource(store, [clip.id for clip in clips], joint.config.audio.window_frames)
     text = TextSource(
         joint.text.encoder,
@@ -57,7 +57,7 @@ def embed_split(
     z_audio, q_audio = embed_audio_source(joint, audio, device)
     z_text, q_text = embed_text_source(joint, text, device)
     arrays = {"z_audio": z_audio, "q_audio": q_audio, "z_text": z_text, "q_text": q_text}
-    return arrays, captions, np.asarray(track_of_text), clips
+    return arrays, captions, np.asarray(clip_of_caption), clips
 
 
 def evaluate(
@@ -79,16 +79,16 @@ def evaluate(
         DataError: the split is missing or has fewer than two usable clips.
     """
     joint = model.joint if isinstance(model, Model) else model
-    arrays, captions, track_of_text, clips = embed_split(
+    arrays, captions, clip_of_caption, clips = embed_split(
         joint, dataset, split=split, cache_dir=cache_dir, progress=progress
     )
     if len(clips) < 2:
         raise DataError(f"{dataset.name}: one clip in the split {split!r} leaves nothing to rank: take at least 2")
-    first = np.unique(track_of_text, return_index=True)[1]
+    first = np.unique(clip_of_caption, return_index=True)[1]
     result: dict[str, Any] = {"retrieval": {}}
     for kind in ("q", "z"):
         audio, text = arrays[f"{kind}_audio"], arrays[f"{kind}_text"]
-        pairs = {"audio": audio, "text": text, "track_of_text": track_of_text}
+        pairs = {"audio": audio, "text": text, "clip_of_caption": clip_of_caption}
         result["retrieval"][kind] = {
             "text_to_audio": retrieval_scores(text_to_audio_ranks(**pairs)),
             "audio_to_text": retrieval_scores(audio_to_text_ranks(**pairs)),

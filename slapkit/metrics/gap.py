@@ -32,10 +32,10 @@ def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, 
     Raises:
         MetricError: N differs, or there are fewer than two folds, or fewer pairs than folds.
     """
-    return float(told_apart(audio=audio, text=text, folds=folds, seed=seed).mean())
+    return float(pair_separability(audio=audio, text=text, folds=folds, seed=seed).mean())
 
 
-def told_apart(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
+def pair_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
     """Return which share of each pair `[N]` the classifier of `linear_separability` names rightly: 0, 0.5 or 1.
 
     Raises:

@@ -91,49 +91,48 @@ def _blocked(queries: np.ndarray, candidates: np.ndarray, query_of: np.ndarray, 
 
 
 def _checked(
-    audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray
+    audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     audio, text = unit_rows("audio", audio), unit_rows("text", text)
-    track_of_text = np.asarray(track_of_text)
+    clip_of_caption = np.asarray(clip_of_caption)
     if audio.shape[1] != text.shape[1]:
         raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
-    if track_of_text.shape != (len(text),) or not np.issubdtype(track_of_text.dtype, np.integer):
+    if clip_of_caption.shape != (len(text),) or not np.issubdtype(clip_of_caption.dtype, np.integer):
         raise MetricError(
-            f"track_of_text must be integers [{len(text)}], one a caption; found {track_of_text.dtype} "
-            f"{track_of_text.shape}"
+            f"clip_of_caption must be integers [{len(text)}], one a caption; found {clip_of_caption.dtype} "
+            f"{clip_of_caption.shape}"
         )
-    if track_of_text.min() < 0 or track_of_text.max() >= len(audio):
+    if clip_of_caption.min() < 0 or clip_of_caption.max() >= len(audio):
         raise MetricError(
-            f"track_of_text names tracks {track_of_text.min()}..{track_of_text.max()}, but there are {len(audio)} "
-            "tracks"
+            f"clip_of_caption names clips {clip_of_caption.min()}..{clip_of_caption.max()} of {len(audio)}"
         )
-    return audio, text, track_of_text
+    return audio, text, clip_of_caption
 
 
-def text_to_audio_ranks(*, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> Ranks:
-    """Rank the tracks `audio [N, D]` for every caption `text [M, D]`; `track_of_text [M]` names each caption's track.
+def text_to_audio_ranks(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> Ranks:
+    """Rank the tracks `audio [N, D]` for every caption `text [M, D]`; `clip_of_caption [M]` names each caption's track.
 
     Raises:
         MetricError: shapes do not fit, values are not finite.
     """
-    audio, text, track_of_text = _checked(audio, text, track_of_text)
-    return _blocked(text, audio, track_of_text, np.arange(len(audio)))
+    audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
+    return _blocked(text, audio, clip_of_caption, np.arange(len(audio)))
 
 
-def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> Ranks:
+def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> Ranks:
     """Rank all captions `text [M, D]` for every track `audio [N, D]`; the best placed of the track's own captions
     counts.
 
     Raises:
         MetricError: shapes do not fit, values are not finite, or a track has no caption.
     """
-    audio, text, track_of_text = _checked(audio, text, track_of_text)
-    without = np.setdiff1d(np.arange(len(audio)), track_of_text)
+    audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
+    without = np.setdiff1d(np.arange(len(audio)), clip_of_caption)
     if len(without):
         raise MetricError(
             f"{len(without)} tracks have no caption and cannot be queries, the first is track {without[0]}"
         )
-    return _blocked(audio, text, np.arange(len(audio)), track_of_text)
+    return _blocked(audio, text, np.arange(len(audio)), clip_of_caption)
 
 
 def retrieval_scores(ranks: Ranks, *, at: Sequence[int] = (1, 5, 10)) -> dict[str, float]:

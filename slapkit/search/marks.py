@@ -88,14 +88,14 @@ def _tidy(text: str) -> str:
 
 
 def text_to_audio_with_marks(
-    *, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray, captions: Sequence[str], ids: Sequence[str],
+    *, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray, captions: Sequence[str], ids: Sequence[str],
     marks: Marks,
 ) -> Ranks:  # fmt: skip
     """Rank tracks for captions, marked ones being right answers too; without marks as `text_to_audio_ranks`.
 
     Args:
         audio: tracks `[N, D]`, with their `ids`.
-        text: captions `[M, D]`, as written in `captions`; each one's own track is `track_of_text[M]`.
+        text: captions `[M, D]`, as written in `captions`; each one's own track is `clip_of_caption[M]`.
 
     Raises:
         MetricError: shapes do not fit, values are not finite.
@@ -109,7 +109,7 @@ def text_to_audio_with_marks(
     parts = []
     for start in range(0, len(text), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        right = np.asarray(track_of_text)[rows, None] == np.arange(len(audio))[None, :]
+        right = np.asarray(clip_of_caption)[rows, None] == np.arange(len(audio))[None, :]
         for row, caption in enumerate(captions[rows]):
             right[row, marked.get(_tidy(caption), [])] = True
         parts.append(ranks_of_positives(text[rows] @ audio.T, right))
@@ -119,7 +119,7 @@ def text_to_audio_with_marks(
 def scores_with_marks(
     arrays: Mapping[str, np.ndarray],
     captions: Sequence[str],
-    track_of_text: np.ndarray,
+    clip_of_caption: np.ndarray,
     clips: AudioTextDataset,
     marks: Marks,
 ) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def scores_with_marks(
     none = Marks.__new__(Marks)
     none._pairs = {}
     for kind in ("q", "z"):
-        values = {"audio": arrays[f"{kind}_audio"], "text": arrays[f"{kind}_text"], "track_of_text": track_of_text}
+        values = {"audio": arrays[f"{kind}_audio"], "text": arrays[f"{kind}_text"], "clip_of_caption": clip_of_caption}
         result[kind] = {
             name: retrieval_scores(text_to_audio_with_marks(**values, captions=captions, ids=ids, marks=chosen))
             for name, chosen in (("before", none), ("after", marks))

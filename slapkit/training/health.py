@@ -14,10 +14,10 @@ from slapkit.metrics import centroid_distance, effective_rank, embedding_std, re
 COLLAPSED_RANK = 1.5  # an effective rank below this, seen twice in a row after warm-up, is a collapse
 
 
-def measure(*, audio: np.ndarray, text: np.ndarray, track_of_text: np.ndarray) -> dict[str, float]:
+def measure(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> dict[str, float]:
     """Return recall, effective rank (the lower of both modalities), embedding std and gap of `audio [N, D]` and `text
     [M, D]`."""
-    ranks = text_to_audio_ranks(audio=audio, text=text, track_of_text=track_of_text)
+    ranks = text_to_audio_ranks(audio=audio, text=text, clip_of_caption=clip_of_caption)
     scores = retrieval_scores(ranks, at=(1, 10))
     return {
         "R@1": scores["R@1"],

@@ -123,10 +123,10 @@ class Trainer:
         self.train_audio, self.train_text = self._sources(training, store, captions, cache_dir, progress)
         self.validation = None
         if len(validation):
-            held_out, track_of_text = validation.captions_flat()
+            held_out, clip_of_caption = validation.captions_flat()
             self.validation = (
                 *self._sources(validation, store, held_out, cache_dir, progress),
-                np.asarray(track_of_text),
+                np.asarray(clip_of_caption),
             )
         captions_of = np.split(np.arange(len(captions)), np.flatnonzero(np.diff(self.clip_of)) + 1)
         self.batches = choose.open_batches(
@@ -306,10 +306,10 @@ class Trainer:
         """Health on the validation split, measured by the main process and known to all."""
         result: list[dict[str, float] | None] = [None]
         if self.accelerator.is_main_process:
-            audio, text, track_of_text = self.validation
+            audio, text, clip_of_caption = self.validation
             _, q_audio = embed_audio_source(self.model, audio, self.device)
             _, q_text = embed_text_source(self.model, text, self.device)
-            result[0] = health.measure(audio=q_audio, text=q_text, track_of_text=track_of_text)
+            result[0] = health.measure(audio=q_audio, text=q_text, clip_of_caption=clip_of_caption)
         return broadcast_object_list(result)[0]
 
 

@@ -63,9 +63,9 @@ def captioned(seed: int = 0, tracks: int = 7, d: int = 5) -> dict[str, np.ndarra
     """Tracks with one to three captions each, near enough that retrieval is neither perfect nor chance."""
     rng = np.random.default_rng(seed)
     audio = rng.normal(size=(tracks, d))
-    track_of_text = rng.permutation(np.repeat(np.arange(tracks), rng.integers(1, 4, size=tracks)))
-    text = audio[track_of_text] + 1.5 * rng.normal(size=(len(track_of_text), d))
-    return {"audio": audio, "text": text, "track_of_text": track_of_text}
+    clip_of_caption = rng.permutation(np.repeat(np.arange(tracks), rng.integers(1, 4, size=tracks)))
+    text = audio[clip_of_caption] + 1.5 * rng.normal(size=(len(clip_of_caption), d))
+    return {"audio": audio, "text": text, "clip_of_caption": clip_of_caption}
 
 
 # --- retrieval -------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_every_pattern_of_five_candidates_and_three_levels():
 @pytest.mark.parametrize("seed", range(8))
 def test_both_directions_equal_the_oracle(seed):
     data = captioned(seed)
-    audio, text, of = data["audio"].tolist(), data["text"].tolist(), data["track_of_text"].tolist()
+    audio, text, of = data["audio"].tolist(), data["text"].tolist(), data["clip_of_caption"].tolist()
     at = (1, 2, 3, 50)
     found = retrieval_scores(text_to_audio_ranks(**data), at=at)
     assert found == pytest.approx(scores_oracle(text, audio, lambda q, c: of[q] == c, at), abs=1e-12)
@@ -112,13 +112,13 @@ def test_directions_are_not_exchanged():
     # Track 1's caption lies nearest to track 0, and track 1 hears its own caption first all the same.
     audio = np.array([[1.0, 0.0], [0.0, 1.0]])
     text = np.array([[1.0, 0.1], [1.0, 0.5]])
-    data = {"audio": audio, "text": text, "track_of_text": np.array([0, 1])}
+    data = {"audio": audio, "text": text, "clip_of_caption": np.array([0, 1])}
     assert text_to_audio_ranks(**data).expected.tolist() == [1, 2]
     assert audio_to_text_ranks(**data).expected.tolist() == [1, 1]
 
 
 def test_a_track_without_caption_is_a_candidate_and_no_query():
-    data = {"audio": np.eye(3), "text": np.eye(3)[[0, 2]], "track_of_text": np.array([0, 1])}
+    data = {"audio": np.eye(3), "text": np.eye(3)[[0, 2]], "clip_of_caption": np.array([0, 1])}
     ranks = text_to_audio_ranks(**data)
     # The second caption looks like track 2, its own and track 0 share what is left.
     assert ranks.candidates == 3 and ranks.expected.tolist() == [1, 2.5]
@@ -146,7 +146,7 @@ def test_order_and_norms_of_rows_do_not_matter(direction):
     shuffled = {
         "audio": data["audio"][tracks] * rng.uniform(1e-3, 1e3, size=(9, 1)),
         "text": data["text"][captions] * rng.uniform(1e-3, 1e3, size=(len(captions), 1)),
-        "track_of_text": np.argsort(tracks)[data["track_of_text"][captions]],
+        "clip_of_caption": np.argsort(tracks)[data["clip_of_caption"][captions]],
     }
     scores = [retrieval_scores(DIRECTIONS[direction](**d), at=(1, 2, 5)) for d in (data, shuffled)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-12)
@@ -157,15 +157,15 @@ def test_order_and_norms_of_rows_do_not_matter(direction):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_low_precision_embeddings_are_ranked_by_their_own_values(direction, dtype):
     data = captioned(6, tracks=12) | {}
-    low = {k: v.astype(dtype) if k != "track_of_text" else v for k, v in data.items()}
-    wide = {k: v.astype(np.float64) if k != "track_of_text" else v for k, v in low.items()}
+    low = {k: v.astype(dtype) if k != "clip_of_caption" else v for k, v in data.items()}
+    wide = {k: v.astype(np.float64) if k != "clip_of_caption" else v for k, v in low.items()}
     assert all(np.array_equal(a, b) for a, b in zip(DIRECTIONS[direction](**low), DIRECTIONS[direction](**wide)))
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("n", [1, 2, 10])
 def test_perfect_retrieval_is_best_and_its_rank_is_one_over_candidates(direction, n):
-    data = {"audio": np.eye(n), "text": 3 * np.eye(n), "track_of_text": np.arange(n)}
+    data = {"audio": np.eye(n), "text": 3 * np.eye(n), "clip_of_caption": np.arange(n)}
     expected = {"R@1": 1, "R@5": 1, "R@10": 1, "median_rank": 1 / n, "mean_rank": 1 / n}
     assert retrieval_scores(DIRECTIONS[direction](**data)) == pytest.approx(expected, abs=1e-12)
 
@@ -194,7 +194,7 @@ def test_a_constant_embedding_scores_exactly_chance(kind, dim):
     data = {
         "audio": CONSTANT[kind](np.tile(point, (n, 1)), rng),
         "text": CONSTANT[kind](np.tile(point, (m, 1)), rng),
-        "track_of_text": rng.permutation(np.repeat(np.arange(n), counts)),
+        "clip_of_caption": rng.permutation(np.repeat(np.arange(n), counts)),
     }
     at = (1, 5, 10, 1000)
     scores = retrieval_scores(text_to_audio_ranks(**data), at=at)
@@ -225,7 +225,7 @@ def test_many_right_answers_among_many_ties_stay_exact():
 
 
 def retrieval_arguments(**changes):
-    return {"audio": np.eye(3), "text": np.eye(3), "track_of_text": np.arange(3)} | changes
+    return {"audio": np.eye(3), "text": np.eye(3), "clip_of_caption": np.arange(3)} | changes
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -241,10 +241,10 @@ def retrieval_arguments(**changes):
         ({"text": np.ones((3, 0))}, r"text.*\(3, 0\)"),
         ({"text": [[1.0, 2.0], [3.0]]}, "text"),
         ({"text": [["a", "b"]]}, "text"),
-        ({"track_of_text": np.arange(2)}, "one a caption"),
-        ({"track_of_text": np.array([0.0, 1.0, 2.0])}, "integers"),
-        ({"track_of_text": np.array([0, 1, 3])}, "tracks 0..3, but there are 3"),
-        ({"track_of_text": np.array([-1, 1, 2])}, "tracks -1..2"),
+        ({"clip_of_caption": np.arange(2)}, "one a caption"),
+        ({"clip_of_caption": np.array([0.0, 1.0, 2.0])}, "integers"),
+        ({"clip_of_caption": np.array([0, 1, 3])}, r"0\.\.3 of 3"),
+        ({"clip_of_caption": np.array([-1, 1, 2])}, r"-1\.\.2"),
     ],
 )
 def test_retrieval_refuses_what_it_cannot_rank(direction, changes, words):

@@ -11,10 +11,10 @@ from slapkit.metrics import audio_to_text_ranks, text_to_audio_ranks
 @pytest.fixture
 def pairs():
     rng = np.random.default_rng(5)
-    track_of_text = np.sort(np.concatenate([np.arange(60), rng.integers(60, size=140)]))
+    clip_of_caption = np.sort(np.concatenate([np.arange(60), rng.integers(60, size=140)]))
     audio = rng.normal(size=(60, 24))
-    text = audio[track_of_text] + 1.5 * rng.normal(size=(200, 24))
-    return {"audio": audio, "text": text, "track_of_text": track_of_text}
+    text = audio[clip_of_caption] + 1.5 * rng.normal(size=(200, 24))
+    return {"audio": audio, "text": text, "clip_of_caption": clip_of_caption}
 
 
 def elsewhere(query, query_of, reference, reference_of):
@@ -34,8 +34,8 @@ def elsewhere(query, query_of, reference, reference_of):
 def test_first_hits_and_first_right_ranks_agree(pairs):
     clips = np.arange(60)
     for ranks, arguments in (
-        (text_to_audio_ranks(**pairs), (pairs["text"], pairs["track_of_text"], pairs["audio"], clips)),
-        (audio_to_text_ranks(**pairs), (pairs["audio"], clips, pairs["text"], pairs["track_of_text"])),
+        (text_to_audio_ranks(**pairs), (pairs["text"], pairs["clip_of_caption"], pairs["audio"], clips)),
+        (audio_to_text_ranks(**pairs), (pairs["audio"], clips, pairs["text"], pairs["clip_of_caption"])),
     ):
         found = elsewhere(*arguments)
         assert ranks.hit_probability(1).mean() == pytest.approx(found["precision_at_1"])

@@ -60,11 +60,11 @@ def world(seed, tracks=7, captions=15):
 def test_no_marks_change_nothing_and_marks_follow_a_slow_oracle(tmp_path_factory, seed):
     audio, text, owners, words, ids = world(seed)
     marks = Marks(tmp_path_factory.mktemp("marks") / "marks.json")
-    plain = text_to_audio_ranks(audio=audio, text=text, track_of_text=owners)
+    plain = text_to_audio_ranks(audio=audio, text=text, clip_of_caption=owners)
 
     def ranks():
         return text_to_audio_with_marks(
-            audio=audio, text=text, track_of_text=owners, captions=words, ids=ids, marks=marks
+            audio=audio, text=text, clip_of_caption=owners, captions=words, ids=ids, marks=marks
         )
 
     for a, b in zip(plain, ranks()):
@@ -91,7 +91,7 @@ def test_scores_before_and_after(tmp_path):
     marks = Marks(tmp_path / "marks.json")
     result = scores_with_marks(arrays, words, owners, clips, marks)
     assert result["marks"] == 0 and result["q"]["before"] == result["q"]["after"] != result["z"]["before"]
-    expected = retrieval_scores(text_to_audio_ranks(audio=audio, text=text, track_of_text=owners))
+    expected = retrieval_scores(text_to_audio_ranks(audio=audio, text=text, clip_of_caption=owners))
     assert result["q"]["before"] == expected
     for caption in words:
         marks.add(caption, ids[int(np.argmax(audio @ text[words.index(caption)]))])

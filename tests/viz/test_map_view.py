@@ -42,7 +42,7 @@ def test_a_click_on_a_caption_plays_its_clip_and_then_what_the_model_finds(view,
     model = models[1]
     for caption in range(len(model.captions)):
         first, *hits = items_of(model, view.kind, "text", caption)
-        clip = model.track_of_text[caption]
+        clip = model.clip_of_caption[caption]
         assert first.title == f"True clip: Tune {clip}" and model.captions[caption] in first.lines[1]
         similarity = [float(model.text()[caption] @ row) for row in model.audio()]
         best = sorted(range(len(similarity)), key=lambda i: -similarity[i])[:3]
@@ -55,7 +55,7 @@ def test_hover_draws_lines_in_both_maps_and_takes_them_away(view, models):
     view.hovered("text", 5)
     shapes = view.figure.layout.shapes
     assert [s.xref for s in shapes] == ["x", "x2"]
-    clip = models[0].track_of_text[5]
+    clip = models[0].clip_of_caption[5]
     for shape, model in zip(shapes, models):
         np.testing.assert_allclose([shape.x0, shape.y0], model.text()[5, :2], rtol=1e-5)
         np.testing.assert_allclose([shape.x1, shape.y1], model.audio()[clip, :2], rtol=1e-5)
@@ -88,7 +88,7 @@ def test_events_of_the_browser_reach_the_handlers(view, models):
         view.figure._js2py_pointsCallback = {"event_type": f"plotly_{event}", "points": points, **more}
 
     send("click")
-    assert view.player.items[0]["title"] == f"True clip: Tune {models[0].track_of_text[7]}"
+    assert view.player.items[0]["title"] == f"True clip: Tune {models[0].clip_of_caption[7]}"
     send("hover")
     assert len(view.figure.layout.shapes) == 2
     send("unhover")

@@ -72,12 +72,12 @@ def test_axes_are_square_bare_and_hold_all_points(panels):
 
 def test_worst_pairs_join_the_captions_of_the_worst_rank_to_their_clips(models, panels):
     model, panel = models[0], panels[0]
-    ranks = text_to_audio_ranks(audio=model.audio(), text=model.text(), track_of_text=model.track_of_text).expected
+    ranks = text_to_audio_ranks(audio=model.audio(), text=model.text(), clip_of_caption=model.clip_of_caption).expected
     rows = worst_rows(panel, 4)
     assert sorted(ranks[rows - len(model.frame)]) == sorted(ranks)[-4:]
     line = by_role(figures.joint_map(panels, worst=4), "worst")
     assert len(line.x) == 12 and np.isnan(line.x[2::3]).all()
-    np.testing.assert_allclose(line.x[1::3], model.audio()[model.track_of_text[rows - len(model.frame)], 0])
+    np.testing.assert_allclose(line.x[1::3], model.audio()[model.clip_of_caption[rows - len(model.frame)], 0])
     table = worst_table(panels, 4)
     assert list(table["model"]) == ["SLAP"] * 4 + ["CLAP"] * 4 and list(table["rank"][:4]) == sorted(ranks)[::-1][:4]
     assert "worst captions" in figures.worst_pairs(panels, worst=4).layout.title.text

@@ -75,7 +75,7 @@ def pairs(subject: Subject) -> Check:
     if len(captions) < _PAIRS:
         return unknown(name, f"{len(captions)} pairs cannot tell knowledge from chance: give {_PAIRS} or more")
     text = finite("caption embeddings", subject.read(captions))
-    ranks = text_to_audio_ranks(audio=subject.audio, text=text, track_of_text=np.arange(len(text)))
+    ranks = text_to_audio_ranks(audio=subject.audio, text=text, clip_of_caption=np.arange(len(text)))
     share = _beaten(ranks)
     rng, cosines = np.random.default_rng(subject.seed), text @ subject.audio.T
     matched = float(np.trace(cosines))

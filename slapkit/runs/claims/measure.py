@@ -19,7 +19,7 @@ from slapkit.data import AudioTextDataset
 from slapkit.errors import MetricError
 from slapkit.metrics import audio_to_text_ranks, text_to_audio_ranks
 from slapkit.metrics.embedded import Embedded, embed_run
-from slapkit.metrics.gap import effective_rank, told_apart
+from slapkit.metrics.gap import effective_rank, pair_separability
 from slapkit.metrics.microscope import distribution_gap, joint_v_measure, modality_preference, whitened
 from slapkit.metrics.recentre import along_gap, matched_and_unmatched, recentred
 from slapkit.runs.claims.abilities import probed, zero_shot
@@ -111,8 +111,8 @@ def _space(
     embedded: Embedded, audio: np.ndarray, text: np.ndarray, *, kind: str, recalls: tuple[int, ...], seed: int
 ) -> Iterator[tuple[str, Quantity]]:
     """Yield retrieval in both directions, the distance of the centroids and the separability of one space."""
-    works, clip_of_caption, first = embedded.works, embedded.track_of_text, embedded.first_captions
-    pairs = {"audio": audio, "text": text, "track_of_text": clip_of_caption}
+    works, clip_of_caption, first = embedded.works, embedded.clip_of_caption, embedded.first_captions
+    pairs = {"audio": audio, "text": text, "clip_of_caption": clip_of_caption}
     for way, ranks, groups in (
         ("text_to_audio", text_to_audio_ranks(**pairs), works[clip_of_caption]),
         ("audio_to_text", audio_to_text_ranks(**pairs), works),
@@ -123,7 +123,7 @@ def _space(
         yield f"{way}.mean_rank", Quantity.mean(ranks.expected / ranks.candidates, groups, **about)
     pair = {"audio": audio, "text": text[first]}
     yield "distance", Quantity.mean(along_gap(**pair), works, **_first(kind))
-    right = told_apart(**pair, seed=seed, folds=min(5, len(first)))
+    right = pair_separability(**pair, seed=seed, folds=min(5, len(first)))
     yield "separability", Quantity.mean(right, works, **_first(kind))
 
 
@@ -131,7 +131,7 @@ def _microscope(embedded: Embedded, audio: np.ndarray, text: np.ndarray, *, seed
     """Return what the gap does beyond its size; see `slapkit.metrics.microscope`."""
     pair = {"audio": audio, "text": text[embedded.first_captions]}
     values: dict[str, float] = dict(distribution_gap(**pair))
-    clip_of_caption = embedded.track_of_text
+    clip_of_caption = embedded.clip_of_caption
     values["matched"], values["unmatched"] = (
         cosines.mean()
         for cosines in matched_and_unmatched(

@@ -74,7 +74,7 @@ def save_html(
         "names": [[theme.objective_color(m.objective, dark=dark) for m in models] for dark in (False, True)],
         "clips": _clip_texts(models[0]),
         "captions": [_caption_texts(model, panel) for model, panel in zip(models, panels)],
-        "clipOf": models[0].track_of_text.tolist(),
+        "clipOf": models[0].clip_of_caption.tolist(),
         "places": [np.round(panel.coordinates, 4).tolist() for panel in panels],
         "sounds": sounds,
         "seconds": seconds,

@@ -98,9 +98,9 @@ def gap_report(embedded: Embedded, kind: Kind = "q", *, seed: int = 0) -> GapRep
 
 def _measure(embedded: Embedded, space: dict[str, np.ndarray], seed: int) -> Stage:
     """Measure one space: `audio`, `text`, and the `first` and `last` windows of the clips."""
-    audio, text, clip_of = space["audio"], space["text"], embedded.track_of_text
+    audio, text, clip_of = space["audio"], space["text"], embedded.clip_of_caption
     first = embedded.first_captions
-    pairs = {"audio": audio, "text": text, "track_of_text": clip_of}
+    pairs = {"audio": audio, "text": text, "clip_of_caption": clip_of}
     ranks = {"text_to_audio": text_to_audio_ranks(**pairs), "audio_to_text": audio_to_text_ranks(**pairs)}
     groups = {"text_to_audio": clip_of, "audio_to_text": np.arange(len(audio))}
     return Stage(

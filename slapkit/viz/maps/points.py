@@ -41,7 +41,7 @@ def points_table(embedded: Embedded, coordinates: np.ndarray, kind: Kind = "q") 
     `rank` is the rank of a caption's clip among all clips of the split, 1 the best, missing for clips; `caption` is a
     caption's own text, and the first caption of a clip.
     """
-    n, clip_of_caption = len(embedded.frame), embedded.track_of_text
+    n, clip_of_caption = len(embedded.frame), embedded.clip_of_caption
     clips = np.concatenate([np.arange(n), clip_of_caption])
     rows = embedded.frame.to_dict("records")
     firsts = [next(iter(row["captions"]), "") for row in rows]

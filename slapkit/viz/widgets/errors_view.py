@@ -73,7 +73,7 @@ class ErrorsView(LibraryWidget):
     def _ranked(self) -> pd.DataFrame:
         import pandas as pd
 
-        ranks = text_to_audio_ranks(audio=self.audio, text=self.text, track_of_text=self.clip_of_caption)
+        ranks = text_to_audio_ranks(audio=self.audio, text=self.text, clip_of_caption=self.clip_of_caption)
         frame = pd.DataFrame(
             {
                 "rank": ranks.expected,

@@ -222,7 +222,7 @@ class MapView(ipywidgets.VBox):
     def hovered(self, role: str | None, index: int = 0) -> None:
         """Draw a caption's line to its clip, or a clip's lines to its captions, in every map; None takes them away."""
         model = self.models[0]
-        captions = [] if role is None else [index] if role == "text" else np.flatnonzero(model.track_of_text == index)
+        captions = [] if role is None else [index] if role == "text" else np.flatnonzero(model.clip_of_caption == index)
         rows = [len(model.frame) + int(caption) for caption in captions][:MOST_LINES]
         if self.dimensions == 3:
             with self.figure.batch_update():
@@ -281,7 +281,7 @@ def items_of(model: Embedded, kind: Kind, role: str, index: int) -> list[PlayerI
     if role == "audio":
         row = model.frame.iloc[index].to_dict()
         return [_item(row, title_of(row), row["captions"][:3])]
-    clip, rank = int(model.track_of_text[index]), float(model.text_ranks[kind][index])
+    clip, rank = int(model.clip_of_caption[index]), float(model.text_ranks[kind][index])
     row = model.frame.iloc[clip].to_dict()
     words = [f"“{model.captions[index]}”", f"{model.name}: {rank_words(rank, model.candidates)}"]
     items = [_item(row, f"True clip: {title_of(row)}", words)]

@@ -26,7 +26,7 @@ def test_a_run_is_embedded_as_it_is_evaluated_and_then_read(tmp_path, monkeypatc
     arrays, captions, owner, clips = evaluate.embed_split(load_model(folder), tones, split="test", **options)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found.arrays[name], array)
-    assert found.captions == captions and (found.track_of_text == owner).all() and found.name == "SLAP"
+    assert found.captions == captions and (found.clip_of_caption == owner).all() and found.name == "SLAP"
     assert list(found.frame["id"]) == [clip.id for clip in clips] and found.candidates == len(clips)
     halves = found.arrays["z_first"] + found.arrays["z_last"]  # clips of 2 s: two windows of 1 s
     np.testing.assert_allclose(halves / np.linalg.norm(halves, axis=1, keepdims=True), found.audio("z"), atol=1e-5)
@@ -56,9 +56,9 @@ def test_a_sample_keeps_clips_whole_and_ranks_as_they_were(models):
     model = models[0]
     part = model.sample(15, seed=3)
     assert len(part) == 15 and len(part.frame) == 5 and part.sample(None) is part and part.sample(15) is part
-    for caption, clip, rank in zip(part.captions, part.track_of_text, part.text_ranks["q"]):
+    for caption, clip, rank in zip(part.captions, part.clip_of_caption, part.text_ranks["q"]):
         whole = model.captions.index(caption)
-        assert part.frame["id"][clip] == model.frame["id"][model.track_of_text[whole]]
+        assert part.frame["id"][clip] == model.frame["id"][model.clip_of_caption[whole]]
         assert rank == model.text_ranks["q"][whole]
     assert list(part.sample(9, seed=1).frame["id"]) == list(part.sample(9, seed=1).frame["id"])
     with pytest.raises(DataError, match="no room for one clip"):
