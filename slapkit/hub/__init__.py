@@ -1,11 +1,19 @@
-"""Published checkpoints in: other projects' dual encoders as slapkit's own model, so that all else works on them.
+"""Published checkpoints in, models out: loading, starting training, `export`, `doctor`, `embed`."""
 
-`source` says what lies at a path or under a name; `transformers_clap` reads a folder of transformers' `ClapModel`,
-`laion` a LAION-CLAP file; `archive` reads torch's files without running anything in them; `published` makes the model;
-`starting` lets training begin from any of them.
-"""
+from __future__ import annotations
 
-from slapkit.hub.source import Source, find
-from slapkit.hub.starting import convert, load_joint, start_from, with_encoders_of
+import importlib
+from typing import Any
 
-__all__ = ["Source", "convert", "find", "load_joint", "start_from", "with_encoders_of"]
+_HOMES = {
+    "Source": "source", "find": "source", "load_joint": "load", "load_model": "load", "convert": "starting",
+    "start_from": "starting", "with_encoders_of": "starting",
+}  # fmt: skip
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is asked for: the command line names this package, and must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

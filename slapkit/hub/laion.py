@@ -1,9 +1,9 @@
 """LAION-CLAP's own files: HTS-AT and RoBERTa under the names of its training code.
 
-Such a file holds weights alone, so the shape of the model is read off them: widths, depths, heads, window and whether
-it fuses. What weights do not tell is what all published ones share: sound of 48 kHz, a hop of 480 samples, bands from
-50 to 14,000 Hz, RoBERTa with 64 dimensions a head, at most 77 tokens. The mel filters are in the file, and compared.
-The original also rounds sound to 16 bits before its front end; files mostly are, and here nothing is rounded.
+Such a file holds weights alone. Their shapes give the model's: widths, depths, heads, window, and whether it fuses. All
+published ones share the rest: 48 kHz, a hop of 480 samples, bands from 50 to 14,000 Hz, RoBERTa with 64 dimensions a
+head, at most 77 tokens. The file's mel filters are compared with ours. The original also rounds audio to 16 bits before
+its front end, and slapkit does not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from slapkit.models.encoders import AudioEncoderConfig
 
 _MAX_TOKENS = 77
 _HEAD = 64  # dimensions of one of RoBERTa's attention heads, whatever its size
-_SPEC_SIZE = 256  # of all published ones; told by the masks of shifted windows where these are kept
+_SPEC_SIZE = 256  # of all published ones; the masks of shifted windows say so where they are kept
+_AUDIO = "audio_model.audio_encoder."
 _MEL = "audio_branch.logmel_extractor.melW"
 # Inside one Swin block.
 _BLOCK = {
@@ -52,52 +53,30 @@ def read_file(path: Path, source: str, *, tokenizer: str | Path) -> Published:
         CheckpointError: the file cannot be read safely, or is another model; its unknown tensors are named.
     """
     weights = read_weights(path)
-    tensors, unknown = {}, []
-    for name, tensor in weights.items():
-        if _UNUSED.fullmatch(name):
-            continue
-        renamed = _rename(name, tensor)
-        tensors.update(renamed)
-        if not renamed:
-            unknown.append(name)
-    if unknown:
+    renamed = {name: _rename(name, tensor) for name, tensor in weights.items() if not _UNUSED.fullmatch(name)}
+    if unknown := sorted(name for name, found in renamed.items() if not found):
         raise CheckpointError(
             f"{path} is no LAION-CLAP of HTS-AT and RoBERTa: {len(unknown)} tensors have no place in it, e.g. "
-            f"{', '.join(sorted(unknown)[:3])}"
+            f"{', '.join(unknown[:3])}"
         )
+    tensors = {name: tensor for found in renamed.values() for name, tensor in found.items()}
     try:
-        htsat, roberta, dim = (
-            _htsat(tensors, weights),
-            _roberta(tensors),
-            tensors["text_projection.linear2.bias"].shape[0],
-        )
-        frontend = _frontend(weights, htsat["enable_fusion"], n_mels=tensors[f"{_AUDIO}batch_norm.weight"].shape[0])
+        htsat, roberta = _htsat(tensors, weights), _roberta(tensors)
+        dim = len(tensors["text_projection.linear2.bias"])
+        frontend = _frontend(weights, htsat["enable_fusion"], n_mels=len(tensors[f"{_AUDIO}batch_norm.weight"]))
         audio = AudioEncoderConfig(kind="htsat", frontend=frontend, window_s=frontend.min_s, htsat=htsat)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError, StopIteration) as error:
-        if isinstance(error, ConfigError):
-            raise CheckpointError(f"{path}: {error}") from error
+    except (CheckpointError, ConfigError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(
             f"{path} is no LAION-CLAP of HTS-AT and RoBERTa: {error} is missing or of another shape"
         ) from error
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    return Published(
-        file=path,
-        source=source,
-        audio=audio,
-        roberta=roberta,
-        dim=dim,
-        max_tokens=min(_MAX_TOKENS, roberta["max_position_embeddings"] - 2),
-        tokenizer=tokenizer,
-        tensors=tensors,
-    )
-
-
-_AUDIO = "audio_model.audio_encoder."
+    max_tokens = min(_MAX_TOKENS, roberta["max_position_embeddings"] - 2)
+    return Published(path, source, audio, roberta, dim, max_tokens, tokenizer, tensors)
 
 
 def _rename(name: str, tensor: Tensor) -> dict[str, Tensor]:
-    """One tensor by the names of transformers' `ClapModel`; none where it has no place there."""
+    """Return a tensor by the names of transformers' `ClapModel`, or nothing where it has no place there."""
     branch, _, rest = name.partition(".")
     if name in ("logit_scale_a", "logit_scale_t"):
         return {name: tensor}

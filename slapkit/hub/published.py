@@ -1,8 +1,8 @@
 """A published CLAP as slapkit's own model: objective "clap", two towers, no predictor.
 
-HTS-AT, RoBERTa with its pooler, and CLAP's projection (linear, ReLU, linear) are what slapkit's towers are made of, so
-only names differ, and the embeddings are those of the original. Sounds longer than the window differ from it on
-purpose: the original hears a random piece, or fuses pieces, and slapkit hears all of it, window by window.
+slapkit's towers have the same parts: HTS-AT, RoBERTa with its pooler, and a projection of linear, ReLU, linear. Only
+names differ, so the embeddings are those of the original. Audio longer than the window differs on purpose: the original
+takes a random piece, or fuses pieces, and slapkit takes all windows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from slapkit.models.joint import HeadConfig, JointModel, ModelConfig
 from slapkit.models.weights import load_strictly
 
 _MOST_LAYERS = 200  # a claim beyond this would keep the machine busy before any weight is looked at
-_DERIVED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")  # counts and zeros
+# Counts, zeros, and the second temperature, for text to audio: training goes on with one for both directions.
+_IGNORED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids", "logit_scale_t")
 PREFIXES = {
     "audio_model.": "audio.encoder.model.",
     "text_model.": "text.encoder.model.",
@@ -38,8 +39,8 @@ PREFIXES = {
 class Published:
     """What a loader found: `tensors` by the names of transformers' `ClapModel`, and what is needed to place them.
 
-    `file` is where the weights lie, `source` what the user called the checkpoint, `roberta` the arguments of
-    transformers' `RobertaConfig`, `tokenizer` a folder, or a name that was asked for.
+    `file` holds the weights, `source` is the user's name of the checkpoint, `roberta` are arguments of transformers'
+    `RobertaConfig`, `tokenizer` is a folder (a `Path`) or a name.
     """
 
     file: Path
@@ -69,7 +70,7 @@ def assemble(found: Published) -> JointModel:
         raise CheckpointError(f"{found.file} claims {depth} layers: 1 to {_MOST_LAYERS} can be true")
     tokenizer = load_tokenizer(found)
     state = _our_names(found)
-    # First without memory: shapes are compared with those in the file before anything of a claimed size is made.
+    # First without memory: shapes are compared with the file's before anything of a claimed size is made.
     with torch.device("meta"):
         load_strictly(_build(config, found, tokenizer), state, found.file)
     joint = _build(config, found, tokenizer)
@@ -91,12 +92,12 @@ def _build(config: ModelConfig, found: Published, tokenizer) -> JointModel:
 
 
 def _our_names(found: Published) -> dict[str, Tensor]:
-    """The tensors by the names of `JointModel`."""
+    """Return the tensors by the names of `JointModel`."""
     state, unknown = {}, []
     for name, tensor in found.tensors.items():
         prefix = next((p for p in PREFIXES if name.startswith(p)), None)
-        if name in _DERIVED or name == "logit_scale_t":
-            continue  # the second temperature, for text to audio: training went on with one for both directions
+        if name in _IGNORED:
+            continue
         if name == "logit_scale_a":
             state["log_scale"] = tensor.reshape(())
         elif prefix is None:
@@ -112,26 +113,26 @@ def _our_names(found: Published) -> dict[str, Tensor]:
 
 
 def _check_derived(joint: JointModel, state: Mapping[str, Tensor], file: Path) -> None:
-    """Raise `CheckpointError` where an index is not what follows from the shapes: it would reach out of its table."""
+    """Raise `CheckpointError` where an index is not what the shapes give: it would reach out of its table."""
     for name, tensor in joint.state_dict().items():
         if name.endswith("relative_position_index") and not torch.equal(tensor, state[name].to(tensor.dtype)):
             raise CheckpointError(f"{file}: {name} is not what windows of this size have: the file is damaged")
 
 
 def load_tokenizer(found: Published):
-    """Return the tokenizer; only a name that the user gave is looked up elsewhere than here.
+    """Return the tokenizer; only a name that the user gave may reach the network.
 
     Raises:
-        CheckpointError: there is none, or it gives numbers that the model has no words for.
+        CheckpointError: there is none, or it is another model's.
     """
     from transformers import AutoTokenizer, RobertaTokenizer
 
     place = Path(found.tokenizer)
     local = isinstance(found.tokenizer, Path) or place.is_dir()
-    # A folder may say which class its tokenizer has; words and merges alone can only be RoBERTa's.
-    told = not local or any((place / name).is_file() for name in ("config.json", "tokenizer_config.json"))
+    # A folder may name the class of its tokenizer; words and merges alone can only be RoBERTa's.
+    named = not local or any((place / name).is_file() for name in ("config.json", "tokenizer_config.json"))
     try:
-        kind = AutoTokenizer if told else RobertaTokenizer
+        kind = AutoTokenizer if named else RobertaTokenizer
         tokenizer = kind.from_pretrained(found.tokenizer, local_files_only=local)
     except Exception as error:  # the hub's client and the readers of a dozen formats have as many classes
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from slapkit.errors import CheckpointError
 from slapkit.models.weights import read_json
@@ -13,13 +12,11 @@ from slapkit.models.weights import read_json
 Kind = Literal["run", "clap", "laion"]
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TORCH = {".pt", ".pth", ".ckpt", ".bin"}
-# All that a CLAP folder needs but its weights, for a name is asked for these first. No code is ever fetched.
-_SMALL = ["*.json", "merges.txt"]
+_SMALL = ["*.json", "merges.txt"]  # all that a CLAP folder needs but its weights; no code is ever fetched
 
 
-@dataclass(frozen=True)
-class Source:
-    """A checkpoint: its kind, where it lies, and what the user called it."""
+class Source(NamedTuple):
+    """A checkpoint: its kind, where it lies, and the user's name for it."""
 
     kind: Kind
     place: Path
@@ -27,16 +24,22 @@ class Source:
 
 
 def find(path: str | Path) -> Source:
-    """Return what lies at `path`, or under the name `owner/model` of a model hub, if `path` is a string of that form.
+    """Return what lies at `path`, or under the name `owner/model` of the hub, if `path` is a string of that form.
 
-    A name is looked up, and may reach the network, only where nothing of that name lies here.
+    A name may reach the network, only where nothing of that name lies here.
 
     Raises:
         CheckpointError: nothing usable is there, or the name cannot be reached.
     """
     place = Path(path).expanduser()
+    if place.is_file() and place.suffix in _TORCH:
+        return Source("laion", place, str(path))
     if place.is_file():
-        return Source("laion", place, str(path)) if place.suffix in _TORCH else _refuse_file(place)
+        hint = f"name its folder, {place.parent}" if place.suffix in {".safetensors", ".json"} else "of another kind"
+        raise CheckpointError(
+            f"{place} is no checkpoint that can be loaded ({hint}): take a run's folder, a folder of transformers' "
+            f"CLAP, or a LAION-CLAP file ({', '.join(sorted(_TORCH))})"
+        )
     if place.is_dir():
         return Source(*_in_folder(place), str(path))
     if isinstance(path, str) and _NAME.fullmatch(path) and not Path(path.split("/")[0]).exists():
@@ -44,16 +47,8 @@ def find(path: str | Path) -> Source:
     raise CheckpointError(f"{path} does not exist: it holds no trained model")
 
 
-def _refuse_file(place: Path) -> Source:
-    hint = f"name its folder, {place.parent}" if place.suffix in {".safetensors", ".json"} else "it is of another kind"
-    raise CheckpointError(
-        f"{place} is no checkpoint that can be loaded: {hint}. Take a run's folder, a folder of transformers' CLAP, or "
-        f"a LAION-CLAP file ({', '.join(sorted(_TORCH))})"
-    )
-
-
 def _in_folder(folder: Path) -> tuple[Kind, Path]:
-    """Kind and place of the checkpoint in `folder`."""
+    """Return kind and place of the checkpoint in `folder`."""
     if not (folder / "config.json").is_file() and (folder / "checkpoint" / "config.json").is_file():
         folder = folder / "checkpoint"
     if not (folder / "config.json").is_file():
@@ -66,15 +61,12 @@ def _in_folder(folder: Path) -> tuple[Kind, Path]:
     if kind is None or "format" in content:
         return "run", folder
     if kind != "clap":
-        raise CheckpointError(
-            f"{folder} holds a transformers model of type {kind!r}: of these only 'clap', with an audio and a text "
-            "encoder, can be loaded as a joint model"
-        )
+        raise CheckpointError(f"{folder} holds a transformers model of type {kind!r}: only 'clap' is a joint model")
     return "clap", folder
 
 
 def _from_hub(name: str) -> Path:
-    """Folder with the files of the hub's model `name`, from its cache or over the network."""
+    """Return the folder of the hub's model `name`, from its cache or over the network."""
     from huggingface_hub import snapshot_download
 
     try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -27,17 +25,11 @@ _ROBERTA = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size",
     "layer_norm_eps", "pad_token_id", "bos_token_id", "eos_token_id",
 )  # fmt: skip
-# What ClapFeatureExtractor calls it, what the front end calls it.
+# ClapFeatureExtractor's names, and the front end's.
 _FRONTEND = {
-    "sampling_rate": "sample_rate",
-    "fft_window_size": "n_fft",
-    "hop_length": "hop",
-    "feature_size": "n_mels",
-    "frequency_min": "f_min",
-    "frequency_max": "f_max",
-    "max_length_s": "min_s",
-    "padding": "padding",
-}
+    "sampling_rate": "sample_rate", "fft_window_size": "n_fft", "hop_length": "hop", "feature_size": "n_mels",
+    "frequency_min": "f_min", "frequency_max": "f_max", "max_length_s": "min_s", "padding": "padding",
+}  # fmt: skip
 # The extractor takes librosa's filters where it cuts, and torchaudio's where it fuses.
 SCALES = {
     "rand_trunc": {"mel_scale": "slaney", "norm": "slaney"},
@@ -46,7 +38,7 @@ SCALES = {
 
 
 def read_folder(folder: Path, source: str) -> Published:
-    """Read the folder; nothing but JSON and numbers is read, and nothing run.
+    """Read the folder: JSON and numbers; nothing in it is run.
 
     Raises:
         CheckpointError: a file is missing or damaged, or describes something else than CLAP with HTS-AT.
@@ -71,21 +63,9 @@ def read_folder(folder: Path, source: str) -> Published:
         encoder = AudioEncoderConfig(kind="htsat", frontend=frontend, window_s=frontend.min_s, htsat=htsat)
     except ConfigError as error:
         raise CheckpointError(f"{folder}: {error}") from error
-    return Published(
-        file=file,
-        source=source,
-        audio=encoder,
-        roberta=roberta,
-        dim=config.projection_dim,
-        max_tokens=_longest(roberta),
-        tokenizer=folder,
-        tensors=tensors,
-    )
-
-
-def _longest(roberta: Mapping[str, Any]) -> int:
-    """Tokens that the text encoder takes: transformers cuts no earlier. The first position follows the padding's."""
-    return min(512, roberta["max_position_embeddings"] - roberta["pad_token_id"] - 1)
+    # transformers cuts no earlier; the first position follows the padding's.
+    max_tokens = min(512, roberta["max_position_embeddings"] - roberta["pad_token_id"] - 1)
+    return Published(file, source, encoder, roberta, config.projection_dim, max_tokens, folder, tensors)
 
 
 def _frontend(folder: Path, n_mels: int) -> FrontendConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Sequence
@@ -148,8 +149,12 @@ class Trainer:
             return None
         from slapkit.hub import start_from
 
-        torch.manual_seed(self.config.seed)
-        return start_from(model, self.config.objective, self.config.init)
+        joint = start_from(model, self.config.objective, self.config.init, seed=self.config.seed)
+        digest = hashlib.sha256()
+        for name, tensor in sorted(joint.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return joint, digest.hexdigest()[:16]
 
     def _sources(
         self,
