@@ -10,18 +10,3 @@ from slapkit.runs.record import Run, list_runs
 from slapkit.runs.runner import find_notebook, run
 from slapkit.runs.sweeps import Sweep, grid, sweep
 from slapkit.runs.workspace import Workspace, workspace
-
-__all__ = [
-    "Run",
-    "Sweep",
-    "Workspace",
-    "choose_runs",
-    "differences",
-    "find_notebook",
-    "grid",
-    "list_runs",
-    "locate",
-    "run",
-    "sweep",
-    "workspace",
-]

@@ -12,16 +12,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from slapkit._io import atomic_write_json
 from slapkit.data import read
 from slapkit.errors import RunError
 from slapkit.presets import preset as named
+from slapkit.runs.claims.plan import Size
 from slapkit.training.loop import Trainer
 
 KINDS = {"accumulated": "slap", "plain": "clap", "cached": "clap"}  # how a batch is taken -> objective
+_STEPS = 2  # of training, in each process
 Peaks = dict[tuple[str, str, int], list[float]]  # (objective, kind, batch) -> MiB, one value a repetition
 
 
@@ -57,81 +58,55 @@ def take_steps(
         with Peak() as peak:
             for step in range(steps):
                 trainer.step(step)
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return peak.mib
+    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else peak.mib
 
 
-def peak_memory(
-    data: str | Path,
-    *,
-    cache_dir: str | Path,
-    preset: str,
-    batches: Sequence[int],
-    micro: int,
-    kinds: Sequence[str] = tuple(KINDS),
-    repetitions: int = 2,
-    steps: int = 2,
-    keep: str | Path | None = None,
-    progress: bool = True,
-) -> Peaks:
-    """Return the peak memory of each way to take a batch, at each size.
+def memory_of(plan: Size, *, data: str | Path, cache_dir: str | Path, keep: str | Path, progress: bool = True) -> Peaks:
+    """Return the peak memory of the plan's batch sizes, taken in each way; the folder `keep` holds what was measured.
 
     Caches are filled first. A batch of one micro-batch takes as many forward passes as the largest, so that the
     allocator has had its chance to grow.
 
-    Args:
-        data: folder of the data set.
-        batches: effective batch sizes; the first is one micro-batch.
-        micro: pairs that go through the model at once, where gradients accumulate.
-        kinds: "accumulated" (SLAP), "plain" and "cached" (CLAP).
-        keep: a JSON file that takes what is measured, and from which it is read instead.
-
     Raises:
-        RunError: a process ended otherwise than with a figure, for want of memory perhaps.
+        RunError: a process ended without a figure, perhaps out of memory.
     """
     from tqdm.auto import tqdm
 
-    settings = {"preset": preset, "batches": list(batches), "micro": micro, "repetitions": repetitions, "steps": steps}
-    kept = _kept(keep, settings)
-    cases = [(kind, batch, n) for kind in kinds for batch in batches for n in range(repetitions)]
+    path, micro = Path(keep) / f"memory-{plan.corpus}-{plan.preset}.json", plan.memory[0]
+    settings = {"preset": plan.preset, "batches": list(plan.memory), "repetitions": plan.repetitions, "steps": _STEPS}
+    kept = _kept(path, settings)
+    cases = [(kind, batch, n) for kind in KINDS for batch in plan.memory for n in range(plan.repetitions)]
     if any(f"{kind} {batch} {n}" not in kept for kind, batch, n in cases):
-        # One that does not count: it computes the features and representations that the others find.
-        _in_process([str(value) for value in (data, cache_dir, preset, KINDS[kinds[0]], micro, micro, 1)])
+        _in_process(data, cache_dir, plan.preset, "slap", micro, micro, 1)  # does not count: it fills the caches
+    peaks: Peaks = {}
     for kind, batch, n in tqdm(cases, desc="peak memory", unit="process", disable=not progress):
         name = f"{kind} {batch} {n}"
-        if name in kept:
-            continue
-        at_once = batch if kind == "plain" else min(micro, batch)
-        passes = steps * max(1, max(batches) // batch) if kind != "plain" else steps
-        arguments = [data, cache_dir, preset, KINDS[kind], batch, at_once, passes]
-        kept[name] = _in_process([str(argument) for argument in arguments])
-        if keep is not None:
-            atomic_write_json(Path(keep), {"settings": settings, "peaks": kept})
-    peaks: Peaks = {}
-    for kind, batch, n in cases:
-        peaks.setdefault((KINDS[kind], kind, batch), []).append(kept[f"{kind} {batch} {n}"])
+        if name not in kept:
+            at_once = batch if kind == "plain" else min(micro, batch)
+            steps = _STEPS if kind == "plain" else _STEPS * max(1, max(plan.memory) // batch)
+            kept[name] = _in_process(data, cache_dir, plan.preset, KINDS[kind], batch, at_once, steps)
+            atomic_write_json(path, {"settings": settings, "peaks": kept})
+        peaks.setdefault((KINDS[kind], kind, batch), []).append(kept[name])
     return peaks
 
 
-def _kept(keep: str | Path | None, settings: dict[str, object]) -> dict[str, float]:
+def _kept(path: Path, settings: dict[str, object]) -> dict[str, float]:
     """Return what was measured before with the same settings."""
     try:
-        content = json.loads(Path(keep).read_text(encoding="utf-8")) if keep is not None else {}
-        return dict(content["peaks"]) if content.get("settings") == settings else {}
-    except (OSError, ValueError, KeyError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return dict(content["peaks"]) if content["settings"] == settings else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _in_process(arguments: list[str]) -> float:
-    done = subprocess.run([sys.executable, "-m", __name__, *arguments], capture_output=True, text=True, check=False)
+def _in_process(*arguments: object) -> float:
+    words = [str(argument) for argument in arguments]
+    done = subprocess.run([sys.executable, "-m", __name__, *words], capture_output=True, text=True, check=False)
     try:
         return float(done.stdout.split()[-1])
     except (IndexError, ValueError):
         last = (done.stderr.strip().splitlines() or ["killed by the system, perhaps for want of memory"])[-1]
-        raise RunError(
-            f"measuring the memory of {' '.join(arguments[2:])} ended with {done.returncode}: {last}"
-        ) from None
+        raise RunError(f"measuring the memory of {' '.join(words[2:])} ended with {done.returncode}: {last}") from None
 
 
 if __name__ == "__main__":

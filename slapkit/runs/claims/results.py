@@ -10,7 +10,7 @@ from pathlib import Path
 from slapkit.data import AudioTextDataset
 from slapkit.errors import MetricError
 from slapkit.runs.claims.measure import measure
-from slapkit.runs.claims.memory import Peaks, peak_memory
+from slapkit.runs.claims.memory import Peaks
 from slapkit.runs.claims.plan import Cell, Size, cells
 from slapkit.runs.claims.quantity import Measured
 from slapkit.runs.sweeps import Sweep, sweep
@@ -80,24 +80,6 @@ def train(
     grid = [cell.parameters for cell in wanted]  # a cell of several studies is one run
     given = {"seeds": plan.seeds, "workers": plan.workers, "runs_dir": runs_dir, "progress": progress}
     return wanted, sweep("02_train", grid, **given, data=str(data))
-
-
-def memory_of(plan: Size, *, data: str | Path, cache_dir: str | Path, keep: str | Path, progress: bool = True) -> Peaks:
-    """Return the peak memory of the plan's batch sizes; the folder `keep` takes what was measured.
-
-    Raises:
-        RunError: a process ended without a figure.
-    """
-    return peak_memory(
-        data,
-        cache_dir=cache_dir,
-        preset=plan.preset,
-        batches=plan.memory,
-        micro=plan.memory[0],
-        repetitions=plan.repetitions,
-        keep=Path(keep) / f"memory-{plan.corpus}-{plan.preset}.json",
-        progress=progress,
-    )
 
 
 def collect(

@@ -10,21 +10,3 @@ from slapkit.viz.maps.gap import GapReport, found_words, gap_report
 from slapkit.viz.maps.points import color_columns, panel, points_table, worst_table
 from slapkit.viz.maps.umap import Map, MapConfig, MapStore, fit_map
 from slapkit.viz.text import title_of
-
-__all__ = [
-    "Embedded",
-    "GapReport",
-    "Map",
-    "MapConfig",
-    "MapStore",
-    "color_columns",
-    "embed_run",
-    "fit_map",
-    "found_words",
-    "gap_report",
-    "panel",
-    "points_table",
-    "save_html",
-    "title_of",
-    "worst_table",
-]
