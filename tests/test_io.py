@@ -43,24 +43,18 @@ def test_a_full_disk_is_a_storage_error_and_keeps_the_old_file(tmp_path, monkeyp
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_guard_knows_a_full_disk_by_its_words_and_lets_the_rest_through(tmp_path):
+def test_guard_knows_a_full_or_forbidden_disk_and_lets_the_rest_through(tmp_path):
+    with pytest.raises(StorageError, match="/nowhere/x"), _io.write_guard("/nowhere/x"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    (tmp_path / "a").write_text("file")
+    with pytest.raises(StorageError, match="a/b"):
+        _io.atomic_write_text(tmp_path / "a" / "b", "x")
     with pytest.raises(StorageError, match="m.safetensors"), _io.write_guard(tmp_path / "m.safetensors"):
         raise RuntimeError("I/O error: No space left on device (os error 28)")
     with pytest.raises(KeyError), _io.write_guard(tmp_path):
         raise KeyError("x")
     with pytest.raises(FileNotFoundError), _io.write_guard(tmp_path):
         (tmp_path / "missing").read_bytes()
-
-
-def test_a_file_where_a_folder_must_be(tmp_path):
-    (tmp_path / "a").write_text("file")
-    with pytest.raises(StorageError, match="a/b"):
-        _io.atomic_write_text(tmp_path / "a" / "b", "x")
-
-
-def test_no_permission_is_told():
-    with pytest.raises(StorageError, match="/nowhere/x"), _io.write_guard("/nowhere/x"):
-        raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_readers_never_see_half_a_file(tmp_path):

@@ -30,36 +30,27 @@ def notebook(request):
     return request.param.stem, node
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_committed_without_outputs(path):
-    node = nbformat.read(path, as_version=4)
+def test_committed_without_outputs(notebook):
+    name, node = notebook
     assert all(not c.outputs and c.execution_count is None for c in code(node))
-    command = [sys.executable, "-m", "nbstripout", "--verify", "--keep-id", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    command = [sys.executable, "-m", "nbstripout", "--verify", "--keep-id", str(ROOT / "notebooks" / f"{name}.ipynb")]
+    assert subprocess.run(command, capture_output=True).returncode == 0
 
 
-def test_opens_with_a_question_and_the_time_it_takes(notebook):
-    _, node = notebook
+def test_a_question_short_cells_and_explained_parameters(notebook):
+    name, node = notebook
     first = node.cells[0].source
     assert first.startswith("# ") and first.splitlines()[0].endswith("?")
     assert re.search(r"^Takes .*(minute|second)", first, re.MULTILINE)
-
-
-def test_cells_are_short_named_and_hold_no_library_code(notebook):
-    _, node = notebook
     for cell in code(node):
         assert len(cell.source.splitlines()) <= 15, cell.source
-        assert not any(isinstance(n, ast.FunctionDef | ast.ClassDef) for n in ast.walk(ast.parse(cell.source)))
+        tree = ast.parse(cell.source)
+        assert not any(isinstance(n, ast.FunctionDef | ast.ClassDef) for n in ast.walk(tree)), "library code"
     ids = [cell.id for cell in node.cells]
     assert len(set(ids)) == len(ids) and all(re.fullmatch(r"[a-z-]+", i) for i in ids), "ids that diffs can be read by"
     assert "write_metrics" in node.cells[-1].source
-
-
-def test_every_parameter_is_typed_and_explained(notebook):
-    name, node = notebook
     declared = notebook_parameters(node, name)
-    assert list(declared)[-1] == "run_dir" and "seed" in declared and "data" in declared
+    assert list(declared)[-1] == "run_dir" and {"seed", "data"} <= set(declared)
     assert all(p.comment for p in declared.values())
     assert "parameters" in node.cells[1].metadata.tags
 
@@ -87,13 +78,9 @@ def test_training_leaves_its_measures_figures_and_model(project, objective, loss
     assert rows[-1]["step"] == SMOKE["steps"]
     losses = [row["loss"] for row in rows if "loss" in row]
     assert all(math.isfinite(v) and 0 <= v <= loss_at_most for v in losses)
-    for kind in ("q", "z"):
-        for direction in ("text_to_audio", "audio_to_text"):
-            scores = done.metrics["retrieval"][kind][direction]
-            assert 0 <= scores["R@1"] <= scores["R@5"] <= scores["R@10"] <= 1
-            assert 0 < scores["median_rank"] <= 1 and 0 < scores["mean_rank"] <= 1
+    for scores in (done.metrics["retrieval"][k][d] for k in "qz" for d in ("text_to_audio", "audio_to_text")):
+        assert 0 <= scores["R@1"] <= scores["R@5"] <= scores["R@10"] <= 1 and 0 < scores["median_rank"] <= 1
     assert 0 <= done.metrics["gap"]["centroid_distance"] <= 2 and 0 <= done.metrics["gap"]["linear_separability"] <= 1
-    assert done.metrics["health"]["effective_rank"] >= 1
     protocol = done.metrics["protocol"]
     assert protocol["split"] == "test" and protocol["queries"] >= 5 * protocol["candidates"] >= 50
     assert done.record["seed"] == 0 and len(done.record["data_fingerprint"]) == 64
@@ -118,13 +105,11 @@ def test_looking_at_the_score_corpus_shows_its_facts_and_its_clean_splits(projec
 
 
 @pytest.mark.slow
-def test_looking_at_a_data_set_without_facts_works(project):
+def test_a_data_set_without_facts_works(project):
     done, executed, pages = execute(project, "01_corpus", data="tones", listen=3)
-    summary = done.metrics["summary"]
-    assert summary["clips"] == 60 and summary["captions"] == 120 and summary["works_in_two_splits"] == 0
-    assert pages == ["log-mel"] and len(shown_figures(executed)) == 1
+    assert done.metrics["summary"]["captions"] == 120 and pages == ["log-mel"]
     html = "".join(str(o.get("data", {}).get("text/html", "")) for c in code(executed) for o in c.outputs)
-    assert html.count("<audio") == 3 and html.count("data:audio/wav;base64,") == 3
+    assert html.count("data:audio/wav;base64,") == 3
 
 
 @pytest.mark.slow

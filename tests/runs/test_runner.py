@@ -237,9 +237,10 @@ def test_the_same_run_at_the_same_time_is_refused(project):
 
 
 def test_the_command_parses_runs_lists_and_refuses(project, capsys):
-    assert cli.main(["run", "tiny", "-p", "steps=7", "-p", "lr=1e-3", "--quiet"]) == 0
-    said = capsys.readouterr().out
-    assert "steps: 7" in said and "lr: 0.001" in said
+    assert cli.main(["run", "tiny", "-p", "steps=7", "-p", "lr=1e-3"]) == 0
+    said = capsys.readouterr()
+    assert "steps: 7" in said.out and "lr: 0.001" in said.out
+    assert "tiny:" in said.err and "warning" not in said.err.lower(), "progress and nothing else"
     assert cli.main(["run", "tiny", "-p", "steps=7", "-p", "lr=0.001", "--quiet"]) == 0
     assert "not run again" in capsys.readouterr().out
     assert cli.main(["runs"]) == 0
