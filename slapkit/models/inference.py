@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,17 +12,14 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from slapkit._io import spread
 from slapkit.audio.frontend import make_transform
-from slapkit.audio.windows import fill, tiled_starts
-from slapkit.errors import AudioError, ConfigError, DataError
+from slapkit.errors import ConfigError, DataError
+from slapkit.models.embed import embed_windows, read_exact
 from slapkit.models.inputs import mean_by_clip
 from slapkit.models.joint import JointModel
 
 Embedding = Literal["q", "z"]
 Precision = Literal["no", "bf16"]
-_AT_ONCE = 16  # sounds that are heard before the next go through the encoder
-_MOST_WAVES = 4  # in memory at a time: an hour of music takes 700 MB
 
 
 class Model:
@@ -58,6 +57,20 @@ class Model:
         """Width D of the embeddings."""
         return self.config.dim
 
+    def fingerprint(self) -> str:
+        """Return 16 hex digits that name the model: its weights, how it takes audio and text, and its objective."""
+        joint = self.joint
+        text = joint.text.encoder
+        settings = [joint.objective, joint.config.audio.to_dict(), text.pooling, text.max_tokens]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for name, tensor in sorted(joint.own_state().items()):
+            if not name.startswith("target_"):  # only training needs the targets
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        if joint.text.frozen:
+            digest.update(text.fingerprint().encode())
+        return digest.hexdigest()[:16]
+
     def embed_audio(
         self,
         sounds: Sequence[str | Path | np.ndarray],
@@ -84,48 +97,15 @@ class Model:
         """
         sounds = _as_list(sounds, "sounds", (str, Path, np.ndarray))
         _check_embedding(embedding)
-        z, q, owners = [], [], []
-        pending: list[torch.Tensor] = []
-
-        def flush() -> None:
-            if pending:
-                for store, value in zip((z, q), self.encode(torch.stack(pending), "audio")):
-                    store.append(value)
-                pending.clear()
-
-        with torch.no_grad():
-            heard = self._hear(sounds, sample_rate)
-            for number, windows in enumerate(tqdm(heard, "embedding", len(sounds), unit="sound", disable=not progress)):
-                for window in windows:
-                    pending.append(window)
-                    owners.append(number)
-                    if len(pending) == batch_size:
-                        flush()
-            flush()
-        return mean_by_clip(torch.cat(q if embedding == "q" else z).numpy(), np.array(owners), len(sounds))
-
-    def _hear(self, sounds: list[str | Path | np.ndarray], sample_rate: int | None) -> Iterator[list[torch.Tensor]]:
-        """Yield the windows of each sound. On a CPU its cores take a sound each."""
-        for start in range(0, len(sounds), _AT_ONCE):
-            numbers = range(start, min(start + _AT_ONCE, len(sounds)))
-            most = _MOST_WAVES if self.device.type == "cpu" else 1
-            yield from spread(lambda n: self._windows(sounds[n], sample_rate, n), numbers, most=most)
-
-    def _windows(self, sound: str | Path | np.ndarray, sample_rate: int | None, number: int) -> list[torch.Tensor]:
-        """Windows of features `[frames, width]` of one sound."""
-        from slapkit.audio import decode
-
-        frontend = self.config.audio.frontend
-        if isinstance(sound, np.ndarray):
-            if sample_rate is None:
-                raise AudioError(f"sound {number} is an array of shape {sound.shape}: say its sample_rate in Hz")
-            wave = decode.from_array(sound, sample_rate, frontend.sample_rate)
-        else:
-            wave = decode.read(sound, sample_rate=frontend.sample_rate)
-        wave = fill(wave, round(frontend.min_s * frontend.sample_rate), frontend.padding)
-        features = self.log_mel(torch.from_numpy(wave)[None].to(self.device))[0]
-        length = self.config.audio.window_frames
-        return [features[start : start + length] for start in tiled_starts(len(features), length)]
+        audio, names = self.config.audio, ("z", "q")
+        features = read_exact(sounds, audio.frontend, self.log_mel, sample_rate=sample_rate, device=self.device)
+        found = embed_windows(
+            features, lambda windows: self.encode(windows, "audio"), window=audio.window_frames, batch_size=batch_size
+        )
+        bar = tqdm(found, "embedding", len(sounds), unit="file", disable=not progress)
+        windows = [one.outputs[names.index(embedding)] for one in bar]
+        owners = np.repeat(np.arange(len(sounds)), [len(own) for own in windows])
+        return mean_by_clip(np.concatenate(windows), owners, len(sounds))
 
     @torch.no_grad()
     def encode(

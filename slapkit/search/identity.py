@@ -23,27 +23,6 @@ def load(model: Model | str | Path) -> tuple[Model, str | None]:
     return load_model(path), str(path)
 
 
-def model_fingerprint(model: Model) -> str:
-    """Return 16 hex digits that name a model: its weights, how it hears and reads, and its objective."""
-    import torch
-
-    joint = model.joint
-    settings = [
-        joint.objective,
-        joint.config.audio.to_dict(),
-        joint.text.encoder.pooling,
-        joint.text.encoder.max_tokens,
-    ]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, tensor in sorted(joint.own_state().items()):
-        if not name.startswith("target_"):  # only training needs the targets
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    if joint.text.frozen:
-        digest.update(joint.text.encoder.fingerprint().encode())
-    return digest.hexdigest()[:16]
-
-
 def header(model: Model, path: str | None, folder: Path, embedding: str, hop_s: float | None) -> Header:
     """Return what is to be written about a library of `folder`, embedded by `model`; see `Library.build`.
 
@@ -58,7 +37,7 @@ def header(model: Model, path: str | None, folder: Path, embedding: str, hop_s: 
         raise ConfigError(f"hop_s={hop_s!r}: take more than 0 s, up to the window's {audio.window_s} s")
     return Header(
         folder=str(folder),
-        model=model_fingerprint(model),
+        model=model.fingerprint(),
         model_path=path,
         objective=model.joint.objective,
         embedding=embedding,
@@ -78,7 +57,7 @@ def default_folder(header: Header) -> Path:
 
 def check_model(header: Header, model: Model) -> None:
     """Raise `LibraryError` unless `model` is the one that the library was built with."""
-    found = model_fingerprint(model)
+    found = model.fingerprint()
     if found != header.model:
         where = f" ({header.model_path})" if header.model_path else ""
         raise LibraryError(

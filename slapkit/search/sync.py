@@ -10,8 +10,8 @@ from typing import Any
 
 from slapkit._io import sha256_file
 from slapkit.data.scan import Failure, Source, has_table, scan, tags
+from slapkit.models.embed import BATCH, Embedder
 from slapkit.models.inference import Model
-from slapkit.search.embed import Embedder, Job
 from slapkit.search.store import Entry, Store
 
 _CHUNK = 128  # files hashed, heard and written before the next are looked at
@@ -54,14 +54,7 @@ class _Update:
         self._describe_again([source for source in sources if self._untouched(source)])
         touched = [source for source in sources if not self._untouched(source)]
         header = self.store.header
-        embedder = Embedder(
-            model,
-            embedding=header.embedding,
-            hop=header.hop,
-            expected=len(touched),
-            cache_dir=cache_dir,
-            workers=workers,
-        )
+        embedder = Embedder(model, hop=header.hop, expected=len(touched), cache_dir=cache_dir, workers=workers)
         bar = tqdm(total=len(touched), desc="Embedding sounds", unit="file", disable=not progress or not touched)
         with bar, embedder:
             for start in range(0, len(touched), _CHUNK):
@@ -92,8 +85,7 @@ class _Update:
 
     def _chunk(self, sources: Sequence[Source], embedder: Embedder, bar) -> None:
         """Take in some files that are new or were touched."""
-        heard: list[Job] = []
-        by_id = {source.id: source for source in sources}
+        new: list[tuple[Source, str]] = []
         with ThreadPoolExecutor(4) as pool:  # hashing lets other threads run
             hashes = list(pool.map(_hash, (source.path for source in sources)))
         copies, same = [], []
@@ -106,20 +98,24 @@ class _Update:
             elif twin is not None:
                 copies.append((self._entry(source, sha, twin.duration_s, twin.frames), self.store.vectors_of(twin)))
             else:
-                heard.append(Job(source.id, source.path, sha))
+                new.append((source, sha))
         self.store.refresh(same)
         self._take(copies)
-        bar.update(len(sources) - len(heard))
-        for group in embedder.embed(heard):
-            fresh = []
-            for job, found in group:
-                source = by_id[job.id]
-                if found.failure is not None:
-                    self.failures.append(Failure(source.file, found.failure))
-                else:
-                    fresh.append((self._entry(source, job.sha, found.duration_s, found.frames), found.vectors))
-            self._take(fresh)
-            bar.update(len(group))
+        bar.update(len(sources) - len(new))
+        output = ("z", "q").index(self.store.header.embedding)
+        fresh, windows = [], 0
+        found = embedder.embed([source.path for source, _ in new], [sha for _, sha in new])
+        for (source, sha), one in zip(new, found, strict=True):
+            bar.update()
+            if one.failure is not None:
+                self.failures.append(Failure(source.file, one.failure))
+                continue
+            fresh.append((self._entry(source, sha, one.duration_s, one.frames), one.outputs[output]))
+            windows += len(one.starts)
+            if windows >= BATCH:  # what a kill loses at most
+                self._take(fresh)
+                fresh, windows = [], 0
+        self._take(fresh)
 
     def _take(self, tracks: list[tuple[Entry, Any]]) -> None:
         """Add tracks, counting those that replace one of the same id as changed."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slapkit.search import Library, embed, store
+from slapkit.models import embed
+from slapkit.search import Library, store, sync
 from tests.search.library_parts import make_model
 
 torch.set_num_threads(1)
@@ -19,9 +20,9 @@ torch.set_num_threads(1)
 
 def slowly():
     """Make a build long enough to be hit anywhere: within what it writes, and between vectors and their lines."""
-    embed._BATCH = 4
-    sync, fsync = store.sync_file, os.fsync
-    store.sync_file = lambda path: (time.sleep(random.uniform(0, 0.02)), sync(path))
+    sync.BATCH = 4
+    flush, fsync = store.sync_file, os.fsync
+    store.sync_file = lambda path: (time.sleep(random.uniform(0, 0.02)), flush(path))
     os.fsync = lambda handle: (time.sleep(random.uniform(0, 0.02)), fsync(handle))
 
 
@@ -32,14 +33,15 @@ def start(model, root, out, log, seed):
         return child
     random.seed(seed)
     slowly()
-    encode = embed.Embedder._encode
+    embed_windows = embed._embed
 
-    def counting(self, heard):
+    def counting(waiting, *rest):
         with open(log, "a") as file:
-            file.write("x" * len(heard))
-        return encode(self, heard)
+            file.write("x" * len(waiting))
+        return embed_windows(waiting, *rest)
 
-    embed.Embedder._encode = counting
+    embed._embed = counting
+    embed.Embedder.__init__.__kwdefaults__["batch_size"] = 4
     status = 1
     try:
         Library.build(root, model, out=out, progress=False)

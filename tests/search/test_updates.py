@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,23 +15,23 @@ import pytest
 import soundfile
 
 from slapkit.data.scan import scan, tags
+from slapkit.models.embed import Embedder
 from slapkit.search import Library
-from slapkit.search.embed import Embedder
 from slapkit.search.store import Store
 from tests.search.library_parts import RATE, sound
 
 
 @pytest.fixture
 def heard(monkeypatch):
-    """The ids of the files that went through the encoder, in order."""
-    ids, encode = [], Embedder._encode
+    """The names of the files that were embedded, in order, from the folder "music" or "set" on."""
+    names, embed = [], Embedder.embed
 
-    def counting(self, waiting):
-        ids.extend(job.id for job, *_ in waiting)
-        return encode(self, waiting)
+    def counting(self, paths, hashes=None):
+        names.extend(re.split("/(?:music|set)/", path.as_posix())[-1] for path in paths)
+        return embed(self, paths, hashes)
 
-    monkeypatch.setattr(Embedder, "_encode", counting)
-    return ids
+    monkeypatch.setattr(Embedder, "embed", counting)
+    return names
 
 
 def vectors(library: Library) -> dict[str, np.ndarray]:
@@ -237,8 +238,8 @@ def test_features_that_training_kept_are_used(table, model, tmp_path, monkeypatc
 def test_long_files_are_heard_in_pieces(music, model, tmp_path, monkeypatch):
     root = music({"long.wav": 13.7})
     whole = Library.build(root, model, out=tmp_path / "whole", progress=False)
-    monkeypatch.setattr("slapkit.search.embed._LONG_S", 5.0)
-    monkeypatch.setattr("slapkit.search.embed._PIECE_S", 2.0)
+    monkeypatch.setattr("slapkit.models.embed._LONG_S", 5.0)
+    monkeypatch.setattr("slapkit.models.embed._PIECE_S", 2.0)
     pieces = Library.build(root, model, out=tmp_path / "pieces", progress=False)
     (a,), (b,) = vectors(whole).values(), vectors(pieces).values()
     assert a.shape == b.shape == (14, 32)

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slapkit._io import available_cores
-from slapkit.audio.windows import tiled_starts
 from slapkit.data.scan import Failure, Source
 from slapkit.errors import ConfigError
 from slapkit.hub.embed.parts import Parts, Rows, finished, read_failures
 from slapkit.hub.embed.plan import Chunk, Settings, chunks, collect, identity
 from slapkit.hub.embed.processes import Place, place
+from slapkit.models.embed import BATCH, Embedded, Embedder
 from slapkit.models.inputs import mean_by_clip
-from slapkit.search.embed import _BATCH, Embedded, Embedder, Job
 
 if TYPE_CHECKING:
     from slapkit.data import AudioTextDataset
@@ -102,14 +101,12 @@ def _outcome(out: Path, sources: Sequence[Source], *, made: int, kept: int, miss
 
 
 def _settings(model: Model, *, pooled: bool, hop_s: float | None) -> Settings:
-    from slapkit.search.identity import model_fingerprint
-
     audio = model.config.audio
     hop = audio.window_frames if hop_s is None else round(hop_s / audio.frontend.hop_s)
     if not 1 <= hop <= audio.window_frames:
         raise ConfigError(f"hop_s={hop_s!r}: take more than 0 s, up to the window's {audio.window_s} s")
     return Settings(
-        model=model_fingerprint(model) + ("" if model.precision == "no" else f"-{model.precision}"),
+        model=model.fingerprint() + ("" if model.precision == "no" else f"-{model.precision}"),
         dim=model.dim, window=audio.window_frames, hop=hop, hop_s=audio.frontend.hop_s, pooled=pooled,
     )  # fmt: skip
 
@@ -123,23 +120,10 @@ def _work(model: Model, todo: Sequence[Chunk], parts: Parts, where: Place, worke
     if not workers and where.local_world > 1 and expected:
         workers = max(1, available_cores() // where.local_world)  # the processes of a machine share its CPUs
     bar = tqdm(total=expected, desc="Embedding sounds", unit="file", disable=not progress or not todo)
-    with bar, _Both(model, embedding="q", hop=hop, expected=expected, workers=workers) as embedder:
+    with bar, Embedder(model, hop=hop, expected=expected, workers=workers) as embedder:
         for item in todo:
             rows, failures = _embed(model, item.sources, embedder, parts.settings, bar)
             parts.write(item, rows, failures)
-
-
-class _Both(Embedder):
-    """Gives projections and predictions side by side, `[W, 2 D]`."""
-
-    def _forward(self, cuts: list[np.ndarray]) -> np.ndarray:
-        import torch
-
-        parts = [np.zeros((0, 2 * self.model.dim), dtype=np.float32)]
-        for start in range(0, len(cuts), _BATCH):
-            batch = torch.from_numpy(np.stack(cuts[start : start + _BATCH]).astype(np.float32))
-            parts.append(torch.cat(self.model.encode(batch, "audio"), dim=1).numpy())
-        return np.concatenate(parts)
 
 
 def _embed(
@@ -147,9 +131,9 @@ def _embed(
 ) -> tuple[Rows, list[Failure]]:
     """Return the rows of some sounds and their captions, in order, and what failed."""
     heard: dict[str, Embedded] = {}
-    for group in embedder.embed([Job(source.id, source.path, "") for source in sources]):
-        heard |= {job.id: found for job, found in group}
-        bar.update(len(group))
+    for source, found in zip(sources, embedder.embed([source.path for source in sources]), strict=True):
+        heard[source.id] = found
+        bar.update()
     failures = [Failure(s.file, heard[s.id].failure) for s in sources if heard[s.id].failure is not None]
     good = [source for source in sources if heard[source.id].failure is None]
     texts = iter(_captions(model, [caption for source in good for caption in source.captions]))
@@ -164,13 +148,12 @@ def _embed(
 
 def _windows(found: Embedded, settings: Settings) -> Iterator[tuple[float, float, np.ndarray, np.ndarray]]:
     """Yield start and end in s, `z` and `q`, of each window of a sound, or of their mean."""
-    z, q = found.vectors[:, : settings.dim], found.vectors[:, settings.dim :]
+    z, q = found.outputs
     if settings.pooled:
         owner = np.zeros(len(z), dtype=np.int64)
         yield 0.0, found.duration_s, mean_by_clip(z, owner, 1)[0], mean_by_clip(q, owner, 1)[0]
         return
-    starts = tiled_starts(found.frames, settings.window, settings.hop)
-    for row, start in enumerate(starts.tolist()):
+    for row, start in enumerate(found.starts.tolist()):
         # Frames stand in the middle of their hop's sound, so the last one lies at the window's end.
         end = (start + settings.window - 1) * settings.hop_s
         yield start * settings.hop_s, min(end, found.duration_s), z[row], q[row]
@@ -182,7 +165,7 @@ def _captions(model: Model, captions: list[str]) -> Iterable[tuple[np.ndarray, n
         return []
     unique = sorted(set(captions))
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for rows, tokens in model.joint.text.encoder.batches(unique, _BATCH):
+    for rows, tokens in model.joint.text.encoder.batches(unique, BATCH):
         both = (value.numpy() for value in model.encode(tokens, "text"))
         found |= {unique[row]: pair for row, pair in zip(rows, zip(*both, strict=True), strict=True)}
     return [found[caption] for caption in captions]

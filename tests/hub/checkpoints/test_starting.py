@@ -15,7 +15,6 @@ from slapkit.errors import CheckpointError, ConfigError
 from slapkit.hub import load_joint, start_from, with_encoders_of
 from slapkit.metrics.evaluate import evaluate
 from slapkit.models.weights import load_tensors
-from slapkit.search.identity import model_fingerprint
 from slapkit.training import train
 from tests.hub.checkpoints.published_files import make_clap
 from tests.training.tones import make_tones, stopped_at, tiny
@@ -116,7 +115,7 @@ def test_evaluation_and_libraries_take_a_published_clap(folders, tones, cache):
     assert 0 <= metrics["retrieval"]["q"]["text_to_audio"]["R@10"] <= 1 and metrics["health"]["effective_rank"] >= 1
     assert metrics["retrieval"]["q"] == metrics["retrieval"]["z"], "no predictor: q is z"
     again, other = (slapkit.load(folders[kind][0], device="cpu") for kind in ("fused", "unfused"))
-    assert model_fingerprint(model) == model_fingerprint(again) != model_fingerprint(other)
+    assert model.fingerprint() == again.fingerprint() != other.fingerprint()
 
 
 def test_resumed_it_is_the_same_run_and_another_start_is_another(folders, tones, cache, tmp_path):

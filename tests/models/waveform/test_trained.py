@@ -127,7 +127,7 @@ def test_a_long_file_gives_the_samples_of_a_short_one(tmp_path, monkeypatch):
 
     from slapkit.audio.frontend import FrontendConfig
     from slapkit.audio.worker import extract
-    from slapkit.search import embed
+    from slapkit.models import embed
 
     frontend = FrontendConfig(kind="wave", sample_rate=16000, hop=320, min_s=0.5)
     soundfile.write(tmp_path / "x.wav", noise(16000 * 5 + 77).numpy(), 16000, subtype="FLOAT")

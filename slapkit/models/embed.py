@@ -1,0 +1,241 @@
+"""From audio to the vectors of windows: the one way of inference, evaluation, search and export.
+
+`embed_windows` puts the windows of any features through a model. Features come from `read_exact` (files and arrays,
+float32, the first fault raises), from `Embedder` (many files, float16 as in training, cached or by helper processes,
+faults are named), or from a `FeatureStore`. Results depend neither on the batch size nor on what is in the batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slapkit._io import available_cores, spread
+from slapkit.audio import decode
+from slapkit.audio.features import cache_path
+from slapkit.audio.frontend import FrontendConfig, make_transform
+from slapkit.audio.store import FeatureFile
+from slapkit.audio.windows import fill, tiled_starts
+from slapkit.audio.worker import Workers
+from slapkit.errors import AudioError, StorageError
+
+Forward = Callable[[Tensor], tuple[Tensor, ...]]
+BATCH = 64  # windows that go through the encoder together
+_WORTH_WORKERS = 40  # files: fewer are done before a helper process has started
+_MOST_WORKERS = 16
+_LONG_S = 900.0  # s: a longer file is transformed in pieces, for the spectrum of an hour takes gigabytes
+_PIECE_S = 60.0
+_AT_ONCE = 16  # files that are read before the next go through the encoder
+_MOST_WAVES = 4  # in memory at a time: an hour of music takes 700 MB
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What became of one clip.
+
+    Attributes:
+        outputs: float32 `[W, D]` for each output of the model: `(z, q)` by default.
+        starts: where its windows begin, int64 `[W]`, in frames.
+        frames: length of its features.
+        duration_s: length of the audio in s, as far as it is known.
+        failure: why there are no outputs.
+    """
+
+    outputs: tuple[np.ndarray, ...] = ()
+    starts: np.ndarray | None = None
+    frames: int = 0
+    duration_s: float = 0.0
+    failure: str | None = None
+
+
+def embed_windows(
+    features: Iterable[np.ndarray | Tensor | str],
+    forward: Forward,
+    *,
+    window: int,
+    hop: int | None = None,
+    batch_size: int = BATCH,
+) -> Iterator[Embedded]:
+    """Yield what a model makes of the windows that cover each clip, in order.
+
+    Args:
+        features: `[frames, width]` of each clip, or in words why it has none.
+        forward: takes windows `[B, window, width]`, float32, and returns outputs `[B, D]`, such as z and q.
+        window, hop: length of a window, and from one to the next (default: the length), in frames.
+        batch_size: windows that go through the model together.
+    """
+    waiting: list[np.ndarray | Tensor | str] = []
+    pending = 0
+    for item in features:
+        waiting.append(item)
+        pending += 0 if isinstance(item, str) else len(tiled_starts(len(item), window, hop))
+        if pending >= batch_size:
+            yield from _embed(waiting, forward, window, hop, batch_size)
+            waiting, pending = [], 0
+    yield from _embed(waiting, forward, window, hop, batch_size)
+
+
+def _embed(
+    waiting: Sequence[np.ndarray | Tensor | str], forward: Forward, window: int, hop: int | None, batch_size: int
+) -> Iterator[Embedded]:
+    starts = [None if isinstance(item, str) else tiled_starts(len(item), window, hop) for item in waiting]
+    cuts = [item[s : s + window] for item, own in zip(waiting, starts) if own is not None for s in own]
+    parts = []
+    for first in range(0, len(cuts), batch_size):
+        batch = torch.stack([_float(cut) for cut in cuts[first : first + batch_size]])
+        with torch.no_grad():
+            parts.append([output.float().cpu().numpy() for output in forward(batch)])
+    outputs = [np.concatenate(output) for output in zip(*parts)]
+    row = 0
+    for item, own in zip(waiting, starts):
+        if own is None:
+            yield Embedded(failure=item)
+        else:
+            yield Embedded(tuple(output[row : row + len(own)] for output in outputs), own, len(item))
+            row += len(own)
+
+
+def _float(cut: np.ndarray | Tensor) -> Tensor:
+    return torch.from_numpy(cut.astype(np.float32)) if isinstance(cut, np.ndarray) else cut.float()
+
+
+def read_exact(
+    sounds: Sequence[str | Path | np.ndarray], frontend: FrontendConfig, transform: torch.nn.Module, *,
+    sample_rate: int | None = None, device: torch.device | str = "cpu",
+) -> Iterator[Tensor]:  # fmt: skip
+    """Yield the features, float32 `[frames, width]`, of files or arrays. On a CPU its cores take one each.
+
+    Raises:
+        AudioError: an input cannot be used; its path or number is named.
+    """
+
+    def read(number: int) -> Tensor:
+        sound = sounds[number]
+        if not isinstance(sound, np.ndarray):
+            wave = decode.read(sound, sample_rate=frontend.sample_rate)
+        elif sample_rate is None:
+            raise AudioError(f"sound {number} is an array of shape {sound.shape}: give its sample_rate in Hz")
+        else:
+            wave = decode.from_array(sound, sample_rate, frontend.sample_rate)
+        wave = fill(wave, round(frontend.min_s * frontend.sample_rate), frontend.padding)
+        return transform(torch.from_numpy(wave)[None].to(device))[0]
+
+    most = _MOST_WAVES if torch.device(device).type == "cpu" else 1
+    for start in range(0, len(sounds), _AT_ONCE):
+        yield from spread(read, range(start, min(start + _AT_ONCE, len(sounds))), most=most)
+
+
+class Embedder:
+    """A model with helper processes and a cache of features, for many files; a context manager.
+
+    Args:
+        model: gives z and q by its `encode`.
+        hop: frames from one window to the next; default: the window's length.
+        expected: about how many files there are: a few are done before a helper has started.
+        cache_dir: folder with feature files of earlier work; nothing is written there.
+        workers: helper processes that decode; 0 chooses.
+        forward: see `embed_windows`; default: z and q.
+    """
+
+    def __init__(
+        self, model, *, hop: int | None = None, expected: int = 0, cache_dir: Path | None = None, workers: int = 0,
+        batch_size: int = BATCH, forward: Forward | None = None,
+    ) -> None:  # fmt: skip
+        self.frontend = model.config.audio.frontend
+        self._forward = forward or (lambda windows: model.encode(windows, "audio"))
+        self._windows = {"window": model.config.audio.window_frames, "hop": hop, "batch_size": batch_size}
+        self._cache = _Cache(cache_dir, self.frontend)
+        # A helper starts when it is first needed: where the cache has everything, none does.
+        chosen = min(available_cores(), _MOST_WORKERS) if expected >= _WORTH_WORKERS else 1
+        self._helpers = Workers(workers or chosen)
+
+    def __enter__(self) -> Embedder:
+        self._helpers.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._helpers.__exit__(*error)
+
+    def embed(self, paths: Sequence[Path], hashes: Sequence[str] | None = None) -> Iterator[Embedded]:
+        """Yield what became of each file, in order.
+
+        Args:
+            hashes: SHA-256 of the files' contents, by which features are found in the cache.
+        """
+        durations = [duration(path) for path in paths]
+        features = self._features(paths, hashes or [""] * len(paths), durations)
+        with contextlib.closing(features):
+            for found, length_s in zip(embed_windows(features, self._forward, **self._windows), durations):
+                if not all(np.isfinite(output).all() for output in found.outputs):
+                    found = Embedded(failure="the model gives an embedding that is not finite")
+                yield replace(found, duration_s=length_s or found.frames * self.frontend.hop_s)
+
+    def _features(
+        self, paths: Sequence[Path], hashes: Sequence[str], durations: Sequence[float]
+    ) -> Iterator[np.ndarray | str]:
+        """Yield the features, float16 `[frames, width]`, of each file, or why there are none."""
+        cached = [self._cache.find(key) for key in hashes]
+        plain = [found is None and length_s <= _LONG_S for found, length_s in zip(cached, durations)]
+        asked = [str(path) for path, is_plain in zip(paths, plain) if is_plain]
+        with contextlib.closing(self._helpers.map(asked, self.frontend)) as computed:
+            for path, found, is_plain, length_s in zip(paths, cached, plain, durations):
+                if found is not None:
+                    yield found
+                else:
+                    yield next(computed) if is_plain else _in_pieces(path, self.frontend, length_s)
+
+
+class _Cache:
+    """The feature files of one front end in a folder, looked up by the content of the audio file."""
+
+    def __init__(self, folder: Path | None, frontend: FrontendConfig) -> None:
+        self.places: dict[str, tuple[FeatureFile, int]] = {}
+        prefix = cache_path(folder or ".", frontend, []).name.split("-")[0]
+        for path in sorted(Path(folder).glob(f"{prefix}-*.features")) if folder else []:
+            with contextlib.suppress(StorageError):
+                file = FeatureFile(path)
+                self.places |= {key: (file, row) for key, row in file.index.items()}
+
+    def find(self, key: str) -> np.ndarray | None:
+        """Return the features, float16 `[frames, width]`, where they are there and intact."""
+        file, row = self.places.get(key, (None, 0))
+        return file.row(row) if file is not None and file.intact(row) else None
+
+
+def duration(path: Path) -> float:
+    """Return how long the header of an audio file says that it lasts, in s; 0 where it does not say."""
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+        return info.frames / info.samplerate if 0 < info.frames < 2**62 else 0.0
+    except (soundfile.SoundFileError, OSError, ValueError, ZeroDivisionError):
+        return 0.0
+
+
+def _in_pieces(path: Path, frontend: FrontendConfig, duration_s: float) -> np.ndarray | str:
+    """Return the features of a long file, transformed a minute at a time; frames at the seams are near."""
+    transform, parts, start, loudest = make_transform(frontend).eval(), [], 0.0, 0.0
+    piece = round(_PIECE_S / frontend.hop_s)  # frames, so that pieces join on the grid of frames
+    while start < duration_s - frontend.hop_s:
+        last = start + 2 * piece * frontend.hop_s > duration_s  # what is left over goes with the last piece
+        length = None if last else piece * frontend.hop_s
+        try:
+            wave = decode.read(path, sample_rate=frontend.sample_rate, start_s=start, duration_s=length)
+        except AudioError as error:
+            return str(error).replace(str(path), "the sound")
+        loudest = max(loudest, float(np.abs(wave).max()))
+        features = transform(torch.from_numpy(wave)[None])[0].numpy().astype(np.float16)
+        parts.append(features if last else features[:piece])
+        if last:
+            break
+        start += piece * frontend.hop_s
+    if loudest < decode.SILENCE:
+        return f"the sound is silent: its peak is {loudest:.1e} of full scale, less than {decode.SILENCE:.0e}"
+    return np.concatenate(parts)
