@@ -13,7 +13,7 @@ import logging
 import os
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,6 @@ from slapkit.audio.frontend import FRONTENDS, FrontendConfig
 from slapkit.audio.store import FeatureFile, FeatureStore, Row, footer_bytes
 from slapkit.audio.worker import Workers
 from slapkit.config import nearest
-from slapkit.data.dataset import AudioTextDataset
 from slapkit.errors import ConfigError, StorageError
 
 __all__ = ["FeatureFile", "FeatureStore", "build"]
@@ -34,22 +33,24 @@ _MOST_WORKERS = 16
 
 
 def build(
-    dataset: AudioTextDataset,
+    sounds: Mapping[str, tuple[Path, str]],
     frontend: FrontendConfig | str,
     cache_dir: str | os.PathLike[str],
     *,
+    moments_of: Collection[str] | None = None,
     progress: bool = True,
     workers: int = 0,
 ) -> FeatureStore:
-    """Return the features of all clips of a data set, from `cache_dir` or computed into it.
+    """Return the features of audio files, from `cache_dir` or computed into it.
 
     Features are keyed by the sounds' content and the front end: captions, splits, names and places do not matter, and
     a subset of what is there already costs nothing. Sounds that cannot be used are skipped and listed in `failures`.
 
     Args:
-        dataset: whose clips.
+        sounds: path and SHA-256 of each file by the clip's id, as `AudioTextDataset.audio_files` gives them.
         frontend: a `FrontendConfig`, or a name in `FRONTENDS`.
         cache_dir: folder of the caches, made if missing.
+        moments_of: ids whose values give `mean` and `std`; None takes all.
         progress: show bars.
         workers: processes; 0 takes one for each CPU, or none beside this one for little work.
 
@@ -62,9 +63,8 @@ def build(
         if frontend not in FRONTENDS:
             raise ConfigError(f"there is no front end {frontend!r}: {nearest(frontend, FRONTENDS)}")
         frontend = FRONTENDS[frontend]
-    keys = dataset.audio_hashes(progress=progress)
-    paths = dict(zip(keys, (str(clip.path) for clip in dataset.clips), strict=True))
-    path = cache_path(cache_dir, frontend, keys)
+    paths = {key: str(place) for place, key in sounds.values()}
+    path = cache_path(cache_dir, frontend, list(paths))
     with write_guard(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     file = _find(path, paths.keys(), progress)
@@ -74,7 +74,7 @@ def build(
             if file is None:
                 _Builder(path, frontend, paths, workers, progress).run()
                 file = FeatureFile(path)
-    return FeatureStore(file, dataset, keys)
+    return FeatureStore(file, {id: key for id, (_, key) in sounds.items()}, moments_of)
 
 
 def cache_path(cache_dir: str | os.PathLike[str], frontend: FrontendConfig, keys: Sequence[str]) -> Path:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from slapkit.audio.frontend import FrontendConfig
-from slapkit.data.dataset import AudioTextDataset, Problem
 from slapkit.errors import ConfigError, DataError, StorageError
 
 _MARK = b"SLAPFEA1"
@@ -119,37 +118,33 @@ class FeatureFile:
 
 
 class FeatureStore:
-    """The features of a data set's clips; those of clips that cannot be used are left out and listed.
+    """The features of clips, by their ids; clips that cannot be used are left out and listed.
 
     Attributes:
         rows: number of clips with features.
         ids: their ids.
-        clip_index: int64 `[rows]`, where each stands in the data set's `clips`.
         lengths: int64 `[rows]`, in frames.
-        failures: list of `Problem`, one for each clip without features.
-        mean, std: of all values of the training clips (of all clips where there is no training split), in dB for
+        failures: why, by id, clips have no features.
+        mean, std: of all values of the clips that were asked for (of all where none of them is usable), in dB for
             log-mel.
         frontend: the `FrontendConfig`; `width` values a frame.
     """
 
-    def __init__(self, file: FeatureFile, dataset: AudioTextDataset, keys: Sequence[str]) -> None:
+    def __init__(self, file: FeatureFile, keys: Mapping[str, str], moments_of: Collection[str] | None = None) -> None:
         self._file = file
         self.path, self.frontend, self.width = file.path, file.frontend, file.width
-        found = [(i, file.index[key]) for i, key in enumerate(keys) if key in file.index]
-        pairs = zip(dataset.clips, keys, strict=True)
-        self.failures = [Problem(0, clip.id, file.failures[key]) for clip, key in pairs if key in file.failures]
-        if not found:
-            example = f", such as {self.failures[0].value}: {self.failures[0].reason}" if self.failures else ""
-            raise DataError(f"none of the {len(dataset)} sounds of {dataset.name} is usable{example}")
-        self.clip_index = np.array([i for i, _ in found], dtype=np.int64)
-        self._at = np.array([row for _, row in found], dtype=np.int64)
+        self.failures = {id: file.failures[key] for id, key in keys.items() if key in file.failures}
+        self.ids = [id for id, key in keys.items() if key in file.index]
+        if not self.ids:
+            example = next((f", such as {id}: {reason}" for id, reason in self.failures.items()), "")
+            raise DataError(f"none of {len(keys)} audio files is usable{example}")
+        self._at = np.array([file.index[keys[id]] for id in self.ids], dtype=np.int64)
         self._starts = file.offsets[self._at]
         self.lengths = file.offsets[self._at + 1] - self._starts
-        self.ids = [dataset.clips[i].id for i in self.clip_index]
         self.rows = len(self.ids)
         self._row_of = {id: row for row, id in enumerate(self.ids)}
-        splits = [dataset.clips[i].split for i in self.clip_index]
-        self.mean, self.std = self._moments([row for row in range(self.rows) if splits[row] == "train"])
+        chosen = set(self.ids if moments_of is None else moments_of)
+        self.mean, self.std = self._moments([row for id, row in self._row_of.items() if id in chosen])
 
     def __len__(self) -> int:
         return self.rows
@@ -168,7 +163,7 @@ class FeatureStore:
             DataError: the clip has no features.
         """
         if id not in self._row_of:
-            reason = next((p.reason for p in self.failures if p.value == id), "it is not in the data set")
+            reason = self.failures.get(id, "it is not in the data set")
             raise DataError(f"there are no features of {id!r}: {reason}")
         return self._row_of[id]
 

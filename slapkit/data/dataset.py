@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,29 @@ class Problem:
     row: int
     value: str
     reason: str
+
+
+def plain(value: Any) -> Any:
+    """Return a value as strict JSON that any reader takes.
+
+    NaN and infinity become None, NumPy's numbers and arrays plain ones, sets sorted lists, and other objects text;
+    broken surrogates are replaced.
+    """
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, Mapping):
+        return {plain(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item) for item in value), key=repr)
+    return plain(str(value))
 
 
 def describe(problems: Sequence[Problem], examples: int = 3) -> str:
@@ -138,15 +162,22 @@ class AudioTextDataset:
         """
         return self._hashes.of([clip.path for clip in self.clips], progress=progress)
 
+    def audio_files(self, *, progress: bool = True) -> dict[str, tuple[Path, str]]:
+        """Return path and SHA-256 of each clip's file by the clip's id; see `audio_hashes`."""
+        hashes = self.audio_hashes(progress=progress)
+        return {clip.id: (clip.path, key) for clip, key in zip(self.clips, hashes, strict=True)}
+
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what the data set says: names, sounds, captions, groups and splits.
+        """SHA-256 of the content: ids, audio files, captions, groups, splits and facts.
 
-        Neither the folder's place nor the order of the table's rows matters.
+        Neither the folder's place nor the order of the table's rows and columns matters. Facts without a value do not
+        count, nor does the fact `group`, which the group holds already.
         """
-        digest = hashlib.sha256(b"slapkit data set 1\n")
-        for clip, sound in zip(self.clips, self.audio_hashes(), strict=True):
-            line = json.dumps([clip.id, sound, clip.captions, clip.group, clip.split])
+        digest = hashlib.sha256(b"slapkit data set 2\n")
+        for clip, audio in zip(self.clips, self.audio_hashes(), strict=True):
+            facts = {key: value for key, value in plain(clip.facts).items() if value is not None and key != "group"}
+            line = json.dumps([clip.id, audio, clip.captions, clip.group, clip.split, facts], sort_keys=True)
             digest.update(line.encode() + b"\n")
         return digest.hexdigest()
 

@@ -7,15 +7,14 @@ captions and facts. Any other folder is searched for sound files by their suffix
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slapkit.data import read
-from slapkit.data.reader import clean_text
+from slapkit.data.dataset import plain
+from slapkit.data.reader import clean_text, read
 from slapkit.data.tables import SUFFIXES as TABLES
 from slapkit.errors import LibraryError
 
@@ -88,19 +87,6 @@ def _from_table(folder: Path) -> tuple[list[Source], list[Failure]]:
         if problem.value not in known and problem.value.rsplit(":", 1)[0] not in known:
             failures.append(Failure(problem.value, f"line {problem.row} of the table: {problem.reason}"))
     return sources, failures
-
-
-def plain(value: Any) -> Any:
-    """Return a JSON value that any reader takes: no NaN or infinity, no broken surrogates in texts."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
-    return value
 
 
 def _column(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from slapkit._io import atomic_write_json_lines
-from slapkit.data.dataset import AudioTextDataset, Clip
+from slapkit.data.dataset import AudioTextDataset, Clip, plain
 from slapkit.data.reader import group_of
 from slapkit.errors import DataError
 
@@ -39,4 +39,4 @@ def _row(dataset: AudioTextDataset, clip: Clip) -> dict[str, Any]:
         raise DataError(f"{clip.path} lies outside {dataset.root}: a table names sounds of its own folder") from None
     row = {"file_name": name, "captions": list(clip.captions), "split": clip.split}
     group = {} if group_of(clip.facts, clip.id) == clip.group else {"group": clip.group}
-    return row | {key: value for key, value in clip.facts.items() if key not in row} | group
+    return row | {key: value for key, value in plain(clip.facts).items() if key not in row} | group

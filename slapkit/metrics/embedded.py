@@ -224,7 +224,7 @@ def _compute(
 
     arrays, _, _, clips = embed_split(model, dataset, split=split, cache_dir=cache_dir, progress=progress)
     ids = [clip.id for clip in clips]
-    store = features.build(dataset, model.config.audio.frontend, cache_dir, progress=False)
+    store = features.build(dataset.audio_files(), model.config.audio.frontend, cache_dir, progress=False)
     source = AudioSource(store, ids, model.config.audio.window_frames)
     owner, starts = source.tiles()
     numbers = np.arange(len(ids))

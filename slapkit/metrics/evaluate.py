@@ -39,7 +39,7 @@ def embed_split(
 
     joint = model.joint if isinstance(model, Model) else model
     device = next(joint.parameters()).device
-    store = features.build(dataset, joint.config.audio.frontend, cache_dir, progress=progress)
+    store = features.build(dataset.audio_files(), joint.config.audio.frontend, cache_dir, progress=progress)
     known = set(store.ids)
     clips = dataset.with_clips(clip for clip in dataset.split(split).clips if clip.id in known)
     if not len(clips):

@@ -168,7 +168,7 @@ def represent_clips(
 
     from slapkit.audio import features
 
-    store = features.build(dataset, model.config.audio.frontend, cache_dir, progress=progress)
+    store = features.build(dataset.audio_files(), model.config.audio.frontend, cache_dir, progress=progress)
     known = set(store.ids)
     ids = [clip.id for clip in dataset.clips if clip.id in known]
     source = AudioSource(store, ids, model.config.audio.window_frames)

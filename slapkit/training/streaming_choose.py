@@ -30,7 +30,9 @@ def open_store(
 ) -> FeatureStore | StreamStore:
     """Return the features of all clips, from `cache_dir` or computed into it, or what stands in for them."""
     if streaming is None:
-        return features.build(dataset, audio.frontend, cache_dir, progress=progress)
+        files = dataset.audio_files(progress=progress)
+        trained = {clip.id for clip in dataset if clip.split == "train"}
+        return features.build(files, audio.frontend, cache_dir, moments_of=trained, progress=progress)
     return StreamStore(dataset, audio.frontend, audio.window_frames, cache_dir, progress=progress)
 
 

@@ -69,7 +69,11 @@ class StreamStore:
         self.frontend = frontend
         streamed = [clip for clip in dataset.clips if clip.split == "train"]
         held = dataset.with_clips(clip for clip in dataset.clips if clip.split == "validation")
-        self.held = features.build(held, frontend, cache_dir, progress=progress) if len(held) else None
+        self.held = (
+            features.build(held.audio_files(progress=progress), frontend, cache_dir, progress=progress)
+            if len(held)
+            else None
+        )
         self._streamed = {clip.id: clip for clip in streamed}
         self.ids = list(self._streamed) + (self.held.ids if self.held else [])
         self.mean, self.std = self._moments(streamed, window_frames, progress) if streamed else (0.0, 1.0)

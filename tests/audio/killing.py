@@ -49,7 +49,7 @@ def start(root, cache, log, workers, seed):
     worker.attempt = lambda path, config: computed.append(path) or attempt(path, config)
     status = 1
     try:
-        features.build(read(root), SMALL, cache, progress=True, workers=workers)
+        features.build(read(root).audio_files(), SMALL, cache, progress=True, workers=workers)
         with open(log, "a") as file:
             file.write(f"{len(computed)}\n")
         status = 0
@@ -95,7 +95,7 @@ def main(mode, root, cache, log, seed, count, workers):
     if mode == "limit":  # the system refuses to let any file grow beyond `count` bytes
         resource.setrlimit(resource.RLIMIT_FSIZE, (count, count))
         try:
-            features.build(read(root), SMALL, cache, progress=False, workers=workers)
+            features.build(read(root).audio_files(), SMALL, cache, progress=False, workers=workers)
         except StorageError as error:
             print(json.dumps({"told": str(error)}))
             return

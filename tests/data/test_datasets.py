@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import math
 import os
 import random
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -333,7 +335,7 @@ def test_fingerprint_is_the_content(folder, tmp_path):
     (folder / "a.wav").touch()
     assert read(folder).fingerprint == first, "the time is nothing"
     seen = {first}
-    for change in ({"captions": ["x", "b!"]}, {"split": "test"}, {"work": "w"}):
+    for change in ({"captions": ["x", "b!"]}, {"split": "test"}, {"work": "w"}, {"genre": "jazz"}, {"genre": ["jazz"]}):
         seen.add(read(jsonl(folder, rows[0], rows[1] | change, rows[2])).fingerprint)
     seen.add(read(jsonl(folder, *rows[:2])).fingerprint)
     dataset = read(jsonl(folder, *rows))
@@ -342,9 +344,34 @@ def test_fingerprint_is_the_content(folder, tmp_path):
     (folder / "b.wav").write_bytes(data)
     os.utime(folder / "b.wav", ns=(1, 1))
     seen.add(dataset.fingerprint)
-    assert len(seen) == 6, "captions, splits, groups, clips and every audio byte count"
+    assert len(seen) == 8, "captions, splits, groups, facts, clips and every audio byte count"
     seen.add(dataset.split("train").subset([0]).fingerprint)
-    assert len(seen) == 7
+    assert len(seen) == 9
+
+
+@pytest.mark.parametrize(
+    "value, same",
+    [
+        (math.nan, None),
+        ([1.0, math.inf], [1.0, None]),
+        (np.float32(0.5), 0.5),
+        (np.array([1, 2]), [1, 2]),
+        ((1, "a"), [1, "a"]),
+        ({"b", "a"}, ["a", "b"]),
+        ({1: np.int64(2)}, {"1": 2}),
+        ("\ud800", "?"),
+        (Path("x"), "x"),
+    ],
+)
+def test_facts_of_any_type_count_and_can_be_written(folder, tmp_path, value, same):
+    def made(fact):
+        return AudioTextDataset(
+            folder, [Clip("a.wav", folder / "a.wav", ("x",), {"fact": fact, "b": 1}, None, "a.wav")]
+        )
+
+    assert made(value).fingerprint == made(same).fingerprint != made("another").fingerprint
+    written = read(folder, table=write_table(made(value), tmp_path / "t.jsonl"))
+    assert written.fingerprint == made(value).fingerprint and written[0].facts["fact"] == same
 
 
 def test_merged_rows_in_any_order_give_one_fingerprint(folder):

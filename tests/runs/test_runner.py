@@ -116,12 +116,13 @@ def test_the_data_counts_by_its_content_whatever_a_note_beside_it_says(project):
         go("nb")
     make_tones(project / "data" / "a", clips=8, seconds=1)
     (project / "data" / "a" / "corpus.json").write_text(json.dumps({"fingerprint": "1"}))
-    for name in ("moved", "cut", "edited"):
+    for name in ("moved", "cut", "edited", "corrected"):
         shutil.copytree(project / "data" / "a", project / "data" / name)
     rows = (project / "data" / "a" / "metadata.jsonl").read_text().splitlines(keepends=True)
     edit = {
         "cut": rows[:-1],
         "edited": [rows[0].replace("tone", "sound"), *rows[1:]],
+        "corrected": [rows[0].replace("{", '{"mood": "calm", ', 1), *rows[1:]],
     }
     assert edit["edited"] != rows
     for name, lines in edit.items():
@@ -130,7 +131,7 @@ def test_the_data_counts_by_its_content_whatever_a_note_beside_it_says(project):
     assert first.record["data_fingerprint"] == read(project / "data" / "a").fingerprint
     assert go("nb", data="data/moved").folder == first.folder
     others = {go("nb", data=f"data/{name}").folder for name in edit}
-    assert len(others | {first.folder}) == 3
+    assert len(others | {first.folder}) == 4
 
 
 def test_bad_parameters_and_names_are_refused_before_a_folder_exists(project):

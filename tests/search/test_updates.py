@@ -225,7 +225,9 @@ def test_features_that_training_kept_are_used(table, model, tmp_path, monkeypatc
     from slapkit.audio import features, worker
     from slapkit.data import read
 
-    features.build(read(table), model.config.audio.frontend, tmp_path / "cache", progress=False, workers=1)
+    features.build(
+        read(table).audio_files(), model.config.audio.frontend, tmp_path / "cache", progress=False, workers=1
+    )
     computed, attempt = [], worker.attempt
     monkeypatch.setattr(worker, "attempt", lambda path, config: computed.append(path) or attempt(path, config))
     plain = Library.build(table, model, out=tmp_path / "plain", progress=False)

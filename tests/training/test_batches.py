@@ -22,7 +22,7 @@ class NoText:
 @pytest.fixture
 def source(tones, cache):
     chosen = tiny({"masks": 0})
-    store = features.build(tones, chosen.model.audio.frontend, cache, progress=False)
+    store = features.build(tones.audio_files(), chosen.model.audio.frontend, cache, progress=False)
     audio = AudioSource(store, [c.id for c in tones], chosen.model.audio.window_frames)
 
     def make(rank=0, devices=1, **changes):

@@ -49,7 +49,7 @@ def test_frames_joined_are_the_wave():
 
 
 def test_kept_waves_err_by_less_than_70_dB(dataset, tmp_path):
-    store = features.build(dataset, WAVE, tmp_path / "cache", progress=False)
+    store = features.build(dataset.audio_files(), WAVE, tmp_path / "cache", progress=False)
     assert store.width == 160 and len(store) == 3
     assert store.lengths.tolist() == [50, 35, 25]  # the last was repeated up to 0.5 s
     for i in range(3):
@@ -64,14 +64,14 @@ def test_kept_waves_err_by_less_than_70_dB(dataset, tmp_path):
 
 
 def test_kept_waves_are_found_again_and_damage_is_noticed(dataset, tmp_path, monkeypatch):
-    store = features.build(dataset, WAVE, tmp_path / "cache", progress=False)
+    store = features.build(dataset.audio_files(), WAVE, tmp_path / "cache", progress=False)
     monkeypatch.setattr(features, "Workers", None)  # nothing is computed again
-    assert features.build(dataset, WAVE, tmp_path / "cache", progress=False).path == store.path
+    assert features.build(dataset.audio_files(), WAVE, tmp_path / "cache", progress=False).path == store.path
     monkeypatch.undo()
     data = bytearray(store.path.read_bytes())
     data[100] ^= 1
     store.path.write_bytes(data)
-    again = features.build(dataset, WAVE, tmp_path / "cache", progress=False)
+    again = features.build(dataset.audio_files(), WAVE, tmp_path / "cache", progress=False)
     assert again.path.read_bytes()[100] == data[100] ^ 1
 
 

@@ -64,7 +64,7 @@ def assert_same(a, b):
 
 def test_pairs_are_those_of_training_from_kept_features(store, collection, tmp_path):
     train = collection.split("train")
-    kept = features.build(train, AUDIO.frontend, tmp_path, progress=False)
+    kept = features.build(train.audio_files(), AUDIO.frontend, tmp_path, progress=False)
     cached = AudioSource(kept, [clip.id for clip in train], AUDIO.window_frames)
     plain = BatchSource(cached, NoText(), owners(len(train)), CHOSEN.train)
     streamed = make(store, collection)
@@ -178,7 +178,7 @@ def test_a_collection_of_ruins_stops_training(damaged, tmp_path):
 
 
 def test_levels_are_those_of_the_collection(store, collection, tmp_path):
-    kept = features.build(collection.split("train"), AUDIO.frontend, tmp_path, progress=False)
+    kept = features.build(collection.split("train").audio_files(), AUDIO.frontend, tmp_path, progress=False)
     assert abs(store.mean - kept.mean) < 2 and abs(store.std - kept.std) < 2, "dB, from one window of each clip"
     again = StreamStore(collection, AUDIO.frontend, AUDIO.window_frames, tmp_path, progress=False)
     assert (again.mean, again.std, again.fingerprint) == (store.mean, store.std, store.fingerprint)
