@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from slapkit.models import OBJECTIVE_NAMES
 from slapkit.search import identity
 from slapkit.search.filters import Filters
 from slapkit.search.index import Kind, open_index
-from slapkit.search.index.vectors import check_k
+from slapkit.search.index.exact import check_k
 from slapkit.search.listen import Picture, Sounds
 from slapkit.search.query_encoder import Asking, Track
 from slapkit.search.ranking import Hits, Pooling, Ranking
@@ -176,7 +177,9 @@ class Library:
         index = None
         if self._kind != "exact" and len(vectors):
             location = self._location if self._location is not None else self.out / "index"
-            index = open_index(vectors, self._kind, location=location, name=self.name)
+            # Libraries of one name may share a location, where each replaces its own graphs only.
+            own = hashlib.sha256(str(self.out.resolve()).encode()).hexdigest()[:8]
+            index = open_index(vectors, self._kind, location=location, name=f"{self.name}-{own}")
         self._ranking = Ranking(self._entries, vectors, index)
         self._filters = Filters([entry.facts for entry in self._entries])
         self._sounds = Sounds(self.folder, entries, self.frontend, self.window_s)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from slapkit._io import atomic_write_json
+from slapkit._io import atomic_write_json, locked
 from slapkit.data import AudioTextDataset
 from slapkit.errors import LibraryError
 from slapkit.metrics import Ranks, ranks_of_positives, retrieval_scores
@@ -33,19 +33,7 @@ class Marks:
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         self.path = path / "marks.json" if path.is_dir() else path
-        self._pairs: dict[tuple[str, str], None] = {}
-        try:
-            content = json.loads(self.path.read_text("utf-8"))
-            if content["format"] != FORMAT:
-                raise ValueError(f"format {content['format']!r} where {FORMAT} is read")
-            pairs = [(mark["text"], mark["track"]) for mark in content["marks"]]
-            if not all(isinstance(value, str) for pair in pairs for value in pair):
-                raise ValueError("texts and tracks must be strings")
-            self._pairs = dict.fromkeys((_tidy(text), track) for text, track in pairs)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LibraryError(f"{self.path} holds no marks that can be read ({error}): move it away") from error
+        self._pairs = self._read()
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -70,17 +58,38 @@ class Marks:
         """
         if not _tidy(text):
             raise LibraryError("there is no text to mark a track for")
-        self._pairs[_tidy(text), track] = None
-        self._write()
+        self._change((_tidy(text), track), kept=True)
 
     def remove(self, text: str, track: str) -> None:
         """Take a mark back; none is no error."""
-        if self._pairs.pop((_tidy(text), track), self) is None:
-            self._write()
+        self._change((_tidy(text), track), kept=False)
 
-    def _write(self) -> None:
-        marks = [{"text": text, "track": track} for text, track in self._pairs]
-        atomic_write_json(self.path, {"format": FORMAT, "marks": marks})
+    def _change(self, pair: tuple[str, str], *, kept: bool) -> None:
+        """Add or remove one mark in the file, whose other marks may be those of another process."""
+        with locked(self.path.with_name(f".{self.path.name}.lock"), wait="Waiting for the marks", progress=False):
+            self._pairs = self._read()
+            if kept == (pair in self._pairs):
+                return
+            if kept:
+                self._pairs[pair] = None
+            else:
+                del self._pairs[pair]
+            marks = [{"text": text, "track": track} for text, track in self._pairs]
+            atomic_write_json(self.path, {"format": FORMAT, "marks": marks})
+
+    def _read(self) -> dict[tuple[str, str], None]:
+        try:
+            content = json.loads(self.path.read_text("utf-8"))
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']!r} where {FORMAT} is read")
+            pairs = [(mark["text"], mark["track"]) for mark in content["marks"]]
+            if not all(isinstance(value, str) for pair in pairs for value in pair):
+                raise ValueError("texts and tracks must be strings")
+            return dict.fromkeys((_tidy(text), track) for text, track in pairs)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LibraryError(f"{self.path} holds no marks that can be read ({error}): move it away") from error
 
 
 def _tidy(text: str) -> str:
@@ -89,7 +98,7 @@ def _tidy(text: str) -> str:
 
 def text_to_audio_with_marks(
     *, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray, captions: Sequence[str], ids: Sequence[str],
-    marks: Marks,
+    marks: Sequence[tuple[str, str]],
 ) -> Ranks:  # fmt: skip
     """Rank tracks for captions, marked ones being right answers too; without marks as `text_to_audio_ranks`.
 
@@ -103,7 +112,7 @@ def text_to_audio_with_marks(
     audio, text = unit_rows("audio", audio), unit_rows("text", text)
     number = {id: i for i, id in enumerate(ids)}
     marked: dict[str, list[int]] = {}
-    for words, track in marks.pairs:
+    for words, track in marks:
         if track in number:
             marked.setdefault(words, []).append(number[track])
     parts = []
@@ -131,12 +140,10 @@ def scores_with_marks(
     """
     ids, known = [clip.id for clip in clips], {_tidy(caption) for caption in captions}
     result: dict[str, Any] = {"marks": sum(text in known and track in set(ids) for text, track in marks.pairs)}
-    none = Marks.__new__(Marks)
-    none._pairs = {}
     for kind in ("q", "z"):
         values = {"audio": arrays[f"{kind}_audio"], "text": arrays[f"{kind}_text"], "clip_of_caption": clip_of_caption}
         result[kind] = {
             name: retrieval_scores(text_to_audio_with_marks(**values, captions=captions, ids=ids, marks=chosen))
-            for name, chosen in (("before", none), ("after", marks))
+            for name, chosen in (("before", []), ("after", marks.pairs))
         }
     return result

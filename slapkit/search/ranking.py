@@ -14,7 +14,6 @@ import numpy as np
 from slapkit.config import nearest
 from slapkit.errors import LibraryError
 from slapkit.models.inputs import mean_by_clip
-from slapkit.search.index import Index
 from slapkit.search.index.exact import ExactIndex
 from slapkit.search.store import Entry
 
@@ -40,12 +39,12 @@ class Ranking:
             exactly, where the whole library is searched by the best window.
     """
 
-    def __init__(self, entries: Sequence[Entry], vectors: np.ndarray, index: Index | None = None) -> None:
+    def __init__(self, entries: Sequence[Entry], vectors: np.ndarray, index: ExactIndex | None = None) -> None:
         self.vectors, self.size = vectors, len(entries)
         self.first = np.array([entry.first for entry in entries], dtype=np.int64)
         self.count = np.array([entry.windows for entry in entries], dtype=np.int64)
         self.exact = ExactIndex(vectors) if len(vectors) else None
-        self.index = None if index is None or isinstance(index, ExactIndex) else index
+        self.index = None if index is None or index.kind == "exact" else index
         self._means: np.ndarray | None = None
         self._owners: np.ndarray | None = None
 

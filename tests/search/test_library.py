@@ -304,3 +304,15 @@ def test_every_index_finds_the_same_tracks(library, model):
                 a, b = (x.search(query, k=6, where=where) for x in (library, other))
                 np.testing.assert_allclose(a.attrs["scores"], b.attrs["scores"], atol=2e-6)
                 assert a.drop(columns="captions").equals(b.drop(columns="captions"))
+
+
+def test_libraries_of_one_name_share_a_location(music, model, other_model, tmp_path, monkeypatch):
+    monkeypatch.setattr("slapkit.search.index.graph._SMALL", 2)
+    root, graphs = music({f"{i}.wav": 2.0 for i in range(6)}), tmp_path / "graphs"
+    options = {"index": "usearch", "location": graphs, "progress": False}
+    one = Library.build(root, model, out=tmp_path / "one", **options)
+    Library.build(root, other_model, out=tmp_path / "other", **options)
+    assert len(list(graphs.glob("*.usearch"))) == 2, "neither removes the graph of the other"
+    (root / "0.wav").unlink()
+    one.update(progress=False)
+    assert len(list(graphs.glob("*.usearch"))) == 2, "a library removes its own outdated graph"

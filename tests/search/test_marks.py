@@ -37,6 +37,16 @@ def test_marks_are_kept(tmp_path):
         marks.add("  ", "a.ogg")
 
 
+def test_two_who_mark_keep_the_marks_of_both(tmp_path):
+    one, other = Marks(tmp_path), Marks(tmp_path)
+    one.add("slow flute", "a.ogg")
+    other.add("slow flute", "b.ogg")
+    assert Marks(tmp_path).of("slow flute") == ["a.ogg", "b.ogg"]
+    one.remove("slow flute", "b.ogg")
+    other.add("fast jig", "c.ogg")
+    assert Marks(tmp_path).pairs == other.pairs == [("slow flute", "a.ogg"), ("fast jig", "c.ogg")]
+
+
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"format": 9, "marks": []}', '{"format": 1, "marks": [{"text": 3, "track": "a"}]}']
 )
@@ -64,7 +74,7 @@ def test_no_marks_change_nothing_and_marks_follow_a_slow_oracle(tmp_path_factory
 
     def ranks():
         return text_to_audio_with_marks(
-            audio=audio, text=text, clip_of_caption=owners, captions=words, ids=ids, marks=marks
+            audio=audio, text=text, clip_of_caption=owners, captions=words, ids=ids, marks=marks.pairs
         )
 
     for a, b in zip(plain, ranks()):

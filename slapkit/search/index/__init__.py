@@ -1,40 +1,29 @@
-"""Finding the nearest of many vectors, behind one small interface: exact, approximate, or in a vector database.
+"""Finding the nearest of many vectors: exact, approximate, or in a vector database.
 
     index = open_index(vectors)                                            # exact: a blocked matrix product
     index = open_index(vectors, "usearch", location="index")               # approximate, kept in a folder
-    index = open_index(vectors, "qdrant", location="http://host:6333")     # a server; a folder is the same call
+    index = open_index(vectors, "qdrant", location="http://host:6333")     # a server
     scores, rows = index.search(queries, k=10)
 
-Conventions: vectors and queries are float32 rows of unit norm, a score is their cosine, higher is better. Results are
-ordered by score, and where scores are equal by row.
+Vectors and queries are float32 rows of unit norm, a score is their cosine. Results are ordered by score, equal scores
+by row.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from slapkit.config import nearest
 from slapkit.errors import LibraryError
+from slapkit.search.index.exact import ExactIndex
+from slapkit.search.index.graph import GraphIndex
+from slapkit.search.index.qdrant import QdrantIndex
 
 if TYPE_CHECKING:
     import numpy as np
 
 Kind = Literal["exact", "usearch", "qdrant"]
-
-
-class Index(Protocol):
-    """What every index can do. `size` vectors of width `dim`."""
-
-    kind: str
-    size: int
-    dim: int
-
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores `[Q, k]` and rows `[Q, k]` of the `k` nearest vectors of each query `[Q, D]`, best first."""
-
-    def describe(self) -> str:
-        """Say in words what this index is."""
 
 
 def open_index(
@@ -45,30 +34,24 @@ def open_index(
     name: str = "vectors",
     progress: bool = True,
     **options: Any,
-) -> Index:
-    """Open an index over vectors, building what is not there yet.
+) -> ExactIndex | GraphIndex | QdrantIndex:
+    """Open an index over vectors; what is not there yet is built.
 
     Args:
-        vectors: float32 `[N, D]`, rows of unit norm; an array (a memory map is one), or a `.npy` file.
-        kind: "exact", "usearch" (approximate, one machine) or "qdrant" (in memory, or on a server).
-        location: where a built index is kept: a folder, or for qdrant also a server's URL. None keeps nothing.
-        name: names the file or collection, together with a hash of the vectors, so that vectors that changed are
-            indexed anew.
-        options: settings of the kind, see its module.
+        vectors: float32 `[N, D]`, rows of unit norm: an array (a memory map is one), or a `.npy` file.
+        kind: "exact", "usearch" (approximate, one machine) or "qdrant" (a server, or in memory).
+        location: folder that keeps the graph of usearch, or URL of a Qdrant server; None keeps nothing.
+        name: names the graph or collection, together with a hash of the vectors. A graph replaces those of the same
+            name and other vectors.
+        options: settings of the kind, see its class.
 
     Raises:
         LibraryError: vectors or kind cannot be used, or the server does not answer.
     """
     if kind == "exact":
-        from slapkit.search.index.exact import ExactIndex
-
         return ExactIndex(vectors, **options)
     if kind == "usearch":
-        from slapkit.search.index.approximate import ApproximateIndex
-
-        return ApproximateIndex(vectors, location=location, name=name, progress=progress, **options)
+        return GraphIndex(vectors, location=location, name=name, progress=progress, **options)
     if kind == "qdrant":
-        from slapkit.search.index.qdrant import QdrantIndex
-
         return QdrantIndex(vectors, location=location, name=name, progress=progress, **options)
     raise LibraryError(f"there is no index of kind {kind!r}: {nearest(str(kind), get_args(Kind))}")
