@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from slapkit._io import atomic_write_json, sync_file, write_guard
 from slapkit.errors import CheckpointError
 from slapkit.models.joint import JointModel, ModelConfig, Objective
+from slapkit.models.signature import signature_of
 
 FORMAT = 1
 
@@ -97,8 +98,6 @@ def load_strictly(
 def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], step: int) -> None:
     """Write the model for use: context towers and predictors, without targets, optimiser or a frozen text encoder's
     weights; with its signature, by which `slapkit.hub.doctor` sees later changes."""
-    from slapkit.hub.doctor.signature import signature_of
-
     config = model.config
     if config.text.frozen:
         config = config.replace(text=config.text.replace(fingerprint=model.text.encoder.fingerprint()))

@@ -5,17 +5,12 @@ examine(path) -> Examination, a page of checks, each with a verdict, a figure, i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from slapkit.hub.doctor.examination import Examination, examine
-
-__all__ = ["Examination", "examine"]
+from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: the command line names this package without needing torch."""
-    if name not in __all__:
+    """Import `examine` when it is asked for: the command line names this package, and must not wait for torch."""
+    if name not in ("Examination", "examine"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from slapkit.hub.doctor import examination
 

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
-import slapkit  # noqa: E402
-from slapkit.hub.doctor import probes  # noqa: E402
-from slapkit.models.inference import Model  # noqa: E402
-from slapkit.training import train  # noqa: E402
-from tests.training.tones import make_tones, tiny  # noqa: E402
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_probes():
-    """Probe sounds are made once: many models hear the same ones."""
-    made, plain = functools.lru_cache(maxsize=None)(probes.sounds), probes.sounds
-    probes.sounds = made
-    yield
-    probes.sounds = plain
+import slapkit
+from slapkit.models.inference import Model
+from slapkit.training import train
+from tests.training.tones import make_tones, tiny
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +54,6 @@ def broken(checkpoint, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def held_out(tones) -> tuple[list, list[str]]:
-    """Sounds that training never heard, and their captions."""
+    """Clips outside the training split: audio files, and their captions."""
     clips = [clip for clip in tones if clip.split != "train"]
     return [clip.path for clip in clips], [clip.captions[0] for clip in clips]

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from slapkit.audio.frontend import LogMel
-from slapkit.hub.doctor import behaviour, examine, frontend, weights
+from slapkit.hub.doctor import examine
+from slapkit.hub.doctor.checks import CHECKS
+from slapkit.hub.doctor.examination import run_check
 from slapkit.hub.doctor.subject import Subject
 from slapkit.models.inference import Model
 from slapkit.models.weights import load_tensors, save_tensors
@@ -22,6 +24,11 @@ def failed(found) -> set[str]:
     assert found.text() and found._repr_html_()
     assert all(check.remedy for check in found.checks if check.verdict in ("warn", "fail"))
     return {check.name for check in found.checks if check.verdict == "fail"}
+
+
+def run(name: str, model, **given):
+    """Make one check of a model."""
+    return run_check(next(kind for kind in CHECKS if kind.name == name), Subject(model, **given))
 
 
 def rewrite_weights(folder, change) -> None:
@@ -79,13 +86,13 @@ def test_shuffled_weights_in_a_file(broken, held_out):
 @pytest.mark.parametrize("tower", ["audio", "text"])
 def test_one_tower_with_shuffled_weights(model, tower):
     shuffle(p for n, p in getattr(model.joint, tower).named_parameters() if tower == "audio" or "projector" in n)
-    check = weights.learned(Subject(model))
+    check = run("trained weights", model)
     assert check.verdict == "fail" and tower in check.words
 
 
 @pytest.mark.slow
 def test_rows_in_another_order_show_against_the_signature_and_in_pairs(broken, held_out):
-    """Singular values are the same for rows in any order, so only what the rows do can tell."""
+    """Singular values are the same for rows in order invariance, so only what the rows do can tell."""
 
     def change(tensors):
         weight = tensors["text.projector.0.weight"]
@@ -103,22 +110,22 @@ def test_nan_weights(broken):
     found = examine(broken, progress=False)
     assert failed(found) == {"finite weights", "finite embeddings"}
     assert "audio.projector.3.weight" in found.check("finite weights").words
-    assert found.check("audio spread").verdict == "unknown"
+    assert found.check("audio similarity").verdict == "unknown"
 
 
 def test_running_statistics_of_another_model(model):
     for module in model.joint.audio.modules():
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
             module.running_mean.add_(20 * module.running_var.sqrt())
-    check = weights.running_statistics(Subject(model))
+    check = run("running statistics", model)
     assert check.verdict == "fail" and "audio" in check.words
 
 
 def test_another_text_encoder(model):
-    assert weights.text_encoder(Subject(model)).verdict == "pass"
+    assert run("text encoder", model).verdict == "pass"
     with torch.no_grad():
         next(model.joint.text.encoder.model.encoder.parameters()).mul_(1.01)
-    assert weights.text_encoder(Subject(model)).verdict == "fail"
+    assert run("text encoder", model).verdict == "fail"
 
 
 def test_file_cut_short(broken):
@@ -140,9 +147,8 @@ def test_dropout_left_on(model):
 
 def test_batchnorm_left_in_training_mode(model):
     model.joint.audio.projector.train()
-    assert behaviour.in_evaluation(Subject(model)).verdict == "fail"
-    check = behaviour.alone_or_in_company(Subject(model))
-    assert check.verdict == "fail" and "sounds" in check.words
+    assert run("evaluation mode", model).verdict == "fail"
+    assert run("batch invariance", model).verdict == "fail"
 
 
 # Towers that say little
@@ -151,7 +157,7 @@ def test_batchnorm_left_in_training_mode(model):
 def test_constant_text_tower(model):
     with torch.no_grad():
         model.joint.text_predictor[-1].weight.zero_()
-    assert {"text spread", "effective rank"} <= failed(examine(model, progress=False))
+    assert {"text similarity", "effective rank"} <= failed(examine(model, progress=False))
 
 
 @pytest.mark.slow
@@ -159,7 +165,7 @@ def test_constant_audio_tower(model):
     with torch.no_grad():
         model.joint.audio_predictor[-1].weight.mul_(1e-4)
     found = failed(examine(model, progress=False))
-    assert {"audio spread", "effective rank"} <= found and "text spread" not in found
+    assert {"audio similarity", "effective rank"} <= found and "text similarity" not in found
 
 
 def test_dead_dimensions(model):
@@ -195,18 +201,18 @@ def test_another_mel_scale_in_the_configuration(broken, setting):
 
 
 def test_another_mel_scale_than_the_configuration_says(model):
-    assert frontend.parity(Subject(model)).verdict == "pass"
+    assert run("front-end parity", model).verdict == "pass"
     model.log_mel = LogMel(model.config.audio.frontend.replace(mel_scale="htk"))
-    assert frontend.parity(Subject(model)).verdict == "fail"
+    assert run("front-end parity", model).verdict == "fail"
 
 
 def test_sounds_at_another_level(loaded, held_out):
     import soundfile
 
     sounds = [3e-2 * soundfile.read(path, dtype="float32")[0] for path in held_out[0]]
-    assert frontend.level(Subject(loaded, sounds=sounds)).verdict == "fail"
+    assert run("feature level", loaded, sounds=sounds).verdict == "fail"
     louder = [sound / 3e-2 for sound in sounds]
-    assert frontend.level(Subject(loaded, sounds=louder)).verdict == "pass"
+    assert run("feature level", loaded, sounds=louder).verdict == "pass"
 
 
 # Faults of the code around the model
@@ -279,8 +285,8 @@ class Raises(Wrapped):
     [
         (IgnoresRate, {"any sampling rate"}),
         (ReadsFilesAt48, {"any sampling rate"}),
-        (CentresTheBatch, {"alone or in a batch"}),
-        (ForgetsTheOrder, {"any order"}),
+        (CentresTheBatch, {"batch invariance"}),
+        (ForgetsTheOrder, {"order invariance"}),
         (DrawsWindows, {"repeatable"}),
         (HashesSamples, {"small shifts"}),
         (FailsOnSilence, {"extreme inputs"}),
@@ -298,5 +304,5 @@ def test_padding_that_counts_as_content(model, monkeypatch):
     monkeypatch.setattr(
         encoder, "pad", lambda ids: {k: torch.ones_like(v) if k == "attention_mask" else v for k, v in pad(ids).items()}
     )
-    check = behaviour.any_padding(Subject(model))
+    check = run("padding invariance", model)
     assert check.verdict == "fail" and "captions" in check.words

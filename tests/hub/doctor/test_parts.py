@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from slapkit.audio.frontend import FRONTENDS, FrontendConfig, LogMel
 from slapkit.errors import AudioError, DataError
-from slapkit.hub.doctor import examine, frontend, probes, signature, space, weights
-from slapkit.hub.doctor.check import Check, judged
-from slapkit.hub.doctor.examination import Examination
-from slapkit.hub.doctor.report import as_page
-from slapkit.hub.doctor.subject import Subject
+from slapkit.hub.doctor import checks, examine
+from slapkit.hub.doctor.checks import CHECKS
+from slapkit.hub.doctor.examination import judge
+from slapkit.hub.doctor.report import Check, Examination
+from slapkit.hub.doctor.subject import CAPTIONS
+from slapkit.models.signature import SECONDS, probe_sounds, signature_of
+from tests.hub.doctor.test_broken import run
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -40,49 +40,19 @@ class Table:
 
 
 def test_probe_sounds_are_the_same_function_of_time_at_every_rate():
-    """Every second sample at 48 kHz is a sample at 24 kHz, and below their band nothing was lost."""
-    low, high = (probes.sounds(rate, band=9900.0, count=6, seed=3) for rate in (24000, 48000))
-    for one, other in zip(low, high):
-        assert len(one) == 24000 * probes.SECONDS and one.dtype == np.float32
+    """Every second sample at 48 kHz is a sample at 24 kHz, and above the band there is nothing."""
+    for one, other in zip(*(probe_sounds(rate, band=9900.0, count=6, seed=3) for rate in (24000, 48000))):
+        assert len(one) == 24000 * SECONDS and one.dtype == np.float32
         np.testing.assert_allclose(other[::2], one, atol=2e-5)
         spectrum = np.abs(np.fft.rfft(other * np.hanning(len(other)))) ** 2
-        assert spectrum[round(10500 * probes.SECONDS) :].sum() < 1e-4 * spectrum.sum()
+        assert spectrum[round(10500 * SECONDS) :].sum() < 1e-4 * spectrum.sum()
 
 
-def test_probe_sounds_are_many_and_depend_on_the_seed_alone():
-    first, again, other = (np.stack(probes.sounds(24000, band=9900.0, count=12, seed=s)) for s in (0, 0, 1))
+def test_probe_sounds_differ_and_depend_on_the_seed_alone():
+    first, again, other = (np.stack(probe_sounds(24000, band=9900.0, count=12, seed=s)) for s in (0, 0, 1))
     assert np.array_equal(first, again) and not np.allclose(first, other, atol=0.01)
-    correlations = np.corrcoef(first) - np.eye(12)
-    assert np.abs(correlations).max() < 0.5, "no two alike"
+    assert np.abs(np.corrcoef(first) - np.eye(12)).max() < 0.5, "no two alike"
     assert 0.04 < first.std(axis=1).min() and np.abs(first).max() <= 1.5
-    assert len(set(probes.CAPTIONS)) == len(probes.CAPTIONS) >= 40
-
-
-# The front end's oracle
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        FRONTENDS["light"],
-        FRONTENDS["clap-fusion"],
-        FrontendConfig(sample_rate=16000, n_fft=512, hop=160, n_mels=40, f_min=50.0, f_max=7600.0, mel_scale="htk"),
-    ],
-)
-def test_definition_agrees_with_the_module(config):
-    wave = probes.sounds(config.sample_rate, band=6000.0, count=1)[0]
-    ours = frontend.log_mel_of(wave, config)
-    theirs = LogMel(config)(torch.from_numpy(wave)[None])[0].numpy()
-    assert ours.shape == theirs.shape
-    np.testing.assert_allclose(np.maximum(ours, -60), np.maximum(theirs, -60), atol=1e-2)
-
-
-@pytest.mark.parametrize(("name", "verdict"), [("clap", "pass"), ("clap-fusion", "fail")])
-def test_settings_of_clap_are_compared_with_transformers(name, verdict):
-    config = SimpleNamespace(audio=SimpleNamespace(frontend=FRONTENDS["clap"]))
-    model = SimpleNamespace(config=config, log_mel=LogMel(FRONTENDS[name]))
-    check = frontend.parity(Subject(model))
-    assert check.verdict == verdict and "ClapFeatureExtractor" in check.words
 
 
 # Weights
@@ -93,58 +63,59 @@ def test_largest_singular_value(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     matrix += 3 * torch.outer(torch.ones(shape[0]), torch.linspace(-1, 1, shape[1]))  # a gap, as training leaves it
     exact = torch.linalg.svdvals(matrix.double())[0].item()
-    assert weights._strongest(matrix) == pytest.approx(exact, rel=1e-4)
+    assert checks.largest_singular_value(matrix) == pytest.approx(exact, rel=1e-4)
 
 
 def test_mismatch_of_statistics_by_hand():
     layer = torch.nn.BatchNorm1d(3).eval()
     layer.running_mean[:] = torch.tensor([0.0, 1.0, 2.0])
     layer.running_var[:] = 4.0
-    sums, rng = [0, 0.0, 0.0], torch.Generator().manual_seed(0)
-    hook = layer.register_forward_pre_hook(weights._adding(sums))
-    x = torch.randn(4000, 3, generator=rng) * 2 * math.e + torch.tensor([6.0, 7.0, 8.0])  # 3 spreads off, e times wider
+    moments, rng = [], torch.Generator().manual_seed(0)
+    hook = layer.register_forward_pre_hook(checks._moments(moments))
+    x = torch.randn(4000, 3, generator=rng) * 2 * math.e + torch.tensor([6.0, 7.0, 8.0])  # 3 std off, e times wider
     layer(x[:1000])
     layer(x[1000:])
     hook.remove()
-    assert weights._mismatch(layer, *sums) == pytest.approx(3.0, abs=0.1)
+    assert checks.mismatch(layer, sum(moments)) == pytest.approx(3.0, abs=0.1)
     layer.running_mean += 6
-    assert weights._mismatch(layer, *sums) == pytest.approx(1.0, abs=0.05)
+    assert checks.mismatch(layer, sum(moments)) == pytest.approx(1.0, abs=0.05)
 
 
 # The space
+
+
+def pairs(audio, text):
+    return run("matched pairs", Table(audio, text), sounds=[np.zeros(1)] * len(audio), captions=["x"] * len(text))
 
 
 def test_pairs_by_counting():
     rng = np.random.default_rng(0)
     audio = unit(rng.standard_normal((20, 8)))
     text = unit(audio + 0.6 * rng.standard_normal((20, 8)))
-    subject = Subject(Table(audio, text), sounds=[np.zeros(1)] * 20, captions=[str(i) for i in range(20)])
     cosines = text @ audio.T
     beaten = [cosines[i, i] > cosines[i, j] for i in range(20) for j in range(20) if i != j]
-    check = space.pairs(subject)
+    check = pairs(audio, text)
     assert check.figure == pytest.approx(np.mean(beaten)) and check.verdict == "pass"
 
 
-def test_pairs_that_know_nothing_are_at_chance():
+def test_pairs_at_chance_fail():
     false_alarms = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
         audio, text = (unit(rng.standard_normal((30, 16))) for _ in range(2))
-        subject = Subject(Table(audio, text), sounds=[np.zeros(1)] * 30, captions=[str(i) for i in range(30)])
-        false_alarms += space.pairs(subject).verdict != "fail"
+        false_alarms += pairs(audio, text).verdict != "fail"
     assert false_alarms <= 1, "a hundredth of random pairings may pass"
-    constant = np.repeat(audio[:1], 30, 0)
-    subject = Subject(Table(audio, constant), sounds=[np.zeros(1)] * 30, captions=[str(i) for i in range(30)])
-    assert space.pairs(subject).verdict == "fail"
+    assert pairs(audio, np.repeat(audio[:1], 30, 0)).verdict == "fail"
+    assert pairs(np.repeat(audio[:1], 30, 0), text).figure == 0.5, "ties count half"
 
 
-@pytest.mark.parametrize("dead", [0, 1, 4])
-def test_dead_dimensions_are_counted(dead):
+@pytest.mark.parametrize(("dead", "verdict"), [(0, "pass"), (1, "warn"), (4, "fail")])
+def test_dead_dimensions_are_counted(dead, verdict):
     rng = np.random.default_rng(0)
-    audio, text = unit(rng.standard_normal((probes.COUNT, 32))), unit(rng.standard_normal((len(probes.CAPTIONS), 32)))
+    audio, text = unit(rng.standard_normal((24, 32))), unit(rng.standard_normal((len(CAPTIONS), 32)))
     text[:, 3 : 3 + dead] = 0
-    check = space.dead_dimensions(Subject(Table(audio, unit(text))))
-    assert check.figure == dead / 32 and check.verdict == {0: "pass", 1: "warn", 4: "fail"}[dead]
+    check = run("dead dimensions", Table(audio, unit(text)))
+    assert check.figure == dead / 32 and check.verdict == verdict
 
 
 # Signatures
@@ -155,64 +126,60 @@ def test_signature_leaves_the_model_as_it_was(loaded):
     try:
         joint.text.projector.train()
         joint.audio.projector.requires_grad_(True)
-        modes = [m.training for m in joint.modules()]
-        wanted = [p.requires_grad for p in joint.parameters()]
-        found = signature.signature_of(joint)
+        modes, wanted = [m.training for m in joint.modules()], [p.requires_grad for p in joint.parameters()]
+        found = signature_of(joint)
         assert modes == [m.training for m in joint.modules()] and any(modes)
         assert wanted == [p.requires_grad for p in joint.parameters()] and any(wanted)
     finally:
         joint.eval().requires_grad_(False)
     assert len(json.dumps(found)) < 6000
     assert np.shape(found["audio"]) == np.shape(found["text"]) == (8, 16) and np.shape(found["frontend"]) == (64,)
-    assert found == signature.signature_of(joint), "dropout was off"
+    assert found == signature_of(joint), "dropout was off"
 
 
-def test_a_model_without_finite_embeddings_is_saved_without_signature(model):
+def test_a_model_without_finite_embeddings_has_no_signature(model):
     with torch.no_grad():
         model.joint.text.projector[-1].bias.fill_(float("inf"))
-    assert signature.signature_of(model.joint) is None
+    assert signature_of(model.joint) is None
 
 
 @pytest.mark.parametrize(
-    "saved", [None, "x", [], {"format": 99}, {"format": 1}, {"format": 1, "audio": "x", "text": [[None]]}]
+    "saved", [None, "x", [], {"format": 1}, {"format": 2}, {"format": 2, "audio": "x", "text": [[None]]}]
 )
 def test_a_signature_that_says_nothing(loaded, saved):
-    assert {check.verdict for check in signature.as_saved(Subject(loaded, signature=saved))} == {"unknown"}
+    names = [kind.name for kind in CHECKS if kind.group == "as saved"]
+    assert [run(name, loaded, saved=saved).verdict for name in names] == ["unknown"] * 3
 
 
-# What is given
-
-
-def test_data_that_cannot_be_used_is_named(loaded, tmp_path):
-    with pytest.raises(DataError, match="1 captions for 0 sounds"):
-        examine(loaded, captions=["a"], progress=False)
-    with pytest.raises(DataError, match="say its sample_rate"):
-        examine(loaded, sounds=[np.zeros(9)], progress=False)
-    with pytest.raises(DataError, match="no sounds"):
-        examine(loaded, sounds=[], progress=False)
-    with pytest.raises(AudioError, match="absent.wav"):
-        examine(loaded, sounds=[tmp_path / "absent.wav"], progress=False)
-
-
-# Verdicts and pages
+# What is given, verdicts and pages
 
 
 @pytest.mark.parametrize(
-    ("figure", "less_is_worse", "verdict"),
-    [(0.0, False, "pass"), (1.0, False, "warn"), (2.0, False, "fail"), (math.nan, False, "fail"),
-     (math.inf, False, "fail"), (9.0, True, "pass"), (1.0, True, "fail"), (2.0, True, "fail"), (2.5, True, "warn"),
-     (math.nan, True, "fail")],
+    ("given", "error", "named"),
+    [
+        ({"captions": ["a"]}, DataError, "1 captions"), ({"sounds": [np.zeros(9)]}, DataError, "sample_rate"),
+        ({"sounds": []}, DataError, "no sounds"), ({"sounds": ["absent.wav"]}, AudioError, "absent.wav"),
+    ],
 )  # fmt: skip
-def test_verdicts(figure, less_is_worse, verdict):
-    warn, fail = (3.0, 2.0) if less_is_worse else (1.0, 2.0)
-    check = judged("x", figure, warn=warn, fail=fail, words="w", remedy="r", less_is_worse=less_is_worse)
-    assert check.verdict == verdict and bool(check.remedy) == (verdict != "pass")
+def test_data_that_cannot_be_used_is_named(loaded, given, error, named):
+    with pytest.raises(error, match=named):
+        examine(loaded, **given, progress=False)
 
 
-def test_pages_escape_what_they_show():
+@pytest.mark.parametrize(
+    ("figure", "warn", "fail", "verdict"),
+    [(0.0, 1, 2, "pass"), (1.0, 1, 2, "warn"), (2.0, 1, 2, "fail"), (math.nan, 1, 2, "fail"), (math.inf, 1, 2, "fail"),
+     (1, 1, 1, "fail"), (9.0, 3, 2, "pass"), (1.0, 3, 2, "fail"), (2.0, 3, 2, "fail"), (2.5, 3, 2, "warn"),
+     (math.nan, 3, 2, "fail")],
+)  # fmt: skip
+def test_verdicts(figure, warn, fail, verdict):
+    assert judge(figure, warn, fail) == verdict
+
+
+def test_pages_escape_what_they_show(tmp_path):
     nasty = "<script>alert(1)</script>\x1b[31m $x$"
-    found = Examination(nasty, [Check("opens", "fail", math.nan, math.inf, nasty, nasty)])
-    for page in (as_page(found), found._repr_html_()):
+    found = Examination(nasty, [Check("weights", "opens", "fail", math.nan, math.inf, nasty, nasty)])
+    for page in (found.write_html(tmp_path / "page.html").read_text(), found._repr_html_()):
         assert "<script" not in page and "&lt;script&gt;" in page
     assert "\x1b" not in found.text() and all(len(line) <= 100 for line in found.text().splitlines()[1:])
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["checks"][0]["figure"] is None
