@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ import numpy as np
 
 from slapkit._io import atomic_write_bytes
 from slapkit.data.scores.arrange import arrange
+from slapkit.data.scores.config import CorpusConfig
 from slapkit.data.scores.excerpt import Unfit
 from slapkit.data.scores.render import encode, render
 from slapkit.data.scores.score import Score
 from slapkit.data.scores.works import Work
 
-_DRAWS = 5  # draws from each candidate work before the next one stands in
-_soundfont: bytes = b""
+_DRAWS = 5  # draws from each candidate work before the next one is tried
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +27,10 @@ class ClipTask:
 
     number: int
     split: str
-    works: tuple[tuple[Work, str, str], ...]
-    folder: str
-    seed: int
-    clip_s: float
-    sample_rate: int
+    works: tuple[tuple[Work, Path, str], ...]
+    folder: Path
+    soundfont: Path
+    config: CorpusConfig
 
     @property
     def file_name(self) -> str:
@@ -38,10 +38,9 @@ class ClipTask:
         return f"audio/{self.split}/{self.number:05d}.flac"
 
 
-def load_soundfont(path: str) -> None:
-    """Keep the SoundFont in this process."""
-    global _soundfont
-    _soundfont = Path(path).read_bytes()
+@functools.cache
+def _soundfont(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def make_clip(task: ClipTask) -> tuple[dict[str, Any] | None, list[str]]:
@@ -50,19 +49,20 @@ def make_clip(task: ClipTask) -> tuple[dict[str, Any] | None, list[str]]:
     Raises:
         StorageError: the file cannot be written.
     """
+    config = task.config
     rejected: list[str] = []
     for candidate, (work, path, group) in enumerate(task.works):
         score = Score.read(path)
         for draw in range(_DRAWS):
-            rng = np.random.default_rng([task.seed, 5, task.number, candidate, draw])
+            rng = np.random.default_rng([config.seed, 5, task.number, candidate, draw])
             try:
-                arrangement = arrange(score, rng, clip_s=task.clip_s, style=work.style)
-                wave = render(arrangement, _soundfont, clip_s=task.clip_s)
+                arrangement = arrange(score, rng, clip_s=config.clip_s, style=work.style)
+                wave = render(arrangement, _soundfont(task.soundfont), clip_s=config.clip_s)
             except Unfit as unfit:
                 rejected.append(str(unfit))
                 continue
-            data = encode(wave, task.sample_rate)
-            atomic_write_bytes(Path(task.folder) / task.file_name, data)
+            data = encode(wave, config.sample_rate)
+            atomic_write_bytes(task.folder / task.file_name, data)
             facts = {
                 "file_name": task.file_name,
                 "split": task.split,
@@ -71,7 +71,7 @@ def make_clip(task: ClipTask) -> tuple[dict[str, Any] | None, list[str]]:
                 "collection": work.collection,
                 "group": group,
                 **arrangement.facts,
-                "duration_s": task.clip_s,
+                "duration_s": config.clip_s,
                 "peak_db": round(20 * float(np.log10(np.abs(wave).max())), 2),
                 "rms_db": round(10 * float(np.log10(np.mean(wave**2))), 2),
                 "bytes": len(data),

@@ -20,7 +20,7 @@ class CorpusConfig(Config):
         seed: seed of everything that is drawn.
         clips: number of clips, in place of that of `size`.
         clip_s: length of a clip in seconds.
-        sample_rate: sample rate of the stored audio in Hz; 32 kHz hold all that either front end hears (up to 14 kHz).
+        sample_rate: of the stored audio in Hz; 32 kHz hold all that either front end uses (up to 14 kHz).
         soundfont: path of a General MIDI SoundFont (.sf2); None for the one packaged with pretty_midi.
         workers: number of processes; None for one a core. It does not change the result.
     """
@@ -48,11 +48,11 @@ class CorpusConfig(Config):
         return self.clips if self.clips is not None else CLIPS[self.size]
 
     def folder_name(self, soundfont_sha256: str) -> str:
-        """Return `scores-<size>`, and behind it what differs from the defaults: no corpus overwrites another."""
+        """Return `scores-<size>` and what differs from the defaults, so that no corpus overwrites another."""
         default = CorpusConfig()
         name = f"scores-{self.size}"
         name += f"-seed{self.seed}" if self.seed != default.seed else ""
-        name += f"-{self.clips}clips" if self.clips is not None and self.clips != CLIPS[self.size] else ""
+        name += f"-{self.clips}clips" if self.clips not in (None, CLIPS[self.size]) else ""
         name += f"-{self.clip_s:g}s" if self.clip_s != default.clip_s else ""
         name += f"-{self.sample_rate}Hz" if self.sample_rate != default.sample_rate else ""
         return name + (f"-{soundfont_sha256[:8]}" if self.soundfont is not None else "")

@@ -1,8 +1,9 @@
-"""The General MIDI instruments that clips use: sound, range, what each is good for, and what people call it."""
+"""The General MIDI instruments that clips use: range, roles, and what people call them."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,8 +16,8 @@ class Instrument:
         family: strings, woodwind, brass, keyboard, plucked, percussion, voice or electronic.
         low, high: playable range, MIDI numbers inclusive.
         roles: m melody, p several voices at once, c chords, s sustained chords, b bass, d drone.
-        train, test: further names, used only in training and validation captions / only in test captions.
-        sustained: the tone lasts as long as the note, so that short and long notes can be told apart.
+        train, test: another name, used only in training and validation captions / only in test captions.
+        sustained: the tone lasts as long as the note, so that short and long notes differ.
         plural: the name takes no article and a plural verb ("strings play").
     """
 
@@ -26,99 +27,78 @@ class Instrument:
     low: int
     high: int
     roles: str
-    train: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    sustained: bool = True
-    plural: bool = False
+    train: str
+    test: str
+    sustained: bool
+    plural: bool
 
 
-def _i(
-    name: str, program: int, family: str, low: int, high: int, roles: str, train: str, test: str, **more: bool
-) -> Instrument:
-    def names(text: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+# name, program, family, range, roles, "s" for short tones and "p" for plural, name in training, name in test
+_TABLE = """
+piano               0    keyboard    28-96   mpc   s   grand piano                 concert piano
+electric piano      4    keyboard    36-88   mpc   s   electric piano              Rhodes piano
+harpsichord         6    keyboard    36-84   mpc   s   harpsichord                 cembalo
+celesta             8    percussion  60-96   mp    s   celesta                     bell-like celesta
+glockenspiel        9    percussion  72-100  m     s   glockenspiel                bell lyre
+music box           10   percussion  60-96   mp    s   music box                   tinkling musical box
+vibraphone          11   percussion  53-89   mpc   s   vibes                       vibraharp
+marimba             12   percussion  48-91   mpc   s   wooden marimba              marimba with soft mallets
+xylophone           13   percussion  65-96   m     s   xylophone                   bright wooden xylophone
+tubular bells       14   percussion  58-79   m     sp  tubular bells               chimes
+hammered dulcimer   15   plucked     50-88   mpc   s   dulcimer                    hammer dulcimer
+Hammond organ       16   keyboard    36-88   mpsb  -   electric organ              drawbar organ
+church organ        19   keyboard    36-90   mpsd  -   organ                       pipe organ
+accordion           21   keyboard    50-88   mpsd  -   accordion                   squeezebox
+harmonica           22   woodwind    60-88   m     -   mouth harp                  blues harp
+nylon guitar        24   plucked     40-79   mpc   s   classical guitar            Spanish guitar
+steel guitar        25   plucked     40-79   mpc   s   acoustic guitar             steel-string guitar
+jazz guitar         26   plucked     40-79   mpc   s   mellow electric guitar      hollow-body guitar
+distorted guitar    30   plucked     40-76   ms    -   overdriven electric guitar  fuzz guitar
+double bass         32   strings     28-60   b     s   upright bass                acoustic bass
+electric bass       33   plucked     28-60   b     s   bass guitar                 fingered bass
+violin              40   strings     55-96   m     -   bowed violin                fiddle
+viola               41   strings     48-84   m     -   mellow viola                alto fiddle
+cello               42   strings     36-74   mb    -   warm cello                  violoncello
+pizzicato strings   45   strings     36-84   mpc   sp  plucked strings             strings played pizzicato
+harp                46   plucked     36-92   mpc   s   concert harp                pedal harp
+string ensemble     48   strings     40-90   mpsd  -   string section              string orchestra
+choir               52   voice       43-79   mpsd  -   wordless choir              chorus of voices
+trumpet             56   brass       55-82   m     -   bright trumpet              open trumpet
+muted trumpet       59   brass       55-82   m     -   trumpet with a mute         trumpet played with a Harmon mute
+trombone            57   brass       40-72   mb    -   slide trombone              tenor trombone
+tuba                58   brass       29-58   mb    -   tuba                        bass tuba
+French horn         60   brass       41-77   m     -   horn                        orchestral horn
+brass section       61   brass       40-82   mps   -   brass ensemble              horn section
+soprano saxophone   64   woodwind    56-87   m     -   soprano sax                 high saxophone
+alto saxophone      65   woodwind    49-80   m     -   alto sax                    saxophone
+baritone saxophone  67   woodwind    37-69   mb    -   baritone sax                deep saxophone
+oboe                68   woodwind    58-91   m     -   nasal oboe                  reedy oboe
+bassoon             70   woodwind    34-72   mb    -   woody bassoon               low double-reed bassoon
+clarinet            71   woodwind    50-91   m     -   round-toned clarinet        B-flat clarinet
+piccolo             72   woodwind    74-103  m     -   piccolo                     small high flute
+flute               73   woodwind    60-96   m     -   silver flute                concert flute
+recorder            74   woodwind    60-91   m     -   treble recorder             wooden recorder
+pan flute           75   woodwind    60-91   m     -   panpipe                     Andean flute
+ocarina             79   woodwind    60-91   m     -   clay ocarina                vessel flute
+synthesizer lead    81   electronic  48-88   m     -   sawtooth synth              buzzing synth lead
+chiptune synth      80   electronic  48-88   m     -   square-wave synth           8-bit game synth
+synth pad           89   electronic  40-84   sd    -   warm synthesizer pad        ambient synth wash
+sitar               104  plucked     48-79   m     s   Indian sitar                twangy sitar
+banjo               105  plucked     48-84   mpc   s   five-string banjo           bluegrass banjo
+koto                107  plucked     48-84   mpc   s   Japanese koto               Japanese zither
+kalimba             108  percussion  55-84   mp    s   thumb piano                 African mbira
+bagpipe             109  woodwind    55-82   md    -   Scottish bagpipe            Highland pipes
+steel drums         114  percussion  52-84   mpc   sp  steel pans                  Caribbean steelpans
+"""
 
-    return Instrument(name, program, family, low, high, roles, names(train), names(test), **more)
+
+def _read_row(line: str) -> Instrument:
+    name, program, family, span, roles, flags, train, test = re.split(r" {2,}", line)
+    low, high = map(int, span.split("-"))
+    return Instrument(name, int(program), family, low, high, roles, train, test, "s" not in flags, "p" in flags)
 
 
-INSTRUMENTS: tuple[Instrument, ...] = (
-    _i("piano", 0, "keyboard", 28, 96, "mpc", "grand piano", "concert piano", sustained=False),
-    _i("electric piano", 4, "keyboard", 36, 88, "mpc", "electric piano", "Rhodes piano", sustained=False),
-    _i("harpsichord", 6, "keyboard", 36, 84, "mpc", "harpsichord", "cembalo", sustained=False),
-    _i("celesta", 8, "percussion", 60, 96, "mp", "celesta", "bell-like celesta", sustained=False),
-    _i("glockenspiel", 9, "percussion", 72, 100, "m", "glockenspiel", "bell lyre", sustained=False, plural=False),
-    _i("music box", 10, "percussion", 60, 96, "mp", "music box", "tinkling musical box", sustained=False),
-    _i("vibraphone", 11, "percussion", 53, 89, "mpc", "vibes", "vibraharp", sustained=False),
-    _i("marimba", 12, "percussion", 48, 91, "mpc", "wooden marimba", "marimba with soft mallets", sustained=False),
-    _i("xylophone", 13, "percussion", 65, 96, "m", "xylophone", "bright wooden xylophone", sustained=False),
-    _i("tubular bells", 14, "percussion", 58, 79, "m", "tubular bells", "chimes", sustained=False, plural=True),
-    _i("hammered dulcimer", 15, "plucked", 50, 88, "mpc", "dulcimer", "hammer dulcimer", sustained=False),
-    _i("Hammond organ", 16, "keyboard", 36, 88, "mpsb", "electric organ", "drawbar organ"),
-    _i("church organ", 19, "keyboard", 36, 90, "mpsd", "organ", "pipe organ"),
-    _i("accordion", 21, "keyboard", 50, 88, "mpsd", "accordion", "squeezebox"),
-    _i("harmonica", 22, "woodwind", 60, 88, "m", "mouth harp", "blues harp"),
-    _i("nylon guitar", 24, "plucked", 40, 79, "mpc", "classical guitar", "Spanish guitar", sustained=False),
-    _i("steel guitar", 25, "plucked", 40, 79, "mpc", "acoustic guitar", "steel-string guitar", sustained=False),
-    _i("jazz guitar", 26, "plucked", 40, 79, "mpc", "mellow electric guitar", "hollow-body guitar", sustained=False),
-    _i("distorted guitar", 30, "plucked", 40, 76, "ms", "overdriven electric guitar", "fuzz guitar"),
-    _i("double bass", 32, "strings", 28, 60, "b", "upright bass", "acoustic bass", sustained=False),
-    _i("electric bass", 33, "plucked", 28, 60, "b", "bass guitar", "fingered bass", sustained=False),
-    _i("violin", 40, "strings", 55, 96, "m", "bowed violin", "fiddle"),
-    _i("viola", 41, "strings", 48, 84, "m", "mellow viola", "alto fiddle"),
-    _i("cello", 42, "strings", 36, 74, "mb", "warm cello", "violoncello"),
-    _i(
-        "pizzicato strings",
-        45,
-        "strings",
-        36,
-        84,
-        "mpc",
-        "plucked strings",
-        "strings played pizzicato",
-        sustained=False,
-        plural=True,
-    ),
-    _i("harp", 46, "plucked", 36, 92, "mpc", "concert harp", "pedal harp", sustained=False),
-    _i("string ensemble", 48, "strings", 40, 90, "mpsd", "string section", "string orchestra"),
-    _i("choir", 52, "voice", 43, 79, "mpsd", "wordless choir", "chorus of voices"),
-    _i("trumpet", 56, "brass", 55, 82, "m", "bright trumpet", "open trumpet"),
-    _i("muted trumpet", 59, "brass", 55, 82, "m", "trumpet with a mute", "trumpet played with a Harmon mute"),
-    _i("trombone", 57, "brass", 40, 72, "mb", "slide trombone", "tenor trombone"),
-    _i("tuba", 58, "brass", 29, 58, "mb", "tuba", "bass tuba"),
-    _i("French horn", 60, "brass", 41, 77, "m", "horn", "orchestral horn"),
-    _i("brass section", 61, "brass", 40, 82, "mps", "brass ensemble", "horn section"),
-    _i("soprano saxophone", 64, "woodwind", 56, 87, "m", "soprano sax", "high saxophone"),
-    _i("alto saxophone", 65, "woodwind", 49, 80, "m", "alto sax", "saxophone"),
-    _i("baritone saxophone", 67, "woodwind", 37, 69, "mb", "baritone sax", "deep saxophone"),
-    _i("oboe", 68, "woodwind", 58, 91, "m", "nasal oboe", "reedy oboe"),
-    _i("bassoon", 70, "woodwind", 34, 72, "mb", "woody bassoon", "low double-reed bassoon"),
-    _i("clarinet", 71, "woodwind", 50, 91, "m", "round-toned clarinet", "B-flat clarinet"),
-    _i("piccolo", 72, "woodwind", 74, 103, "m", "piccolo", "small high flute"),
-    _i("flute", 73, "woodwind", 60, 96, "m", "silver flute", "concert flute"),
-    _i("recorder", 74, "woodwind", 60, 91, "m", "treble recorder", "wooden recorder"),
-    _i("pan flute", 75, "woodwind", 60, 91, "m", "panpipe", "Andean flute"),
-    _i("ocarina", 79, "woodwind", 60, 91, "m", "clay ocarina", "vessel flute"),
-    _i("synthesizer lead", 81, "electronic", 48, 88, "m", "sawtooth synth", "buzzing synth lead"),
-    _i("chiptune synth", 80, "electronic", 48, 88, "m", "square-wave synth", "8-bit game synth"),
-    _i("synth pad", 89, "electronic", 40, 84, "sd", "warm synthesizer pad", "ambient synth wash"),
-    _i("sitar", 104, "plucked", 48, 79, "m", "Indian sitar", "twangy sitar", sustained=False),
-    _i("banjo", 105, "plucked", 48, 84, "mpc", "five-string banjo", "bluegrass banjo", sustained=False),
-    _i("koto", 107, "plucked", 48, 84, "mpc", "Japanese koto", "Japanese zither", sustained=False),
-    _i("kalimba", 108, "percussion", 55, 84, "mp", "thumb piano", "African mbira", sustained=False),
-    _i("bagpipe", 109, "woodwind", 55, 82, "md", "Scottish bagpipe", "Highland pipes"),
-    _i(
-        "steel drums",
-        114,
-        "percussion",
-        52,
-        84,
-        "mpc",
-        "steel pans",
-        "Caribbean steelpans",
-        sustained=False,
-        plural=True,
-    ),
-)
+INSTRUMENTS = tuple(map(_read_row, _TABLE.strip().splitlines()))
 BY_NAME = {instrument.name: instrument for instrument in INSTRUMENTS}
 
 

@@ -9,7 +9,7 @@ directly or by way of others.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from slapkit.data.scores.score import Score
 STEPS = 8  # steps in a run, that is nine notes
 SIMILAR = 0.4
 SHARED = 8
-SHORTEST = 3  # a part with fewer runs says too little to be compared
+SHORTEST = 3  # a part with fewer runs is not compared
 _BITS = 7  # a step, limited to +-63 semitones, takes seven bits: a run is one integer, without collisions
 
 
@@ -39,82 +39,43 @@ def fingerprint(score: Score, part: int) -> np.ndarray:
 
 
 def near_duplicates(scores: Mapping[str, Score]) -> list[tuple[str, str]]:
-    """Return all pairs of near-duplicate works (ids), each once, by an index from runs to the parts that hold them."""
+    """Return all pairs of near-duplicate works (ids), each once, in the order of `scores`."""
+    from scipy import sparse
+
     ids = list(scores)
     prints = [(i, fingerprint(scores[name], part)) for i, name in enumerate(ids) for part in scores[name].parts]
-    prints = [(owner, runs) for owner, runs in prints if len(runs) >= SHORTEST]
+    prints = [(work, runs) for work, runs in prints if len(runs) >= SHORTEST]
     if not prints:
         return []
+    works = np.array([work for work, _ in prints])
     sizes = np.array([len(runs) for _, runs in prints])
-    owners = np.array([owner for owner, _ in prints])
-    runs = np.concatenate([runs for _, runs in prints])
+    _, columns = np.unique(np.concatenate([runs for _, runs in prints]), return_inverse=True)
     rows = np.repeat(np.arange(len(prints)), sizes)
-    order = np.argsort(runs, kind="stable")
-    first, second, shared = _count_shared(runs[order], rows[order], len(prints))
+    holds = sparse.csr_matrix((np.ones(len(rows), dtype=np.int32), (rows, columns)))  # [parts, runs]
+    pairs = sparse.triu(holds @ holds.T, k=1).tocoo()
+    first, second, shared = pairs.row, pairs.col, pairs.data
     smaller = np.minimum(sizes[first], sizes[second])
-    near = (shared >= np.minimum(SHARED, smaller)) & (shared >= SIMILAR * smaller) & (owners[first] != owners[second])
-    pairs = np.unique(np.sort(np.stack([owners[first[near]], owners[second[near]]], axis=1), axis=1), axis=0)
-    return [(ids[a], ids[b]) for a, b in pairs]
-
-
-def _count_shared(runs: np.ndarray, rows: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (first row, second row, number of runs they share) for all pairs of rows that share any.
-
-    `runs` is sorted; the places that hold one run are compared at growing distance, which keeps the loop in numpy.
-    """
-    codes = np.empty(0, dtype=np.int64)
-    counts = np.empty(0, dtype=np.int64)
-    pending: list[np.ndarray] = []
-    distance = 1
-    here = np.arange(len(runs) - 1)
-    while len(here):
-        here = here[here + distance < len(runs)]
-        here = here[runs[here] == runs[here + distance]]
-        low, high = np.minimum(rows[here], rows[here + distance]), np.maximum(rows[here], rows[here + distance])
-        pending.append(low * n_rows + high)
-        distance += 1
-        if sum(map(len, pending)) > 5_000_000 or not len(here):
-            codes, counts = _merge(codes, counts, np.concatenate(pending))
-            pending = []
-    return codes // n_rows, codes % n_rows, counts
-
-
-def _merge(codes: np.ndarray, counts: np.ndarray, more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    new, new_counts = np.unique(more, return_counts=True)
-    codes, place = np.unique(np.concatenate([codes, new]), return_inverse=True)
-    return codes, np.bincount(place, weights=np.concatenate([counts, new_counts])).astype(np.int64)
-
-
-class Groups:
-    """Disjoint sets of names (union-find with path halving)."""
-
-    def __init__(self, names: Sequence[Hashable]) -> None:
-        self._parent = {name: name for name in names}
-
-    def find(self, name: Hashable) -> Hashable:
-        """Return the representative of the set that holds `name`."""
-        while self._parent[name] != name:
-            self._parent[name] = self._parent[self._parent[name]]
-            name = self._parent[name]
-        return name
-
-    def join(self, a: Hashable, b: Hashable) -> None:
-        """Merge the sets of two names; the representative is the smaller one, so that order does not matter."""
-        low, high = sorted((self.find(a), self.find(b)))
-        self._parent[high] = low
+    near = (shared >= np.minimum(SHARED, smaller)) & (shared >= SIMILAR * smaller) & (works[first] != works[second])
+    found = np.unique(np.sort(np.stack([works[first[near]], works[second[near]]], axis=1), axis=1), axis=0)
+    return [(ids[a], ids[b]) for a, b in found]
 
 
 def group_works(scores: Mapping[str, Score], families: Mapping[str, str]) -> dict[str, str]:
-    """Return the group of each work: works of one family or with the same melody share it.
+    """Return the group of each work, called by the first of its ids: works of one family or melody share it.
 
     Args:
         scores: notes by work id.
         families: family by work id (movements of one mass or quartet share it).
     """
-    groups = Groups(list(scores))
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
+    ids = sorted(scores)
+    index = {name: i for i, name in enumerate(ids)}
     heads: dict[str, str] = {}
-    for name in scores:
-        groups.join(name, heads.setdefault(families[name], name))
-    for a, b in near_duplicates(scores):
-        groups.join(a, b)
-    return {name: str(groups.find(name)) for name in scores}
+    pairs = [(name, heads.setdefault(families[name], name)) for name in ids] + near_duplicates(scores)
+    rows, columns = np.array([(index[a], index[b]) for a, b in pairs]).T
+    links = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(ids), len(ids)))
+    _, labels = connected_components(links, directed=False)
+    names: dict[int, str] = {}
+    return {name: names.setdefault(int(label), name) for name, label in zip(ids, labels, strict=True)}

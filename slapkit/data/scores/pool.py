@@ -1,4 +1,4 @@
-"""Work in processes that may hang or crash: a time limit for each task, and no task takes the build down with it."""
+"""Work in processes that may hang or crash: each task has a time limit, and none takes the build down with it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, TimeoutError, as_completed
 from typing import Any
 
-from slapkit._io import available_cores
 from slapkit.errors import ConfigError, SlapkitError
-
-
-def _context() -> multiprocessing.context.BaseContext:
-    """Fork on Linux: quick, and scripts need no `__main__` guard. The workers use no thread pool a fork would break."""
-    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 def _follow_parent(parent: int) -> None:
@@ -27,7 +21,7 @@ def _follow_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _start(parent: int, quiet: bool, initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+def _start(parent: int, quiet: bool) -> None:
     """Set a worker up: it ends when its parent was killed, and (`quiet`) native crashes do not print."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -37,29 +31,15 @@ def _start(parent: int, quiet: bool, initializer: Callable[..., None] | None, ar
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-    if initializer is not None:
-        initializer(*arguments)
-
-
-def count_workers(workers: int | None) -> int:
-    """Return the number of worker processes to use: `workers`, or the cores this process may run on."""
-    return available_cores() if workers is None else workers
 
 
 def run_tasks(
-    function: Callable[..., Any],
-    tasks: Sequence[Any],
-    *,
-    workers: int,
-    timeout_s: float,
-    quiet: bool = False,
-    initializer: Callable[..., None] | None = None,
-    arguments: tuple[Any, ...] = (),
+    function: Callable[..., Any], tasks: Sequence[Any], *, workers: int, timeout_s: float, quiet: bool = False
 ) -> Iterator[tuple[int, Any, str | None]]:
     """Yield `(index, result, None)` or `(index, None, reason)` for each task, in the order they end.
 
-    A task that takes longer than `timeout_s` seconds is killed; one whose process dies is reported as crashed. Errors
-    of slapkit (a full disk, a bad SoundFont) end the whole run, since no other task would fare better.
+    A task that takes longer than `timeout_s` seconds is killed; one whose process dies is reported as crashed. An error
+    of slapkit (a full disk, a bad SoundFont) ends the whole run: no other task would fare better.
     """
     from pebble import ProcessExpired, ProcessPool
 
@@ -70,13 +50,10 @@ def run_tasks(
             "the corpus is being built from inside a worker process; in a script, put the call under "
             'if __name__ == "__main__":'
         )
-    pool = ProcessPool(
-        max_workers=min(workers, len(tasks)),
-        max_tasks=0,
-        initializer=_start,
-        initargs=(os.getpid(), quiet, initializer, arguments),
-        context=_context(),
-    )
+    # Fork is quick, and scripts need no `__main__` guard; the workers use no thread pool that a fork would break.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    workers = min(workers, len(tasks))
+    pool = ProcessPool(workers, initializer=_start, initargs=(os.getpid(), quiet), context=context)
     try:
         futures = {pool.schedule(function, args=(task,), timeout=timeout_s): i for i, task in enumerate(tasks)}
         for future in as_completed(futures):
