@@ -1,13 +1,11 @@
-"""Set-up of the project's own environment: `python -m slapkit.environment` mends torchaudio and compiles UMAP.
+"""Set-up of the project's own environment: `python -m slapkit.environment` repairs torchaudio and compiles UMAP.
 
-On Linux the torchaudio wheel carries a compiled extension linked to CUDA. Beside a CPU-only torch `import torchaudio`
-dies on it (`libc10_cuda.so: cannot open shared object file`). torchaudio runs without the extension, and everything
-slapkit uses of it is pure Python, so the extension is removed there, and only there: an environment of its own, Linux,
-a torch without CUDA and ROCm, a torchaudio that is linked to CUDA.
+On Linux the torchaudio wheel holds an extension linked to CUDA; beside a CPU-only torch `import torchaudio` fails on it
+(`libc10_cuda.so: cannot open shared object file`). slapkit uses only what is pure Python in torchaudio, so the
+extension is removed: only in an environment of its own, on Linux, where torch has neither CUDA nor ROCm.
 
-UMAP's neighbour search is compiled when it is first imported and kept beside it: a dozen seconds that belong to the
-set-up and not to the first map. `--constraints` prints the installed versions of all that slapkit needs, in the form
-of constraints.txt.
+UMAP's neighbour search is compiled at its first import, which takes a dozen seconds. `--constraints` prints the
+installed versions of all that slapkit needs, in the form of constraints.txt.
 """
 
 from __future__ import annotations

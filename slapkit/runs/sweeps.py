@@ -10,7 +10,7 @@ import itertools
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,29 +95,17 @@ def sweep(
     todo = _cells(path, cells, seeds, common)
     if workers < 1 or retries < 0:
         raise ConfigError(f"workers={workers!r} must be at least 1 and retries={retries!r} at least 0")
-    results: dict[int, Run | FailedCell] = {}
-    quiet = {"desc": f"{path.stem} sweep", "unit": "run", "disable": not progress}
-    with _shared_cores(workers), tqdm(total=len(todo), **quiet) as bar, ThreadPoolExecutor(workers) as pool:
-        waiting = iter(enumerate(todo))
-        running: dict[Future, int] = {}
+    bar = {"desc": f"{path.stem} sweep", "unit": "run", "total": len(todo), "disable": not progress}
+    with _shared_cores(workers), ThreadPoolExecutor(workers) as pool:
         try:
-            while True:
-                for number, values in itertools.islice(waiting, workers - len(running)):
-                    running[pool.submit(_attempt, path, values, retries, runs_dir)] = number
-                if not running:
-                    break
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    results[running.pop(done)] = done.result()
-                    bar.set_postfix(failed=sum(isinstance(r, FailedCell) for r in results.values()))
-                    bar.update()
+            results = list(tqdm(pool.map(lambda values: _attempt(path, values, retries, runs_dir), todo), **bar))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    ordered = [results[number] for number in sorted(results)]
-    runs = [result for result in ordered if isinstance(result, Run)]
+    runs = [result for result in results if isinstance(result, Run)]
     if notes := [f"{item.folder.name} {item.note}" for item in runs if item.note]:
         warnings.warn(f"{len(notes)} of {len(runs)} runs were made before: {notes[0]}", stacklevel=2)
-    return Sweep(path.stem, runs, [result for result in ordered if isinstance(result, FailedCell)])
+    return Sweep(path.stem, runs, [result for result in results if isinstance(result, FailedCell)])
 
 
 def _cells(path: Path, cells: Sequence[Mapping[str, Any]], seeds: Sequence[int], common: Values) -> list[Values]:
