@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from slapkit.config import Config, require
 from slapkit.data import AudioTextDataset
 from slapkit.errors import DataError
+from slapkit.metrics.embedded import embed_clips
 from slapkit.models.inference import Model
-from slapkit.models.inputs import AudioSource
 
 Task = Literal["single", "multi"]
 
@@ -156,32 +156,16 @@ def _checked(train: Examples, validation: Examples, test: np.ndarray, classes: i
     return "single" if train.y.ndim == 1 else "multi"
 
 
-@torch.no_grad()
 def represent_clips(
-    model: Model, dataset: AudioTextDataset, *, cache_dir: str | Path, batch_size: int = 64, progress: bool = True
+    model: Model, dataset: AudioTextDataset, *, cache_dir: str | Path, progress: bool = True
 ) -> tuple[np.ndarray, list[str]]:
-    """Return what the audio encoder makes of clips before the projector, float32 `[N, H]`, and the N ids.
+    """Return the audio encoder's representations of clips, before the projector, float32 `[N, H]`, and the N ids.
 
-    The mean over the fixed windows that cover each clip; clips whose sound cannot be used are left out.
+    Each is the mean over the fixed windows that cover the clip; clips whose audio cannot be used are left out.
     """
-    from tqdm.auto import tqdm
-
-    from slapkit.audio import features
-
-    store = features.build(dataset.audio_files(), model.config.audio.frontend, cache_dir, progress=progress)
-    known = set(store.ids)
-    ids = [clip.id for clip in dataset.clips if clip.id in known]
-    source = AudioSource(store, ids, model.config.audio.window_frames)
-    clips, starts = source.tiles()
-    steps = range(0, len(clips), batch_size)
-    parts = [
-        model.joint.audio.represent(source.take(clips[i : i + batch_size], starts[i : i + batch_size]).to(model.device))
-        for i in tqdm(steps, desc="representations", unit="batch", disable=not progress, leave=False)
-    ]
-    windows = torch.cat(parts).double().cpu().numpy()
-    sums = np.zeros((len(ids), windows.shape[1]))
-    np.add.at(sums, clips, windows)
-    return (sums / np.bincount(clips, minlength=len(ids))[:, None]).astype(np.float32), ids
+    clips, (windows,) = embed_clips(model, dataset, model.represent, cache_dir=cache_dir, progress=progress)
+    means = [own.mean(axis=0, dtype=np.float64) for own in windows]
+    return np.stack(means).astype(np.float32), [clip.id for clip in clips]
 
 
 def class_numbers(values: Sequence[str | None], classes: Sequence[str]) -> np.ndarray:
