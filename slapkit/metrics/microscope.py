@@ -1,10 +1,10 @@
-"""What the gap does to a joint space, beyond its size.
+"""Effects of the modality gap on a joint space, beyond its size.
 
 Conventions: rows are brought to unit norm; `audio [N, D]` and `text [M, D]`.
 
-- `distribution_gap`: what is left between the modalities once their centroids are taken off.
-- `joint_v_measure`: do clusters of audio and text together follow what the music is, rather than the modality?
-- `modality_preference`: does a search over audio and text together prefer one of them?
+- `distribution_gap`: difference of the modalities beyond their centroids.
+- `joint_v_measure`: whether clusters of audio and text together follow the music or the modality.
+- `modality_preference`: whether a search over audio and text together prefers one of them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ def distribution_gap(*, audio: np.ndarray, text: np.ndarray) -> dict[str, float]
 
     Returns:
         "covariance": distance between the two normal distributions of these covariances and no mean (2-Wasserstein,
-            Dowson and Landau 1982), over the square root of their mean total variance: 0 where they agree, and at most
-            sqrt(2).
-        "spectrum": total variation between the two spectra of variance, largest first, each a distribution: 0 to 1. It
-            does not see in which directions the variance lies.
+            Dowson and Landau 1982), over the square root of their mean total variance: 0 to sqrt(2).
+        "spectrum": total variation between the two spectra of variance, 0 to 1; directions do not matter.
 
     Raises:
         MetricError: a modality has no spread, or the widths differ.
@@ -58,10 +56,9 @@ def joint_v_measure(
     seed: int,
     clusters: int | None = None,
 ) -> dict[str, float]:
-    """Cluster audio and text together, and compare the clusters with what the music is, and with the modality.
+    """Cluster audio and text together by k-means, and compare the clusters with labels and with the modality.
 
-    k-means on unit-norm rows; V-measure (Rosenberg and Hirschberg 2007) is 1 where clusters and groups are the same,
-    and near 0 where they have nothing to do with each other.
+    V-measure (Rosenberg and Hirschberg 2007) is 1 where clusters and groups agree, and near 0 where they are unrelated.
 
     Args:
         audio_labels, text_labels: the group of each row (its style, say), `[N]` and `[M]`.
@@ -80,7 +77,7 @@ def joint_v_measure(
     audio, text = joint_rows(audio=audio, text=text)
     if len(audio_labels) != len(audio) or len(text_labels) != len(text):
         raise MetricError(
-            f"{len(audio_labels)} and {len(text_labels)} labels for {len(audio)} sounds and {len(text)} texts"
+            f"{len(audio_labels)} and {len(text_labels)} labels for {len(audio)} clips and {len(text)} texts"
         )
     labels = [str(label) for label in (*audio_labels, *text_labels)]
     clusters = clusters or len(set(labels))
@@ -94,7 +91,7 @@ def joint_v_measure(
 
 
 def modality_preference(*, queries: np.ndarray, own: np.ndarray, other: np.ndarray, k: int = 10) -> float:
-    """How much a search over both modalities together prefers the query's own.
+    """Preference of a search over both modalities together for the query's own.
 
     Args:
         queries: `[Q, D]`.
