@@ -20,6 +20,10 @@ from slapkit.config import Config, nearest, require
 from slapkit.errors import ConfigError
 from slapkit.models import Objective
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
+from slapkit.models.encoders.recompute import recompute_layers
+
+Input = Tensor | dict[str, Tensor]  # features [B, frames, width], tokens, or representations [B, H]
+Batch = dict[str, Input]
 
 
 @dataclass(frozen=True)
@@ -78,25 +82,25 @@ class Tower(nn.Module):
             self.encoder.eval()
         return self
 
-    def represent(self, x: Tensor | dict[str, Tensor]) -> Tensor:
-        """Representation `h [B, H]`; a matrix `[B, H]` is one already, computed once by a frozen encoder."""
-        if isinstance(x, Tensor) and x.dim() == 2:
+    def represent(self, x: Input) -> Tensor:
+        """Representation `h [B, H]`; a matrix `[B, H]` is one already."""
+        if _is_representation(x):
             return x
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.encoder(x)
 
-    def forward(self, x: Tensor | dict[str, Tensor]) -> Tensor:
+    def forward(self, x: Input) -> Tensor:
         """Projection `z [B, D]`."""
         return self.projector(self.represent(x))
 
 
 class TargetTower(nn.Module):
-    """The moving average of a tower: no gradient, no dropout. A frozen encoder is not averaged but shared with the
-    context.
+    """The moving average of a tower (`slapkit.models.ema`): no gradient, no dropout. A frozen encoder is shared with
+    the context.
 
-    BatchNorm normalises by the batch, as in the context, and this matters: with averaged statistics the targets lose
-    what tells the pairs of a batch apart, and SLAP learns several times slower. The running statistics themselves are
-    averaged like weights (`slapkit.models.target`), never by the target's own passes.
+    BatchNorm normalises by the batch, as in the context: with averaged statistics the targets lose what distinguishes
+    the pairs of a batch, and SLAP learns several times slower. The running statistics are averaged like weights and
+    never changed by the target's own passes.
     """
 
     def __init__(self, context: Tower) -> None:
@@ -104,24 +108,37 @@ class TargetTower(nn.Module):
         self.encoder = None if context.frozen else copy.deepcopy(context.encoder)
         self.projector = copy.deepcopy(context.projector)
         self.requires_grad_(False)
-        self._norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        for layer in self._norms:
-            layer.track_running_stats = False  # its own passes leave the averaged statistics alone
+        for layer in self.batch_norms():
+            layer.track_running_stats = False
         self.train(self.training)
+
+    def batch_norms(self) -> list[nn.Module]:
+        """Return the BatchNorm layers that the tower has now: `convert_sync_batchnorm` puts others in their place."""
+        return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
     def train(self, mode: bool = True) -> TargetTower:
         """Set the mode of BatchNorm; everything else stays in evaluation mode."""
         super().train(False)
-        for layer in self._norms:
+        for layer in self.batch_norms():
             layer.train(mode)
         self.training = mode
         return self
 
     @torch.no_grad()
-    def forward(self, x: Tensor | dict[str, Tensor], *, context: Tower) -> Tensor:
+    def represent(self, x: Input, *, context: Tower) -> Tensor:
+        """The target's own representation `h [B, H]`; a matrix `[B, H]` is one already."""
+        if _is_representation(x):
+            return x
+        return context.represent(x) if self.encoder is None else self.encoder(x)
+
+    @torch.no_grad()
+    def forward(self, x: Input, *, context: Tower) -> Tensor:
         """Target projection `z_bar [B, D]`."""
-        h = context.represent(x) if self.encoder is None else self.encoder(x)
-        return self.projector(h)
+        return self.projector(self.represent(x, context=context))
+
+
+def _is_representation(x: Input) -> bool:
+    return isinstance(x, Tensor) and x.dim() == 2
 
 
 class JointModel(nn.Module):
@@ -147,7 +164,7 @@ class JointModel(nn.Module):
             self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # CLIP's initial temperature
         elif objective == "siglip":
             self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-            self.logit_bias = nn.Parameter(torch.tensor(-10.0))  # SigLIP's: nearly all combinations are no pairs
+            self.logit_bias = nn.Parameter(torch.tensor(-10.0))  # SigLIP's: few combinations are pairs
         else:
             hint = nearest(str(objective), get_args(Objective))
             raise ConfigError(f"objective={objective!r} is not a choice: {hint}")
@@ -169,17 +186,29 @@ class JointModel(nn.Module):
         if self.has_predictor:
             self.target_audio, self.target_text = TargetTower(self.audio), TargetTower(self.text)
 
-    def forward(self, batch: dict[str, Tensor | dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Everything that the objective needs, by the names of its arguments.
+    def represent(self, batch: Batch) -> Batch:
+        """Representations `h [B, H]` by the names that `forward` takes, so that `forward` may run later on them."""
+        out = {}
+        if self.has_predictor:
+            for name, target, context in self._targets():
+                out[f"target_{name}"] = target.represent(batch.get(f"target_{name}", batch[name]), context=context)
+        return out | {"audio": self.audio.represent(batch["audio"]), "text": self.text.represent(batch["text"])}
+
+    def _targets(self) -> list[tuple[str, TargetTower, Tower]]:
+        return [("audio", self.target_audio, self.audio), ("text", self.target_text, self.text)]
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return everything that the objective needs, by the names of its arguments.
 
         Args:
-            batch: `audio` (log-mel `[B, frames, n_mels]`, or representation `[B, H]`), `text` (tokens or
-                representation), and optionally `target_audio`, the view of the audio that the target hears.
+            batch: `audio` (features `[B, frames, width]`) and `text` (tokens); optionally `target_audio`, the
+                target's view of the audio. Each may be the representation `[B, H]` instead. That of an encoder which
+                is trained differs between context and target, so `target_audio` and `target_text` go with it.
         """
         out = {}
         if self.has_predictor:  # targets first: the backward pass then finds the context's activations in the cache
-            out["target_audio"] = self.target_audio(batch.get("target_audio", batch["audio"]), context=self.audio)
-            out["target_text"] = self.target_text(batch["text"], context=self.text)
+            for name, target, context in self._targets():
+                out[f"target_{name}"] = target(batch.get(f"target_{name}", batch[name]), context=context)
         out |= {"z_audio": self.audio(batch["audio"]), "z_text": self.text(batch["text"])}
         if self.has_predictor:
             out["q_audio"], out["q_text"] = self.audio_predictor(out["z_audio"]), self.text_predictor(out["z_text"])
@@ -193,14 +222,13 @@ class JointModel(nn.Module):
             out["logit_bias"] = self.logit_bias + 0.0
         return out
 
-    def embed(self, x: Tensor | dict[str, Tensor], modality: Literal["audio", "text"]) -> tuple[Tensor, Tensor]:
+    def embed(self, x: Input, modality: Literal["audio", "text"]) -> tuple[Tensor, Tensor]:
         """Projection z and prediction q `[B, D]` of one modality; without a predictor, q is z."""
         z = getattr(self, modality)(x)
         return z, getattr(self, f"{modality}_predictor")(z) if self.has_predictor else z
 
     def own_state(self) -> dict[str, Tensor]:
-        """All weights and buffers but those of a frozen text encoder, which never change and are kept by reference to
-        their source."""
+        """Return all weights and buffers but those of a frozen text encoder, which is saved as a reference."""
         state = self.state_dict()
         return {k: v for k, v in state.items() if not (self.text.frozen and k.startswith("text.encoder."))}
 
@@ -208,15 +236,10 @@ class JointModel(nn.Module):
         """Recompute the trained transformers' layers in the backward pass instead of keeping their activations.
 
         Raises:
-            ConfigError: no trained encoder is a transformer. The CNN's BatchNorm would count every batch twice.
+            ConfigError: no trained encoder is a transformer. (The CNN's BatchNorm would count every batch twice.)
         """
-        able = [
-            tower.encoder for tower in (self.audio, self.text) if hasattr(tower.encoder, "set_gradient_checkpointing")
-        ]
-        trained = [encoder for encoder in able if any(p.requires_grad for p in encoder.parameters())]
-        if not trained:
+        trained = [tower.encoder for tower in (self.audio, self.text) if not tower.frozen]
+        if not sum(recompute_layers(encoder) for encoder in trained):
             raise ConfigError(
                 "gradient_checkpointing=True needs a trained transformer (HTS-AT or an unfrozen text encoder)"
             )
-        for encoder in trained:
-            encoder.set_gradient_checkpointing()

@@ -96,35 +96,30 @@ def load_strictly(
 
 
 def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], step: int) -> None:
-    """Write the model for use: context towers and predictors, without targets, optimiser or a frozen text encoder's
-    weights; with its signature, by which `slapkit.hub.doctor` sees later changes."""
-    config = model.config
-    if config.text.frozen:
-        config = config.replace(text=config.text.replace(fingerprint=model.text.encoder.fingerprint()))
-    elif not (folder / "text_encoder" / "config.json").is_file():
-        staged = folder / "text_encoder.tmp"
-        shutil.rmtree(staged, ignore_errors=True)
-        with write_guard(staged):
-            staged.mkdir(parents=True)
-            model.text.encoder.save_architecture(staged)
-        shutil.rmtree(folder / "text_encoder", ignore_errors=True)
-        os.replace(staged, folder / "text_encoder")
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "model.safetensors.tmp"
-    save_tensors({n: t for n, t in model.own_state().items() if not n.startswith("target_")}, temporary)
-    os.replace(temporary, folder / "model.safetensors")
-    # Last, for its presence says that the model is complete.
-    atomic_write_json(
-        folder / "config.json",
-        {
-            "format": FORMAT,
-            "objective": model.objective,
-            "model": config.to_dict(),
-            "train": dict(train),
-            "step": step,
-            "signature": signature_of(model),
-        },
-    )
+    """Write the model for use in place of one that is there: context towers, predictors and signature, without
+    targets, optimiser or a frozen text encoder's weights.
+
+    All parts are staged first; `config.json` comes last, because its presence marks a complete model.
+    """
+    config, staged = model.config, folder / "model.tmp"
+    shutil.rmtree(staged, ignore_errors=True)
+    with write_guard(staged):
+        (staged / "text_encoder").mkdir(parents=True)
+        if config.text.frozen:
+            config = config.replace(text=config.text.replace(fingerprint=model.text.encoder.fingerprint()))
+            (staged / "text_encoder").rmdir()
+        else:
+            model.text.encoder.save_architecture(staged / "text_encoder")
+    weights = {name: t for name, t in model.own_state().items() if not name.startswith("target_")}
+    save_tensors(weights, staged / "model.safetensors")
+    content = {"format": FORMAT, "objective": model.objective, "model": config.to_dict(), "train": dict(train)}
+    atomic_write_json(staged / "config.json", content | {"step": step, "signature": signature_of(model)})
+    (folder / "config.json").unlink(missing_ok=True)
+    shutil.rmtree(folder / "text_encoder", ignore_errors=True)
+    for part in ("text_encoder", "model.safetensors", "config.json"):
+        if (staged / part).exists():
+            os.replace(staged / part, folder / part)
+    staged.rmdir()
 
 
 def read_model_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:

@@ -17,9 +17,9 @@ from accelerate.utils import broadcast_object_list
 from slapkit.audio.store import FeatureStore
 from slapkit.data import AudioTextDataset
 from slapkit.errors import CollapseError, DataError
+from slapkit.models.ema import update_target
 from slapkit.models.inputs import AudioSource, TextSource, embed_audio_source, embed_text_source
 from slapkit.models.joint import JointModel, ModelConfig
-from slapkit.models.target import update_target
 from slapkit.models.weights import save_model
 from slapkit.training import health
 from slapkit.training import streaming_choose as choose

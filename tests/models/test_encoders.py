@@ -12,6 +12,7 @@ import torch
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig
 from slapkit.errors import ConfigError
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
+from slapkit.models.encoders.recompute import recompute_layers
 
 LIGHT = FRONTENDS["light"]
 HTSAT = {
@@ -120,8 +121,7 @@ def test_bfloat16_keeps_what_bfloat16_can(kind):
 def test_checkpointing_changes_neither_gradients_nor_statistics(kind):
     plain = audio_encoder(kind).train()
     saving = copy.deepcopy(plain)
-    if hasattr(saving, "set_gradient_checkpointing"):
-        saving.set_gradient_checkpointing()
+    assert (recompute_layers(saving) > 0) == (kind == "htsat")
     x = MELS["noise"](3)
     for encoder in (plain, saving):
         torch.manual_seed(7)  # HTS-AT has dropout
@@ -140,7 +140,7 @@ def test_checkpointing_recomputes_the_stages():
     encoder.model.audio_encoder.layers[1].blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
     encoder(MELS["noise"](1)).sum().backward()
     assert len(calls) == 1
-    encoder.set_gradient_checkpointing()
+    recompute_layers(encoder)
     encoder(MELS["noise"](1)).sum().backward()
     assert len(calls) == 3
 
@@ -184,6 +184,11 @@ CAPTIONS = [
     "drums",
     "a bright and rather hurried jig in six eight, played by two flutes over a drone, and repeated with ornaments",
 ]
+
+
+@pytest.fixture
+def scratch(narrow_roberta):
+    return TextEncoderConfig(source="roberta-scratch", frozen=False, max_tokens=20)
 
 
 @pytest.fixture(scope="module")
@@ -256,12 +261,12 @@ def test_fingerprint_belongs_to_the_weights(minilm):
     assert again.fingerprint() != minilm.fingerprint()
 
 
-def test_text_gradients_reach_every_trainable_weight_with_and_without_checkpointing(small_roberta):
-    encoder = build_text_encoder(small_roberta, captions=CAPTIONS)
+def test_text_gradients_reach_every_trainable_weight_with_and_without_checkpointing(scratch):
+    encoder = build_text_encoder(scratch, captions=CAPTIONS)
     saving = copy.deepcopy(encoder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        saving.set_gradient_checkpointing()
+        recompute_layers(saving)
     tokens = encoder.tokenize(CAPTIONS)
     for one in (encoder.train(), saving.train()):
         torch.manual_seed(3)
@@ -291,19 +296,8 @@ def test_a_scratch_encoder_needs_captions():
         build_text_encoder(TextEncoderConfig(source="roberta-scratch", frozen=False))
 
 
-@pytest.fixture
-def small_roberta(monkeypatch):
-    """RoBERTa's shape with two narrow layers, so that scratch encoders are built in no time."""
-    import transformers
-
-    full = transformers.RobertaConfig
-    narrow = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
-    monkeypatch.setattr(transformers, "RobertaConfig", lambda **values: full(**values, **narrow))
-    return TextEncoderConfig(source="roberta-scratch", frozen=False, max_tokens=20)
-
-
-def test_a_scratch_tokenizer_returns_what_it_was_given(small_roberta):
-    encoder = build_text_encoder(small_roberta, captions=CAPTIONS * 3).eval()
+def test_a_scratch_tokenizer_returns_what_it_was_given(scratch):
+    encoder = build_text_encoder(scratch, captions=CAPTIONS * 3).eval()
     unseen = ["a waltz", "Ein Stück für Flöte, ♪ 日本!", "x  y"]
     tokens = encoder.tokenize(CAPTIONS[:2] + unseen)
     assert tokens["input_ids"].max() < encoder.model.config.vocab_size
@@ -320,15 +314,15 @@ def test_a_scratch_tokenizer_returns_what_it_was_given(small_roberta):
 
 
 @torch.no_grad()
-def test_a_scratch_encoder_ignores_padding_and_survives_saving(small_roberta, tmp_path):
+def test_a_scratch_encoder_ignores_padding_and_survives_saving(scratch, tmp_path):
     from slapkit.models.encoders.text import TextEncoder
 
-    encoder = build_text_encoder(small_roberta, captions=CAPTIONS * 3).eval()
+    encoder = build_text_encoder(scratch, captions=CAPTIONS * 3).eval()
     together = encoder(encoder.tokenize(CAPTIONS))
     alone = torch.cat([encoder(encoder.tokenize([caption])) for caption in CAPTIONS])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
     encoder.save_architecture(tmp_path)
-    again = TextEncoder.from_folder(tmp_path, small_roberta).eval()
+    again = TextEncoder.from_folder(tmp_path, scratch).eval()
     again.load_state_dict(encoder.state_dict())
     assert torch.equal(again.tokenize(CAPTIONS)["input_ids"], encoder.tokenize(CAPTIONS)["input_ids"])
     torch.testing.assert_close(again(again.tokenize(CAPTIONS)), together)

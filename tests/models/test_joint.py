@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from slapkit.errors import ConfigError
+from slapkit.models.ema import update_target
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.models.joint import HeadConfig, JointModel, ModelConfig, TargetTower, Tower, head
 from slapkit.models.losses import slap_loss
-from slapkit.models.target import update_target
 from slapkit.presets import preset
 
 OUTPUTS = {
@@ -218,6 +218,36 @@ def test_targets_normalise_by_the_batch_and_drop_nothing():
     torch.testing.assert_close(alone["target_audio"], model(x)["target_audio"][:2])
 
 
+def test_synchronised_batch_norm_keeps_the_targets_modes_and_statistics():
+    plain, x = joint().train(), batch()
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))
+    converted.eval(), converted.train()
+    targets = [converted.target_audio, converted.target_text]
+    norms = [m for target in targets for m in target.modules() if isinstance(m, nn.SyncBatchNorm)]
+    assert len(norms) == 3 and all(m.training for m in norms)
+    before = [snapshot(target) for target in targets]
+    found, expected = converted(x), plain(x)
+    for name in ("target_audio", "target_text"):
+        torch.testing.assert_close(found[name], expected[name])
+    assert all(same(state, snapshot(target)) for state, target in zip(before, targets))
+    for target, context in ((targets[0], converted.audio), (targets[1], converted.text)):
+        update_target(target, context, tau=0.0)
+        assert same(snapshot(target), {name: snapshot(context)[name] for name in snapshot(target)})
+
+
+def test_the_model_runs_on_representations_as_on_inputs():
+    model, x = joint().eval(), batch() | {"target_audio": batch(seed=1)["audio"]}
+    with torch.no_grad():
+        for p in model.target_text.parameters():
+            p.mul_(1.5)  # target and context differ
+    h = model.represent(x)
+    assert {name: value.shape[1] for name, value in h.items()} == {
+        "audio": 6, "text": 5, "target_audio": 6, "target_text": 5
+    }  # fmt: skip
+    direct, later = model(x), model(h)
+    assert all(torch.equal(direct[name], later[name]) for name in direct)
+
+
 def test_slap_trains_all_of_the_context_and_nothing_of_the_targets():
     model = joint()
     slap_of(model(batch())).backward()
@@ -315,19 +345,19 @@ def test_a_seed_decides_about_the_weights():
     assert same(build(0), build(0)) and not same(build(0), build(1))
 
 
+class Block(nn.Module):
+    gradient_checkpointing = False  # transformers' mark of a layer that can be recomputed
+
+
 def test_gradient_checkpointing_is_for_trained_transformers():
-    asked = []
-
-    def asking(**frozen: bool) -> JointModel:
-        model = joint(**frozen)
-        model.text.encoder.set_gradient_checkpointing = lambda: asked.append("text")
-        return model
-
-    asking().enable_gradient_checkpointing()  # the other encoder, without that method, is left alone
-    assert asked == ["text"]
+    trained, frozen = joint(), joint(text_frozen=True)
+    for model in (trained, frozen):
+        model.text.encoder.block = Block()
+    trained.enable_gradient_checkpointing()  # the audio encoder, without such a layer, is left alone
+    assert trained.text.encoder.block.gradient_checkpointing
     with pytest.raises(ConfigError, match="gradient_checkpointing"):
-        asking(text_frozen=True).enable_gradient_checkpointing()
-    assert asked == ["text"]
+        frozen.enable_gradient_checkpointing()
+    assert not frozen.text.encoder.block.gradient_checkpointing
 
 
 def test_the_paper_preset_has_193_million_parameters():

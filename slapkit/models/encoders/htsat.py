@@ -11,7 +11,6 @@ from slapkit.config import nearest
 from slapkit.errors import ConfigError
 from slapkit.models.encoders import htsat_inference
 from slapkit.models.encoders.config import AudioEncoderConfig
-from slapkit.models.encoders.recompute import recompute_layers
 
 if TYPE_CHECKING:
     from transformers import ClapAudioConfig
@@ -42,10 +41,6 @@ class HTSAT(nn.Module):
                 self.model.audio_encoder.patch_embed.mel_conv2d,
             ):
                 layer.requires_grad_(False)
-
-    def set_gradient_checkpointing(self) -> None:
-        """Recompute every Swin stage in the backward pass."""
-        recompute_layers(self.model)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""

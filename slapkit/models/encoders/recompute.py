@@ -1,22 +1,22 @@
-"""Gradient checkpointing of transformers' models: activations are recomputed in the backward pass instead of kept."""
+"""Gradient checkpointing: activations are recomputed in the backward pass instead of kept."""
 
 from __future__ import annotations
 
 from functools import partial
 
-import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
-def recompute_layers(model: nn.Module) -> None:
-    """Recompute every layer of a transformers model that can be.
+def recompute_layers(encoder: nn.Module) -> int:
+    """Recompute every layer that transformers marks as able to, and return how many there are.
 
-    transformers' own switch refuses CLAP, though its stages are checkpointable layers, so the layers are told one by
-    one.
+    transformers' own switch refuses CLAP, whose stages are such layers all the same.
     """
-    if hasattr(model, "config"):
-        model.config.use_cache = False  # a cache would keep what is to be thrown away
-    for module in model.modules():
-        if hasattr(module, "gradient_checkpointing"):
-            module.gradient_checkpointing = True
-            module._gradient_checkpointing_func = partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)
+    able = [module for module in encoder.modules() if hasattr(module, "gradient_checkpointing")]
+    for module in able:
+        module.gradient_checkpointing = True
+        module._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+        if hasattr(module, "config"):
+            module.config.use_cache = False  # a cache would keep the activations
+    return len(able)

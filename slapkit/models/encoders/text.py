@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from slapkit.errors import CheckpointError, ConfigError
 from slapkit.models.encoders.config import TextEncoderConfig
-from slapkit.models.encoders.recompute import recompute_layers
 
 _SCRATCH_VOCABULARY = 50265  # RoBERTa-base's, so that the encoder keeps its published size
 
@@ -64,10 +63,6 @@ class TextEncoder(nn.Module):
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             yield rows, self.pad([ids[i] for i in rows])
-
-    def set_gradient_checkpointing(self) -> None:
-        """Recompute every layer in the backward pass."""
-        recompute_layers(self.model)
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Encode `tokens` to `[B, dim]`."""

@@ -24,7 +24,6 @@ from slapkit.config import require
 from slapkit.errors import ConfigError
 from slapkit.models.encoders.config import AudioEncoderConfig, WaveformConfig
 from slapkit.models.encoders.feature_extractors import KINDS, build_hearing
-from slapkit.models.encoders.recompute import recompute_layers
 
 _FRAME_S = 0.02  # s, of the wave as it is kept: about the step of what these encoders give
 _NOT_ARCHITECTURE = ("auto_map", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "architectures")
@@ -113,10 +112,6 @@ class WaveformEncoder(nn.Module):
                 parameter.requires_grad_(False)
             parameter.grad = None
         self.train(was_training)
-
-    def set_gradient_checkpointing(self) -> None:
-        """Recompute every layer in the backward pass."""
-        recompute_layers(self.model)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Encode `frames [B, frames, hop]` of samples to `[B, dim]`."""

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from slapkit.errors import MetricError
+from slapkit.models.ema import update_target
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.models.joint import HeadConfig, JointModel, ModelConfig
-from slapkit.models.target import update_target
 from slapkit.training.accelerator import make_accelerator
 from slapkit.training.config import TrainConfig
 from slapkit.training.loop import Trainer
@@ -81,7 +81,7 @@ def test_parts_that_the_target_lacks_are_left_out():
 
 
 def test_a_target_that_does_not_fit_is_refused():
-    with pytest.raises(MetricError, match=r"no \['extra'\]"):
+    with pytest.raises(MetricError, match="extra"):
         target = network(1)
         target.register_buffer("extra", torch.zeros(1))
         update_target(target, network(2), tau=0.5)

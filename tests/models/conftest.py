@@ -1,0 +1,15 @@
+"""Fixtures of the tests of models."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def narrow_roberta(monkeypatch):
+    """Make RoBERTa two narrow layers, so that scratch encoders are built in no time."""
+    import transformers
+
+    full, _ = transformers.RobertaConfig, transformers.RobertaModel  # importing the model would undo the patch
+    narrow = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    monkeypatch.setattr(transformers, "RobertaConfig", lambda **values: full(**values, **narrow))
