@@ -152,15 +152,19 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_json_lines(path: str | Path) -> tuple[list[Any], int]:
-    """Return the values of a JSON Lines file up to its last whole line, and how many bytes they take.
+def read_json_lines(path: str | Path, start: int = 0) -> tuple[list[Any], int]:
+    """Return the values of a JSON Lines file up to its last whole line, and the bytes up to its end.
 
     A kill may tear the last line that was appended; what follows the bytes returned can be cut off. A missing file has
     no lines.
+
+    Args:
+        start: bytes that are skipped, as an earlier call returned them.
     """
     rows: list[Any] = []
-    size = 0
+    size = start
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        file.seek(start)
         for line in file:
             try:
                 row = json.loads(line) if line.endswith(b"\n") else None

@@ -309,8 +309,7 @@ def export(
         done = export.to_hub_folder(path, out)
     else:
         model = load_model(path, device="cpu")
-        trained = next((f for f in (path, path.parent) if (f / "run.json").is_file()), None)
-        card = export.model_card(model, trained, form=to)
+        card = export.model_card(model, *export.read_run(path), form=to)
         done = (export.to_clap if to == "clap" else export.to_onnx)(model, out, card=card)
     print(f"export: {os.path.relpath(done)} ({FORMS[to]})")
 

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from slapkit._io import available_cores
+from slapkit.audio import decode
 from slapkit.data.dataset import SPLITS, AudioTextDataset
 from slapkit.data.near import near_duplicates
 from slapkit.errors import AudioError, DataError
@@ -114,8 +115,7 @@ def check(
 
     Raises:
         ConfigError: `threshold` or `limit` is out of range.
-        DataError: fewer than two parts, or embeddings that do not fit the clips.
-        MetricError: embeddings that are not finite or have no direction.
+        DataError: fewer than two parts, or embeddings that do not fit the clips, are not finite or are zero.
     """
     parts, embeddings = _parts(parts, embeddings)
     members = [Member(name, clip.id) for name, dataset in parts.items() for clip in dataset]
@@ -143,33 +143,12 @@ def check(
     )
 
 
-def without_leaks(
-    dataset: AudioTextDataset, leakage: Leakage, *, keep: Sequence[str] = ("test", "validation", "train")
-) -> AudioTextDataset:
-    """Return the data set without the clips that another split holds too: a clip stays in the split named first.
-
-    Args:
-        dataset: what `check` looked at.
-        leakage: what it found.
-        keep: splits, the most precious first; others follow.
-    """
-    rank = {name: place for place, name in enumerate([*keep, *(name for name in dataset.splits if name not in keep)])}
-    dropped: set[str] = set()
-    for finding in leakage.findings:
-        present = [member for member in finding.members if member.id not in dropped]
-        best = min((rank.get(member.part, len(rank)) for member in present), default=0)
-        dropped |= {member.id for member in present if rank.get(member.part, len(rank)) > best}
-    return dataset.with_clips([clip for clip in dataset if clip.id not in dropped])
-
-
 def sound_hash(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's samples, mono at its own rate, and of that rate.
 
     Raises:
         AudioError: the sound cannot be decoded, or is shorter than its header says.
     """
-    from slapkit.audio import decode
-
     rate, _ = _claims(Path(path))
     wave = decode.read(path, sample_rate=rate)
     return hashlib.sha256(f"{rate}\n".encode() + np.ascontiguousarray(wave, dtype="<f4").tobytes()).hexdigest()

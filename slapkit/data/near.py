@@ -29,14 +29,15 @@ def near_duplicates(
 
     Raises:
         ConfigError: `threshold` or `limit` is out of range.
-        DataError: `part_of` has another length.
-        MetricError: not a matrix, or rows that are not finite or have no direction.
+        DataError: not a matrix, rows that are not finite or are zero, or `part_of` has another length.
     """
-    from slapkit.metrics._validate import unit_rows
-
     require(0 < threshold <= 1, "threshold", threshold, "a cosine in (0, 1]")
     require(isinstance(limit, int) and limit > 0, "limit", limit, "a number of pairs, at least 1")
-    x = unit_rows("embeddings", embeddings).astype(np.float32)
+    x = np.asarray(embeddings, dtype=np.float64)
+    if x.ndim != 2 or not x.size or not np.isfinite(x).all() or not x.any(axis=1).all():
+        raise DataError(f"embeddings of shape {list(x.shape)} must be [N, D], with finite rows that are not zero")
+    x = x / np.abs(x).max(axis=1, keepdims=True)  # first: squares of very large or small values leave float64's range
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     if part_of is not None and np.shape(part_of) != (len(x),):
         raise DataError(f"part_of has shape {np.shape(part_of)}: one part for each of the {len(x)} embeddings needed")
     closest, total = _Closest(limit), 0

@@ -1,7 +1,7 @@
 """Measurements on embeddings: pure functions of arrays `[N, D]`, NumPy in, numbers out.
 
-`retrieval` ranks one modality by the other; `gap` measures how far apart the two modalities lie and how much of the
-space they use.
+`Space` measures clips and captions in one space per query, clip and pair; `evaluate` measures a model on a split;
+`intervals` gives means their uncertainty; `tagging`, `zero_shot` and `probing` measure labels.
 """
 
 from slapkit.metrics.gap import centroid_distance, effective_rank, embedding_std, linear_separability
@@ -12,15 +12,4 @@ from slapkit.metrics.retrieval import (
     retrieval_scores,
     text_to_audio_ranks,
 )
-
-__all__ = [
-    "Ranks",
-    "audio_to_text_ranks",
-    "centroid_distance",
-    "effective_rank",
-    "embedding_std",
-    "linear_separability",
-    "ranks_of_positives",
-    "retrieval_scores",
-    "text_to_audio_ranks",
-]
+from slapkit.metrics.space import Space

@@ -1,4 +1,4 @@
-"""What every metric asks of its input, checked in one place."""
+"""Input checks that all metrics share."""
 
 from __future__ import annotations
 
@@ -29,3 +29,27 @@ def unit_rows(name: str, embeddings: np.ndarray) -> np.ndarray:
         raise MetricError(f"{name}: row {int(np.argmin(largest[:, 0]))} is zero and has no direction")
     x = x / largest  # first, for the squares of very large or small values leave the range of float64
     return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def joint_rows(*, audio: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `audio [N, D]` and `text [M, D]` as `unit_rows`.
+
+    Raises:
+        MetricError: as `unit_rows`, or the widths differ.
+    """
+    audio, text = unit_rows("audio", audio), unit_rows("text", text)
+    if audio.shape[1] != text.shape[1]:
+        raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
+    return audio, text
+
+
+def pair_rows(*, audio: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `audio [N, D]` and `text [N, D]`, row i of both being one pair, as `unit_rows`.
+
+    Raises:
+        MetricError: as `unit_rows`, or the shapes differ.
+    """
+    audio, text = unit_rows("audio", audio), unit_rows("text", text)
+    if audio.shape != text.shape:
+        raise MetricError(f"row i of audio {audio.shape} and text {text.shape} must be one pair")
+    return audio, text

@@ -1,10 +1,11 @@
 """The modality gap and the health of an embedding, on rows of unit norm.
 
-- `centroid_distance`: distance of the two modalities' means (arXiv 2203.02053), 0 (no gap) to 2.
-- `linear_separability`: how well a linear classifier tells audio from text, 0.5 (no gap) to 1. Cross-validated with
-  both halves of a pair in one fold, so that it can't recognise a pair that it has seen.
-- `effective_rank`: exp of the entropy of the normalised singular values (Roy and Vetterli 2007; RankMe, arXiv
+- Gap: distance of the two modalities' means (arXiv 2203.02053), 0 (no gap) to 2.
+- Linear separability: accuracy of a linear classifier of audio against text, 0.5 (no gap) to 1. It is cross-validated
+  with both halves of a pair in one fold, so that no pair is seen in training.
+- Effective rank: exp of the entropy of the normalised singular values (Roy and Vetterli 2007; RankMe, arXiv
   2210.02885), 1 (collapsed) to min(N, D).
+- `recentred` and `whitened` use no labels: whatever retrieval gains by them was hidden by the gap.
 """
 
 from __future__ import annotations
@@ -12,20 +13,32 @@ from __future__ import annotations
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics._validate import unit_rows
+from slapkit.metrics._validate import joint_rows, pair_rows, unit_rows
+
+_SMALLEST = 1e-9  # norm below which a row has no direction
 
 
 def centroid_distance(*, audio: np.ndarray, text: np.ndarray) -> float:
     """Euclidean distance between the means of `audio [N, D]` and `text [M, D]`, rows first brought to unit norm."""
-    audio, text = unit_rows("audio", audio), unit_rows("text", text)
-    if audio.shape[1] != text.shape[1]:
-        raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
+    audio, text = joint_rows(audio=audio, text=text)
     return float(np.linalg.norm(audio.mean(0) - text.mean(0)))
 
 
+def along_gap(*, audio: np.ndarray, text: np.ndarray) -> np.ndarray:
+    """Return each pair's difference along the direction of the gap, `[N]`; their mean is the centroids' distance.
+
+    Raises:
+        MetricError: N differs between `audio [N, D]` and `text [N, D]`.
+    """
+    audio, text = pair_rows(audio=audio, text=text)
+    difference = audio - text
+    mean = difference.mean(axis=0)
+    distance = np.linalg.norm(mean)
+    return difference @ (mean / distance) if distance >= _SMALLEST else np.zeros(len(audio))
+
+
 def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, seed: int = 0) -> float:
-    """Held-out accuracy of a logistic regression telling `audio [N, D]` from `text [N, D]`, row i of both being one
-    pair.
+    """Held-out accuracy of a logistic regression of `audio [N, D]` against `text [N, D]`, row i of both being one pair.
 
     Folds are made of whole pairs, shuffled by `seed`. Chance is 0.5.
 
@@ -36,17 +49,11 @@ def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, 
 
 
 def pair_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
-    """Return which share of each pair `[N]` the classifier of `linear_separability` names rightly: 0, 0.5 or 1.
-
-    Raises:
-        MetricError: as in `linear_separability`.
-    """
+    """Return the share of each pair `[N]` that the classifier of `linear_separability` gets right: 0, 0.5 or 1."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import KFold
 
-    audio, text = unit_rows("audio", audio), unit_rows("text", text)
-    if audio.shape != text.shape:
-        raise MetricError(f"row i of audio {audio.shape} and text {text.shape} must be one pair")
+    audio, text = pair_rows(audio=audio, text=text)
     if not 2 <= folds <= len(audio):
         raise MetricError(f"{len(audio)} pairs cannot be split into {folds} folds: take from 2 folds to one a pair")
     right = np.empty(len(audio))
@@ -58,16 +65,99 @@ def pair_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, se
     return right
 
 
+def spectrum(embeddings: np.ndarray) -> np.ndarray:
+    """Singular values of `embeddings [N, D]`, not centred, as shares of their sum: `[min(N, D)]`."""
+    singular = np.linalg.svd(unit_rows("embeddings", embeddings), compute_uv=False)
+    return singular / singular.sum()
+
+
 def effective_rank(embeddings: np.ndarray) -> float:
     """Effective rank of `embeddings [N, D]`, not centred: all rows equal gives 1."""
-    singular = np.linalg.svd(unit_rows("embeddings", embeddings), compute_uv=False)
-    p = singular / singular.sum()
-    p = p[p > 0]
+    return entropy_rank(spectrum(embeddings))
+
+
+def entropy_rank(spectrum: np.ndarray) -> float:
+    """Effective rank by a spectrum of shares."""
+    p = spectrum[spectrum > 0]
     return float(np.exp(-(p * np.log(p)).sum()))
 
 
 def embedding_std(embeddings: np.ndarray) -> float:
-    """Standard deviation over rows, averaged over dimensions and scaled by sqrt(D): 0 (collapsed) to 1 (spread over the
-    sphere)."""
+    """Standard deviation over rows, averaged over dimensions and scaled by sqrt(D): 0 (collapsed) to 1."""
     x = unit_rows("embeddings", embeddings)
     return float(x.std(axis=0).mean() * np.sqrt(x.shape[1]))
+
+
+def recentred(*, audio: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `audio [N, D]` and `text [M, D]`, each less its own mean, rows again of unit norm (float64).
+
+    Raises:
+        MetricError: a modality has one row, or a row equals the mean of its modality and has no direction left.
+    """
+    return _recentred("audio", audio), _recentred("text", text)
+
+
+def _recentred(name: str, embeddings: np.ndarray) -> np.ndarray:
+    x = centred(name, embeddings)
+    norms = np.linalg.norm(x, axis=1)
+    if (norms < _SMALLEST).any():
+        raise MetricError(f"{name}: row {int(np.argmin(norms))} of {len(x)} is the mean and has no direction left")
+    return x / norms[:, None]
+
+
+def whitened(*, audio: np.ndarray, text: np.ndarray, shrinkage: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """Return each modality less its mean, its directions brought to equal variance, rows of unit norm (float64).
+
+    Args:
+        shrinkage: share of the mean variance in the covariance, in (0, 1]. It keeps directions that hardly vary, which
+            are noise, from being blown up; 1 leaves the directions as they are.
+
+    Raises:
+        MetricError: a modality has fewer than two rows or no variance, or `shrinkage` is out of range.
+    """
+    if not 0 < shrinkage <= 1:
+        raise MetricError(f"shrinkage={shrinkage!r} must lie in (0, 1]")
+    return _whitened("audio", audio, shrinkage), _whitened("text", text, shrinkage)
+
+
+def _whitened(name: str, embeddings: np.ndarray, shrinkage: float) -> np.ndarray:
+    x = centred(name, embeddings)
+    covariance = x.T @ x / len(x)
+    mean_variance = np.trace(covariance) / len(covariance)
+    values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * mean_variance * np.eye(len(covariance)))
+    return unit_rows(name, x @ (vectors / np.sqrt(values)) @ vectors.T)
+
+
+def centred(name: str, embeddings: np.ndarray) -> np.ndarray:
+    """Return unit rows `[N, D]` less their mean.
+
+    Raises:
+        MetricError: there is one row, or all are equal.
+    """
+    x = unit_rows(name, embeddings)
+    x = x - x.mean(axis=0)
+    if len(x) < 2 or np.abs(x).max() < _SMALLEST:
+        raise MetricError(f"{name}: its {len(x)} row(s) equal their mean; take more rows, or a model not collapsed")
+    return x
+
+
+def matched_and_unmatched(
+    *, queries: np.ndarray, candidates: np.ndarray, query_of: np.ndarray, candidate_of: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cosines of pairs of one clip, and of pairs of two clips, as two flat arrays.
+
+    Args:
+        queries: `[N, D]`.
+        candidates: `[M, D]`. The same array object as `queries`: each pair counts once, and no row with itself.
+        query_of: integers `[N]`, the clip of each query.
+        candidate_of: integers `[M]`, the clip of each candidate.
+    """
+    same = candidates is queries
+    left = unit_rows("queries", queries)
+    right = left if same else unit_rows("candidates", candidates)
+    query_of, candidate_of = np.asarray(query_of), np.asarray(candidate_of)
+    if query_of.shape != (len(left),) or candidate_of.shape != (len(right),):
+        raise MetricError(f"clips {query_of.shape}, {candidate_of.shape} must name each of {len(left)}, {len(right)}")
+    cosines, matched = left @ right.T, query_of[:, None] == candidate_of[None, :]
+    counted = np.triu(np.ones(cosines.shape, dtype=bool), k=1) if same else np.ones(cosines.shape, dtype=bool)
+    return cosines[matched & counted], cosines[~matched & counted]

@@ -1,12 +1,12 @@
-"""How sure is a figure? Bootstrap intervals and permutation tests that respect groups.
+"""Bootstrap intervals and permutation tests that respect groups.
 
-Queries about one work are not independent: the unit that is drawn again, or whose sign is flipped, is the *group*
-(the work), with all of its queries. Everything is a pure function of its arguments and `seed`.
+Queries about one work are not independent: *groups* (works) are resampled, or have their signs flipped, with all of
+their queries. Everything is a pure function of its arguments and `seed`.
 
 Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 14.3 (percentile and BCa
-intervals, BCa being the default, for recalls near 0 or 1 are skewed); Davison and Hinkley, Bootstrap Methods (1997),
-3.8 (clusters); Ernst, Permutation Methods (2004), for the p-value that counts the observed arrangement; Satterthwaite,
-An Approximate Distribution of Estimates of Variance Components (1946), for training seeds beside groups.
+intervals; recalls near 0 or 1 are skewed); Davison and Hinkley, Bootstrap Methods (1997), 3.8 (clusters); Ernst,
+Permutation Methods (2004) (the p-value counts the observed arrangement); Satterthwaite, An Approximate Distribution of
+Estimates of Variance Components (1946) (training seeds beside groups).
 """
 
 from __future__ import annotations
@@ -18,17 +18,26 @@ import numpy as np
 
 from slapkit.errors import MetricError
 
+_Z95 = 1.959964  # standard normal quantile of a two-sided interval of 95 %
+
 
 class Interval(NamedTuple):
-    """A figure with the interval that it lies in; NaN where one group alone leaves none."""
+    """A figure with its interval, NaN where there is one group."""
 
     value: float
     low: float
     high: float
 
 
+class Estimate(NamedTuple):
+    """A mean and half the width of its 95 % interval, NaN where one group leaves none."""
+
+    value: float
+    half_width: float
+
+
 class Comparison(NamedTuple):
-    """How much larger a figure is for one model than for another, with its interval and two-sided p-value."""
+    """Difference of a figure between two models, with its interval and two-sided p-value."""
 
     difference: float
     low: float
@@ -39,13 +48,13 @@ class Comparison(NamedTuple):
 def bootstrap_mean(
     values: np.ndarray, *, group_of: np.ndarray, seed: int, draws: int = 2000, level: float = 0.95
 ) -> Interval:
-    """Mean of `values [Q]` and its BCa interval, groups drawn again with all of their values.
+    """Mean of `values [Q]` and its BCa interval over groups.
 
     Args:
-        values: one figure a query, such as whether the right clip was among the first ten.
+        values: one figure a query.
         group_of: `[Q]`, the group of each query.
         seed: of the draws.
-        draws: bootstrap samples.
+        draws: number of bootstrap samples.
         level: nominal coverage, in (0, 1).
 
     Raises:
@@ -55,10 +64,7 @@ def bootstrap_mean(
     sums, counts = np.bincount(number, weights=values), np.bincount(number)
     if len(sums) < 2:
         return Interval(float(values.mean()), float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    # Drawing groups with replacement means giving each a multinomial weight: no copies of the queries are made.
-    weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
-    drawn = (weights @ sums) / (weights @ counts)
+    drawn = _drawn_means(sums, counts, seed, draws)
     without = (sums.sum() - sums) / (counts.sum() - counts)
     return _bca(float(values.mean()), drawn, without, level)
 
@@ -71,11 +77,11 @@ def bootstrap(
     draws: int = 1000,
     level: float = 0.95,
 ) -> Interval:
-    """A statistic of rows and its percentile interval, groups drawn again with all of their rows.
+    """A statistic of rows and its percentile interval over groups.
 
     Args:
-        statistic: takes row numbers `[R]`, some of them several times, and returns the figure on these rows. NaN means
-            that the figure is not defined on a draw (a single class, say); such draws are left out.
+        statistic: takes row indices `[R]`, with repetitions, and returns the figure on these rows. Draws on which it
+            is NaN (a single class, say) are left out.
         group_of: `[Q]`, the group of each row.
         seed, draws, level: as in `bootstrap_mean`.
 
@@ -89,17 +95,14 @@ def bootstrap(
     if len(rows_of) < 2:
         return Interval(value, float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    drawn = np.array(
-        [
-            statistic(np.concatenate([rows_of[g] for g in rng.integers(len(rows_of), size=len(rows_of))]))
-            for _ in range(draws)
-        ]
-    )
+    count = len(rows_of)
+    samples = (np.concatenate([rows_of[g] for g in rng.integers(count, size=count)]) for _ in range(draws))
+    drawn = np.array([statistic(rows) for rows in samples])
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < draws / 2:
         raise MetricError(
-            f"the figure is defined on {len(drawn)} of {draws} bootstrap samples of {len(rows_of)} groups: take more "
-            "data, or labels that are less rare"
+            f"the figure is defined on {len(drawn)} of {draws} bootstrap samples of {count} groups: take more data, or "
+            "labels that are less rare"
         )
     tail = (1 - level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
@@ -117,8 +120,8 @@ def compare_means(
 ) -> Comparison:
     """Paired comparison of two models on the same queries: mean of `ours - theirs`, interval and p-value.
 
-    Under the hypothesis that the models are alike, the two figures of a group could be exchanged: the p-value is the
-    share of sign flips of whole groups whose difference is at least as large as the observed one, which itself counts.
+    The p-value is the share of sign flips of whole groups whose difference is at least as large as the observed one,
+    which itself counts.
 
     Args:
         ours, theirs: `[Q]`, one figure a query for each model, in the same order.
@@ -141,7 +144,7 @@ def compare_means(
 
 
 def standard_error(values: np.ndarray, *, group_of: np.ndarray, seed: int, draws: int = 1000) -> float:
-    """Bootstrap standard error of the mean of `values [Q]`, groups drawn again; NaN where there is one group alone.
+    """Bootstrap standard error of the mean of `values [Q]` over groups; NaN where there is one group.
 
     Raises:
         MetricError: as in `bootstrap_mean`.
@@ -150,23 +153,47 @@ def standard_error(values: np.ndarray, *, group_of: np.ndarray, seed: int, draws
     sums, counts = np.bincount(number, weights=values), np.bincount(number)
     if len(sums) < 2:
         return float("nan")
+    return float(_drawn_means(sums, counts, seed, draws).std(ddof=1))
+
+
+def _drawn_means(sums: np.ndarray, counts: np.ndarray, seed: int, draws: int) -> np.ndarray:
+    """Means `[draws]` of groups drawn with replacement, which is to give each a multinomial weight."""
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
-    return float(((weights @ sums) / (weights @ counts)).std(ddof=1))
+    return (weights @ sums) / (weights @ counts)
+
+
+def estimate(values: np.ndarray, group_of: np.ndarray | None = None) -> Estimate:
+    """Mean of `values [Q]` with half its 95 % interval, by the cluster-robust standard error of a mean.
+
+    For a panel that is drawn at once; `bootstrap_mean` is more exact where values are skewed.
+
+    Args:
+        group_of: `[Q]`, the group of each value; default: each is its own.
+
+    Raises:
+        MetricError: shapes differ, no values, or values that are not finite.
+    """
+    group_of = np.arange(len(values)) if group_of is None else group_of
+    values, number = _checked(values, group_of, 100, 0.95)
+    sums = np.bincount(number, weights=values - values.mean())
+    groups = len(sums)
+    if groups < 2:
+        return Estimate(float(values.mean()), float("nan"))
+    error = np.sqrt((sums**2).sum() * groups / (groups - 1)) / len(values)
+    return Estimate(float(values.mean()), float(_Z95 * error))
 
 
 def over_seeds(values: np.ndarray, *, error: float, groups: int, level: float = 0.95) -> Interval:
     """Mean of a figure over training seeds, with an interval for other seeds and other test data.
 
-    The test data is the same for every seed, so its error does not shrink with more seeds; that of the seeds does. Both
-    add up as variances, with Satterthwaite's degrees of freedom for Student's t. One seed tells nothing of the
-    others: then the interval is for the test data alone.
+    All seeds share the test data, so its error does not shrink with more seeds; that of the seeds does. Both add up as
+    variances, with Satterthwaite's degrees of freedom. With one seed the interval is that of the test data alone.
 
     Args:
         values: `[S]`, the figure for each seed.
-        error: standard error of the seeds' mean that is due to the test data, such as `standard_error` of per-query
-            figures averaged over seeds.
-        groups: number of groups (works) that the error was taken over.
+        error: standard error due to the test data, such as `standard_error` of figures averaged over seeds.
+        groups: number of groups of the test data.
 
     Raises:
         MetricError: no values, values that are not finite, a negative error, or `level` out of range.
@@ -217,8 +244,8 @@ def _bca(value: float, drawn: np.ndarray, without: np.ndarray, level: float) -> 
         return Interval(value, float(drawn.min()), float(drawn.max()))
     bias = norm.ppf(below)
     deviation = without.mean() - without
-    spread = (deviation**2).sum()
-    acceleration = (deviation**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
+    squares = (deviation**2).sum()
+    acceleration = (deviation**3).sum() / (6 * squares**1.5) if squares > 0 else 0.0
     tails = norm.ppf([(1 - level) / 2, (1 + level) / 2])
     shares = norm.cdf(bias + (bias + tails) / (1 - acceleration * (bias + tails)))
     low, high = np.quantile(drawn, shares)

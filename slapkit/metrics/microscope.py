@@ -1,11 +1,10 @@
-"""What the gap does to a joint space, beyond its size.
+"""Effects of the modality gap on a joint space, beyond its size.
 
-Conventions: rows are brought to unit norm; `audio [N, D]` and `text [M, D]`. Each measure can be taken before and after
-`recentred` or `whitened`, which use no labels.
+Conventions: rows are brought to unit norm; `audio [N, D]` and `text [M, D]`.
 
-- `distribution_gap`: what is left between the modalities once their centroids are taken off.
-- `joint_v_measure`: do clusters of audio and text together follow what the music is, rather than the modality?
-- `modality_preference`: does a search over audio and text together prefer one of them?
+- `distribution_gap`: difference of the modalities beyond their centroids.
+- `joint_v_measure`: whether clusters of audio and text together follow the music or the modality.
+- `modality_preference`: whether a search over audio and text together prefers one of them.
 """
 
 from __future__ import annotations
@@ -15,56 +14,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics._validate import unit_rows
-
-
-def whitened(*, audio: np.ndarray, text: np.ndarray, shrinkage: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Return each modality less its mean, its directions brought to equal spread, rows again of unit norm (float64).
-
-    Args:
-        shrinkage: share of the mean variance in the covariance, in (0, 1]: directions that hardly vary are noise, and
-            would be blown up without it. 1 leaves the directions as they are.
-
-    Raises:
-        MetricError: a modality has fewer than two rows or no spread, or `shrinkage` is out of range.
-    """
-    if not 0 < shrinkage <= 1:
-        raise MetricError(f"shrinkage={shrinkage!r} must lie in (0, 1]")
-    return _whitened("audio", audio, shrinkage), _whitened("text", text, shrinkage)
-
-
-def _whitened(name: str, embeddings: np.ndarray, shrinkage: float) -> np.ndarray:
-    x = _centred(name, embeddings)
-    covariance = x.T @ x / len(x)
-    mean_variance = np.trace(covariance) / len(covariance)
-    values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * mean_variance * np.eye(len(covariance)))
-    return unit_rows(name, x @ (vectors / np.sqrt(values)) @ vectors.T)
-
-
-def _centred(name: str, embeddings: np.ndarray) -> np.ndarray:
-    x = unit_rows(name, embeddings)
-    x = x - x.mean(axis=0)
-    if len(x) < 2 or np.abs(x).max() < 1e-9:
-        raise MetricError(f"{name} of {len(x)} rows has no spread around its mean: nothing is left to compare")
-    return x
+from slapkit.metrics._validate import joint_rows, unit_rows
+from slapkit.metrics.gap import centred
 
 
 def distribution_gap(*, audio: np.ndarray, text: np.ndarray) -> dict[str, float]:
-    """What tells audio from text once each has lost its mean.
+    """Difference between audio and text once each has lost its mean.
 
     Returns:
         "covariance": distance between the two normal distributions of these covariances and no mean (2-Wasserstein,
-            Dowson and Landau 1982), over the square root of their mean total variance: 0 where they agree, and at most
-            sqrt(2).
-        "spectrum": total variation between the two spectra of variance, largest first, each a distribution: 0 to 1. It
-            does not see in which directions the variance lies.
+            Dowson and Landau 1982), over the square root of their mean total variance: 0 to sqrt(2).
+        "spectrum": total variation between the two spectra of variance, 0 to 1; directions do not matter.
 
     Raises:
         MetricError: a modality has no spread, or the widths differ.
     """
-    audio, text = _centred("audio", audio), _centred("text", text)
-    if audio.shape[1] != text.shape[1]:
-        raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
+    audio, text = joint_rows(audio=audio, text=text)
+    audio, text = centred("audio", audio), centred("text", text)
     # R of a QR decomposition has the covariance of its rows, and no more rows than dimensions.
     audio, text = (np.linalg.qr(x, mode="r") / np.sqrt(len(x)) for x in (audio, text))
     variances = [np.linalg.svd(x, compute_uv=False) ** 2 for x in (audio, text)]
@@ -90,10 +56,9 @@ def joint_v_measure(
     seed: int,
     clusters: int | None = None,
 ) -> dict[str, float]:
-    """Cluster audio and text together, and compare the clusters with what the music is, and with the modality.
+    """Cluster audio and text together by k-means, and compare the clusters with labels and with the modality.
 
-    k-means on unit-norm rows; V-measure (Rosenberg and Hirschberg 2007) is 1 where clusters and groups are the same,
-    and near 0 where they have nothing to do with each other.
+    V-measure (Rosenberg and Hirschberg 2007) is 1 where clusters and groups agree, and near 0 where they are unrelated.
 
     Args:
         audio_labels, text_labels: the group of each row (its style, say), `[N]` and `[M]`.
@@ -109,10 +74,10 @@ def joint_v_measure(
     from sklearn.cluster import KMeans
     from sklearn.metrics import v_measure_score
 
-    audio, text = unit_rows("audio", audio), unit_rows("text", text)
+    audio, text = joint_rows(audio=audio, text=text)
     if len(audio_labels) != len(audio) or len(text_labels) != len(text):
         raise MetricError(
-            f"{len(audio_labels)} and {len(text_labels)} labels for {len(audio)} sounds and {len(text)} texts"
+            f"{len(audio_labels)} and {len(text_labels)} labels for {len(audio)} clips and {len(text)} texts"
         )
     labels = [str(label) for label in (*audio_labels, *text_labels)]
     clusters = clusters or len(set(labels))
@@ -126,7 +91,7 @@ def joint_v_measure(
 
 
 def modality_preference(*, queries: np.ndarray, own: np.ndarray, other: np.ndarray, k: int = 10) -> float:
-    """How much a search over both modalities together prefers the query's own.
+    """Preference of a search over both modalities together for the query's own.
 
     Args:
         queries: `[Q, D]`.

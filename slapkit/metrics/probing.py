@@ -1,8 +1,7 @@
-"""What does a frozen audio encoder know? Small classifiers on its representation, before the projector.
+"""Probing: small classifiers on the representation of a frozen audio encoder, before the projector.
 
-As in arXiv 2506.17815: one hidden layer of 512 with ReLU, learning rate 1e-4, stopped early by the loss on validation,
-whose best weights are kept; beside it a linear probe, and several seeds. Features are standardised by the training
-split's mean and spread first, so that one learning rate suits every encoder.
+As in arXiv 2506.17815: one hidden layer of 512 with ReLU, learning rate 1e-4, early stopping by the validation loss.
+Features are standardised by the training split's mean and std, so that one learning rate suits every encoder.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +19,8 @@ from torch import Tensor, nn
 from slapkit.config import Config, require
 from slapkit.data import AudioTextDataset
 from slapkit.errors import DataError
+from slapkit.metrics.embedded import embed_clips
 from slapkit.models.inference import Model
-from slapkit.models.inputs import AudioSource
-
-Task = Literal["single", "multi"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Examples(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """Scores `[N, C]` of the test clips, and after which epoch the best weights were found."""
+    """Scores `[N, C]` of the test clips, and the epoch of the best weights."""
 
     scores: np.ndarray
     epoch: int
@@ -78,7 +75,7 @@ def probe(
     """Train one probe and score the test clips.
 
     Args:
-        train, validation: what is learned from, and what stops it.
+        train, validation: examples to learn from, and those that stop training.
         test: `[N, H]`.
         classes: C, the number of classes or tags.
         seed: of weights and of the order of clips.
@@ -88,19 +85,20 @@ def probe(
         DataError: shapes do not fit, a split is empty, or training has a single class.
     """
     config = config or ProbeConfig()
-    task = _checked(train, validation, test, classes)
-    mean, spread = train.x.mean(axis=0), train.x.std(axis=0)
-    spread = np.where(spread > 1e-8, spread, 1.0)
+    _check(train, validation, test, classes)
+    single = train.y.ndim == 1  # one class a clip, else tags
+    mean, std = train.x.mean(axis=0), train.x.std(axis=0)
+    std = np.where(std > 1e-8, std, 1.0)
 
     def features(x: np.ndarray) -> Tensor:
-        return torch.from_numpy(((x - mean) / spread).astype(np.float32))
+        return torch.from_numpy(((x - mean) / std).astype(np.float32))
 
-    x, y = features(train.x), _target(train.y, task)
-    held_x, held_y = features(validation.x), _target(validation.y, task)
+    x, held_x = features(train.x), features(validation.x)
+    y, held_y = (torch.from_numpy(part.y.astype(np.int64 if single else np.float32)) for part in (train, validation))
     generator = torch.Generator().manual_seed(seed)
     network = _network(x.shape[1], classes, config.hidden, generator)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
-    loss_of = nn.CrossEntropyLoss() if task == "single" else nn.BCEWithLogitsLoss()
+    loss_of = nn.CrossEntropyLoss() if single else nn.BCEWithLogitsLoss()
     best_loss, best_epoch, best = float("inf"), 0, copy.deepcopy(network.state_dict())
     for epoch in range(1, config.epochs + 1):
         for rows in torch.randperm(len(x), generator=generator).split(config.batch_size):
@@ -131,12 +129,7 @@ def _network(dim_in: int, classes: int, hidden: int, generator: torch.Generator)
     return nn.Sequential(*layers[:-1])
 
 
-def _target(y: np.ndarray, task: Task) -> Tensor:
-    return torch.from_numpy(y.astype(np.int64) if task == "single" else y.astype(np.float32))
-
-
-def _checked(train: Examples, validation: Examples, test: np.ndarray, classes: int) -> Task:
-    """Return whether truth is one class a clip or any number of tags."""
+def _check(train: Examples, validation: Examples, test: np.ndarray, classes: int) -> None:
     if classes < 2:
         raise DataError(f"classes={classes}: a probe needs at least two classes to choose from")
     for name, (x, y) in (("train", train), ("validation", validation)):
@@ -153,35 +146,18 @@ def _checked(train: Examples, validation: Examples, test: np.ndarray, classes: i
         )
     if train.y.ndim == 1 and len(np.unique(train.y)) < 2:
         raise DataError(f"all {len(train.y)} training clips are of class {train.y[0]}: nothing can be learned")
-    return "single" if train.y.ndim == 1 else "multi"
 
 
-@torch.no_grad()
 def represent_clips(
-    model: Model, dataset: AudioTextDataset, *, cache_dir: str | Path, batch_size: int = 64, progress: bool = True
+    model: Model, dataset: AudioTextDataset, *, cache_dir: str | Path, progress: bool = True
 ) -> tuple[np.ndarray, list[str]]:
-    """Return what the audio encoder makes of clips before the projector, float32 `[N, H]`, and the N ids.
+    """Return the audio encoder's representations of clips, before the projector, float32 `[N, H]`, and the N ids.
 
-    The mean over the fixed windows that cover each clip; clips whose sound cannot be used are left out.
+    Each is the mean over the fixed windows that cover the clip; clips whose audio cannot be used are left out.
     """
-    from tqdm.auto import tqdm
-
-    from slapkit.audio import features
-
-    store = features.build(dataset.audio_files(), model.config.audio.frontend, cache_dir, progress=progress)
-    known = set(store.ids)
-    ids = [clip.id for clip in dataset.clips if clip.id in known]
-    source = AudioSource(store, ids, model.config.audio.window_frames)
-    clips, starts = source.tiles()
-    steps = range(0, len(clips), batch_size)
-    parts = [
-        model.joint.audio.represent(source.take(clips[i : i + batch_size], starts[i : i + batch_size]).to(model.device))
-        for i in tqdm(steps, desc="representations", unit="batch", disable=not progress, leave=False)
-    ]
-    windows = torch.cat(parts).double().cpu().numpy()
-    sums = np.zeros((len(ids), windows.shape[1]))
-    np.add.at(sums, clips, windows)
-    return (sums / np.bincount(clips, minlength=len(ids))[:, None]).astype(np.float32), ids
+    clips, (windows,) = embed_clips(model, dataset, model.represent, cache_dir=cache_dir, progress=progress)
+    means = [own.mean(axis=0, dtype=np.float64) for own in windows]
+    return np.stack(means).astype(np.float32), [clip.id for clip in clips]
 
 
 def class_numbers(values: Sequence[str | None], classes: Sequence[str]) -> np.ndarray:

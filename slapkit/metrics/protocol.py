@@ -1,19 +1,12 @@
-"""Protocol cards: a figure never travels without what it was measured on, and unlike figures never share a column.
-
-A `Score` is a value with its interval and its `Protocol`; scores are written to JSON and read back. A `Table` holds
-scores by row and column. Within a column the protocols must be equal in every field, apart from those that the table
-says its rows are about ("embedding", where q stands above z).
-"""
+"""Tables of figures with their protocols: a figure names what it was measured on, and a column takes one protocol."""
 
 from __future__ import annotations
 
-import html
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from slapkit._io import atomic_write_json
 from slapkit.config import Config, nearest
@@ -30,7 +23,7 @@ class Protocol(Config):
         queries, candidates: how many were ranked against how many.
         captions: which captions of a clip were used, and how.
         ties: how ties count.
-        direction: "text_to_audio", "audio_to_text" or what else was asked of what.
+        direction: "text_to_audio", "audio_to_text" or another.
         embedding: "q", "z" or "h", the representation before the projector.
         prompts: prompts of a zero-shot figure.
         seed: of everything random in measuring.
@@ -54,7 +47,7 @@ class Protocol(Config):
 
 @dataclass(frozen=True)
 class Score(Config):
-    """A figure, the interval around it (NaN is kept as None), and how it was measured."""
+    """A figure, the interval around it (None where there is none), and how it was measured."""
 
     value: float
     protocol: Protocol
@@ -78,7 +71,7 @@ class Score(Config):
 
 @dataclass(frozen=True)
 class Column:
-    """How a column is written: recalls in percent with one decimal, distances with three."""
+    """A column of a table: recalls in percent with one decimal, distances with three."""
 
     name: str
     percent: bool = True
@@ -90,24 +83,23 @@ class Column:
 
 
 class Table:
-    """Scores by row and column, one protocol a column.
+    """Scores by row and column.
 
     Args:
         columns: in the order in which they are shown.
-        vary: fields of the protocol in which the rows of a column may differ.
+        vary: fields of the protocol in which the rows of a column may differ, such as "embedding".
 
     Raises:
-        MetricError: `vary` names no field of a protocol, or a column stands twice.
+        MetricError: `vary` names no field of a protocol, or a column is given twice.
     """
 
     def __init__(self, columns: Sequence[Column], *, vary: Sequence[str] = ()) -> None:
         known = [field.name for field in fields(Protocol)]
-        for name in vary:
-            if name not in known:
-                raise MetricError(f"vary={name!r} is no field of a protocol: {nearest(name, known)}")
+        if unknown := [name for name in vary if name not in known]:
+            raise MetricError(f"vary={unknown[0]!r} is no field of a protocol: {nearest(unknown[0], known)}")
         self.columns = {column.name: column for column in columns}
         if len(self.columns) < len(columns):
-            raise MetricError(f"a column stands twice among {[column.name for column in columns]}")
+            raise MetricError(f"a column is given twice among {[column.name for column in columns]}")
         self.vary, self.rows = tuple(vary), {}
 
     def add(self, row: str, scores: Mapping[str, Score]) -> Table:
@@ -118,40 +110,33 @@ class Table:
                 of its column; every field that differs is named.
         """
         if row in self.rows:
-            raise MetricError(f"the row {row!r} stands in the table already")
+            raise MetricError(f"the table has a row {row!r} already")
         for name, score in scores.items():
             if name not in self.columns:
                 raise MetricError(f"there is no column {name!r}: {nearest(name, self.columns)}")
-            for other, present in self.rows.items():
-                if name in present:
-                    self._require_alike(name, (other, present[name].protocol), (row, score.protocol))
-                    break
+            other = next((other for other, present in self.rows.items() if name in present), None)
+            if other is not None:
+                ours, theirs = score.protocol.to_dict(), self.rows[other][name].protocol.to_dict()
+                differing = [k for k in ours if ours[k] != theirs[k] and k not in self.vary]
+                if differing:
+                    unlike = [f"{k} ({theirs[k]!r} and {ours[k]!r})" for k in differing]
+                    raise MetricError(
+                        f"{other!r} and {row!r} cannot share the column {name!r}: they differ in {', '.join(unlike)}; "
+                        "measure both alike, or give each a column of its own"
+                    )
         self.rows[row] = dict(scores)
         return self
 
-    def _require_alike(self, column: str, one: tuple[str, Protocol], other: tuple[str, Protocol]) -> None:
-        mine, theirs = one[1].to_dict(), other[1].to_dict()
-        unlike = [f"{k} ({mine[k]!r} and {theirs[k]!r})" for k in mine if k not in self.vary and mine[k] != theirs[k]]
-        if unlike:
-            raise MetricError(
-                f"{one[0]!r} and {other[0]!r} were not measured alike and cannot share the column {column!r}: they "
-                f"differ in {', '.join(unlike)}; measure both alike, or give each a column of its own"
-            )
-
     def cells(self) -> list[list[str]]:
         """Return the table as texts, its head first."""
-        head = ["", *(column.title for column in self.columns.values())]
-        rows = [
-            [
-                row,
-                *(
-                    scores[name].text(percent=column.percent, digits=column.digits) if name in scores else "\u2013"
-                    for name, column in self.columns.items()
-                ),
+        table = [["", *(column.title for column in self.columns.values())]]
+        for row, scores in self.rows.items():
+            shown = [
+                scores[name].text(percent=column.percent, digits=column.digits) if name in scores else "\u2013"
+                for name, column in self.columns.items()
             ]
-            for row, scores in self.rows.items()
-        ]
-        return [head, *rows]
+            table.append([row, *shown])
+        return table
 
     def to_markdown(self) -> str:
         """Return the table for Markdown, names escaped."""
@@ -159,50 +144,17 @@ class Table:
         lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
-    def to_html(self) -> str:
-        """Return the table for HTML, names escaped."""
-        head, *rows = ([html.escape(cell) for cell in row] for row in self.cells())
-        parts = [
-            "<table>",
-            "<thead><tr>",
-            *(f'<th scope="col">{cell}</th>' for cell in head),
-            "</tr></thead>",
-            "<tbody>",
-        ]
-        for first, *rest in rows:
-            parts.append(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>')
-        return "\n".join([*parts, "</tbody>", "</table>"])
-
     def to_latex(self) -> str:
         """Return the table for LaTeX with booktabs' rules, names escaped."""
-        head, *rows = ([_latex(cell) for cell in row] for row in self.cells())
-        lines = [" & ".join(line) + r" \\" for line in (head, *rows)]
-        columns = "l" + "r" * (len(head) - 1)
+        lines = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in self.cells()]
+        columns = "l" + "r" * len(self.columns)
         body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
         return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all scores with their protocols, as JSON values."""
-        return {row: {name: score.to_dict() for name, score in scores.items()} for row, scores in self.rows.items()}
-
     def write(self, path: str | Path) -> Path:
         """Write all scores with their protocols as JSON, in one step."""
-        return atomic_write_json(Path(path), self.to_dict())
-
-
-def read_scores(path: str | Path) -> dict[str, dict[str, Score]]:
-    """Return the scores that `Table.write` wrote, by row and column.
-
-    Raises:
-        MetricError: the file is missing or holds something else.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {
-            row: {name: Score.from_dict(score) for name, score in scores.items()} for row, scores in content.items()
-        }
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise MetricError(f"{path} holds no table of scores: {error}") from error
+        rows = {row: {name: score.to_dict() for name, score in scores.items()} for row, scores in self.rows.items()}
+        return atomic_write_json(Path(path), rows)
 
 
 _MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#"} | {"\n": " ", "\r": " "})
@@ -214,9 +166,5 @@ _LATEX = str.maketrans(
 
 
 def markdown(text: str) -> str:
-    """Return text as it can stand in Markdown, a table's cell included."""
+    """Return text escaped for Markdown, a table's cell included."""
     return text.translate(_MARKDOWN)
-
-
-def _latex(text: str) -> str:
-    return text.translate(_LATEX)

@@ -1,34 +1,33 @@
 """Retrieval between text and audio by cosine.
 
 Conventions:
-- A *query* ranks all *candidates* by cosine. Text to audio: every caption is a query, the tracks are candidates, and
-  its own track is the one right answer. Audio to text: every track is a query, all captions are candidates, and the
-  best placed of its own captions counts.
+- A *query* ranks all *candidates* by cosine. Text to audio: every caption is a query, the clips are candidates, and its
+  own clip is the one right answer. Audio to text: every clip is a query, all captions are candidates, and the best
+  placed of its own captions counts.
 - Ranks are 1-based. Normalised rank is rank / number of candidates, so chance is about 0.5 and perfect is 1 /
   candidates.
-- Ties cost what they cost a reader who sees tied candidates in random order: recall is the probability of a right
-  answer among the first k, rank is its expectation. A constant embedding therefore scores exactly chance, and a
-  collapsed model cannot look good. Two cosines are tied when they differ by at most `TIE_TOLERANCE`, about what float32
-  embeddings resolve.
+- Ties count as if in random order: recall is the probability of a right answer among the first k, rank its
+  expectation. A constant embedding, as of a collapsed model, scores exactly chance. Two cosines are tied when they
+  differ by at most `TIE_TOLERANCE`, about what float32 embeddings resolve.
 - Recalls lie in [0, 1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics._validate import unit_rows
+from slapkit.metrics._validate import joint_rows
 
 TIE_TOLERANCE = 1e-6
 _BLOCK = 1024  # queries ranked at a time: bounds the memory for similarities, changes no result
 
 
 class Ranks(NamedTuple):
-    """Where the best placed right answer stands for each of Q queries.
+    """Place of the best right answer for each of Q queries.
 
     `better [Q]`: candidates strictly above it; `tied [Q]`: candidates in its group of ties, itself included; `right
     [Q]`: right answers in that group; `candidates`: how many were ranked.
@@ -81,22 +80,46 @@ def ranks_of_positives(similarities: np.ndarray, positives: np.ndarray) -> Ranks
     return Ranks(above.sum(1), tied.sum(1), (tied & positives).sum(1), similarities.shape[1])
 
 
-def _blocked(queries: np.ndarray, candidates: np.ndarray, query_of: np.ndarray, candidate_of: np.ndarray) -> Ranks:
-    """Rank in blocks of queries; a candidate is right where its track equals the query's."""
-    parts = []
-    for start in range(0, len(queries), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        parts.append(ranks_of_positives(queries[rows] @ candidates.T, query_of[rows, None] == candidate_of[None, :]))
-    return Ranks(*(np.concatenate([p[i] for p in parts]) for i in range(3)), len(candidates))
+def text_to_audio_ranks(
+    *,
+    audio: np.ndarray,
+    text: np.ndarray,
+    clip_of_caption: np.ndarray,
+    also_right: Mapping[int, Sequence[int]] | None = None,
+) -> Ranks:
+    """Rank the clips for every caption.
+
+    Args:
+        audio: clips `[N, D]`.
+        text: captions `[M, D]`.
+        clip_of_caption: integers `[M]`, the clip of each caption.
+        also_right: by caption, clips that are right answers beside its own.
+
+    Raises:
+        MetricError: shapes do not fit, or values are not finite.
+    """
+    audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
+    return _blocked(text, audio, clip_of_caption, np.arange(len(audio)), also_right or {})
+
+
+def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> Ranks:
+    """Rank all captions for every clip; the best placed of the clip's own captions counts. Arguments as above.
+
+    Raises:
+        MetricError: shapes do not fit, values are not finite, or a clip has no caption.
+    """
+    audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
+    without = np.setdiff1d(np.arange(len(audio)), clip_of_caption)
+    if len(without):
+        raise MetricError(f"{len(without)} clips have no caption and cannot be queries, the first is clip {without[0]}")
+    return _blocked(audio, text, np.arange(len(audio)), clip_of_caption, {})
 
 
 def _checked(
     audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    audio, text = unit_rows("audio", audio), unit_rows("text", text)
+    audio, text = joint_rows(audio=audio, text=text)
     clip_of_caption = np.asarray(clip_of_caption)
-    if audio.shape[1] != text.shape[1]:
-        raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
     if clip_of_caption.shape != (len(text),) or not np.issubdtype(clip_of_caption.dtype, np.integer):
         raise MetricError(
             f"clip_of_caption must be integers [{len(text)}], one a caption; found {clip_of_caption.dtype} "
@@ -109,30 +132,22 @@ def _checked(
     return audio, text, clip_of_caption
 
 
-def text_to_audio_ranks(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> Ranks:
-    """Rank the tracks `audio [N, D]` for every caption `text [M, D]`; `clip_of_caption [M]` names each caption's track.
-
-    Raises:
-        MetricError: shapes do not fit, values are not finite.
-    """
-    audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
-    return _blocked(text, audio, clip_of_caption, np.arange(len(audio)))
-
-
-def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> Ranks:
-    """Rank all captions `text [M, D]` for every track `audio [N, D]`; the best placed of the track's own captions
-    counts.
-
-    Raises:
-        MetricError: shapes do not fit, values are not finite, or a track has no caption.
-    """
-    audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
-    without = np.setdiff1d(np.arange(len(audio)), clip_of_caption)
-    if len(without):
-        raise MetricError(
-            f"{len(without)} tracks have no caption and cannot be queries, the first is track {without[0]}"
-        )
-    return _blocked(audio, text, np.arange(len(audio)), clip_of_caption)
+def _blocked(
+    queries: np.ndarray,
+    candidates: np.ndarray,
+    query_of: np.ndarray,
+    candidate_of: np.ndarray,
+    also_right: Mapping[int, Sequence[int]],
+) -> Ranks:
+    """Rank in blocks of queries; a candidate is right where its clip equals the query's."""
+    parts = []
+    for start in range(0, len(queries), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        right = query_of[rows, None] == candidate_of[None, :]
+        for row in also_right.keys() & range(start, start + len(right)):
+            right[row - start, list(also_right[row])] = True
+        parts.append(ranks_of_positives(queries[rows] @ candidates.T, right))
+    return Ranks(*(np.concatenate([p[i] for p in parts]) for i in range(3)), len(candidates))
 
 
 def retrieval_scores(ranks: Ranks, *, at: Sequence[int] = (1, 5, 10)) -> dict[str, float]:

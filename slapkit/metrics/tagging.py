@@ -1,13 +1,11 @@
-"""Which label, which tags? Scores of clips against labels, judged by the truth.
+"""Classification and tagging metrics.
 
-Conventions: `scores [N, C]` say how well each of N clips fits each of C labels, higher is better; only their order
-matters. `labels [N]` are label numbers, one a clip; `tags [N, C]` are bool, any number a clip. Ties count at their
-expected value over random orders, so that a constant score is worth chance: accuracy 1 / C, ROC-AUC 0.5. Averages
-over tags ("macro") weigh every tag alike.
+Conventions: `scores [N, C]` of N clips for C labels, higher is better; only their order matters. `labels [N]` are label
+indices, one a clip; `tags [N, C]` are bool, any number a clip. Ties count at their expected value over random orders:
+a constant score has accuracy 1 / C and ROC-AUC 0.5. Averages over tags weigh every tag alike ("macro").
 
-ROC-AUC and average precision agree with scikit-learn's, but take all tags at once, so that they can be resampled.
-mAR is arXiv 2506.17815's: recall of a clip's own tags among the first k of the ranking, averaged over k = 1..C and over
-clips.
+ROC-AUC and average precision agree with scikit-learn's, but take all tags at once, which makes resampling fast. mAR is
+that of arXiv 2506.17815.
 """
 
 from __future__ import annotations
@@ -43,7 +41,7 @@ def hits(*, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def roc_auc(*, scores: np.ndarray, tags: np.ndarray) -> float:
-    """Area under the ROC curve, averaged over tags: how likely a clip with the tag scores above one without.
+    """Area under the ROC curve, averaged over tags.
 
     Raises:
         MetricError: shapes do not fit, values are not finite, or a tag is in no clip or in all.
@@ -52,7 +50,7 @@ def roc_auc(*, scores: np.ndarray, tags: np.ndarray) -> float:
 
     scores, tags = _tagged(scores, tags, both=True)
     having = tags.sum(axis=0)
-    # Mann and Whitney: the ranks of clips with the tag say in how many pairs they lie above one without.
+    # Mann and Whitney: the ranks of clips with the tag give the pairs in which they lie above one without.
     above = (rankdata(scores, axis=0) * tags).sum(axis=0) - having * (having + 1) / 2
     return float((above / (having * (len(tags) - having))).mean())
 

@@ -1,13 +1,11 @@
-"""Classes and tags from words alone: labels are written into prompts, embedded as text, and compared with the sound.
+"""Zero-shot classes and tags: labels are written into prompts, embedded as text, and compared with audio.
 
-The four prompts are those of arXiv 2506.17815. Which of them is best is only known afterwards, so the best, the mean
-over prompts and the ensemble (the mean of a label's prompt embeddings, fixed beforehand) are all reported.
+The four prompts are those of arXiv 2506.17815. The ensemble is the mean of a label's prompt embeddings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,7 +30,7 @@ def prompt_scores(
     Args:
         model: embeds the prompts.
         audio: embeddings of the clips `[N, D]`, of the same kind as `embedding`.
-        labels: C names, as they stand in the prompts.
+        labels: C names.
         prompts: each with one `{}` for the label.
 
     Raises:
@@ -47,24 +45,6 @@ def prompt_scores(
     return scores | {ENSEMBLE: audio @ unit_rows("labels", text.mean(axis=0)).T}
 
 
-def by_prompt(scores: Mapping[str, np.ndarray], metric: Callable[[np.ndarray], float]) -> dict[str, Any]:
-    """Return a metric of `prompt_scores` for each prompt, with their best and mean, and for the ensemble.
-
-    Args:
-        scores: `[N, C]` by prompt, and for "ensemble".
-        metric: takes scores `[N, C]`; higher is better.
-    """
-    values = {prompt: metric(value) for prompt, value in scores.items() if prompt != ENSEMBLE}
-    best = max(values, key=lambda prompt: values[prompt])
-    return {
-        "best": values[best],
-        "best_prompt": best,
-        "mean": float(np.mean(list(values.values()))),
-        "ensemble": metric(scores[ENSEMBLE]),
-        "prompts": values,
-    }
-
-
 def _checked(labels: Sequence[str], prompts: Sequence[str]) -> tuple[list[str], list[str]]:
     if isinstance(labels, str) or isinstance(prompts, str):
         raise ConfigError("labels and prompts must be lists of texts, not one text")
@@ -75,11 +55,11 @@ def _checked(labels: Sequence[str], prompts: Sequence[str]) -> tuple[list[str], 
         if prompt.count("{}") != 1:
             raise ConfigError(f"prompt {prompt!r} must hold {{}} once, where the label goes")
     if len(set(prompts)) < len(prompts):
-        raise ConfigError(f"the same prompt stands twice among {prompts}")
+        raise ConfigError(f"the same prompt is given twice among {prompts}")
     if len(labels) < 2:
         raise DataError(f"{len(labels)} label(s) {labels} leave nothing to choose from: give at least two")
     if empty := [i for i, label in enumerate(labels) if not label.strip()]:
         raise DataError(f"label {empty[0]} is empty")
     if len(set(labels)) < len(labels):
-        raise DataError(f"the same label stands twice among {len(labels)}: each must be a class of its own")
+        raise DataError(f"the same label is given twice among {labels}")
     return labels, prompts

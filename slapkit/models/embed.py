@@ -23,7 +23,9 @@ from slapkit.audio.frontend import FrontendConfig, make_transform
 from slapkit.audio.store import FeatureFile
 from slapkit.audio.windows import fill, tiled_starts
 from slapkit.audio.worker import Workers
+from slapkit.config import require
 from slapkit.errors import AudioError, StorageError
+from slapkit.models.encoders.config import AudioEncoderConfig
 
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
 BATCH = 64  # windows that go through the encoder together
@@ -189,6 +191,17 @@ class Embedder:
                     yield found
                 else:
                     yield next(computed) if is_plain else _in_pieces(path, self.frontend, length_s)
+
+
+def hop_frames(audio: AudioEncoderConfig, hop_s: float | None) -> int:
+    """Return the frames from one window to the next; None is the window's length.
+
+    Raises:
+        ConfigError: not more than 0 s, or more than a window.
+    """
+    hop = audio.window_frames if hop_s is None else round(hop_s / audio.frontend.hop_s)
+    require(1 <= hop <= audio.window_frames, "hop_s", hop_s, f"more than 0 s, up to the window's {audio.window_s} s")
+    return hop
 
 
 class _Cache:

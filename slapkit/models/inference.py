@@ -120,6 +120,12 @@ class Model:
         return z, q
 
     @torch.no_grad()
+    def represent(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        """Return the audio encoder's representation, float32 `[B, H]` on the CPU, of windows `[B, frames, width]`."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return (self.joint.audio.represent(x.to(self.device)).float().cpu(),)
+
+    @torch.no_grad()
     def embed_text(
         self, captions: Sequence[str], *, embedding: Embedding = "q", batch_size: int = 128, progress: bool = False
     ) -> np.ndarray:

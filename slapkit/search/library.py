@@ -1,8 +1,9 @@
-"""A library: a folder of music, embedded window by window by one model, that is searched by words, sounds or tracks."""
+"""A library: a folder of music, embedded window by window by one model, and searched by words, audio or tracks."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,25 +12,25 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from slapkit._io import locate
+from slapkit._io import locate, project_root
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.audio.windows import tiled_starts
 from slapkit.errors import LibraryError
+from slapkit.hub.load import load_model
 from slapkit.models import OBJECTIVE_NAMES
-from slapkit.search import identity
+from slapkit.models.inference import Model
 from slapkit.search.filters import Filters
 from slapkit.search.index import Kind, open_index
 from slapkit.search.index.exact import check_k
-from slapkit.search.listen import Picture, Sounds
-from slapkit.search.query_encoder import Asking, Track
+from slapkit.search.listen import AudioFiles, Picture
+from slapkit.search.query_encoder import QueryEncoder, Track
 from slapkit.search.ranking import Hits, Pooling, Ranking
 from slapkit.search.results import as_frame
-from slapkit.search.store import Entry, Store
+from slapkit.search.store import Entry, Header, LibraryStore
+from slapkit.search.sync import synchronise
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from slapkit.models.inference import Model
 
 
 class Library:
@@ -39,25 +40,25 @@ class Library:
         name: name of the folder of music.
         out: folder that keeps the library.
         folder: folder of music.
-        model_name: what trained the model, such as "SLAP".
+        model_name: objective that trained the model, such as "SLAP".
         fingerprint: names the model's weights.
-        embedding: "q" or "z"; vectors of width `dim`, which only mean something together in one `space`.
+        embedding: "q" or "z"; vectors of width `dim`, which can be compared within one `space`.
         window_s: length of a window in s.
         counts: what the last update by this object did, as `update` returns it.
     """
 
     def __init__(
-        self, store: Store, model: Model | None, *, index: Kind = "exact", location: str | Path | None = None
+        self, store: LibraryStore, model: Model | None, *, index: Kind = "exact", location: str | Path | None = None
     ) -> None:
         self._store, self._model, self._kind, self._location = store, model, index, location
         header = store.header
-        self.out, self.folder, self.name = store.out, Path(header.folder), Path(header.folder).name
+        self.out, self.folder, self.name = store.folder, Path(header.folder), Path(header.folder).name
         self.model_name, self.fingerprint = OBJECTIVE_NAMES.get(header.objective, header.objective), header.model
         self.embedding, self.dim, self.space = header.embedding, header.dim, f"{header.model} {header.embedding}"
         self.frontend = FrontendConfig.from_dict(header.frontend)
         self.window_s = (header.window - 1) * self.frontend.hop_s
         self.counts: dict[str, int] = {}
-        self._asking = Asking(self)
+        self._encoder = QueryEncoder(lambda: self.model, self.embedding, self.dim, self.space)
         self._refresh()
 
     @classmethod
@@ -78,13 +79,13 @@ class Library:
         """Embed a folder of music, or bring its library up to date; what was done before is not done again.
 
         Args:
-            folder: sound files in any depth, or a data set with its table.
+            folder: audio files in any depth, or a data set with its table.
             model: a model that was loaded, or the folder of its run.
             out: folder that keeps the library; default `data/libraries/<name>-<hash>` in the project.
             embedding: prediction "q" or projection "z".
             hop_s: from one window to the next, in s; default the window's length, as in evaluation.
             index, location: how it is searched, see `slapkit.search.index.open_index`.
-            cache_dir: folder with features that training kept: known sounds are not decoded again.
+            cache_dir: folder with features that training kept: known files are not decoded again.
             workers: helper processes that decode; 0 chooses.
 
         Raises:
@@ -93,17 +94,17 @@ class Library:
         """
         folder = locate(folder).resolve()
         if not folder.is_dir():
-            raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
-        loaded, path = identity.load(model)
-        header = identity.header(loaded, path, folder, embedding, hop_s)
-        out = Path(out) if out is not None else identity.default_folder(header)
+            raise LibraryError(f"no folder of music at {folder}: name one that holds audio files")
+        loaded, path = _loaded(model)
+        header = Header.of(loaded, path, folder, embedding, hop_s)
+        out = Path(out) if out is not None else _default_folder(header)
         if (out / "library.json").exists():
-            store = Store.open(out)
-            identity.check_same(store.header, header, out)
+            store = LibraryStore(out)
+            store.header.require_same(header, out)
             if path is not None and path != store.header.model_path:
                 store.set_model_path(path)
         else:
-            store = Store.create(out, header)
+            store = LibraryStore.create(out, header)
         library = cls(store, loaded, index=index, location=location)
         library.update(progress=progress, cache_dir=cache_dir, workers=workers)
         return library
@@ -117,16 +118,16 @@ class Library:
         index: Kind = "exact",
         location: str | Path | None = None,
     ) -> Library:
-        """Open a library as it was left. Without `model`, the one it was built with is loaded when words are sought.
+        """Open a library as it was left. Without `model`, the one it was built with is loaded for the first query.
 
         Raises:
             LibraryError: there is no library, or it was built with another model.
         """
-        store = Store.open(locate(out))
+        store = LibraryStore(locate(out))
         loaded = None
         if model is not None:
-            loaded, _ = identity.load(model)
-            identity.check_model(store.header, loaded)
+            loaded, _ = _loaded(model)
+            store.header.require_model(loaded)
         return cls(store, loaded, index=index, location=location)
 
     def __len__(self) -> int:
@@ -149,8 +150,8 @@ class Library:
                     f"the library {self.out} does not say where its model {self.fingerprint} lies: open it with "
                     "Library.open(..., model=...)"
                 )
-            loaded, _ = identity.load(path)
-            identity.check_model(self._store.header, loaded)
+            loaded, _ = _loaded(path)
+            self._store.header.require_model(loaded)
             self._model = loaded
         return self._model
 
@@ -160,8 +161,6 @@ class Library:
         Returns:
             numbers of tracks "added", "changed", "removed" and "unchanged", and of files that "failed".
         """
-        from slapkit.search.sync import synchronise
-
         cache = Path(cache_dir) if cache_dir is not None else None
         counts = synchronise(self._store, self.model, cache_dir=cache, workers=workers, progress=progress)
         self._refresh()
@@ -172,17 +171,16 @@ class Library:
         """Set up what searches from what is on the disk."""
         entries = dict(sorted(self._store.entries.items()))
         self._entries: list[Entry] = list(entries.values())
-        self._number = {id: number for number, id in enumerate(entries)}
+        self._row = {id: row for row, id in enumerate(entries)}
         vectors = self._store.vectors()
-        index = None
-        if self._kind != "exact" and len(vectors):
-            location = self._location if self._location is not None else self.out / "index"
-            # Libraries of one name may share a location, where each replaces its own graphs only.
-            own = hashlib.sha256(str(self.out.resolve()).encode()).hexdigest()[:8]
-            index = open_index(vectors, self._kind, location=location, name=f"{self.name}-{own}")
-        self._ranking = Ranking(self._entries, vectors, index)
+        location = self._location if self._location is not None else self.out / "index"
+        # Libraries of one name may share a location, where each replaces its own graphs only.
+        own = hashlib.sha256(str(self.out.resolve()).encode()).hexdigest()[:8]
+        kind = self._kind if len(vectors) else "exact"
+        options = {} if kind == "exact" else {"location": location, "name": f"{self.name}-{own}"}
+        self._ranking = Ranking(self._entries, vectors, open_index(vectors, kind, **options))
         self._filters = Filters([entry.facts for entry in self._entries])
-        self._sounds = Sounds(self.folder, entries, self.frontend, self.window_s)
+        self._files = AudioFiles(self.folder, entries, self.frontend, self.window_s)
         self._tracks: pd.DataFrame | None = None
 
     @property
@@ -221,14 +219,14 @@ class Library:
         """Find tracks.
 
         Args:
-            query: words, in which " + strings" adds and " - drums" takes away; a list of queries, which are averaged;
-                the `Path` of a sound file; a track, by `like(id)`, which then is not among the results; or a vector.
+            query: words, in which " + strings" adds and " - drums" subtracts; a list of queries, which are averaged;
+                the `Path` of an audio file; a track, by `like(id)`, which then is not among the results; or a vector.
             k: how many results at most.
             where: values that the facts must have, such as `{"style": "jig", "instruments": ["flute", "violin"]}`: one
                 of those listed, in every column named.
             pooling: a track counts by its "best" window or by the "mean" of all.
-            plus, minus: more to add or take away, each as `query` may be.
-            literal: take " + " and " - " in words as they stand.
+            plus, minus: more to add or subtract, each as `query` may be.
+            literal: take " + " and " - " as words.
 
         Returns:
             rank, id, title, score_percentile (share of the library that scores at least as high: 0.003 is the top
@@ -237,14 +235,14 @@ class Library:
 
         Raises:
             LibraryError: an empty query, an empty library, an unknown track, column or pooling.
-            AudioError: the sound file cannot be used.
+            AudioError: the audio file cannot be used.
         """
         k = check_k(k)
-        terms = self._asking.terms(query, plus, minus, literal)
+        terms = self._encoder.terms(query, plus, minus, literal)
         if not len(self):
-            raise LibraryError(f"the library {self.name!r} is empty: add sound files to {self.folder} and update it")
-        vector, began = self._asking.vector(terms), time.perf_counter()
-        hidden = {self._number.get(term.value.id) for term in terms if isinstance(term.value, Track)} - {None}
+            raise LibraryError(f"the library {self.name!r} is empty: add audio files to {self.folder} and update it")
+        vector, began = self._encoder.vector(terms), time.perf_counter()
+        hidden = {self._row.get(term.value.id) for term in terms if isinstance(term.value, Track)} - {None}
         allowed = self._filters.mask(where)
         hits = self._ranking.search(vector, k + len(hidden), pooling=pooling, allowed=allowed)
         shown = np.flatnonzero(~np.isin(hits.tracks, list(hidden)))[:k]
@@ -254,8 +252,8 @@ class Library:
         return frame
 
     def embed_text(self, text: str) -> np.ndarray:
-        """Return the embedding of a text as it stands, float32 `[D]`; the last ones are kept."""
-        return self._asking.embed_text(text)
+        """Return the embedding of a text as it is, float32 `[D]`; the last ones are kept."""
+        return self._encoder.embed_text(text)
 
     def like(self, id: str, start_s: float | None = None) -> Track:
         """Return a track to search by: the mean of its windows, or the one that begins nearest to `start_s`.
@@ -263,11 +261,11 @@ class Library:
         Raises:
             LibraryError: there is no such track.
         """
-        starts = self._starts(self._sounds.entry(id))
-        number = self._number[id]
+        starts = self._starts(self._files.entry(id))
+        row = self._row[id]
         if start_s is None:
-            return Track(id, self._ranking.mean(number), self.space)
-        return Track(id, self._ranking.windows(number)[np.argmin(np.abs(starts - start_s))], self.space, start_s)
+            return Track(id, self._ranking.mean(row), self.space)
+        return Track(id, self._ranking.windows(row)[np.argmin(np.abs(starts - start_s))], self.space, start_s)
 
     def _starts(self, entry: Entry) -> np.ndarray:
         """Return where the windows of a track begin, `[windows]` in s, as far as they can within it."""
@@ -280,21 +278,38 @@ class Library:
         return self._filters.facets(max_values)
 
     def path(self, id: str) -> Path:
-        """Return the file of a track. This and the three below: see `slapkit.search.listen.Sounds`."""
-        return self._sounds.path(id)
+        """Return the file of a track. This and the three below: see `slapkit.search.listen.AudioFiles`."""
+        return self._files.path(id)
 
     def span(self, id: str, start_s: float | None = None, seconds: float | None = None) -> tuple[float, float]:
         """Return which part of a track `sound` and `log_mel` give: start and duration in s."""
-        return self._sounds.span(id, start_s, seconds)
+        return self._files.span(id, start_s, seconds)
 
     def sound(self, id: str, start_s: float | None = None, seconds: float | None = None) -> tuple[bytes, str]:
         """Return bytes that a browser plays, and their type."""
-        return self._sounds.sound(id, start_s, seconds)
+        return self._files.sound(id, start_s, seconds)
 
     def log_mel(self, id: str, start_s: float | None = None) -> Picture:
         """Return a small picture of what `sound` gives, uint8 `[n_mels, <= 160]`, with its start and duration in s."""
-        return self._sounds.log_mel(id, start_s)
+        return self._files.log_mel(id, start_s)
 
     def warn(self, query: Any) -> str | None:
-        """Say what about a query the model does not take in; None where it takes all."""
-        return self._asking.warn(query)
+        """Return what of a query the model leaves out; None where it reads all."""
+        return self._encoder.warn(query)
+
+
+def _loaded(model: Model | str | Path) -> tuple[Model, str | None]:
+    """Return a model, loaded where its run's folder is given, and that folder, as far as it is known."""
+    if isinstance(model, Model):
+        return model, None
+    if not isinstance(model, (str, Path)):
+        raise LibraryError(f"model={type(model).__name__} is no model: give slapkit.load(run) or the run's folder")
+    path = locate(model).resolve()
+    return load_model(path), str(path)
+
+
+def _default_folder(header: Header) -> Path:
+    """Return the folder of a library that is given none: one for each folder, model and setting."""
+    key = json.dumps([header.folder, header.model, header.embedding, header.window, header.hop])
+    name = f"{Path(header.folder).name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+    return project_root() / "data" / "libraries" / name

@@ -1,4 +1,4 @@
-"""The sound behind a track: where its file is, what a browser is sent, and a small picture of it.
+"""The audio of a track: where its file is, what a browser is sent, and a small picture of it.
 
 Files are reached by the id of a track alone. An id that the library does not know, and a file that leads out of the
 library's folder, get an error.
@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import io
 import os
-from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from slapkit.audio import decode
 from slapkit.audio.decode import MEDIA_TYPES
-from slapkit.audio.frontend import FrontendConfig
+from slapkit.audio.frontend import FrontendConfig, LogMel
+from slapkit.audio.windows import repeat_pad
 from slapkit.errors import LibraryError
 from slapkit.search.store import Entry
 
-_TYPES = MEDIA_TYPES
-_SHORT_S, _SHORT_BYTES = 60.0, 2_000_000  # up to both, a file is sent as it stands
 EXCERPT_S = 30.0
+_SHORT_S, _SHORT_BYTES = 60.0, 2_000_000  # up to both, a file is sent as it is
 _COLUMNS = 160
 _RANGE_DB = 70.0  # below the loudest point of the picture
 _PICTURES = 256  # kept
-_WRITTEN = 16_384  # samples handed to the encoder at a time: it crashes on much longer pieces
+_WRITTEN = 16_384  # samples given to the encoder at a time: it crashes on much longer pieces
 
 
 class Picture(NamedTuple):
-    """A log-mel spectrogram to look at.
+    """A log-mel spectrogram to show.
 
     `pixels`: uint8 `[n_mels, columns]`, lowest band first, 0 the quietest; it shows `duration_s` s from `start_s` on.
     """
@@ -40,15 +42,14 @@ class Picture(NamedTuple):
     duration_s: float
 
 
-class Sounds:
+class AudioFiles:
     """The files of a library's tracks."""
 
     def __init__(
         self, folder: str | Path, entries: Mapping[str, Entry], frontend: FrontendConfig, window_s: float
     ) -> None:
         self.folder, self.entries, self.frontend, self.window_s = Path(folder), entries, frontend, window_s
-        self._pictures: OrderedDict[tuple[str, float], Picture] = OrderedDict()
-        self._transform = None
+        self._draw = lru_cache(_PICTURES)(self._pixels)
 
     def entry(self, id: str) -> Entry:
         """Return what the library knows of a track.
@@ -79,7 +80,7 @@ class Sounds:
         """Return which part of a track `sound` and `log_mel` give, as start and duration in s.
 
         A short file is given whole. Of others it is up to 30 s around the window that begins at `start_s`, or exactly
-        from `start_s` on where `seconds` says how many.
+        from `start_s` on where `seconds` is given.
         """
         entry = self.entry(id)
         if seconds is None and _is_short(entry):
@@ -91,11 +92,10 @@ class Sounds:
         start = start_s or 0.0
         if start_s is not None and seconds is None:
             start += (self.window_s - length) / 2
-        start = min(max(start, 0.0), entry.duration_s - length)
-        return float(start), float(length)
+        return float(min(max(start, 0.0), entry.duration_s - length)), float(length)
 
     def sound(self, id: str, start_s: float | None = None, seconds: float | None = None) -> tuple[bytes, str]:
-        """Return bytes that a browser plays, and their type: a short file as it stands, else an excerpt, see `span`.
+        """Return bytes that a browser plays, and their type: a short file as it is, else an excerpt, see `span`.
 
         Raises:
             LibraryError: see `path`.
@@ -104,7 +104,7 @@ class Sounds:
         path, entry = self.path(id), self.entry(id)
         start, length = self.span(id, start_s, seconds)
         if seconds is None and _is_short(entry) and path.stat().st_size <= _SHORT_BYTES:
-            return path.read_bytes(), _TYPES[path.suffix.lower()]
+            return path.read_bytes(), MEDIA_TYPES[path.suffix.lower()]
         return excerpt(path, start_s=start, seconds=length), "audio/ogg"
 
     def log_mel(self, id: str, start_s: float | None = None) -> Picture:
@@ -115,26 +115,13 @@ class Sounds:
         """
         path = self.path(id)
         start, length = self.span(id, start_s)
-        key = (id, start)
-        if key not in self._pictures:
-            self._pictures[key] = Picture(self._draw(path, start, length), start, length)
-            if len(self._pictures) > _PICTURES:
-                self._pictures.popitem(last=False)
-        self._pictures.move_to_end(key)
-        return self._pictures[key]
+        return Picture(self._draw(path, start, length), start, length)
 
-    def _draw(self, path: Path, start: float, length: float) -> np.ndarray:
+    def _pixels(self, path: Path, start: float, length: float) -> np.ndarray:
         """Return pixels `[n_mels, columns]` of a part of a file."""
-        import torch
-
-        from slapkit.audio import decode
-        from slapkit.audio.frontend import LogMel
-        from slapkit.audio.windows import repeat_pad
-
-        if self._transform is None:
-            self._transform = LogMel(self.frontend.picture()).eval()
+        transform = LogMel(self.frontend.picture()).eval()
         wave = decode.read(path, sample_rate=self.frontend.sample_rate, start_s=start, duration_s=length or None)
-        mel = self._transform(torch.from_numpy(repeat_pad(wave, self._transform.config.n_fft))[None])[0].numpy()
+        mel = transform(torch.from_numpy(repeat_pad(wave, transform.config.n_fft))[None])[0].numpy()
         edges = np.linspace(0, len(mel), min(_COLUMNS, len(mel)) + 1).astype(np.int64)[:-1]
         columns = np.maximum.reduceat(mel, edges, axis=0)
         relative = (columns - columns.max()) / _RANGE_DB + 1
@@ -142,8 +129,8 @@ class Sounds:
 
 
 def _is_short(entry: Entry) -> bool:
-    known = Path(entry.file).suffix.lower() in _TYPES
-    return known and entry.duration_s <= _SHORT_S and entry.size <= _SHORT_BYTES
+    playable = Path(entry.file).suffix.lower() in MEDIA_TYPES
+    return playable and entry.duration_s <= _SHORT_S and entry.size <= _SHORT_BYTES
 
 
 def excerpt(
@@ -163,13 +150,11 @@ def excerpt(
     """
     import soundfile
 
-    from slapkit.audio import decode
-
     if rate is None:
         try:
             rate = soundfile.info(str(path)).samplerate
         except soundfile.SoundFileError:
-            rate = 44_100  # decode.read says what is wrong
+            rate = 44_100  # decode.read names what is wrong
         rate = rate if 8000 <= rate <= 48_000 else 48_000
     wave = np.clip(decode.read(path, sample_rate=rate, start_s=start_s, duration_s=seconds), -1, 1)
     data = io.BytesIO()

@@ -7,20 +7,15 @@ that track is a right answer too, and the best placed of them counts. Marks neve
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from slapkit._io import atomic_write_json, locked
-from slapkit.data import AudioTextDataset
 from slapkit.errors import LibraryError
-from slapkit.metrics import Ranks, ranks_of_positives, retrieval_scores
-from slapkit.metrics._validate import unit_rows
+from slapkit.metrics import retrieval_scores, text_to_audio_ranks
+from slapkit.metrics.embedded import KINDS, Embedded
 
 FORMAT = 1
-_BLOCK = 1024  # captions ranked at a time: bounds the memory for similarities, changes no result
 
 
 class Marks:
@@ -96,54 +91,25 @@ def _tidy(text: str) -> str:
     return " ".join(text.split())
 
 
-def text_to_audio_with_marks(
-    *, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray, captions: Sequence[str], ids: Sequence[str],
-    marks: Sequence[tuple[str, str]],
-) -> Ranks:  # fmt: skip
-    """Rank tracks for captions, marked ones being right answers too; without marks as `text_to_audio_ranks`.
-
-    Args:
-        audio: tracks `[N, D]`, with their `ids`.
-        text: captions `[M, D]`, as written in `captions`; each one's own track is `clip_of_caption[M]`.
-
-    Raises:
-        MetricError: shapes do not fit, values are not finite.
-    """
-    audio, text = unit_rows("audio", audio), unit_rows("text", text)
-    number = {id: i for i, id in enumerate(ids)}
-    marked: dict[str, list[int]] = {}
-    for words, track in marks:
-        if track in number:
-            marked.setdefault(words, []).append(number[track])
-    parts = []
-    for start in range(0, len(text), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        right = np.asarray(clip_of_caption)[rows, None] == np.arange(len(audio))[None, :]
-        for row, caption in enumerate(captions[rows]):
-            right[row, marked.get(_tidy(caption), [])] = True
-        parts.append(ranks_of_positives(text[rows] @ audio.T, right))
-    return Ranks(*(np.concatenate([part[i] for part in parts]) for i in range(3)), len(audio))
-
-
-def scores_with_marks(
-    arrays: Mapping[str, np.ndarray],
-    captions: Sequence[str],
-    clip_of_caption: np.ndarray,
-    clips: AudioTextDataset,
-    marks: Marks,
-) -> dict[str, Any]:
-    """Return text-to-audio scores before and after marks, of what `slapkit.metrics.evaluate.embed_split` returns.
+def scores_with_marks(embedded: Embedded, marks: Marks) -> dict[str, Any]:
+    """Return text-to-audio scores before and after marks: marked clips are right answers too.
 
     Returns:
         for "q" and "z": "before" and "after", each with R@k in [0, 1] and normalised ranks; and "marks", how many of
-        the marks concern captions and tracks of this split.
+        the marks concern captions and clips of this split.
     """
-    ids, known = [clip.id for clip in clips], {_tidy(caption) for caption in captions}
-    result: dict[str, Any] = {"marks": sum(text in known and track in set(ids) for text, track in marks.pairs)}
-    for kind in ("q", "z"):
-        values = {"audio": arrays[f"{kind}_audio"], "text": arrays[f"{kind}_text"], "clip_of_caption": clip_of_caption}
-        result[kind] = {
-            name: retrieval_scores(text_to_audio_with_marks(**values, captions=captions, ids=ids, marks=chosen))
-            for name, chosen in (("before", []), ("after", marks.pairs))
-        }
+    index = {clip.id: i for i, clip in enumerate(embedded.clips)}
+    marked: dict[str, list[int]] = {}
+    for text, track in marks.pairs:
+        if track in index:
+            marked.setdefault(text, []).append(index[track])
+    captions = [_tidy(caption) for caption in embedded.captions]
+    also_right = {row: marked[caption] for row, caption in enumerate(captions) if caption in marked}
+    result: dict[str, Any] = {"marks": sum(len(marked.get(caption, ())) for caption in set(captions))}
+    for kind in KINDS:
+        space = embedded.space(kind)
+        after = text_to_audio_ranks(
+            audio=space.audio, text=space.text, clip_of_caption=space.clip_of_caption, also_right=also_right
+        )
+        result[kind] = {"before": retrieval_scores(space.text_to_audio), "after": retrieval_scores(after)}
     return result

@@ -1,4 +1,4 @@
-"""What a search is worth: ask a library for its own facts by name, and count how often the answer has them."""
+"""Precision of searches by label: ask a library for its own facts by name, and count the results that have them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def column_to_ask(library: Library) -> str | None:
     return next((column for column in COLUMNS if column in facets), None)
 
 
-def found_by_name(
+def precision_by_label(
     library: Library, column: str, *, k: int = 10, where: Mapping[str, Any] | None = None, most: int = 12
 ) -> pd.DataFrame:
     """Search for each value of a column by its name, and count the results that have it.

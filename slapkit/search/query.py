@@ -1,4 +1,4 @@
-"""What is asked for: words with "+ strings" and "- drums", and how several vectors make one.
+"""A query: words with "+ strings" and "- drums", and how several vectors make one.
 
     slow flute + strings - drums    ->  slow flute (+1), strings (+1), drums (-1/2)
 
@@ -16,8 +16,7 @@ import numpy as np
 
 from slapkit.errors import LibraryError
 
-# All captions share a direction ("this is a caption"). Taken off in full, a subtrahend would cancel it and leave what
-# is left of the query to chance; half of it keeps the query a query.
+# All captions share a direction ("this is a caption"). Subtracted in full, a term would cancel it; half of it does not.
 MINUS = 0.5
 LONGEST = 10_000  # characters that are read: text encoders read a few hundred
 _SIGN = re.compile(r"(?:(?<=\s)|^)([+\-\u2212])(?=\s|$)")  # a sign with space, or the query's end, on both sides
@@ -52,7 +51,7 @@ def parse(text: str) -> list[Term]:
 def check_weights(weights: Sequence[float]) -> None:
     """Raise `LibraryError` unless at least one weight is positive."""
     if not any(weight > 0 for weight in weights):
-        raise LibraryError('the query only takes away: it needs something to subtract from, as in "flute - drums"')
+        raise LibraryError('the query only subtracts: it needs something to subtract from, as in "flute - drums"')
 
 
 def combine(vectors: np.ndarray, weights: Sequence[float]) -> np.ndarray:

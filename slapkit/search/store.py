@@ -1,30 +1,26 @@
-"""A library on disk: the vectors of all windows, and a journal of the tracks that they belong to.
+"""A library on disk: a `VectorStore` of all windows, whose items are tracks, and a header.
 
-<out>/library.json       what the library is: model, embedding, windows; names the two files below
-<out>/windows-<n>.f32    float32 [W, D], one row a window, appended to
-<out>/tracks-<n>.jsonl   one line a track, appended after its rows are on the disk; a later line replaces an earlier one
-<out>/failures.jsonl     files that could not be used
+    library.json     what the library is: model, embedding, windows, and which generation of the store's files is valid
+    failures.jsonl   files that could not be used
 
-A kill at any time loses at most the tracks whose line was not written yet: what lies behind the last whole line is cut
-off by the next update. Rows that no track needs any more are left behind until they are worth a new generation `n` of
-both files, which `library.json` puts in place in one step. Nothing is unpickled.
+Rows that no track needs any more stay until they are worth a new generation of the store's files, which `library.json`
+puts in place in one step.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from slapkit._io import atomic_write_json, atomic_write_text, sync_file, write_guard
+from slapkit._io import atomic_write_json, atomic_write_json_lines, read_json_lines
 from slapkit.data.scan import Failure
-from slapkit.errors import LibraryError
+from slapkit.errors import ConfigError, LibraryError
+from slapkit.hub.store import VectorStore
+from slapkit.models.embed import hop_frames
+from slapkit.models.inference import Model
 
 FORMAT = 1
 _WASTE = 0.25  # share of rows without a track above which both files are written anew
@@ -32,9 +28,9 @@ _WASTE = 0.25  # share of rows without a track above which both files are writte
 
 @dataclass(frozen=True)
 class Entry:
-    """A track of the library: its file when it was heard, its rows `first .. first + windows`, what is known of it.
+    """A track: its file when it was embedded, its rows `first` to `first + windows`, what is known of it.
 
-    `duration_s` in s; `frames` of log-mel, from which the windows' starts follow.
+    `duration_s` in s; `frames` of features, from which the windows' starts follow.
     """
 
     id: str
@@ -45,15 +41,15 @@ class Entry:
     title: str
     duration_s: float
     frames: int
-    first: int
-    windows: int
+    first: int = 0
+    windows: int = 0
     captions: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Header:
-    """What `library.json` says. `window` and `hop` in frames of `hop_s` s each."""
+    """The content of `library.json`. `window` and `hop` in frames of `frontend`."""
 
     folder: str
     model: str
@@ -67,206 +63,118 @@ class Header:
     generation: int = 0
     format: int = FORMAT
 
-
-class Store:
-    """The files of one library. Reading needs no lock; `writing` is for one process at a time."""
-
-    def __init__(self, out: Path, header: Header) -> None:
-        self.out, self.header = out, header
-        self.entries: dict[str, Entry] = {}
-        self._journal_size = self._journal_rows = 0
-        self.reload()
-
     @classmethod
-    def create(cls, out: Path, header: Header) -> Store:
-        """Begin an empty library in `out`."""
-        atomic_write_json(out / "library.json", asdict(header))
-        return cls(out, header)
-
-    @classmethod
-    def open(cls, out: str | Path) -> Store:
-        """Open a library for reading.
+    def of(cls, model: Model, path: str | None, folder: Path, embedding: str, hop_s: float | None) -> Header:
+        """Return the header of a library of `folder` by `model`; see `Library.build`.
 
         Raises:
-            LibraryError: there is none, or one of another format.
+            ConfigError: there is no such embedding or hop.
         """
-        return cls(Path(out), read_header(Path(out)))
+        if embedding not in ("q", "z"):
+            raise ConfigError(f"embedding={embedding!r}: take 'q' (prediction) or 'z' (projection)")
+        audio = model.config.audio
+        return cls(
+            folder=str(folder), model=model.fingerprint(), model_path=path, objective=model.joint.objective,
+            embedding=embedding, dim=model.dim, frontend=audio.frontend.to_dict(), window=audio.window_frames,
+            hop=hop_frames(audio, hop_s),
+        )  # fmt: skip
+
+    @classmethod
+    def read(cls, out: Path) -> Header:
+        """Return what `library.json` says.
+
+        Raises:
+            LibraryError: it is missing, damaged, or of another format.
+        """
+        path = out / "library.json"
+        try:
+            value = json.loads(path.read_text("utf-8"))
+            if value["format"] != FORMAT:
+                words = f"{path} has format {value['format']!r}, this version reads {FORMAT}"
+                raise LibraryError(f"{words}: build the library again in another folder")
+            return cls(**value)
+        except FileNotFoundError:
+            raise LibraryError(f"{out} holds no library: `slapkit library FOLDER --model RUN` builds one") from None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise LibraryError(f"{path} cannot be read ({error}): delete {out} and build the library again") from error
+
+    def require_same(self, wanted: Header, out: Path) -> None:
+        """Raise `LibraryError` unless this library is the one that is wanted."""
+        for name in ("folder", "model", "embedding", "window", "hop"):
+            old, new = getattr(self, name), getattr(wanted, name)
+            if old != new:
+                raise LibraryError(f"{out} holds a library of {name} {old}, not {new}: build this one elsewhere")
+
+    def require_model(self, model: Model) -> None:
+        """Raise `LibraryError` unless `model` is the one that the library was built with."""
+        if (found := model.fingerprint()) != self.model:
+            where = f" ({self.model_path})" if self.model_path else ""
+            raise LibraryError(
+                f"the library was built with model {self.model}{where}, and this is {found}: open it with that model, "
+                "or build a library with this one in another folder"
+            )
+
+
+class LibraryStore(VectorStore):
+    """The files of one library. Reading needs no lock; `writing` is for one process at a time.
+
+    Raises:
+        LibraryError: there is no library, or one of another format.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.header = Header.read(out)
+        super().__init__(out, self.header.dim, self.header.generation)
+
+    @classmethod
+    def create(cls, out: Path, header: Header) -> LibraryStore:
+        """Begin an empty library in `out`."""
+        atomic_write_json(out / "library.json", asdict(header))
+        return cls(out)
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The tracks by id."""
+        return {id: Entry(**item) for id, item in self.items.items()}
+
+    def _usable(self, line: dict[str, Any]) -> bool:
+        return super()._usable(line) and line.keys() == Entry.__dataclass_fields__.keys()
+
+    def _newest(self) -> None:
+        self.header = Header.read(self.folder)
+        if self.header.generation != self.generation:
+            self._begin(self.header.generation)
+        self.reload()
 
     def set_model_path(self, path: str) -> None:
-        """Note where the model lies now."""
+        """Keep where the model lies now."""
         with self.writing():
             self.header = replace(self.header, model_path=path)
-            atomic_write_json(self.out / "library.json", asdict(self.header))
-
-    @property
-    def windows_path(self) -> Path:
-        return self.out / f"windows-{self.header.generation}.f32"
-
-    @property
-    def tracks_path(self) -> Path:
-        return self.out / f"tracks-{self.header.generation}.jsonl"
+            atomic_write_json(self.folder / "library.json", asdict(self.header))
 
     @property
     def failures(self) -> list[Failure]:
         """Files that the last update could not use."""
-        found = []
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            for line in (self.out / "failures.jsonl").read_text("utf-8").splitlines():
-                found.append(Failure(**json.loads(line)))
-        return found
-
-    def reload(self) -> None:
-        """Read the journal again, up to its last whole line; tracks whose rows are not there do not count."""
-        self.entries, self._journal_size, self._journal_rows = {}, 0, 0
-        rows = self._rows_on_disk()
-        with contextlib.suppress(FileNotFoundError), open(self.tracks_path, "rb") as file:
-            for line in file:
-                try:
-                    if not line.endswith(b"\n"):
-                        break
-                    value = json.loads(line)
-                    id = value["id"]
-                    entry = None if value.get("gone") else Entry(**value)
-                except (ValueError, TypeError, KeyError, AttributeError):
-                    break  # torn, or not ours: the tracks from here on are heard again
-                self.entries.pop(id, None)
-                self._journal_size += len(line)
-                if entry is not None and 0 <= entry.first < (end := entry.first + entry.windows) <= rows:
-                    self.entries[id] = entry
-                    self._journal_rows = max(self._journal_rows, end)
-
-    def _rows_on_disk(self) -> int:
-        try:
-            return self.windows_path.stat().st_size // (4 * self.header.dim)
-        except FileNotFoundError:
-            return 0
-
-    def vectors(self) -> np.ndarray:
-        """Return all rows, float32 `[W, D]`, memory-mapped; some may belong to no track any more."""
-        rows = max((entry.first + entry.windows for entry in self.entries.values()), default=0)
-        if rows == 0:
-            return np.zeros((0, self.header.dim), dtype=np.float32)
-        return np.memmap(self.windows_path, dtype="<f4", mode="r", shape=(rows, self.header.dim))
-
-    def vectors_of(self, entry: Entry) -> np.ndarray:
-        """Return the rows of one track, float32 `[windows, D]`, copied out of the file."""
-        with open(self.windows_path, "rb") as file:
-            file.seek(4 * self.header.dim * entry.first)
-            return np.fromfile(file, dtype="<f4", count=entry.windows * self.header.dim).reshape(-1, self.header.dim)
-
-    @contextlib.contextmanager
-    def writing(self, *, progress: bool = False) -> Iterator[None]:
-        """Hold the library for this process, waiting for another one that does, and cut off what a kill left torn."""
-        with self._locked(progress):
-            self.header = read_header(self.out)
-            self.reload()
-            # Rows of tracks that are gone stay: another process may still have them mapped.
-            ends = (self.tracks_path, self._journal_size), (self.windows_path, 4 * self.header.dim * self._journal_rows)
-            for path, size in ends:
-                with write_guard(path), open(path, "ab") as file:
-                    file.truncate(size)
-            yield
-
-    @contextlib.contextmanager
-    def _locked(self, progress: bool) -> Iterator[None]:
-        """Hold the lock file; the system frees it when its holder ends, however that happens."""
-        from filelock import FileLock, Timeout
-        from tqdm.auto import tqdm
-
-        with write_guard(self.out):
-            self.out.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.out / ".lock")
-        words = "Waiting for another process that writes this library"
-        with tqdm(desc=words, bar_format="{desc} [{elapsed}]", disable=not progress, delay=1, leave=False) as bar:
-            while not lock.is_locked:
-                with contextlib.suppress(Timeout), write_guard(self.out):
-                    lock.acquire(timeout=0.5)
-                bar.update()
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def append(self, tracks: Iterable[tuple[Entry, np.ndarray]]) -> None:
-        """Add tracks with their vectors `[windows, D]`: rows first, then, when those are on the disk, their lines."""
-        lines, entries = [], []
-        row = self._rows_on_disk()
-        with write_guard(self.windows_path), open(self.windows_path, "ab") as file:
-            for entry, vectors in tracks:
-                entry = replace(entry, first=row, windows=len(vectors))
-                file.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
-                row += len(vectors)
-                entries.append(entry)
-                lines.append(asdict(entry))
-        if entries:
-            with write_guard(self.windows_path):
-                sync_file(self.windows_path)
-            self._log(lines)
-            for entry in entries:
-                self.entries.pop(entry.id, None)
-                self.entries[entry.id] = entry
-
-    def refresh(self, entries: Iterable[Entry]) -> None:
-        """Replace what is known about tracks whose vectors stay."""
-        entries = list(entries)
-        self._log([asdict(entry) for entry in entries])
-        self.entries |= {entry.id: entry for entry in entries}
-
-    def remove(self, ids: Iterable[str]) -> None:
-        """Take tracks out; their rows stay until the files are compacted."""
-        ids = list(ids)
-        self._log([{"id": id, "gone": True} for id in ids])
-        for id in ids:
-            del self.entries[id]
-
-    def _log(self, lines: list[dict[str, Any]]) -> None:
-        if not lines:
-            return
-        data = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
-        with write_guard(self.tracks_path, needed=len(data)), open(self.tracks_path, "ab") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        return [Failure(**line) for line in read_json_lines(self.folder / "failures.jsonl")[0]]
 
     def write_failures(self, failures: Iterable[Failure]) -> None:
         """Keep the list of files that could not be used."""
-        text = "".join(json.dumps(asdict(failure)) + "\n" for failure in failures)
-        atomic_write_text(self.out / "failures.jsonl", text)
+        atomic_write_json_lines(self.folder / "failures.jsonl", map(asdict, failures))
 
-    def compact(self, *, force: bool = False) -> bool:
-        """Write both files anew without rows that no track needs, if that is worth it; say whether it was."""
-        rows, used = self._rows_on_disk(), sum(entry.windows for entry in self.entries.values())
-        if rows == used or not (force or rows - used > _WASTE * rows):
-            return False
-        old = self.windows_path, self.tracks_path
-        vectors, entries = self.vectors(), sorted(self.entries.values(), key=lambda entry: entry.id)
-        header = replace(self.header, generation=self.header.generation + 1)
-        following = Store(self.out, header)
-        for path in (following.windows_path, following.tracks_path):  # what a killed compaction left
+    def compact(self) -> None:
+        """Write both files anew without rows that no track needs, if that is worth it."""
+        rows, used = self.rows, sum(item["windows"] for item in self.items.values())
+        if rows - used <= _WASTE * rows:
+            return
+        old = self.windows_path, self.journal_path
+        following = VectorStore(self.folder, self.dim, self.generation + 1)
+        for path in (following.windows_path, following.journal_path):  # what a killed compaction left
             path.unlink(missing_ok=True)
-        following.append((entry, vectors[entry.first : entry.first + entry.windows]) for entry in entries)
-        atomic_write_json(self.out / "library.json", asdict(header))
+        following._begin(following.generation)
+        items = (item for _, item in sorted(self.items.items()))
+        following.append((item, self.vectors_of(item["first"], item["windows"])) for item in items)
+        self.header = replace(self.header, generation=following.generation)
+        atomic_write_json(self.folder / "library.json", asdict(self.header))
         for path in old:  # a reader that has them open keeps them
             path.unlink(missing_ok=True)
-        self.header = header
-        self.reload()
-        return True
-
-
-def read_header(out: Path) -> Header:
-    """Return what `library.json` says.
-
-    Raises:
-        LibraryError: it is missing, damaged, or of another format.
-    """
-    path = out / "library.json"
-    try:
-        value = json.loads(path.read_text("utf-8"))
-        if value["format"] != FORMAT:
-            remedy = "build the library again in another folder"
-            raise LibraryError(f"{path} has format {value['format']!r}, this version reads format {FORMAT}: {remedy}")
-        return Header(**value)
-    except FileNotFoundError:
-        raise LibraryError(f"{out} holds no library: `slapkit library FOLDER --model RUN` builds one") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise LibraryError(f"{path} cannot be read ({error}): delete {out} and build the library again") from error
+        self._begin(following.generation)

@@ -9,22 +9,22 @@ from __future__ import annotations
 import numpy as np
 
 from slapkit.errors import CollapseError
-from slapkit.metrics import centroid_distance, effective_rank, embedding_std, retrieval_scores, text_to_audio_ranks
+from slapkit.metrics import Space, retrieval_scores
 
 COLLAPSED_RANK = 1.5  # an effective rank below this, seen twice in a row after warm-up, is a collapse
 
 
 def measure(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> dict[str, float]:
-    """Return recall, effective rank (the lower of both modalities), embedding std and gap of `audio [N, D]` and `text
-    [M, D]`."""
-    ranks = text_to_audio_ranks(audio=audio, text=text, clip_of_caption=clip_of_caption)
-    scores = retrieval_scores(ranks, at=(1, 10))
+    """Return recall, effective rank and embedding std (the lower of both modalities) and gap of `audio [N, D]` and
+    `text [M, D]`."""
+    space = Space(audio=audio, text=text, clip_of_caption=clip_of_caption)
+    scores = retrieval_scores(space.text_to_audio, at=(1, 10))
     return {
         "R@1": scores["R@1"],
         "R@10": scores["R@10"],
-        "effective_rank": min(effective_rank(audio), effective_rank(text)),
-        "embedding_std": min(embedding_std(audio), embedding_std(text)),
-        "centroid_distance": centroid_distance(audio=audio, text=text),
+        "effective_rank": min(space.effective_ranks.values()),
+        "embedding_std": space.embedding_std,
+        "centroid_distance": float(space.along_gap.mean()),
     }
 
 

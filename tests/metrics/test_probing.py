@@ -132,7 +132,7 @@ def test_representations_come_before_the_projector_and_a_probe_hears_the_pitch_i
     dataset = make_tones(tmp_path / "tones")
     torch.manual_seed(0)
     model = Model(JointModel.build(tiny().model, "slap", captions=["a tone"]))
-    x, ids = represent_clips(model, dataset, cache_dir=tmp_path / "cache", batch_size=5, progress=False)
+    x, ids = represent_clips(model, dataset, cache_dir=tmp_path / "cache", progress=False)
     assert ids == [clip.id for clip in dataset.clips] and x.shape == (48, model.joint.audio.encoder.dim)
     from slapkit.audio import decode
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 
 import pytest
 
 from slapkit.errors import ConfigError, MetricError
-from slapkit.metrics.protocol import Column, Protocol, Score, Table, read_scores
+from slapkit.metrics.protocol import Column, Protocol, Score, Table
 
 PROTOCOL = Protocol(
     data="scores", data_hash="abc", split="test", split_hash="def", queries=2400, candidates=400,
@@ -45,7 +44,7 @@ def test_a_column_takes_one_protocol_and_names_what_differs(change):
     assert len(free.add("b", {"R@10": score(0.4, **change)}).rows) == 2
 
 
-def test_the_table_in_three_languages():
+def test_the_table_as_markdown_and_latex():
     table = two_rows()
     assert table.cells() == [
         ["", "R@10 (%)", "gap"],
@@ -55,17 +54,11 @@ def test_the_table_in_three_languages():
     assert table.to_markdown().splitlines()[:2] == ["|  | R@10 (%) | gap |", "| --- | ---: | ---: |"]
     assert table.to_latex().splitlines()[3] == r"\midrule"
     assert r"R@10 (\%)" in table.to_latex() and "66.0 (63.0--69.0)" in table.to_latex()
-    assert '<th scope="row">CLAP</th><td>69.4 (66.4–72.4)</td><td>–</td>' in table.to_html()
 
 
 def test_hostile_names_stay_names():
     name = "</td><script>alert(1)</script>|x_{y}\\input{z} & 5 %\n# h"
     table = Table(COLUMNS).add(name, {"R@10": score(0.5)})
-    tags = []
-    parser = html.parser.HTMLParser()
-    parser.handle_starttag = lambda tag, attrs: tags.append(tag)
-    parser.feed(table.to_html())
-    assert set(tags) == {"table", "thead", "tbody", "tr", "th", "td"}
     assert len(table.to_markdown().splitlines()) == 3
     assert table.to_markdown().splitlines()[2].replace("\\|", "").count("|") == 4
     latex = table.to_latex()
@@ -74,17 +67,8 @@ def test_hostile_names_stay_names():
 
 def test_json_holds_value_interval_and_protocol(tmp_path):
     table = two_rows()
-    path = table.write(tmp_path / "scores.json")
-    assert json.loads(path.read_text())["SLAP"]["R@10"]["protocol"]["queries"] == 2400
-    again = Table(COLUMNS)
-    for row, scores in read_scores(path).items():
-        again.add(row, scores)
-    assert again.cells() == table.cells() and again.rows == table.rows
-    (tmp_path / "bad.json").write_text('{"SLAP": {"R@10": {"value": "high"}}}')
-    with pytest.raises(MetricError, match="bad.json holds no table"):
-        read_scores(tmp_path / "bad.json")
-    with pytest.raises(MetricError, match="gone.json"):
-        read_scores(tmp_path / "gone.json")
+    content = json.loads(table.write(tmp_path / "scores.json").read_text())
+    assert {row: {name: Score.from_dict(s) for name, s in own.items()} for row, own in content.items()} == table.rows
 
 
 def test_an_interval_without_width_is_left_out():
@@ -94,13 +78,13 @@ def test_an_interval_without_width_is_left_out():
 
 def test_what_a_table_refuses():
     table = two_rows()
-    with pytest.raises(MetricError, match="stands in the table already"):
-        table.add("SLAP", {})
-    with pytest.raises(MetricError, match="no column 'R@1': did you mean 'R@10'"):
-        table.add("x", {"R@1": score(0.1)})
-    with pytest.raises(MetricError, match="vary='embeding'.*'embedding'"):
-        Table(COLUMNS, vary=["embeding"])
-    with pytest.raises(MetricError, match="twice"):
-        Table([Column("a"), Column("a")])
+    for call, value in (
+        (lambda: table.add("SLAP", {}), "'SLAP'"),
+        (lambda: table.add("x", {"R@1": score(0.1)}), "'R@1'.*'R@10'"),
+        (lambda: Table(COLUMNS, vary=["embeding"]), "'embeding'.*'embedding'"),
+        (lambda: Table([Column("a"), Column("a")]), "'a'"),
+    ):
+        with pytest.raises(MetricError, match=value):
+            call()
     with pytest.raises(ConfigError, match="quries"):
         Protocol.from_dict(PROTOCOL.to_dict() | {"quries": 3})

@@ -56,35 +56,25 @@ def test_the_ensemble_is_the_mean_of_the_prompts_embeddings():
     assert one["ensemble"] == pytest.approx(one["{} music"])
 
 
-def test_the_summary_names_the_best_prompt():
+def test_labels_are_found_by_words_in_any_order():
     model = Words()
-    audio, labels = clips_of(model, noise=3.0)
-    scores = zero_shot.prompt_scores(model, audio, LABELS)
-    found = zero_shot.by_prompt(scores, lambda s: tagging.accuracy(scores=s, labels=labels))
-    values = {p: tagging.accuracy(scores=scores[p], labels=labels) for p in zero_shot.PROMPTS}
-    assert found["prompts"] == values and found["best"] == max(values.values()) == values[found["best_prompt"]]
-    assert found["mean"] == pytest.approx(sum(values.values()) / 4)
-    assert found["ensemble"] == tagging.accuracy(scores=scores["ensemble"], labels=labels) > 1 / 3
-
-
-def test_label_order_does_not_matter():
-    model = Words()
-    audio, _ = clips_of(model)
-    forward, back = (zero_shot.prompt_scores(model, audio, labels) for labels in (LABELS, LABELS[::-1]))
-    assert forward["ensemble"] == pytest.approx(back["ensemble"][:, ::-1])
+    audio, labels = clips_of(model)
+    forward, back = (zero_shot.prompt_scores(model, audio, names)["ensemble"] for names in (LABELS, LABELS[::-1]))
+    assert forward == pytest.approx(back[:, ::-1])
+    assert tagging.accuracy(scores=forward, labels=labels) > 0.9
 
 
 @pytest.mark.parametrize(
     ("labels", "prompts", "error", "said"),
     [
-        (LABELS, [], ConfigError, "list of prompts is empty"),
-        (LABELS, ["music"], ConfigError, "'music' must hold {} once"),
-        (LABELS, ["{} {}"], ConfigError, "once"),
-        (LABELS, ["{}", "{}"], ConfigError, "twice"),
-        (LABELS, "{} music", ConfigError, "not one text"),
-        (["jig"], ["{}"], DataError, "nothing to choose from"),
+        (LABELS, [], ConfigError, "prompts"),
+        (LABELS, ["music"], ConfigError, "'music'"),
+        (LABELS, ["{} {}"], ConfigError, "'{} {}'"),
+        (LABELS, ["{}", "{}"], ConfigError, "'{}', '{}'"),
+        (LABELS, "{} music", ConfigError, "prompts"),
+        (["jig"], ["{}"], DataError, "'jig'"),
         (["jig", " "], ["{}"], DataError, "label 1 is empty"),
-        (["jig", "jig"], ["{}"], DataError, "twice"),
+        (["jig", "jig"], ["{}"], DataError, "'jig', 'jig'"),
     ],
 )
 def test_bad_input_is_named(labels, prompts, error, said):

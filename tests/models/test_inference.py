@@ -12,7 +12,9 @@ import torch
 
 import slapkit  # noqa: E402
 from slapkit.errors import AudioError, CheckpointError, ConfigError, DataError  # noqa: E402
+from slapkit.metrics.embedded import embed_split  # noqa: E402
 from slapkit.metrics.evaluate import evaluate  # noqa: E402
+from slapkit.models.inference import Model  # noqa: E402
 from slapkit.models.weights import load_tensors  # noqa: E402
 from slapkit.training import train  # noqa: E402
 from tests.training.tones import make_tones, tiny  # noqa: E402
@@ -102,19 +104,15 @@ def test_short_and_long_sounds_have_embeddings(model):
 
 def test_loaded_model_gives_what_training_gave(trained, model):
     run, dataset, folder = trained
-    from slapkit.metrics.evaluate import embed_split
-
-    arrays, captions, _, clips = embed_split(
-        run.model, dataset, split="test", cache_dir=folder / "cache", progress=False
-    )
-    np.testing.assert_allclose(model.embed_text(captions), arrays["q_text"], atol=1e-5)
+    found = embed_split(Model(run.model), dataset, split="test", cache_dir=folder / "cache", progress=False)
+    np.testing.assert_allclose(model.embed_text(found.captions), found.text(), atol=1e-5)
     # Cached features are float16, so sound agrees to their resolution.
-    np.testing.assert_allclose(model.embed_audio([c.path for c in clips]), arrays["q_audio"], atol=2e-2)
+    np.testing.assert_allclose(model.embed_audio([c.path for c in found.clips]), found.audio(), atol=2e-2)
 
 
 def test_metrics_are_complete_and_in_range(trained):
     run, dataset, folder = trained
-    metrics = evaluate(run.model, dataset, cache_dir=folder / "cache", progress=False)
+    metrics = evaluate(Model(run.model), dataset, cache_dir=folder / "cache", progress=False)
     for kind in ("q", "z"):
         for direction in ("text_to_audio", "audio_to_text"):
             scores = metrics["retrieval"][kind][direction]

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from slapkit.hub import store
 from slapkit.models import embed
-from slapkit.search import Library, store, sync
+from slapkit.search import Library, sync
 from tests.search.library_parts import make_model
 
 torch.set_num_threads(1)
@@ -50,6 +51,11 @@ def start(model, root, out, log, seed):
         os._exit(status)
 
 
+def rows(library, id):
+    item = library._store.items[id]
+    return library._store.vectors_of(item["first"], item["windows"])
+
+
 def main(root, out, whole, kills):
     model, log, killed = make_model(), Path(f"{out}.log"), 0
     random.seed(1)
@@ -63,10 +69,7 @@ def main(root, out, whole, kills):
     child = start(model, root, out, log, kills)
     assert os.waitpid(child, 0)[1] == 0
     library, other = Library.open(out, model), Library.build(root, model, out=whole, progress=False)
-    worst = max(
-        float(np.abs(library._store.vectors_of(entry) - other._store.vectors_of(other._store.entries[id])).max())
-        for id, entry in library._store.entries.items()
-    )
+    worst = max(float(np.abs(rows(library, id) - rows(other, id)).max()) for id in library._store.items)
     heard = len(log.read_text())
     print(json.dumps({"killed": killed, "tracks": len(library), "worst": worst, "heard": heard}))
 

@@ -149,7 +149,7 @@ def test_ties_stand_in_the_order_of_ids(music, model, tmp_path):
 
 def test_bad_questions_are_answered(library, tmp_path):
     for query in ("", "   ", "+ -", None):
-        with pytest.raises(LibraryError, match="query is empty|nothing to search by"):
+        with pytest.raises(LibraryError, match="query is empty|None"):
             library.search(query)
     with pytest.raises(LibraryError, match="needs something to subtract from"):
         library.search("- drums")
@@ -185,7 +185,7 @@ def test_an_empty_library_says_so(tmp_path, model):
     (tmp_path / "music").mkdir()
     library = Library.build(tmp_path / "music", model, out=tmp_path / "out", progress=False)
     assert len(library) == 0 and library.tracks.empty and library.facets() == {}
-    with pytest.raises(LibraryError, match="library 'music' is empty: add sound files"):
+    with pytest.raises(LibraryError, match="library 'music' is empty: add audio files"):
         library.search("flute")
     with pytest.raises(LibraryError, match="query is empty"):
         library.search("")
@@ -291,7 +291,7 @@ def test_pictures_show_what_is_heard(tmp_path, model):
     assert pixels.shape == (64, 160) and pixels.dtype == np.uint8 and (start, duration) == (20.0, 30.0)
     loud = pixels.argmax(axis=0)
     assert (loud[:75] < 15).all() and (loud[85:] > 40).all() and pixels.max() == 255
-    assert library.log_mel("two.wav", 34.5) is library.log_mel("two.wav", 34.5)
+    assert library.log_mel("two.wav", 34.5).pixels is library.log_mel("two.wav", 34.5).pixels
     picture = library.log_mel("short.wav")
     assert picture.pixels.shape[0] == 64 and 1 < picture.pixels.shape[1] <= 160 and picture.duration_s == 0.5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.errors import LibraryError
-from slapkit.metrics import retrieval_scores, text_to_audio_ranks
-from slapkit.search.marks import Marks, scores_with_marks, text_to_audio_with_marks
+from slapkit.metrics import retrieval_scores
+from slapkit.metrics.embedded import make
+from slapkit.search.marks import Marks, scores_with_marks
 
 
 def unit(rng, *shape):
@@ -57,56 +59,39 @@ def test_a_file_that_is_no_marks_is_left_as_it_is(tmp_path, text):
     assert (tmp_path / "marks.json").read_text() == text
 
 
-def world(seed, tracks=7, captions=15):
+def world(seed, count=7, per_clip=2):
+    """Embed clips by chance; some captions are shared."""
     rng = np.random.default_rng(seed)
-    audio, text = unit(rng, tracks, 4), unit(rng, captions, 4)
-    owners = rng.integers(0, tracks, captions)
-    words = [f"caption {rng.integers(0, 10)}" for _ in range(captions)]  # some captions are shared
-    return audio, text, owners, words, [f"{i}.ogg" for i in range(tracks)]
+    words = [[f"caption {rng.integers(10)}" for _ in range(per_clip)] for _ in range(count)]
+    clips = AudioTextDataset("nowhere", [Clip(f"{i}.ogg", Path(f"{i}.ogg"), tuple(own)) for i, own in enumerate(words)])
+    sizes = {"audio": count, "text": count * per_clip}
+    return make(clips, {f"{kind}_{side}": unit(rng, n, 4) for kind in "qz" for side, n in sizes.items()})
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10_000))
-def test_no_marks_change_nothing_and_marks_follow_a_slow_oracle(tmp_path_factory, seed):
-    audio, text, owners, words, ids = world(seed)
+def test_marked_clips_are_right_answers_too(tmp_path_factory, seed):
+    embedded = world(seed)
+    audio, text, captions = embedded.audio().astype(float), embedded.text().astype(float), embedded.captions
+    ids = [clip.id for clip in embedded.clips]
     marks = Marks(tmp_path_factory.mktemp("marks") / "marks.json")
-    plain = text_to_audio_ranks(audio=audio, text=text, clip_of_caption=owners)
-
-    def ranks():
-        return text_to_audio_with_marks(
-            audio=audio, text=text, clip_of_caption=owners, captions=words, ids=ids, marks=marks.pairs
-        )
-
-    for a, b in zip(plain, ranks()):
-        np.testing.assert_array_equal(a, b)
+    result = scores_with_marks(embedded, marks)
+    plain = retrieval_scores(embedded.space().text_to_audio)
+    assert result["marks"] == 0 and result["q"]["before"] == result["q"]["after"] == plain != result["z"]["before"]
     rng = np.random.default_rng(seed)
     for _ in range(6):
-        marks.add(words[rng.integers(len(words))], ids[rng.integers(len(ids))])
+        marks.add(captions[rng.integers(len(captions))], ids[rng.integers(len(ids))])
+    known = len(marks)
     marks.add("a caption of another split", ids[0])
-    marks.add(words[0], "track of another split")
-    after = ranks()
-    for row, caption in enumerate(words):
-        right = {int(owners[row])} | {i for i, id in enumerate(ids) if (caption, id) in marks}
-        scores = [float(text[row].astype(float) @ track) for track in audio.astype(float)]
-        assert after.expected[row] == 1 + min(sum(s > scores[i] for s in scores) for i in right)
-    assert (after.expected <= plain.expected).all(), "a mark never makes a caption worse"
-    assert retrieval_scores(after)["R@1"] >= retrieval_scores(plain)["R@1"]
-
-
-def test_scores_before_and_after(tmp_path):
-    audio, text, owners, words, ids = world(3)
-    arrays = {f"{kind}_{side}": x for kind in "qz" for side, x in (("audio", audio), ("text", text))}
-    arrays["z_text"] = -text
-    clips = AudioTextDataset(tmp_path, [Clip(id, tmp_path / id, ()) for id in ids])
-    marks = Marks(tmp_path / "marks.json")
-    result = scores_with_marks(arrays, words, owners, clips, marks)
-    assert result["marks"] == 0 and result["q"]["before"] == result["q"]["after"] != result["z"]["before"]
-    expected = retrieval_scores(text_to_audio_ranks(audio=audio, text=text, clip_of_caption=owners))
-    assert result["q"]["before"] == expected
-    for caption in words:
-        marks.add(caption, ids[int(np.argmax(audio @ text[words.index(caption)]))])
-    marks.add("elsewhere", ids[0])
-    result = scores_with_marks(arrays, words, owners, clips, marks)
-    assert result["marks"] == len(set(words)) and result["q"]["after"]["R@1"] > expected["R@1"]
-    assert result["q"]["before"] == expected
+    marks.add(captions[0], "track of another split")
+    ranks = []
+    for row, caption in enumerate(captions):
+        right = {int(embedded.clip_of_caption[row])} | {i for i, id in enumerate(ids) if (caption, id) in marks}
+        scores = [float(text[row] @ clip) for clip in audio]
+        ranks.append(1 + min(sum(s > scores[i] for s in scores) for i in right))
+    result = scores_with_marks(embedded, marks)
+    assert result["marks"] == known and result["q"]["before"] == plain
+    assert result["q"]["after"]["mean_rank"] == pytest.approx(np.mean(ranks) / len(ids))
+    for k in (1, 5, 10):
+        assert result["q"]["after"][f"R@{k}"] == pytest.approx(np.mean(np.array(ranks) <= k))
     json.dumps(result, allow_nan=False)

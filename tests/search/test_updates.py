@@ -17,7 +17,7 @@ import soundfile
 from slapkit.data.scan import scan, tags
 from slapkit.models.embed import Embedder
 from slapkit.search import Library
-from slapkit.search.store import Store
+from slapkit.search.store import LibraryStore
 from tests.search.library_parts import RATE, sound
 
 
@@ -36,7 +36,7 @@ def heard(monkeypatch):
 
 def vectors(library: Library) -> dict[str, np.ndarray]:
     store = library._store
-    return {id: store.vectors_of(entry) for id, entry in sorted(store.entries.items())}
+    return {id: store.vectors_of(entry.first, entry.windows) for id, entry in sorted(store.entries.items())}
 
 
 def assert_same(library: Library, other: Library) -> None:
@@ -97,7 +97,7 @@ def test_rows_that_nobody_needs_go_at_last(music, model, tmp_path):
         library.update(progress=False)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert "windows-0.f32" not in names and sum(name.startswith("windows-") for name in names) == 1
-    assert library._store._rows_on_disk() == sum(e.windows for e in library._store.entries.values()) + 2
+    assert library._store.rows == sum(e.windows for e in library._store.entries.values()) + 2
     assert_same(library, Library.open(tmp_path / "out", model))
     assert reader.search("flute").equals(expected), "who had the library open keeps what was there"
 
@@ -309,7 +309,7 @@ def test_nothing_is_unpickled_and_headers_are_checked(music, model, tmp_path):
                         (json.dumps(header | {"extra": 1}), "cannot be read")):  # fmt: skip
         (tmp_path / "out" / "library.json").write_text(text)
         with pytest.raises(Exception, match=words):
-            Store.open(tmp_path / "out")
+            LibraryStore(tmp_path / "out")
 
 
 def test_one_process_writes_and_others_wait(music, model, tmp_path):

@@ -146,14 +146,14 @@ class FakeLibrary:
             raise LibraryError(f"the library has no track {id!r}")
 
 
-def split_of(library: FakeLibrary, dim: int = 8, seed: int = 0):
-    """Return what `evaluate.embed_split` does, with random embeddings: two captions a track."""
+def split_of(library: FakeLibrary, dim: int = 8, seed: int = 0) -> Embedded:
+    """Embed a library's tracks and captions by chance."""
     rng = np.random.default_rng(seed)
-    captions = [caption for cell in library.tracks["captions"] for caption in cell]
-    owners = np.repeat(np.arange(len(library)), 2)
+    rows = library.tracks.to_dict("records")
+    clips = AudioTextDataset("nowhere", [Clip(row["id"], Path(row["id"]), tuple(row["captions"])) for row in rows])
     arrays = {}
     for kind in ("q", "z"):
-        for side, count in (("audio", len(library)), ("text", len(captions))):
-            rows = rng.normal(size=(count, dim)).astype(np.float32)
-            arrays[f"{kind}_{side}"] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return arrays, captions, owners, [SimpleNamespace(id=id) for id in library.tracks["id"]]
+        for side, count in (("audio", len(clips)), ("text", len(clips.captions_flat()[0]))):
+            vectors = rng.normal(size=(count, dim)).astype(np.float32)
+            arrays[f"{kind}_{side}"] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return make(clips, arrays)

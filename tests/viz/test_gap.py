@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slapkit.metrics import retrieval_scores, text_to_audio_ranks
-from slapkit.metrics.recentre import recentred
+from slapkit.metrics.gap import recentred
 from slapkit.viz.maps import gap_report
 
 

@@ -51,7 +51,7 @@ def test_every_point_is_drawn_once_in_its_colour_and_shape(models, dimensions):
 
 def test_the_gap_on_the_figure_is_that_of_the_embeddings(models, panels):
     for model, panel in zip(models, panels):
-        truth = centroid_distance(audio=model.audio(), text=model.text()[model.first_captions])
+        truth = centroid_distance(**model.space().pairs)
         assert panel.gap == pytest.approx(truth, abs=1e-6)
     title = figures.joint_map(panels).layout.title.text.replace("<br>", " ").replace("\u00a0", " ")
     assert f"{panels[0].gap:.3f} ± {panels[0].gap_half_width:.3f}" in title and "CLAP keeps" in title

@@ -1,13 +1,13 @@
-"""Which works a corpus of a given size uses, and in which split each stands.
+"""The works that a corpus of a given size uses, and the split of each.
 
-Collections differ in size by a factor of a thousand: styles are drawn in proportion to the square root of what there is
-of them. Splits are dealt by group (see `slapkit.data.scores.melody`), style by style, so that each split holds every
+Collections differ in size by a factor of a thousand: styles are drawn in proportion to the square root of their number
+of works. Splits are dealt by group (see `slapkit.data.scores.melody`), style by style, so that each split holds every
 style that has works enough.
 """
 
 from __future__ import annotations
 
-import collections
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,15 +16,17 @@ from slapkit.data.scores.works import Work
 
 FRACTIONS = {"train": 0.76, "validation": 0.08, "test": 0.16}
 _LARGE = 0.05  # a group with more than this share of the works would fill a small split alone: it goes to training
+_CANDIDATES = 3  # works for a clip
 
 
 def choose_works(works: Sequence[Work], count: int, seed: int) -> list[Work]:
     """Return about `count` works (all, where there are fewer), sorted by id, balanced over styles."""
-    styles: dict[str, list[Work]] = collections.defaultdict(list)
-    for work in sorted(works, key=lambda work: work.id):
-        styles[work.style].append(work)
+    works = sorted(works, key=lambda work: work.id)
     if count >= len(works):
-        return sorted(works, key=lambda work: work.id)
+        return works
+    styles: dict[str, list[Work]] = defaultdict(list)
+    for work in works:
+        styles[work.style].append(work)
     quotas = _quotas({style: len(members) for style, members in styles.items()}, count)
     rng = np.random.default_rng([seed, 1])
     chosen: list[Work] = []
@@ -35,16 +37,14 @@ def choose_works(works: Sequence[Work], count: int, seed: int) -> list[Work]:
 
 
 def _quotas(available: Mapping[str, int], count: int) -> dict[str, int]:
-    """Return how many works of each style to use: proportional to the square root, at most what there is."""
+    """Return how many works of each style to use: proportional to the square root, at most as many as there are."""
     quotas = dict.fromkeys(available, 0)
     left = count
     while left > 0:
-        open_styles = [style for style in sorted(available) if quotas[style] < available[style]]
-        if not open_styles:
-            break
-        total = sum(available[style] ** 0.5 for style in open_styles)
+        unfilled = [style for style in sorted(available) if quotas[style] < available[style]]
+        total = sum(available[style] ** 0.5 for style in unfilled)
         budget = left
-        for style in open_styles:
+        for style in unfilled:
             share = max(1, int(budget * available[style] ** 0.5 / total))
             take = min(share, available[style] - quotas[style], left)
             quotas[style] += take
@@ -60,12 +60,12 @@ def deal_splits(groups: Mapping[str, str], styles: Mapping[str, str], seed: int)
         styles: style by work id.
         seed: seed of the deal.
     """
-    members: dict[str, list[str]] = collections.defaultdict(list)
+    members: dict[str, list[str]] = defaultdict(list)
     for name in sorted(groups):
         members[groups[name]].append(name)
-    strata: dict[str, list[str]] = collections.defaultdict(list)
+    strata: dict[str, list[str]] = defaultdict(list)
     for group, names in sorted(members.items()):
-        strata[collections.Counter(styles[name] for name in names).most_common(1)[0][0]].append(group)
+        strata[Counter(styles[name] for name in names).most_common(1)[0][0]].append(group)
     rng = np.random.default_rng([seed, 2])
     whole = dict.fromkeys(FRACTIONS, 0.0)  # works dealt to each split so far
     splits: dict[str, str] = {}
@@ -94,7 +94,7 @@ def _neediest(own: Mapping[str, float], whole: Mapping[str, float], size: int) -
 
 
 def deal_clips(splits: Mapping[str, str], clips: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (split, candidate works) for each clip; the first candidate is meant, the others stand in if it fails.
+    """Return (split, candidate works) for each clip; the first candidate is meant, the others are used if it fails.
 
     Each split gets its share of `clips` exactly (rounded); its works take turns.
     """
@@ -105,6 +105,7 @@ def deal_clips(splits: Mapping[str, str], clips: int, seed: int) -> list[tuple[s
     for split, count in counts.items():
         names = sorted(name for name, place in splits.items() if place == split)
         order = [names[i] for i in rng.permutation(len(names))]
+        turns = min(_CANDIDATES, len(order))
         for number in range(count if order else 0):
-            dealt.append((split, tuple(order[(number + k) % len(order)] for k in range(min(3, len(order))))))
+            dealt.append((split, tuple(order[(number + k) % len(order)] for k in range(turns))))
     return dealt

@@ -1,8 +1,6 @@
 """A trained model in the forms that others read: transformers' CLAP, ONNX, and a folder for the Hugging Face Hub.
 
-What training writes is one form already: `config.json`, `model.safetensors` and, for a trained text encoder,
-`text_encoder/` with its configuration and tokenizer; `slapkit.load` reads it, and nothing in it is a pickle. Every
-export is compared with the model before it gets its name: one that differs is not written.
+Every export is compared with the model before it gets its name: one that differs is not written. None holds a pickle.
 
     slapkit.hub.export.to_clap(model, "folder")          ClapModel.from_pretrained("folder")
     slapkit.hub.export.to_onnx(model, "folder")          audio.onnx, text.onnx
@@ -16,14 +14,10 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "ExportError": "folder",
-    "HubModel": "hub",
-    "model_card": "card",
-    "to_clap": "clap",
-    "to_hub_folder": "hub",
-    "to_onnx": "onnx",
-}
-__all__ = ["ExportError", "HubModel", "model_card", "to_clap", "to_hub_folder", "to_onnx"]
+    "ExportError": "folder", "HubModel": "hub", "model_card": "card", "read_run": "card", "to_clap": "clap",
+    "to_hub_folder": "hub", "to_onnx": "onnx",
+}  # fmt: skip
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

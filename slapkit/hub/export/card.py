@@ -6,17 +6,26 @@ files are other people's texts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from slapkit.errors import CheckpointError
 from slapkit.metrics.protocol import markdown as escape
 from slapkit.metrics.summary import DIRECTIONS, chance, decimals, dig, embedding, label, percent, retrieval, words
 from slapkit.models.inference import Model
+from slapkit.models.weights import read_json
 
 _PAPER = "https://arxiv.org/abs/2506.17815"
+# What the Hub sorts models by; no licence, as slapkit knows none of data and weights.
+_FRONT_MATTER = """---
+library_name: slapkit
+pipeline_tag: feature-extraction
+tags:
+- music
+- audio-text
+- retrieval
+- slap
+---"""
 _MEASURES = ("R@1", "R@5", "R@10")
 _USES = {
     "hub-folder": 'model = slapkit.load(".")  # this folder\naudio = model.embed_audio(["one.mp3"])\n'
@@ -31,36 +40,33 @@ _IMPORTS = {
 }
 _NOTES = {
     "hub-folder": "",
-    "clap": "This form has no predictors: embeddings are the projections z. CLAP's processor hears a random piece of "
-    "a sound that is longer than its window; slapkit hears all of it.",
+    "clap": "This form has no predictors: embeddings are the projections z. CLAP's processor takes a random piece of "
+    "audio that is longer than its window; slapkit takes all of it.",
     "onnx": "`export.json` says what goes into the graphs and what comes out of them.",
 }
 
 
-class Run(NamedTuple):
-    """What a run's `run.json` and `metrics.json` hold."""
-
-    record: dict[str, Any]
-    metrics: dict[str, Any]
-
-
-def model_card(model: Model, run: str | Path | None = None, *, form: str = "hub-folder") -> str:
+def model_card(
+    model: Model,
+    record: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    *,
+    form: str = "hub-folder",
+) -> str:
     """Return the card of a model as Markdown.
 
     Args:
         model: the model.
-        run: the folder of the run that trained it, with `run.json` and `metrics.json`; None says that nothing is known.
+        record, metrics: of the run that trained it, see `read_run`; None says that nothing is known.
         form: what the card lies beside: "hub-folder", "clap" or "onnx".
-
-    Raises:
-        CheckpointError: `run` has no record, or its metrics cannot be read.
     """
-    found = None if run is None else read_run(Path(run))
-    if found and form == "clap":
-        found = _by_projections(found)
-    title = label(found.record) if found else model.joint.objective.upper()
+    metrics = dict(metrics or {})
+    if form == "clap":  # it has no predictors: the figures are those of the projections
+        retrieval_z = {"retrieval": {"z": z} if (z := dig(metrics, "retrieval", "z")) else {}, "health": {}}
+        metrics |= retrieval_z | {"gap": metrics.get("gap_z", {})}
+    title = label(record) if record else model.joint.objective.upper()
     parts = [
-        _front_matter(),
+        _FRONT_MATTER,
         f"# {escape(title)}: joint embeddings of music and text",
         f"Trained with slapkit, after [SLAP, arXiv 2506.17815]({_PAPER}).",
         "## Use",
@@ -69,51 +75,25 @@ def model_card(model: Model, run: str | Path | None = None, *, form: str = "hub-
         "## The model",
         _table(["part", "value"], _parts(model)),
     ]
-    if found:
-        parts += [
-            "## How well it does",
-            *_results(found),
-            "## How it was trained",
-            _table(["what", "value"], _training(found)),
-        ]
+    if record:
+        parts += ["## How well it does", *_results(metrics)]
+        parts += ["## How it was trained", _table(["what", "value"], _training(record, metrics))]
     else:
         parts.append("How it was trained and how well it does is not on record here.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def read_run(folder: Path) -> Run:
-    """Return a run's record and metrics; a run without metrics has none.
+def read_run(path: str | Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return record and metrics of the run whose folder is `path` or holds it; None and None where there is no run.
 
     Raises:
-        CheckpointError: there is no record, or the metrics are damaged.
+        CheckpointError: `run.json` or `metrics.json` is damaged.
     """
-    found = []
-    for path in (folder / "run.json", folder / "metrics.json"):
-        try:
-            value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from error
-        found.append(value if isinstance(value, dict) else {})
-    if "status" not in found[0]:
-        raise CheckpointError(f"{folder} has no run.json with a record: it is not the folder of a run")
-    return Run(*found)
-
-
-def _by_projections(run: Run) -> Run:
-    """Return a run with the figures of its projections alone, for a form that has no predictors."""
-    kept = {key: value for key, value in run.metrics.items() if key not in ("gap", "gap_z", "health")}
-    kinds = run.metrics.get("retrieval") or {}
-    kept["retrieval"] = {"z": kinds["z"]} if "z" in kinds else {}
-    if "gap_z" in run.metrics:
-        kept["gap"] = run.metrics["gap_z"]
-    return Run(run.record, kept)
-
-
-def _front_matter() -> str:
-    """What the Hub sorts models by; no licence, for slapkit knows none of data and weights."""
-    tags = ["music", "audio-text", "retrieval", "slap"]
-    lines = ["library_name: slapkit", "pipeline_tag: feature-extraction", "tags:", *(f"- {tag}" for tag in tags)]
-    return "\n".join(["---", *lines, "---"])
+    folder = next((f for f in (Path(path), Path(path).parent) if (f / "run.json").is_file()), None)
+    if folder is None:
+        return None, None
+    metrics = folder / "metrics.json"
+    return read_json(folder / "run.json"), read_json(metrics) if metrics.is_file() else {}
 
 
 def _table(head: list[str], rows: list[tuple[str, ...]]) -> str:
@@ -124,40 +104,37 @@ def _table(head: list[str], rows: list[tuple[str, ...]]) -> str:
 def _parts(model: Model) -> list[tuple[str, str]]:
     config, joint = model.config, model.joint
     audio, front = config.audio, config.audio.frontend
-    heard = "samples" if front.kind == "wave" else f"{front.n_mels} mel bands"
+    features = "samples" if front.kind == "wave" else f"{front.n_mels} mel bands"
     source = Path(audio.waveform.source).name if audio.waveform else audio.kind
     used = [p for n, p in joint.named_parameters() if not n.startswith("target_")]
     return [
         ("objective", joint.objective),
         ("audio encoder", f"{source}{', frozen' if audio.frozen else ''}"),
-        ("hears", f"windows of {audio.window_s:g} s at {front.sample_rate:,} Hz, {heard}"),
+        ("audio input", f"windows of {audio.window_s:g} s at {front.sample_rate:,} Hz, {features}"),
         ("text encoder", f"{Path(config.text.source).name}{', frozen' if config.text.frozen else ''}"),
-        ("reads", f"up to {config.text.max_tokens} tokens"),
+        ("text input", f"up to {config.text.max_tokens} tokens"),
         ("embedding", f"{config.dim} dimensions, {'predictions q' if model.has_predictor else 'projections z'}"),
         ("parameters", f"{sum(p.numel() for p in used) / 1e6:.1f} M"),
     ]
 
 
-def _results(run: Run) -> list[str]:
+def _results(metrics: Mapping[str, Any]) -> list[str]:
     """Return the figures with their protocol; without a protocol a figure says nothing and stays away."""
-    protocol = run.metrics.get("protocol")
-    if not run.metrics.get("retrieval") or not isinstance(protocol, Mapping):
+    protocol = metrics.get("protocol")
+    if not metrics.get("retrieval") or not isinstance(protocol, Mapping):
         return ["Nothing was measured with a protocol on record."]
+    measures = (*_MEASURES, "median_rank")
     rows = [
-        (
-            name,
-            *(percent(retrieval(run.metrics, direction, m)) for m in _MEASURES),
-            percent(retrieval(run.metrics, direction, "median_rank")),
-        )
+        (name, *(percent(retrieval(metrics, direction, measure)) for measure in measures))
         for direction, name in DIRECTIONS.items()
     ]
     gap = [
-        ("distance of the centroids", decimals(dig(run.metrics, "gap", "centroid_distance"))),
-        ("linear separability (chance 50 %)", percent(dig(run.metrics, "gap", "linear_separability"))),
-        ("effective rank (dimensions)", decimals(dig(run.metrics, "health", "effective_rank"), 1)),
+        ("distance of the centroids", decimals(dig(metrics, "gap", "centroid_distance"))),
+        ("linear separability (chance 50 %)", percent(dig(metrics, "gap", "linear_separability"))),
+        ("effective rank (dimensions)", decimals(dig(metrics, "health", "effective_rank"), 1)),
     ]
     return [
-        f"Retrieval by {embedding(run.metrics)}; text to audio at chance: R@10 {percent(chance(run.metrics))}.",
+        f"Retrieval by {embedding(metrics)}; text to audio at chance: R@10 {percent(chance(metrics))}.",
         _table(["direction", *_MEASURES, "median rank (of candidates)"], rows),
         _table(["modality gap and health", "value"], gap),
         "### How that was measured",
@@ -165,20 +142,18 @@ def _results(run: Run) -> list[str]:
     ]
 
 
-def _training(run: Run) -> list[tuple[str, str]]:
-    record = run.record
-    machine, given = record.get("machine") or {}, record.get("parameters") or {}
-    commit = f"{record.get('commit')}{' with changes' if record.get('dirty') else ''}"
+def _training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    machine, packages = record.get("machine") or {}, record.get("packages") or {}
+    given = {name: value for name, value in (record.get("parameters") or {}).items() if value is not None}
     shown = ("slapkit", "python", "torch", "transformers")
-    packages = record.get("packages") or {}
     return [
         ("notebook", str(record.get("notebook"))),
-        ("parameters", ", ".join(f"{k}={v}" for k, v in given.items() if v is not None)),
+        ("parameters", ", ".join(f"{name}={value}" for name, value in given.items())),
         ("data fingerprint", str(record.get("data_fingerprint"))),
-        ("training", words(run.metrics.get("training", {}))),
+        ("training", words(metrics.get("training", {}))),
         ("machine", f"{machine.get('cpu')}, {machine.get('cores')} cores"),
         ("accelerators", ", ".join(machine.get("accelerators") or []) or "none"),
-        ("commit", commit),
+        ("commit", f"{record.get('commit')}{' with changes' if record.get('dirty') else ''}"),
         ("packages", ", ".join(f"{name} {packages[name]}" for name in shown if name in packages)),
         ("started", str(record.get("started"))),
     ]

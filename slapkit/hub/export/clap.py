@@ -1,8 +1,8 @@
 """A model as a folder that transformers' `ClapModel`, its feature extractor and its tokenizer load.
 
 `ClapModel` is HTS-AT, RoBERTa with its pooler, and two projections of two layers as wide as the embeddings. A model of
-these parts fits; BatchNorm in a projector is folded into the layer before it, as it is fixed once training has ended.
-It has no predictors: what it gives is the projection z, for SLAP too.
+these parts fits. BatchNorm in a projector is folded into the layer before it. `ClapModel` has no predictors: it gives
+the projection z, for SLAP too.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from slapkit._io import atomic_write_text
-from slapkit.hub.export.folder import CAPTIONS, ExportError, probe_sounds, require_equal, staged_folder
-from slapkit.hub.published import PREFIXES as PREFIXES
+from slapkit.hub.export.folder import ExportError, require_same, staged_folder
+from slapkit.hub.published import PREFIXES
 from slapkit.hub.transformers_clap import SCALES
 from slapkit.models.inference import Model
 from slapkit.models.joint import HeadConfig
@@ -79,7 +78,7 @@ def unfit(model: Model) -> list[str]:
 
 
 def _truncation(model: Model) -> str | None:
-    """Return by which of its two sets of mel bands CLAP's feature extractor hears as the model does."""
+    """Return the truncation by which CLAP's feature extractor has the model's mel bands, None where it has not."""
     front = model.config.audio.frontend
     bands = {"mel_scale": front.mel_scale, "norm": front.norm}
     name = next((name for name, scale in SCALES.items() if scale == bands), None)
@@ -154,22 +153,23 @@ def _feature_extractor(model: Model):
     )
 
 
-@torch.no_grad()
 def _compare(folder: Path, model: Model) -> None:
-    """Raise `ExportError` unless transformers hears and reads from `folder` what the model does."""
+    """Raise `ExportError` unless transformers makes of `folder` what the model is."""
     from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
     clap = ClapModel.from_pretrained(folder, dtype=torch.float32).eval()
     extractor, tokenizer = ClapFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    sounds, rate = probe_sounds(model), model.config.audio.frontend.sample_rate
-    heard = extractor(sounds, sampling_rate=rate, return_tensors="pt")
-    fused: dict[str, Any] = {"is_longer": torch.zeros(len(sounds), 1, dtype=torch.bool)}
-    audio = _unit(clap.get_audio_features(heard["input_features"], **fused))
-    require_equal("ClapModel, hearing,", audio, model.embed_audio(sounds, sample_rate=rate, embedding="z"))
-    captions = [*CAPTIONS, "music " * 600]
-    read = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
-    text = _unit(clap.get_text_features(read["input_ids"], attention_mask=read["attention_mask"]))
-    require_equal("ClapModel, reading,", text, model.embed_text(captions, embedding="z"))
+
+    def audio(sounds: list[np.ndarray]) -> dict[str, np.ndarray]:
+        features = extractor(sounds, sampling_rate=extractor.sampling_rate, return_tensors="pt")["input_features"]
+        return {"z": _unit(clap.get_audio_features(features, is_longer=torch.zeros(len(sounds), 1, dtype=torch.bool)))}
+
+    def text(captions: list[str]) -> dict[str, np.ndarray]:
+        tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
+        return {"z": _unit(clap.get_text_features(tokens["input_ids"], attention_mask=tokens["attention_mask"]))}
+
+    with torch.no_grad():
+        require_same(model, audio=audio, text=text)
 
 
 def _unit(out) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The folder that an export is written into, and what all exports are compared with."""
+"""The folder that an export is written into, and the comparison with the model that every export must pass."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,12 @@ from slapkit.errors import ConfigError, SlapkitError
 from slapkit.models.inference import Model
 
 TOLERANCE = 1e-4  # largest difference that an embedding of unit norm may show in any dimension
-CAPTIONS = ("a slow waltz for two flutes", "drums", "Bright, hurried fiddle tune over a drone; ends on a long chord.")
+_SHORT = ["a slow waltz for two flutes", "drums", "Bright, hurried fiddle tune over a drone; ends on a long chord."]
+CAPTIONS = (_SHORT[:2], _SHORT[:1], [*_SHORT, "music " * 600])  # batches of several sizes and lengths, the longest too
 
 
 class ExportError(SlapkitError):
-    """A model that does not fit the form asked for, or an export that does not do what the model does."""
+    """A model that does not fit the form asked for, or an export that does not embed as the model does."""
 
 
 @contextlib.contextmanager
@@ -47,30 +48,47 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
             shutil.rmtree(staged, ignore_errors=True)
 
 
-def probe_sounds(model: Model, count: int = 3) -> list[np.ndarray]:
-    """Return sounds `[T]` of one window each, at the rate that the model hears: noises of changing colour and level."""
-    audio = model.config.audio
+def probe_sounds(model: Model) -> list[list[np.ndarray]]:
+    """Return batches of two, one and three sounds `[T]` of one window each, at the model's rate: noises of changing
+    colour and level."""
+    audio, sounds = model.config.audio, []
     samples = round(audio.window_s * audio.frontend.sample_rate)
-    sounds = []
-    for number in range(count):
-        rng = np.random.default_rng(number)
-        noise = rng.standard_normal(samples)
+    for number in range(6):
+        noise = np.random.default_rng(number).standard_normal(samples)
         smooth = np.convolve(noise, np.full(1 + 4 * number, 1 / (1 + 4 * number)), "same")
         sounds.append((0.3 * smooth * np.linspace(1, 0.1, samples)).clip(-1, 1).astype(np.float32))
-    return sounds
+    return [sounds[:2], sounds[2:3], sounds[3:]]
 
 
-def require_equal(what: str, found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference of embeddings `[B, D]`.
+def require_same(
+    model: Model,
+    *,
+    audio: Callable[[list[np.ndarray]], Mapping[str, np.ndarray]] | None = None,
+    text: Callable[[list[str]], Mapping[str, np.ndarray]] | None = None,
+) -> float:
+    """Compare an export with the model on batches of sounds and captions; return the largest difference.
+
+    Args:
+        audio, text: what the export makes of a batch: unit-norm embeddings `[B, D]` by name, "z" or "q". None is not
+            part of the export.
 
     Raises:
-        ExportError: it passes `TOLERANCE`, or values are not finite.
+        ExportError: a difference passes `TOLERANCE`, or values are not finite.
     """
-    if found.shape != expected.shape:
-        raise ExportError(f"{what} gives embeddings {list(found.shape)}, the model {list(expected.shape)}: not written")
-    difference = float(np.abs(found - expected).max())
-    if not difference <= TOLERANCE:  # NaN too
-        raise ExportError(
-            f"{what} differs from the model by {difference:.2g} (at most {TOLERANCE:g} may be): it is not written"
-        )
-    return difference
+    rate, worst = model.config.audio.frontend.sample_rate, 0.0
+    for tower, embed, batches in (("audio", audio, probe_sounds(model)), ("text", text, CAPTIONS)):
+        for batch in batches if embed else ():
+            for name, found in embed(batch).items():
+                wanted = (
+                    model.embed_audio(batch, sample_rate=rate, embedding=name)
+                    if tower == "audio"
+                    else model.embed_text(batch, embedding=name)
+                )
+                difference = float(np.abs(found - wanted).max()) if found.shape == wanted.shape else np.inf
+                if not difference <= TOLERANCE:  # NaN too
+                    raise ExportError(
+                        f"the {tower} tower differs from the model by {difference:.2g} in {name}, on a batch of "
+                        f"{len(batch)} (at most {TOLERANCE:g} may be): not written"
+                    )
+                worst = max(worst, difference)
+    return worst

@@ -1,8 +1,7 @@
 """A model on the Hugging Face Hub: the folder that slapkit writes, made whole, with a model card.
 
-`push_to_hub` and `from_pretrained` are those of `huggingface_hub`'s mixin. What travels is `config.json`,
-`model.safetensors`, `text_encoder/` and `README.md`. A text encoder that was frozen and taken from a folder travels
-too, for nobody else has that folder.
+`push_to_hub` and `from_pretrained` are those of `huggingface_hub`'s mixin. The folder holds `config.json`,
+`model.safetensors`, `text_encoder/` and `README.md`; a frozen text encoder out of a local folder is in it too.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from typing import Any
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 
-from slapkit.hub.export.card import model_card
-from slapkit.hub.export.folder import CAPTIONS, probe_sounds, require_equal, staged_folder
+from slapkit.hub.export.card import model_card, read_run
+from slapkit.hub.export.folder import require_same, staged_folder
 from slapkit.hub.load import load_model
+from slapkit.hub.source import find
 from slapkit.models.inference import Model
-from slapkit.models.joint import JointModel, ModelConfig
+from slapkit.models.joint import JointModel
 from slapkit.models.weights import read_json, save_model
 
 _FILES = ["config.json", "model.safetensors", "text_encoder/*", "README.md"]
@@ -29,7 +29,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="slapkit"):
 
     Args:
         trained: the model.
-        details: what `config.json` says of its training, "train" and "step".
+        details: "train" and "step" of its `config.json`.
         card: text of README.md; None makes one out of the model alone.
     """
 
@@ -40,20 +40,17 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="slapkit"):
 
     @classmethod
     def of(cls, path: str | Path) -> HubModel:
-        """Return the model of a run or a checkpoint folder, with the run's figures on its card where there is a run."""
-        model, folder = load_model(path, device="cpu"), Path(path)
-        run = next((f for f in (folder, folder.parent) if (f / "run.json").is_file()), None)
-        inside = folder / "checkpoint" if (folder / "checkpoint" / "config.json").is_file() else folder
-        content = read_json(inside / "config.json") if (inside / "config.json").is_file() else {}
-        details = {key: content[key] for key in ("train", "step") if key in content}
-        return cls(model, details=details, card=model_card(model, run))
+        """Return the model of a run or a checkpoint, with the run's figures on its card where there is a run."""
+        model, source = load_model(path, device="cpu"), find(path)
+        details = _details(source.place) if source.kind == "run" else {}
+        return cls(model, details=details, card=model_card(model, *read_run(path)))
 
     def forward(self, batch: dict[str, Tensor | dict[str, Tensor]]) -> dict[str, Tensor]:
         """Return what `JointModel` does."""
         return self.joint(batch)
 
     def embed_audio(self, sounds, **options):
-        """Embed sounds, see `slapkit.models.inference.Model.embed_audio`."""
+        """Embed audio, see `slapkit.models.inference.Model.embed_audio`."""
         return self.trained.embed_audio(sounds, **options)
 
     def embed_text(self, captions, **options):
@@ -65,15 +62,8 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="slapkit"):
         return ModelCard(self.card or model_card(self.trained))
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        joint, config = self.joint, self.joint.config
-        frozen = joint.text.frozen
-        try:  # what is written is told by these two
-            joint.config = _portable(joint)
-            joint.text.frozen = joint.config.text.frozen
-            train, step = self.details.get("train", {}), self.details.get("step", 0)
-            save_model(joint, Path(save_directory), train=train, step=step)
-        finally:
-            joint.config, joint.text.frozen = config, frozen
+        train, step = self.details.get("train", {}), self.details.get("step", 0)
+        save_model(_portable(self.joint), Path(save_directory), train=train, step=step)
 
     @classmethod
     def _from_pretrained(
@@ -82,24 +72,29 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="slapkit"):
         folder = Path(model_id)
         if not folder.is_dir():
             known = {key: options[key] for key in ("force_download", "token", "local_files_only") if key in options}
-            folder = Path(
-                snapshot_download(model_id, revision=revision, cache_dir=cache_dir, allow_patterns=_FILES, **known)
-            )
-        model = load_model(folder, device=map_location)
-        content, card = read_json(folder / "config.json"), folder / "README.md"
-        details = {key: content[key] for key in ("train", "step") if key in content}
-        return cls(model, details=details, card=card.read_text(encoding="utf-8") if card.is_file() else None)
+            where = {"revision": revision, "cache_dir": cache_dir, "allow_patterns": _FILES}
+            folder = Path(snapshot_download(model_id, **where, **known))
+        card = folder / "README.md"
+        text = card.read_text(encoding="utf-8") if card.is_file() else None
+        return cls(load_model(folder, device=map_location), details=_details(folder), card=text)
 
 
-def _portable(joint: JointModel) -> ModelConfig:
-    """Return the configuration under which the model needs no folder of this machine, and names none."""
-    config = joint.config
-    text, audio = config.text, config.audio
+def _details(folder: Path) -> dict[str, Any]:
+    content = read_json(folder / "config.json")
+    return {key: content[key] for key in ("train", "step") if key in content}
+
+
+def _portable(joint: JointModel) -> JointModel:
+    """Return the model, sharing its encoders, with a configuration that names no folder of this machine."""
+    text, audio = joint.config.text, joint.config.audio
     if Path(text.source).is_dir():
         text = text.replace(source=Path(text.source).name, frozen=False, fingerprint=None)
     if audio.waveform and Path(audio.waveform.source).is_dir():
         audio = audio.replace(waveform=audio.waveform.replace(source=Path(audio.waveform.source).name))
-    return config.replace(text=text, audio=audio)
+    config = joint.config.replace(text=text, audio=audio)
+    portable = JointModel(config, joint.objective, joint.audio.encoder, joint.text.encoder).eval()
+    portable.load_state_dict({n: t for n, t in joint.state_dict().items() if not n.startswith("target_")})
+    return portable
 
 
 def to_hub_folder(path: str | Path, out: str | Path) -> Path:
@@ -115,9 +110,10 @@ def to_hub_folder(path: str | Path, out: str | Path) -> Path:
     hub = HubModel.of(path)
     with staged_folder(out) as folder:
         hub.save_pretrained(folder)
-        written = load_model(folder, device="cpu")
-        sounds, rate = probe_sounds(hub.trained), hub.trained.config.audio.frontend.sample_rate
-        expected = hub.trained.embed_audio(sounds, sample_rate=rate)
-        require_equal("the folder, hearing,", written.embed_audio(sounds, sample_rate=rate), expected)
-        require_equal("the folder, reading,", written.embed_text(CAPTIONS), hub.trained.embed_text(CAPTIONS))
+        written, rate = load_model(folder, device="cpu"), hub.trained.config.audio.frontend.sample_rate
+        require_same(
+            hub.trained,
+            audio=lambda sounds: {"q": written.embed_audio(sounds, sample_rate=rate)},
+            text=lambda captions: {"q": written.embed_text(captions)},
+        )
     return Path(out)

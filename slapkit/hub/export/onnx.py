@@ -1,61 +1,62 @@
 """Both towers as ONNX graphs, which run without Python: `audio.onnx`, `text.onnx`, and `export.json` about them.
 
 `audio.onnx`: `features` `[batch, frames, width]`, one window each, to `z` (and `q` where there is a predictor)
-`[batch, D]` of unit norm; a sound's embedding is the mean over its windows, again of unit norm. The features are the
-front end's, whose settings stand in `export.json`; for AST and Whisper those of transformers' feature extractor.
-`text.onnx`: `input_ids`, `attention_mask` `[batch, length]`, by the tokenizer in `tokenizer/`.
+`[batch, D]` of unit norm; audio is embedded by the mean over its windows, again of unit norm. `export.json` has the
+settings of the front end; AST and Whisper take the features of transformers' feature extractor. `text.onnx`:
+`input_ids`, `attention_mask` `[batch, length]`, by the tokenizer in `tokenizer/`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 import slapkit
 from slapkit._io import atomic_write_json, atomic_write_text
 from slapkit.config import require
-from slapkit.hub.export.folder import CAPTIONS, TOLERANCE, ExportError, probe_sounds, require_equal, staged_folder
+from slapkit.hub.export.folder import CAPTIONS, TOLERANCE, ExportError, probe_sounds, require_same, staged_folder
 from slapkit.models.encoders.feature_extractors import WaveHearing
 from slapkit.models.inference import Model
 from slapkit.models.joint import JointModel
 
 _LARGEST = 1_800_000_000  # bytes of weights inside a graph: its format ends at 2 GB, more goes beside it
+_TOKENS = ("input_ids", "attention_mask")
 
 
-class _Audio(nn.Module):
-    """Features to embeddings."""
-
+class _Tower(nn.Module):
     def __init__(self, joint: JointModel) -> None:
         super().__init__()
         self.joint = joint
+
+
+class _Audio(_Tower):
+    """Features to embeddings."""
 
     def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         encoder = self.joint.audio.encoder
-        h = encoder.encode(features) if _hears_spectrogram(encoder) else encoder(features)
+        h = encoder.encode(features) if _makes_spectrogram(encoder) else encoder(features)
         return _embeddings(self.joint, h, "audio")
 
 
-class _Text(nn.Module):
+class _Text(_Tower):
     """Tokens to embeddings."""
-
-    def __init__(self, joint: JointModel) -> None:
-        super().__init__()
-        self.joint = joint
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         h = self.joint.text.encoder({"input_ids": input_ids, "attention_mask": attention_mask})
         return _embeddings(self.joint, h, "text")
 
 
-def _hears_spectrogram(encoder: nn.Module) -> bool:
-    """Say whether an encoder of waves makes a spectrogram first, which ONNX has no operators for."""
+def _makes_spectrogram(encoder: nn.Module) -> bool:
+    """Whether an encoder of waves makes a spectrogram first, which ONNX has no operators for."""
     return hasattr(encoder, "hear") and not isinstance(encoder.hear, WaveHearing)
 
 
@@ -77,117 +78,99 @@ def to_onnx(
         ExportError: the packages for ONNX are missing, a tower has no ONNX form, or the result differs.
         ConfigError: `out` is there already, or there is no such tower.
     """
-    _require_packages()
-    for name in towers:
-        require(name in ("audio", "text"), "towers", name, "'audio' or 'text'")
-    require(bool(towers), "towers", towers, "one at least")
-    names = ["z", "q"][: 1 + model.has_predictor]
-    joint = model.joint.cpu()  # where the graph is traced and compared
-    try:
-        with staged_folder(out) as folder, torch.no_grad():
-            differences, features = [], _audio_inputs(model)
-            if "audio" in towers:
-                axes = {"features": ["batch"]}
-                differences.append(_tower(folder / "audio.onnx", _Audio(joint), features, axes, names))
-            if "text" in towers:
-                axes = {"input_ids": ["batch", "length"], "attention_mask": ["batch", "length"]}
-                differences.append(_tower(folder / "text.onnx", _Text(joint), _text_inputs(model), axes, names))
-                joint.text.encoder.tokenizer.save_pretrained(folder / "tokenizer")
-            atomic_write_json(folder / "export.json", _described(model, features[0][0], names, max(differences)))
-            if card is not None:
-                atomic_write_text(folder / "README.md", card)
-    finally:
-        joint.to(model.device)
+    if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]:
+        raise ExportError(f"ONNX needs {', '.join(missing)}: pip install 'slapkit[export]'")
+    require(bool(towers) and set(towers) <= {"audio", "text"}, "towers", towers, "'audio', 'text' or both")
+    if model.device.type != "cpu":  # where the graph is traced and compared
+        model = Model(copy.deepcopy(model.joint))
+    joint, graphs = model.joint, {}
+    with staged_folder(out) as folder, torch.no_grad():
+        if "audio" in towers:
+            names, path = {"features": ["batch"]}, folder / "audio.onnx"
+            graphs["audio"] = _export(path, _Audio(joint), (_features(model, probe_sounds(model)[0]),), names)
+        if "text" in towers:
+            names, path = {name: ["batch", "length"] for name in _TOKENS}, folder / "text.onnx"
+            graphs["text"] = _export(path, _Text(joint), _tokens(model, CAPTIONS[0]), names)
+            joint.text.encoder.tokenizer.save_pretrained(folder / "tokenizer")
+        difference = require_same(
+            model,
+            audio=graphs.get("audio") and (lambda sounds: graphs["audio"](_features(model, sounds))),
+            text=graphs.get("text") and (lambda captions: graphs["text"](*_tokens(model, captions))),
+        )
+        audio, features = model.config.audio, _features(model, probe_sounds(model)[1])
+        description = {
+            "slapkit": slapkit.__version__,
+            "objective": joint.objective,
+            "dim": model.dim,
+            "outputs": ["z", "q"][: 1 + joint.has_predictor],
+            "audio": {
+                "features": ["batch", *features.shape[1:]],
+                "frontend": audio.frontend.to_dict(),
+                "feature_extractor": audio.waveform.features if _makes_spectrogram(joint.audio.encoder) else None,
+                "window_s": audio.window_s,
+            },
+            "text": {"tokenizer": "tokenizer", "max_tokens": model.config.text.max_tokens},
+            "largest_difference": difference,
+            "tolerance": TOLERANCE,
+        }
+        atomic_write_json(folder / "export.json", description)
+        if card is not None:
+            atomic_write_text(folder / "README.md", card)
     return Path(out)
 
 
-def _require_packages() -> None:
-    from importlib.util import find_spec
-
-    if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]:
-        raise ExportError(f"ONNX needs {', '.join(missing)}: pip install 'slapkit[export]'")
-
-
-def _audio_inputs(model: Model) -> list[tuple[Tensor]]:
-    """Return inputs of the audio graph in batches of two, one and five; the first is traced."""
-    waves = torch.stack([torch.from_numpy(sound) for sound in probe_sounds(model, 8)])
-    features = model.log_mel(waves.to(model.device)).cpu()
+def _features(model: Model, sounds: list[np.ndarray]) -> Tensor:
+    """Return the inputs of the audio graph."""
+    features = model.log_mel(torch.from_numpy(np.stack(sounds)))
     encoder = model.joint.audio.encoder
-    if _hears_spectrogram(encoder):
-        features = encoder.hear(features.flatten(1))
-    return [(features[:2],), (features[2:3],), (features[3:],)]
+    return encoder.hear(features.flatten(1)) if _makes_spectrogram(encoder) else features
 
 
-def _text_inputs(model: Model) -> list[tuple[Tensor, Tensor]]:
-    """Return inputs of the text graph in batches of several sizes and lengths, the longest too."""
-    batches = [CAPTIONS[:2], CAPTIONS[:1], [*CAPTIONS, "music " * 600], ["x"]]
-    tokens = [model.joint.text.encoder.tokenize(list(batch)) for batch in batches]
-    return [(t["input_ids"], t["attention_mask"]) for t in tokens]
+def _tokens(model: Model, captions: list[str]) -> tuple[Tensor, ...]:
+    """Return the inputs of the text graph."""
+    tokens = model.joint.text.encoder.tokenize(captions)
+    return tuple(tokens[name] for name in _TOKENS)
 
 
-def _tower(path: Path, tower: nn.Module, inputs: list[tuple], axes: dict[str, list[str]], names: list[str]) -> float:
-    """Write one tower and return the largest difference between its graph and itself on `inputs`."""
-    tower.eval()
+def _export(
+    path: Path, tower: _Tower, inputs: tuple[Tensor, ...], axes: dict[str, list[str]]
+) -> Callable[..., dict[str, np.ndarray]]:
+    """Write one tower and return its graph as a function; `axes` has the names of inputs and of what varies in them."""
+    import onnxruntime
+
+    outputs = ["z", "q"][: 1 + tower.joint.has_predictor]
     weights = sum(p.nbytes for p in tower.parameters())
-    shapes = tuple(dict(enumerate(axis)) for axis in axes.values())
-    with _quiet():
-        try:
+    try:
+        with _quiet():
             torch.onnx.export(
-                tower,
-                inputs[0],
+                tower.eval(),
+                inputs,
                 path,
                 dynamo=True,
-                dynamic_shapes=shapes,
+                dynamic_shapes=tuple(dict(enumerate(axis)) for axis in axes.values()),
                 input_names=list(axes),
-                output_names=names,
+                output_names=outputs,
                 external_data=weights > _LARGEST,
                 verbose=False,
             )
-        except Exception as error:  # of torch.export, of the translation or of the optimiser
-            reason = str(error).strip().splitlines()
-            raise ExportError(
-                f"{path.stem}: this tower has no ONNX form ({type(error).__name__}: {reason[0] if reason else ''})"
-            ) from error
-    return max(_difference(path, tower, batch, list(axes), names) for batch in inputs)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of torch.export, of the translation, of the optimiser or of the runtime
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise ExportError(f"{path.stem}: this tower has no ONNX form ({type(error).__name__}: {reason})") from error
 
+    def run(*given: Tensor) -> dict[str, np.ndarray]:
+        try:
+            found = session.run(outputs, {name: tensor.numpy() for name, tensor in zip(axes, given, strict=True)})
+        except Exception as error:  # onnxruntime's classes have no common base of their own
+            raise ExportError(f"{path.name} does not run on a batch of {len(given[0])}: {error}") from error
+        return dict(zip(outputs, found))
 
-def _difference(path: Path, tower: nn.Module, batch: tuple, inputs: list[str], names: list[str]) -> float:
-    """Return by how much the graph at `path` and the tower differ on one batch."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    try:
-        found = session.run(names, {name: tensor.numpy() for name, tensor in zip(inputs, batch, strict=True)})
-    except Exception as error:  # onnxruntime's classes have no common base of their own
-        raise ExportError(f"{path.name} does not run on a batch of {len(batch[0])}: {error}") from error
-    what = f"{path.name}, on a batch of {len(batch[0])},"
-    return max(require_equal(what, f, e.numpy()) for f, e in zip(found, tower(*batch), strict=True))
-
-
-def _described(model: Model, features: Tensor, names: list[str], difference: float) -> dict[str, Any]:
-    """Return what one has to know to use the graphs."""
-    audio = model.config.audio
-    by_extractor = _hears_spectrogram(model.joint.audio.encoder)
-    return {
-        "slapkit": slapkit.__version__,
-        "objective": model.joint.objective,
-        "dim": model.dim,
-        "outputs": names,
-        "audio": {
-            "features": ["batch", *features.shape[1:]],
-            "frontend": audio.frontend.to_dict(),
-            "feature_extractor": audio.waveform.features if by_extractor else None,
-            "window_s": audio.window_s,
-        },
-        "text": {"tokenizer": "tokenizer", "max_tokens": model.config.text.max_tokens},
-        "largest_difference": difference,
-        "tolerance": TOLERANCE,
-    }
+    return run
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what the exporter says about packages that nothing here needs."""
+    """Silence the exporter's remarks about packages that nothing here needs."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     try:

@@ -17,14 +17,14 @@ import numpy as np
 from slapkit._io import atomic_path, sha256_file
 from slapkit.data import AudioTextDataset
 from slapkit.errors import MetricError
-from slapkit.metrics import audio_to_text_ranks, text_to_audio_ranks
-from slapkit.metrics.embedded import Embedded, embed_run
-from slapkit.metrics.gap import effective_rank, pair_separability
-from slapkit.metrics.microscope import distribution_gap, joint_v_measure, modality_preference, whitened
-from slapkit.metrics.recentre import along_gap, matched_and_unmatched, recentred
+from slapkit.metrics import Space
+from slapkit.metrics.embedded import Embedded
+from slapkit.metrics.gap import matched_and_unmatched
+from slapkit.metrics.microscope import distribution_gap, joint_v_measure, modality_preference
 from slapkit.runs.claims.abilities import probed, zero_shot
 from slapkit.runs.claims.quantity import Measured, Quantity
 from slapkit.runs.runner import Run
+from slapkit.viz.maps.embedded import embed_run
 
 VERSION = 1  # of what is measured: raise it when a figure changes, and kept figures are measured again
 RECALLS = (1, 5, 10)
@@ -77,9 +77,9 @@ def retrieval_and_gap(embedded: Embedded, *, seed: int) -> dict[str, Quantity]:
     """Return retrieval, gap and effective rank, of predictions and of projections."""
     figures: dict[str, Quantity] = {}
     for kind in ("q", "z"):
-        audio, text = embedded.audio(kind), embedded.text(kind)
-        found = dict(_space(embedded, audio, text, kind=kind, recalls=RECALLS, seed=seed))
-        rank = min(effective_rank(audio), effective_rank(text))
+        space = embedded.space(kind, seed=seed)
+        found = dict(_space(embedded, space, kind=kind, recalls=RECALLS))
+        rank = min(space.effective_ranks.values())
         found["effective_rank"] = Quantity.other(rank, None, embedded.works, **_first(kind))
         figures |= {f"{kind}.{name}": figure for name, figure in found.items()}
     return figures
@@ -90,13 +90,17 @@ def stages(embedded: Embedded, *, seed: int) -> dict[str, Quantity]:
 
     A collapsed space has no recentred or whitened stage; it is left out.
     """
-    audio, text = embedded.audio("q"), embedded.text("q")
+    trained = embedded.space("q", seed=seed)
     figures: dict[str, Quantity] = {}
-    for stage, change in (("trained", None), ("recentred", recentred), ("whitened", whitened)):
+    for stage, change in (
+        ("trained", lambda: trained),
+        ("recentred", trained.recentred),
+        ("whitened", trained.whitened),
+    ):
         try:
-            pair = change(audio=audio, text=text) if change else (audio, text)
-            found = dict(_space(embedded, *pair, kind="q", recalls=(10,), seed=seed))
-            found |= _microscope(embedded, *pair, seed=seed)
+            space = change()
+            found = dict(_space(embedded, space, kind="q", recalls=(10,)))
+            found |= _microscope(embedded, space)
         except MetricError:
             continue
         figures |= {f"space.{stage}.{name}": figure for name, figure in found.items()}
@@ -107,35 +111,29 @@ def _first(kind: str) -> dict[str, str | int]:
     return {"embedding": kind, "captions": "the first caption of each clip"}
 
 
-def _space(
-    embedded: Embedded, audio: np.ndarray, text: np.ndarray, *, kind: str, recalls: tuple[int, ...], seed: int
-) -> Iterator[tuple[str, Quantity]]:
+def _space(embedded: Embedded, space: Space, *, kind: str, recalls: tuple[int, ...]) -> Iterator[tuple[str, Quantity]]:
     """Yield retrieval in both directions, the distance of the centroids and the separability of one space."""
-    works, clip_of_caption, first = embedded.works, embedded.clip_of_caption, embedded.first_captions
-    pairs = {"audio": audio, "text": text, "clip_of_caption": clip_of_caption}
-    for way, ranks, groups in (
-        ("text_to_audio", text_to_audio_ranks(**pairs), works[clip_of_caption]),
-        ("audio_to_text", audio_to_text_ranks(**pairs), works),
-    ):
-        about = {"direction": way, "embedding": kind, "queries": len(groups), "candidates": ranks.candidates}
+    works = embedded.works
+    for way, (ranks, clips) in space.queries.items():
+        about = {"direction": way, "embedding": kind, "queries": len(clips), "candidates": ranks.candidates}
         for k in recalls:
-            yield f"{way}.R@{k}", Quantity.mean(ranks.hit_probability(k), groups, **about)
-        yield f"{way}.mean_rank", Quantity.mean(ranks.expected / ranks.candidates, groups, **about)
-    pair = {"audio": audio, "text": text[first]}
-    yield "distance", Quantity.mean(along_gap(**pair), works, **_first(kind))
-    right = pair_separability(**pair, seed=seed, folds=min(5, len(first)))
-    yield "separability", Quantity.mean(right, works, **_first(kind))
+            yield f"{way}.R@{k}", Quantity.mean(ranks.hit_probability(k), works[clips], **about)
+        yield f"{way}.mean_rank", Quantity.mean(ranks.expected / ranks.candidates, works[clips], **about)
+    yield "distance", Quantity.mean(space.along_gap, works, **_first(kind))
+    yield "separability", Quantity.mean(space.separability, works, **_first(kind))
 
 
-def _microscope(embedded: Embedded, audio: np.ndarray, text: np.ndarray, *, seed: int) -> dict[str, Quantity]:
+def _microscope(embedded: Embedded, space: Space) -> dict[str, Quantity]:
     """Return what the gap does beyond its size; see `slapkit.metrics.microscope`."""
-    pair = {"audio": audio, "text": text[embedded.first_captions]}
+    audio, pair, seed = space.audio, space.pairs, space.seed
     values: dict[str, float] = dict(distribution_gap(**pair))
-    clip_of_caption = embedded.clip_of_caption
     values["matched"], values["unmatched"] = (
         cosines.mean()
         for cosines in matched_and_unmatched(
-            queries=text, candidates=audio, query_of=clip_of_caption, candidate_of=np.arange(len(audio))
+            queries=space.text,
+            candidates=audio,
+            query_of=space.clip_of_caption,
+            candidate_of=np.arange(len(audio)),
         )
     )
     for name, fact in _FACTS.items():

@@ -4,7 +4,8 @@
 `gap_report` measures what recentring changes; `save_html` writes one file that opens anywhere.
 """
 
-from slapkit.metrics.embedded import Embedded, embed_run
+from slapkit.metrics.embedded import Embedded
+from slapkit.viz.maps.embedded import embed_run
 from slapkit.viz.maps.export import save_html
 from slapkit.viz.maps.gap import GapReport, found_words, gap_report
 from slapkit.viz.maps.points import color_columns, panel, points_table, worst_table

@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics import (
-    audio_to_text_ranks,
-    effective_rank,
-    linear_separability,
-    retrieval_scores,
-    text_to_audio_ranks,
-)
+from slapkit.metrics import Space
 from slapkit.metrics.embedded import Embedded, Kind
-from slapkit.metrics.recentre import Estimate, gap_interval, matched_and_unmatched, recall_interval, recentred, spectrum
+from slapkit.metrics.gap import matched_and_unmatched
+from slapkit.metrics.intervals import Estimate, estimate
 
 BINS = np.linspace(-1, 1, 81)
 
@@ -86,42 +81,37 @@ def gap_report(embedded: Embedded, kind: Kind = "q", *, seed: int = 0) -> GapRep
 
     Gap and separability take the first caption of each clip, retrieval takes all captions.
     """
-    space = {name: embedded.arrays[f"{kind}_{name}"] for name in ("audio", "text", "first", "last")}
-    stages = {"as trained": _measure(embedded, space, seed)}
+    space = embedded.space(kind, seed=seed)
+    first, last = embedded.arrays[f"{kind}_first"], embedded.arrays[f"{kind}_last"]
+    stages = {"as trained": _measure(space, first, last)}
     with contextlib.suppress(MetricError):  # collapsed
-        audio, text = recentred(audio=space["audio"], text=space["text"])
-        mean = np.asarray(space["audio"], dtype=np.float64).mean(axis=0)  # of the clips, also for their windows
-        moved = {"audio": audio, "text": text, "first": space["first"] - mean, "last": space["last"] - mean}
-        stages["recentred"] = _measure(embedded, moved, seed)
+        mean = np.asarray(space.audio, dtype=np.float64).mean(axis=0)  # of the clips, also for their windows
+        stages["recentred"] = _measure(space.recentred(), first - mean, last - mean)
     return GapReport(embedded.name, embedded.objective, stages)
 
 
-def _measure(embedded: Embedded, space: dict[str, np.ndarray], seed: int) -> Stage:
-    """Measure one space: `audio`, `text`, and the `first` and `last` windows of the clips."""
-    audio, text, clip_of = space["audio"], space["text"], embedded.clip_of_caption
-    first = embedded.first_captions
-    pairs = {"audio": audio, "text": text, "clip_of_caption": clip_of}
-    ranks = {"text_to_audio": text_to_audio_ranks(**pairs), "audio_to_text": audio_to_text_ranks(**pairs)}
-    groups = {"text_to_audio": clip_of, "audio_to_text": np.arange(len(audio))}
+def _measure(space: Space, first: np.ndarray, last: np.ndarray) -> Stage:
+    """Measure one space; `first` and `last` are the windows of the clips there."""
     return Stage(
-        distance=gap_interval(audio=audio, text=text[first]),
-        separability=linear_separability(audio=audio, text=text[first], folds=min(5, len(first)), seed=seed),
-        recall={way: recall_interval(found.hit_probability(10), groups[way]) for way, found in ranks.items()},
-        retrieval={way: retrieval_scores(found) for way, found in ranks.items()},
-        ranks={"audio": effective_rank(audio), "text": effective_rank(text)},
-        cosines=_cosines(space, clip_of),
-        spectra={"audio": spectrum(audio), "text": spectrum(text)},
+        distance=estimate(space.along_gap),
+        separability=space.gap()["linear_separability"],
+        recall={way: estimate(ranks.hit_probability(10), clips) for way, (ranks, clips) in space.queries.items()},
+        retrieval=space.retrieval(),
+        ranks=space.effective_ranks,
+        cosines=_cosines(space, first, last),
+        spectra=space.spectra,
     )
 
 
-def _cosines(space: dict[str, np.ndarray], clip_of: np.ndarray) -> dict[str, Cosines]:
+def _cosines(space: Space, first: np.ndarray, last: np.ndarray) -> dict[str, Cosines]:
     """Compare clips with captions, first with last windows, and captions with captions."""
-    audio, text, clips = space["audio"], space["text"], np.arange(len(space["audio"]))
-    across = matched_and_unmatched(queries=text, candidates=audio, query_of=clip_of, candidate_of=clips)
-    within = matched_and_unmatched(queries=space["first"], candidates=space["last"], query_of=clips, candidate_of=clips)
-    if np.array_equal(space["first"], space["last"]):  # clips of one window
+    audio, text, clip_of_caption = space.audio, space.text, space.clip_of_caption
+    clips = np.arange(len(audio))
+    across = matched_and_unmatched(queries=text, candidates=audio, query_of=clip_of_caption, candidate_of=clips)
+    within = matched_and_unmatched(queries=first, candidates=last, query_of=clips, candidate_of=clips)
+    if np.array_equal(first, last):  # clips of one window
         within = (np.array([]), within[1])
-    words = matched_and_unmatched(queries=text, candidates=text, query_of=clip_of, candidate_of=clip_of)
+    words = matched_and_unmatched(queries=text, candidates=text, query_of=clip_of_caption, candidate_of=clip_of_caption)
     return {"across": _described(*across), "audio": _described(*within), "text": _described(*words)}
 
 

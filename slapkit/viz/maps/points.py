@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slapkit.metrics.embedded import Embedded, Kind
-from slapkit.metrics.recentre import gap_interval
+from slapkit.metrics.intervals import estimate
 from slapkit.viz.figures.maps import MODALITY, Panel, worst_rows
 from slapkit.viz.text import card, facts, items, rank_words, title_of
 
@@ -30,7 +30,7 @@ def panel(embedded: Embedded, coordinates: np.ndarray, kind: Kind = "q") -> Pane
         coordinates: `[N + M, 2 or 3]`, clips first.
         kind: which embedding the map and the gap are of.
     """
-    gap = gap_interval(audio=embedded.audio(kind), text=embedded.text(kind)[embedded.first_captions])
+    gap = estimate(embedded.space(kind).along_gap)
     table = points_table(embedded, coordinates, kind)
     return Panel(embedded.name, embedded.objective, table, gap.value, gap.half_width, embedded.candidates)
 

@@ -9,7 +9,7 @@ import numpy as np
 import traitlets
 
 from slapkit.errors import LibraryError
-from slapkit.metrics import text_to_audio_ranks
+from slapkit.metrics.embedded import Embedded
 from slapkit.search.marks import scores_with_marks
 from slapkit.viz.text import plain
 from slapkit.viz.widgets.base import Answer, LibraryWidget, css, esm
@@ -29,7 +29,7 @@ class ErrorsView(LibraryWidget):
 
     Args:
         library: library over the same clips, which serves their audio and pictures.
-        split: what `evaluate.embed_split` returned: arrays, captions, clip of each caption, clips.
+        split: the clips and captions, as `slapkit.metrics.embedded.embed_split` returns them.
         marks: keeps what is marked "also relevant"; metrics count marked tracks as right answers too.
         embedding: which embedding ranks, "q" or "z".
         worst: number of captions listed.
@@ -49,17 +49,17 @@ class ErrorsView(LibraryWidget):
     def __init__(
         self,
         library: Library,
-        split: tuple[dict[str, np.ndarray], list[str], np.ndarray, Any],
+        split: Embedded,
         marks: Marks,
         *,
         embedding: str = "q",
         worst: int = 50,
         k: int = 5,
     ) -> None:
-        self.arrays, self.captions, self.clip_of_caption, self.clips = split
+        self.split, self.captions, self.clip_of_caption = split, split.captions, split.clip_of_caption
         self.embedding = embedding
-        self.audio, self.text = self.arrays[f"{embedding}_audio"], self.arrays[f"{embedding}_text"]
-        self.ids = [clip.id for clip in self.clips]
+        self.audio, self.text = split.audio(embedding), split.text(embedding)
+        self.ids = [clip.id for clip in split.clips]
         self.libraries, self.marks, self.k = {library.model_name: library}, marks, k
         known = library.tracks.set_index("id", drop=False)
         if missing := [id for id in self.ids if id not in known.index]:
@@ -73,10 +73,9 @@ class ErrorsView(LibraryWidget):
     def _ranked(self) -> pd.DataFrame:
         import pandas as pd
 
-        ranks = text_to_audio_ranks(audio=self.audio, text=self.text, clip_of_caption=self.clip_of_caption)
         frame = pd.DataFrame(
             {
-                "rank": ranks.expected,
+                "rank": self.split.text_ranks[self.embedding],
                 "caption": self.captions,
                 "title": [self._facts[track].get("title") for track in self.clip_of_caption],
                 "id": [self.ids[track] for track in self.clip_of_caption],
@@ -86,7 +85,7 @@ class ErrorsView(LibraryWidget):
 
     def scores(self) -> dict[str, Any]:
         """Return text-to-audio retrieval "before" and "after" marks, for "q" and "z", and the number of "marks"."""
-        return scores_with_marks(self.arrays, self.captions, self.clip_of_caption, self.clips, self.marks)
+        return scores_with_marks(self.split, self.marks)
 
     def answers(self) -> Mapping[str, Answer]:
         return {**super().answers(), "open": self._open, "mark": self._mark}

@@ -116,8 +116,8 @@ def test_other_functions_are_refused(name, tmp_path):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ({"a": np.dtype("O")}, "a.pt"), ({"a": torch.zeros(2), "b": 3}, "'b'"), ({3: torch.zeros(2)}, "3"), ({}, "a.pt"),
-        ([torch.zeros(2)], "a.pt"), ({"state_dict": 3}, "a.pt"), (torch.zeros(2), "a.pt"),
+        ({"a": np.dtype("O")}, "a.pt"), ({"a": torch.zeros(2), "b": 3}, "'b'"), ({3: torch.zeros(2)}, "3"),
+        ({}, "a.pt"), ([torch.zeros(2)], "a.pt"), ({"state_dict": 3}, "a.pt"), (torch.zeros(2), "a.pt"),
         (torch.nn.Linear(2, 2), "Linear"),
     ],
 )  # fmt: skip

@@ -111,7 +111,7 @@ def test_slap_trains_from_a_published_clap(folders, tones, cache, tmp_path):
 
 def test_evaluation_and_libraries_take_a_published_clap(folders, tones, cache):
     model = slapkit.load(folders["fused"][0], device="cpu")
-    metrics = evaluate(model.joint, tones, cache_dir=cache, progress=False)
+    metrics = evaluate(model, tones, cache_dir=cache, progress=False)
     assert 0 <= metrics["retrieval"]["q"]["text_to_audio"]["R@10"] <= 1 and metrics["health"]["effective_rank"] >= 1
     assert metrics["retrieval"]["q"] == metrics["retrieval"]["z"], "no predictor: q is z"
     again, other = (slapkit.load(folders[kind][0], device="cpu") for kind in ("fused", "unfused"))

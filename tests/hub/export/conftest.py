@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-for folder in (".", "../training", "../encoders_waveform"):
-    sys.path.insert(0, str((Path(__file__).parent / folder).resolve()))
-
-from slapkit.models.encoders import TextEncoderConfig  # noqa: E402
-from tests.hub.export.export_parts import HTSAT, build, make_roberta  # noqa: E402
+from slapkit.models.encoders import TextEncoderConfig
+from tests.hub.export.export_parts import HTSAT, build, make_roberta
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import yaml
 
 from slapkit import cli
 from slapkit.errors import CheckpointError
-from slapkit.hub.export import model_card
+from slapkit.hub.export import model_card, read_run
 from tests.hub.export.export_parts import build, save_run
 
 SCORES = {"R@1": 0.2054, "R@5": 0.5, "R@10": 0.6591, "median_rank": 0.0125, "mean_rank": 0.05}
@@ -47,7 +47,7 @@ def cells(card: str) -> dict[str, list[str]]:
 
 
 def test_the_card_says_what_the_run_holds(model, tmp_path):
-    card = model_card(model, save_run(model, tmp_path / "run", METRICS, **RECORD))
+    card = model_card(model, *read_run(save_run(model, tmp_path / "run", METRICS, **RECORD)))
     front = yaml.safe_load(card.split("---")[1])
     assert front["library_name"] == "slapkit" and "license" not in front
     found = cells(card)
@@ -58,14 +58,14 @@ def test_the_card_says_what_the_run_holds(model, tmp_path):
     assert found["commit"] == ["b5f84ec8 with changes"] and found["data fingerprint"] == ["220baa30"]
     assert found["parameters"] == ["objective=slap, steps=1600"] and found["packages"] == ["torch 2.13.0"]
     assert found["embedding"] == ["32 dimensions, predictions q"]
-    assert found["hears"] == ["windows of 1 s at 24,000 Hz, 64 mel bands"]
+    assert found["audio input"] == ["windows of 1 s at 24,000 Hz, 64 mel bands"]
     count = sum(p.numel() for p in model.joint.parameters())
     assert f"{count / 1e6:.1f} M" in card
 
 
 @pytest.mark.parametrize("metrics", [{}, {k: v for k, v in METRICS.items() if k != "protocol"}])
 def test_figures_without_their_protocol_stay_away(model, tmp_path, metrics):
-    card = model_card(model, save_run(model, tmp_path / "run", metrics, **RECORD))
+    card = model_card(model, *read_run(save_run(model, tmp_path / "run", metrics, **RECORD)))
     assert "Nothing was measured with a protocol" in card and "20.5" not in card
 
 
@@ -78,7 +78,7 @@ def test_names_that_are_markup_stay_text(model, tmp_path):
     metrics = METRICS | {"protocol": METRICS["protocol"] | {"data": nasty, nasty: nasty}}
     record = RECORD | {"data_fingerprint": nasty, "commit": nasty, "notebook": nasty, "packages": {"torch": nasty}}
     record["parameters"] = {"objective": nasty, nasty: nasty}
-    card = model_card(model, save_run(model, tmp_path / "run", metrics, **record))
+    card = model_card(model, *read_run(save_run(model, tmp_path / "run", metrics, **record)))
     for raw in ("<script", "[x](", "![i]", "`code`", "*bold*"):
         assert not re.search(r"(?<!\\)" + re.escape(raw), card)
     headings = [line for line in card.splitlines() if line.startswith("#")]
@@ -93,13 +93,13 @@ def test_names_that_are_markup_stay_text(model, tmp_path):
     assert widths == {3, 6}  # two columns, or five
 
 
-def test_a_folder_without_a_record_or_with_damaged_metrics_is_refused(model, tmp_path):
-    with pytest.raises(CheckpointError, match="run.json"):
-        model_card(model, tmp_path)
-    run = save_run(model, tmp_path / "run")
+def test_a_run_is_read_from_its_folder_or_its_checkpoint(model, tmp_path):
+    assert read_run(tmp_path) == (None, None)
+    run = save_run(model, tmp_path / "run", METRICS)
+    assert read_run(run) == read_run(run / "checkpoint") and read_run(run)[1] == METRICS
     (run / "metrics.json").write_text("{")
     with pytest.raises(CheckpointError, match="metrics.json"):
-        model_card(model, run)
+        read_run(run)
 
 
 def test_the_command_writes_a_folder_for_the_hub(model, tmp_path, capsys):

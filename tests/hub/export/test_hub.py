@@ -58,7 +58,7 @@ def test_the_folder_is_read_by_slapkit_and_by_the_hubs_class(run, tmp_path):
 def test_a_frozen_text_encoder_out_of_a_folder_travels(roberta, tmp_path):
     own = tmp_path / "own"
     shutil.copytree(roberta, own)
-    text = TextEncoderConfig(source=str(own), pooling="mean", frozen=True)
+    text = TextEncoderConfig(source=str(own), pooling="mean", frozen=True, max_tokens=20)
     model = build("slap", {}, text, batch_norm=True)
     run = save_run(model, tmp_path / "run")
     assert not (run / "checkpoint" / "text_encoder").exists()  # a run keeps it by reference
@@ -119,16 +119,14 @@ def test_push_uploads_the_folder_and_a_name_loads_it(run, tmp_path, monkeypatch)
 
 
 def test_a_folder_that_embeds_otherwise_is_not_written(run, tmp_path, monkeypatch):
-    from slapkit.training import checkpoint
+    save = hub_module.save_model
 
     def losing(model, folder, **options):
-        before = model.state_dict()["audio.projector.0.weight"].clone()
         model.state_dict()["audio.projector.0.weight"].zero_()
-        checkpoint.save_model(model, folder, **options)
-        model.state_dict()["audio.projector.0.weight"].copy_(before)
+        save(model, folder, **options)
 
     monkeypatch.setattr(hub_module, "save_model", losing)
-    with pytest.raises(ExportError, match="hearing.*differs"):
+    with pytest.raises(ExportError, match="audio"):
         to_hub_folder(run, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
 

@@ -185,7 +185,7 @@ CELLS = {
         from pathlib import Path
         import slapkit
         from slapkit import data
-        from slapkit.metrics import evaluate
+        from slapkit.metrics.embedded import embed_split
         from slapkit.viz import figures, maps, widgets
         from slapkit.search import Library
         from slapkit.search.marks import Marks
@@ -223,7 +223,7 @@ CELLS = {
         widgets.SearchBench({"<img src=x onerror=window.__pwned=41>": tagged}, query="a flute", k=40)
     """,
     "errors": """
-        split = evaluate.embed_split(slapkit.load(folders[0]), hostile, split="test", cache_dir=cache)
+        split = embed_split(slapkit.load(folders[0]), hostile, split="test", cache_dir=cache)
         widgets.ErrorsView(library, split, marks)
     """,
 }
