@@ -9,7 +9,6 @@ import pytest
 from scipy.linalg import sqrtm
 
 from slapkit.errors import MetricError
-from slapkit.metrics.gap import whitened
 from slapkit.metrics.microscope import distribution_gap, joint_v_measure, modality_preference
 
 
@@ -51,20 +50,6 @@ def test_orthogonal_modalities_are_as_far_apart_as_can_be():
     audio, text = np.zeros((2, 100, 6))
     audio[:, :3], text[:, 3:] = cloud(0, 100, 3), cloud(1, 100, 3)
     assert distribution_gap(audio=audio, text=text)["covariance"] == pytest.approx(np.sqrt(2), abs=1e-6)
-
-
-def test_whitening_gives_all_directions_the_same_spread_and_takes_the_gap_away():
-    audio, text = cloud(0, 4000, 4, [4, 1, 1, 0.5], 1.0), cloud(1, 4000, 4, [1, 2, 1, 1], -1.0)
-    before = distribution_gap(audio=audio, text=text)
-    white = whitened(audio=audio, text=text, shrinkage=1e-6)
-    after = distribution_gap(audio=white[0], text=white[1])
-    assert after["covariance"] < 0.3 * before["covariance"] and after["spectrum"] < 0.3 * before["spectrum"]
-    for x in white:
-        assert np.linalg.norm(x, axis=1) == pytest.approx(np.ones(4000))
-        assert np.linalg.norm(x.mean(0)) < 0.2
-    plain = whitened(audio=audio, text=text, shrinkage=1.0)[0]
-    centred = audio - audio.mean(0)
-    assert plain == pytest.approx(unit(centred))
 
 
 def grouped(seed, *, modality):
@@ -138,15 +123,13 @@ def test_a_gap_shows_as_a_preference_and_a_collapse_as_none():
     ("call", "said"),
     [
         (lambda x: distribution_gap(audio=x, text=np.ones((5, 6))), "text"),
-        (lambda x: distribution_gap(audio=x, text=cloud(0, dim=3)), "do not share a space"),
-        (lambda x: whitened(audio=x[:1], text=x), "audio"),
-        (lambda x: whitened(audio=x, text=x, shrinkage=0), "shrinkage=0"),
-        (lambda x: modality_preference(queries=x, own=x, other=x, k=500), "k=500 of 400"),
-        (lambda x: modality_preference(queries=x, own=x, other=x[:, :3]), "widths 6, 6 and 3"),
-        (lambda x: joint_v_measure(audio=x, text=x, audio_labels=["a"], text_labels=["b"], seed=0), "1 and 1 labels"),
+        (lambda x: distribution_gap(audio=x, text=cloud(0, dim=3)), "6.*3"),
+        (lambda x: modality_preference(queries=x, own=x, other=x, k=500), "k=500"),
+        (lambda x: modality_preference(queries=x, own=x, other=x[:, :3]), "6, 6 and 3"),
+        (lambda x: joint_v_measure(audio=x, text=x, audio_labels=["a"], text_labels=["b"], seed=0), "1 and 1"),
         (
             lambda x: joint_v_measure(audio=x[:2], text=x[:1], audio_labels=["a", "a"], text_labels=["a"], seed=0),
-            r"1 group\(s\)",
+            "1 group",
         ),
     ],
 )

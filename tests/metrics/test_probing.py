@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from slapkit.errors import ConfigError, DataError  # noqa: E402
-from slapkit.metrics import tagging  # noqa: E402
-from slapkit.metrics.probing import (  # noqa: E402
+from slapkit.audio import decode
+from slapkit.errors import ConfigError, DataError
+from slapkit.metrics import tagging
+from slapkit.metrics.probing import (
     Examples,
     ProbeConfig,
     class_numbers,
@@ -16,9 +17,9 @@ from slapkit.metrics.probing import (  # noqa: E402
     represent_clips,
     tag_matrix,
 )
-from slapkit.models.inference import Model  # noqa: E402
-from slapkit.models.joint import JointModel  # noqa: E402
-from tests.training.tones import PITCHES, make_tones, tiny  # noqa: E402
+from slapkit.models.inference import Model
+from slapkit.models.joint import JointModel
+from tests.training.tones import PITCHES, make_tones, tiny
 
 QUICK = ProbeConfig(lr=1e-2, epochs=60, patience=8)
 
@@ -76,10 +77,11 @@ def test_tags_are_learned_one_by_one():
     assert tagging.roc_auc(scores=done.scores, tags=test.y) > 0.85
 
 
-def test_the_scale_of_features_does_not_matter():
-    train, validation, test = blobs(0), blobs(1), blobs(2)
+def test_neither_the_scale_of_features_nor_a_constant_one_matters():
+    train, validation, test = (Examples(np.hstack([x, np.full((len(x), 1), 3.0)]), y) for x, y in map(blobs, range(3)))
     plain = probe(train=train, validation=validation, test=test.x, classes=4, seed=0, config=QUICK)
-    scale = np.logspace(-3, 3, 10)
+    assert tagging.accuracy(scores=plain.scores, labels=test.y) > 0.95
+    scale = np.logspace(-3, 3, 11)
     scaled = [Examples(part.x * scale + 7, part.y) for part in (train, validation)]
     other = probe(train=scaled[0], validation=scaled[1], test=test.x * scale + 7, classes=4, seed=0, config=QUICK)
     assert other.scores == pytest.approx(plain.scores, abs=1e-2)
@@ -94,23 +96,15 @@ def test_the_same_seed_gives_the_same_scores_and_leaves_torch_alone():
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_a_dead_dimension_does_no_harm():
-    train, validation, test = blobs(0), blobs(1), blobs(2)
-    parts = [np.hstack([x, np.full((len(x), 1), 3.0)]) for x in (train.x, validation.x, test.x)]
-    examples = Examples(parts[0], train.y), Examples(parts[1], validation.y)
-    done = probe(train=examples[0], validation=examples[1], test=parts[2], classes=4, seed=0, config=QUICK)
-    assert tagging.accuracy(scores=done.scores, labels=test.y) > 0.95
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"classes": 1}, "at least two classes"),
-        ({"train": Examples(np.ones((4, 10)), np.zeros(4, int))}, "all 4 training clips are of class 0"),
-        ({"train": Examples(np.ones((0, 10)), np.zeros(0, int))}, "train split has representations"),
-        ({"validation": Examples(np.ones((3, 10)), np.full(3, 9))}, "names classes 9..9"),
-        ({"test": np.ones((3, 4))}, "differ in width"),
-        ({"train": Examples(np.ones((4, 10)), np.ones((4, 3), bool))}, "has 3 tags"),
+        ({"classes": 1}, "classes=1"),
+        ({"train": Examples(np.ones((4, 10)), np.zeros(4, int))}, "class 0"),
+        ({"train": Examples(np.ones((0, 10)), np.zeros(0, int))}, "train"),
+        ({"validation": Examples(np.ones((3, 10)), np.full(3, 9))}, "validation.*9..9"),
+        ({"test": np.ones((3, 4))}, r"\(3, 4\)"),
+        ({"train": Examples(np.ones((4, 10)), np.ones((4, 3), bool))}, "train.*3 tags"),
     ],
 )
 def test_bad_input_is_named(change, said):
@@ -128,14 +122,12 @@ def test_truth_is_read_from_facts():
     assert tag_matrix([], ["a"]).shape == (0, 1)
 
 
-def test_representations_come_before_the_projector_and_a_probe_hears_the_pitch_in_them(tmp_path):
+def test_representations_come_before_the_projector_and_a_probe_finds_the_pitch(tmp_path):
     dataset = make_tones(tmp_path / "tones")
     torch.manual_seed(0)
     model = Model(JointModel.build(tiny().model, "slap", captions=["a tone"]))
     x, ids = represent_clips(model, dataset, cache_dir=tmp_path / "cache", progress=False)
     assert ids == [clip.id for clip in dataset.clips] and x.shape == (48, model.joint.audio.encoder.dim)
-    from slapkit.audio import decode
-
     wave = decode.read(dataset.clips[3].path, sample_rate=model.config.audio.frontend.sample_rate)
     mel, length = model.log_mel(torch.from_numpy(wave)[None])[0], model.config.audio.window_frames
     windows = torch.stack([mel[:length], mel[-length:]])  # two that overlap by a frame cover two seconds

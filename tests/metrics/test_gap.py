@@ -1,0 +1,235 @@
+"""Gap and health against slow oracles, at known ends, and after recentring and whitening."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slapkit.errors import MetricError
+from slapkit.metrics import centroid_distance, effective_rank, embedding_std, linear_separability
+from slapkit.metrics.gap import matched_and_unmatched, recentred, spectrum, whitened
+from slapkit.metrics.microscope import distribution_gap
+
+RNG = np.random.default_rng(0)
+examples = settings(deadline=None, max_examples=40, derandomize=True, database=None)
+
+
+def unit(row) -> list[float]:
+    norm = math.sqrt(math.fsum(v * v for v in row))
+    return [v / norm for v in row]
+
+
+def centroid_oracle(audio, text) -> float:
+    means = []
+    for rows in (audio, text):
+        rows = [unit(row) for row in rows]
+        means.append([math.fsum(row[j] for row in rows) / len(rows) for j in range(len(rows[0]))])
+    return math.sqrt(sum((a - b) ** 2 for a, b in zip(*means)))
+
+
+def std_oracle(rows) -> float:
+    rows, deviations = [unit(row) for row in rows], []
+    for j in range(len(rows[0])):
+        mean = math.fsum(row[j] for row in rows) / len(rows)
+        deviations.append(math.sqrt(math.fsum((row[j] - mean) ** 2 for row in rows) / len(rows)))
+    return sum(deviations) / len(deviations) * math.sqrt(len(deviations))
+
+
+def effective_rank_oracle(rows) -> float:
+    rows = [unit(row) for row in rows]
+    gram = [[math.fsum(a * b for a, b in zip(x, y)) for y in rows] for x in rows]  # its eigenvalues are s ** 2
+    singular = [math.sqrt(max(value, 0)) for value in np.linalg.eigvalsh(gram)]
+    entropy = -sum(s / sum(singular) * math.log(s / sum(singular)) for s in singular if s > 0)
+    return math.exp(entropy)
+
+
+@examples
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 8), m=st.integers(1, 8), d=st.integers(1, 6))
+def test_gap_and_health_equal_the_oracles(seed, n, m, d):
+    rng = np.random.default_rng(seed)
+    audio, text = rng.normal(size=(n, d)), rng.normal(size=(m, d))
+    expected = centroid_oracle(audio.tolist(), text.tolist())
+    assert centroid_distance(audio=audio, text=text) == pytest.approx(expected, abs=1e-12)
+    assert embedding_std(audio) == pytest.approx(std_oracle(audio.tolist()), abs=1e-12)
+    assert effective_rank(audio) == pytest.approx(effective_rank_oracle(audio.tolist()), abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
+def test_gap_and_health_do_not_depend_on_order_norm_or_precision(dtype, scale):
+    rng = np.random.default_rng(0)
+    audio, text = rng.normal(size=(2, 40, 12)).astype(np.float16)
+    changed = [(x[rng.permutation(40)] * np.float64(scale)).astype(dtype) for x in (audio, text)]
+    tolerance = 1e-3 if dtype == np.float16 else 1e-6
+    before, after = (
+        (centroid_distance(audio=a, text=t), effective_rank(a), embedding_std(t)) for a, t in ((audio, text), changed)
+    )
+    assert after == pytest.approx(before, rel=tolerance)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_extreme_norms_are_norms_like_others(scale):
+    assert effective_rank(scale * np.eye(3)) == pytest.approx(3)
+    assert centroid_distance(audio=scale * np.eye(2), text=-np.eye(2)) == pytest.approx(math.sqrt(2))
+
+
+def test_effective_rank_of_known_matrices():
+    assert effective_rank(np.tile(np.random.default_rng(0).normal(size=64), (50, 1))) == pytest.approx(1, abs=1e-9)
+    assert effective_rank(np.tile([[3.0], [-2.0]], (5, 1))) == pytest.approx(1, abs=1e-9)  # one line, both directions
+    orthonormal = np.linalg.qr(np.random.default_rng(0).normal(size=(32, 20)))[0].T
+    assert effective_rank(orthonormal) == pytest.approx(20, abs=1e-9)
+    assert effective_rank(np.repeat(orthonormal, 3, axis=0)) == pytest.approx(20, abs=1e-9)
+    angle = 0.7  # two unit vectors: singular values sqrt(1 +- cos)
+    p = math.sqrt(1 + math.cos(angle)), math.sqrt(1 - math.cos(angle))
+    p = [value / sum(p) for value in p]
+    expected = math.exp(-sum(value * math.log(value) for value in p))
+    assert effective_rank([[1, 0], [math.cos(angle), math.sin(angle)]]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_embedding_std_of_known_matrices():
+    assert embedding_std(np.tile([1.0, 2, 3], (9, 1))) == pytest.approx(0, abs=1e-12)
+    assert embedding_std(np.concatenate([np.eye(6), -np.eye(6)])) == pytest.approx(1, abs=1e-12)
+
+
+def test_centroid_distance_of_known_matrices():
+    x = np.random.default_rng(0).normal(size=(9, 4))
+    assert centroid_distance(audio=x, text=x[::-1] * 2) == pytest.approx(0, abs=1e-12)
+    assert centroid_distance(audio=np.tile([0, 3.0], (4, 1)), text=np.tile([0, -1.0], (2, 1))) == pytest.approx(2)
+    assert centroid_distance(audio=[[1, 0]], text=[[0, 5]]) == pytest.approx(math.sqrt(2))
+
+
+def test_separability_grows_from_chance_to_one_and_is_seeded():
+    rng = np.random.default_rng(0)
+    (audio, text), axis = rng.normal(size=(2, 200, 8)), np.eye(8)[0]
+    found = [linear_separability(audio=audio + g * axis, text=text - g * axis) for g in (0.0, 0.7, 3.0, 30.0)]
+    assert found == sorted(found) and found[0] == pytest.approx(0.5, abs=0.08) and found[3] == 1.0
+    np.random.seed(3)
+    seeded = [linear_separability(audio=audio, text=text, seed=seed) for seed in (0, 0, 1, 2, 3, 4)]
+    assert seeded[0] == seeded[1] and len(set(seeded)) > 1
+    drawn = np.random.random()
+    np.random.seed(3)
+    assert np.random.random() == drawn, "the global generator is left alone"
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-9])
+@pytest.mark.parametrize("dim", [4, 100])
+def test_identical_rows_are_not_separable(noise, dim):
+    rng = np.random.default_rng(0)
+    audio = rng.normal(size=(60, dim))
+    text = audio + noise * rng.normal(size=audio.shape)
+    assert linear_separability(audio=audio, text=text) == pytest.approx(0.5, abs=0.0 if noise == 0 else 0.15)
+
+
+def test_a_pair_is_never_in_training_and_held_out_at_once():
+    # Every pair has a dimension of its own, with opposite signs: whoever has seen one half knows the other.
+    sign = np.random.default_rng(0).choice([-1.0, 1.0], size=50)
+    audio = np.diag(sign)
+    assert linear_separability(audio=audio, text=-audio) == 0.5
+
+
+ONE = {
+    "effective_rank": effective_rank,
+    "embedding_std": embedding_std,
+    "centroid_distance": lambda x: centroid_distance(audio=np.eye(3), text=x),
+    "linear_separability": lambda x: linear_separability(audio=x, text=x),
+}
+
+
+@pytest.mark.parametrize("metric", ONE)
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (np.array([[1.0, 0, 0], [np.nan, 0, 0]]), "row 1"),
+        (np.array([[1.0, 0, 0], [0, -np.inf, 0]]), "row 1"),
+        (np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 0]]), "row 2"),
+        (np.ones(3), r"\(3,\)"),
+        (np.ones((2, 3, 1)), r"\(2, 3, 1\)"),
+        (np.ones((0, 3)), r"\(0, 3\)"),
+        (np.ones((3, 0)), r"\(3, 0\)"),
+        ([], r"\(0,\)"),
+        ([[1.0, 2.0], [3.0]], "matrix"),
+        ([["a", "b"]], "matrix"),
+    ],
+)
+def test_gap_and_health_refuse_what_they_cannot_measure(metric, rows, words):
+    with pytest.raises(MetricError, match=words):
+        ONE[metric](rows)
+
+
+def test_two_spaces_have_no_gap():
+    with pytest.raises(MetricError, match="3.*2"):
+        centroid_distance(audio=np.eye(3), text=np.eye(2))
+
+
+@pytest.mark.parametrize(("pairs", "folds"), [(1, 5), (4, 5), (1, 1), (6, 1), (6, 0)])
+def test_separability_needs_two_folds_and_a_pair_for_each(pairs, folds):
+    x = np.random.default_rng(0).normal(size=(pairs, 3))
+    with pytest.raises(MetricError, match="folds"):
+        linear_separability(audio=x, text=x, folds=folds)
+
+
+def test_one_row_is_the_lower_bound_of_health():
+    assert (effective_rank([[1.0, 2.0]]), embedding_std([[1.0, 2.0]])) == (1.0, 0.0)
+
+
+def test_recentring_takes_the_mean_away_row_by_row():
+    audio, text = RNG.normal(size=(9, 4)), RNG.normal(size=(20, 4)) + 2
+    moved = recentred(audio=audio, text=text)
+    for rows, got in zip((audio, text), moved):
+        unit = [row / np.sqrt((row**2).sum()) for row in rows]
+        mean = sum(unit) / len(unit)
+        for one, row in zip(unit, got):
+            np.testing.assert_allclose(row, (one - mean) / np.sqrt(((one - mean) ** 2).sum()), atol=1e-12)
+    far, near = centroid_distance(audio=audio, text=text), centroid_distance(audio=moved[0], text=moved[1])
+    assert near < 0.5 * far
+
+
+def test_a_collapsed_modality_is_refused_with_its_name():
+    x = RNG.normal(size=(3, 4))
+    for change in (recentred, whitened):
+        with pytest.raises(MetricError, match="^text"):
+            change(audio=x, text=np.ones((3, 4)))
+        with pytest.raises(MetricError, match="^audio"):
+            change(audio=x[:1], text=x)
+    with pytest.raises(MetricError, match="shrinkage=0"):
+        whitened(audio=x, text=x, shrinkage=0)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_pairs_are_counted_once_and_none_with_itself(same):
+    x, of_x = RNG.normal(size=(6, 3)), np.array([0, 0, 1, 1, 2, 3])
+    y, of_y = (x, of_x) if same else (RNG.normal(size=(4, 3)), np.array([0, 1, 2, 9]))
+    matched, unmatched = [], []
+    for i in range(len(x)):
+        for j in range(len(y)):
+            if same and j <= i:
+                continue
+            cosine = x[i] @ y[j] / np.linalg.norm(x[i]) / np.linalg.norm(y[j])
+            (matched if of_x[i] == of_y[j] else unmatched).append(cosine)
+    got = matched_and_unmatched(queries=x, candidates=y, query_of=of_x, candidate_of=of_y)
+    np.testing.assert_allclose(np.sort(got[0]), np.sort(matched))
+    np.testing.assert_allclose(np.sort(got[1]), np.sort(unmatched))
+
+
+def test_the_spectrum_is_what_effective_rank_is_taken_of():
+    x = RNG.normal(size=(30, 5))
+    p = spectrum(x)
+    assert p.sum() == pytest.approx(1) and (np.diff(p) <= 0).all()
+    assert np.exp(-(p * np.log(p)).sum()) == pytest.approx(effective_rank(x))
+
+
+def test_whitening_gives_all_directions_the_same_variance_and_takes_the_gap_away():
+    audio, text = RNG.normal(size=(2, 4000, 4)) * [[[4, 1, 1, 0.5]], [[1, 2, 1, 1]]] + [[[1.0]], [[-1.0]]]
+    before = distribution_gap(audio=audio, text=text)
+    white = whitened(audio=audio, text=text, shrinkage=1e-6)
+    after = distribution_gap(audio=white[0], text=white[1])
+    assert after["covariance"] < 0.3 * before["covariance"] and after["spectrum"] < 0.3 * before["spectrum"]
+    for x in white:
+        assert np.linalg.norm(x, axis=1) == pytest.approx(np.ones(4000))
+        assert np.linalg.norm(x.mean(0)) < 0.2
+    plain = whitened(audio=audio, text=text, shrinkage=1.0)[0]
+    np.testing.assert_allclose(plain, recentred(audio=audio, text=text)[0], atol=1e-9)
