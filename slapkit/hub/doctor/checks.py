@@ -25,10 +25,7 @@ _LONG = " ".join(CAPTIONS)
 _FILE_RATE = 44100  # Hz
 _RATES = (22050, 44100, 48000)  # Hz
 _SHIFT_S = 0.01
-_MATRIX = (
-    16,
-    1024,
-)  # rows and columns: chance rules smaller matrices, and of larger ones this part is enough
+_MATRIX = (16, 1024)  # rows and columns: chance rules smaller matrices, and of larger ones this part is enough
 _PAIRS, _PERMUTATIONS = 8, 1999
 
 Measure = Callable[[Subject], tuple[float, str]]
@@ -107,7 +104,7 @@ def text_encoder(subject: Subject) -> tuple[float, str]:
 
 def evaluation_mode(subject: Subject) -> tuple[float, str]:
     """Number of layers of dropout or normalisation in training mode."""
-    roots = [v for v in (subject.model, *vars(subject.model).values()) if isinstance(v, nn.Module)]
+    roots = [v for v in (subject.model, *getattr(subject.model, "__dict__", {}).values()) if isinstance(v, nn.Module)]
     if not roots:
         raise Unknown("the model shows no layers")
     awake = [name or "the model" for root in roots for name, m in root.named_modules() if m.training and _has_modes(m)]

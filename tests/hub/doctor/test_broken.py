@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from slapkit.audio.frontend import LogMel
@@ -14,7 +15,6 @@ from slapkit.hub.doctor import examine
 from slapkit.hub.doctor.checks import CHECKS
 from slapkit.hub.doctor.examination import run_check
 from slapkit.hub.doctor.subject import Subject
-from slapkit.models.inference import Model
 from slapkit.models.weights import load_tensors, save_tensors
 
 
@@ -38,35 +38,11 @@ def rewrite_weights(folder, change) -> None:
     save_tensors(tensors, path)
 
 
-def shuffle(parameters, seed: int = 0) -> None:
+def shuffle(parameters) -> None:
     """Put the entries of each tensor in random order, in place."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     for value in parameters:
         value.data = value.data.flatten()[torch.randperm(value.numel(), generator=generator)].view_as(value)
-
-
-class Wrapped:
-    """The trained model behind a fault of the code around it."""
-
-    def __init__(self, model: Model) -> None:
-        self.inner, self.config = model, model.config
-
-    def embed_audio(self, sounds, *, sample_rate=None):
-        return self.inner.embed_audio(sounds, sample_rate=sample_rate)
-
-    def embed_text(self, captions):
-        return read_once(self.inner, tuple(captions)).copy()
-
-
-@functools.lru_cache(maxsize=200)
-def read_once(model: Model, captions: tuple[str, ...]) -> np.ndarray:
-    """Embed captions, which all faults around the same model share."""
-    return model.embed_text(captions)
-
-
-@pytest.mark.slow
-def test_wrapped_model_is_healthy(loaded):
-    assert failed(examine(Wrapped(loaded), progress=False)) == set()
 
 
 # Weights
@@ -90,17 +66,15 @@ def test_one_tower_with_shuffled_weights(model, tower):
     assert check.verdict == "fail" and tower in check.words
 
 
-@pytest.mark.slow
-def test_rows_in_another_order_show_against_the_signature_and_in_pairs(broken, held_out):
-    """Singular values are the same for rows in order invariance, so only what the rows do can tell."""
+def test_rows_in_another_order_show_against_the_signature(broken):
+    """Singular values are the same for rows in any order."""
 
     def change(tensors):
         weight = tensors["text.projector.0.weight"]
         tensors["text.projector.0.weight"] = weight[torch.randperm(len(weight))].clone()
 
     rewrite_weights(broken, change)
-    sounds, captions = held_out
-    found = failed(examine(broken, sounds=sounds, captions=captions, progress=False))
+    found = failed(examine(broken, progress=False))
     assert "text tower as saved" in found
     assert not found & {"audio tower as saved", "front end as saved", "trained weights"}
 
@@ -132,10 +106,10 @@ def test_file_cut_short(broken):
     path = broken / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
     found = examine(str(broken), progress=False)
-    assert failed(found) == {"opens"} and "safetensors" in found.check("opens").words
+    assert failed(found) == {"opens"} and "model.safetensors" in found.check("opens").words
 
 
-# Layers in the wrong mode
+# Layers in the wrong mode, towers that say little
 
 
 def test_dropout_left_on(model):
@@ -147,45 +121,36 @@ def test_dropout_left_on(model):
 
 def test_batchnorm_left_in_training_mode(model):
     model.joint.audio.projector.train()
-    assert run("evaluation mode", model).verdict == "fail"
-    assert run("batch invariance", model).verdict == "fail"
+    assert run("evaluation mode", model).verdict == run("batch invariance", model).verdict == "fail"
 
 
-# Towers that say little
-
-
-def test_constant_text_tower(model):
+@pytest.mark.parametrize("tower", ["text", pytest.param("audio", marks=pytest.mark.slow)])
+def test_constant_tower(model, tower):
     with torch.no_grad():
-        model.joint.text_predictor[-1].weight.zero_()
-    assert {"text similarity", "effective rank"} <= failed(examine(model, progress=False))
-
-
-@pytest.mark.slow
-def test_constant_audio_tower(model):
-    with torch.no_grad():
-        model.joint.audio_predictor[-1].weight.mul_(1e-4)
+        getattr(model.joint, f"{tower}_predictor")[-1].weight.mul_(1e-4)
     found = failed(examine(model, progress=False))
-    assert {"audio similarity", "effective rank"} <= found and "text similarity" not in found
+    other = {"text": "audio", "audio": "text"}[tower]
+    assert {f"{tower} similarity", "effective rank"} <= found and f"{other} similarity" not in found
 
 
 def test_dead_dimensions(model):
     with torch.no_grad():
         for tensor in (model.joint.audio_predictor[-1].weight, model.joint.audio_predictor[-1].bias):
             tensor[:8].zero_()
-    found = examine(model, progress=False)
-    assert failed(found) == {"dead dimensions"} and found.check("dead dimensions").figure == 8 / 32
+    check = run("dead dimensions", model)
+    assert check.verdict == "fail" and check.figure == 8 / 32
 
 
-@pytest.mark.slow
-def test_towers_of_different_runs(loaded, model, held_out):
-    """Each tower is trained, yet they do not know of each other: one of them is turned at random."""
+def test_towers_of_different_runs(model, held_out):
+    """Each tower is trained, yet they do not know each other: one of them is turned at random."""
+    sounds = [soundfile.read(path, dtype="float32")[0] for path in held_out[0]]
+    assert run("matched pairs", model, sounds=sounds, captions=held_out[1]).verdict == "pass"
     turn = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(0))).Q
     with torch.no_grad():
         last = model.joint.text_predictor[-1]
         last.weight.copy_(turn @ last.weight)
         last.bias.copy_(turn @ last.bias)
-    sounds, captions = held_out
-    assert failed(examine(model, sounds=sounds, captions=captions, progress=False)) == {"matched pairs"}
+    assert run("matched pairs", model, sounds=sounds, captions=held_out[1]).verdict == "fail"
 
 
 # Front end
@@ -200,109 +165,106 @@ def test_another_mel_scale_in_the_configuration(broken, setting):
     assert {"front end as saved", "audio tower as saved"} <= found and "text tower as saved" not in found
 
 
-def test_another_mel_scale_than_the_configuration_says(model):
+def test_another_front_end_than_the_configuration_says(model):
     assert run("front-end parity", model).verdict == "pass"
     model.log_mel = LogMel(model.config.audio.frontend.replace(mel_scale="htk"))
     assert run("front-end parity", model).verdict == "fail"
 
 
-def test_sounds_at_another_level(loaded, held_out):
-    import soundfile
-
-    sounds = [3e-2 * soundfile.read(path, dtype="float32")[0] for path in held_out[0]]
-    assert run("feature level", loaded, sounds=sounds).verdict == "fail"
-    louder = [sound / 3e-2 for sound in sounds]
-    assert run("feature level", loaded, sounds=louder).verdict == "pass"
+@pytest.mark.parametrize(("factor", "verdict"), [(1, "pass"), (3e-2, "fail")])
+def test_sounds_at_another_level(loaded, held_out, factor, verdict):
+    sounds = [np.float32(factor) * soundfile.read(path, dtype="float32")[0] for path in held_out[0]]
+    assert run("feature level", loaded, sounds=sounds).verdict == verdict
 
 
 # Faults of the code around the model
 
 
-class IgnoresRate(Wrapped):
+class Wrapped:
+    """The trained model behind a fault of the code around it."""
+
+    def __init__(self, model, audio=None, text=None) -> None:
+        self.inner, self.config, self.audio, self.text = model, model.config, audio, text
+
     def embed_audio(self, sounds, *, sample_rate=None):
-        return self.inner.embed_audio(sounds, sample_rate=None if sample_rate is None else 24000)
+        if self.audio is None:
+            return self.inner.embed_audio(sounds, sample_rate=sample_rate)
+        return self.audio(self.inner, sounds, sample_rate)
 
-
-class ReadsFilesAt48(Wrapped):
-    def embed_audio(self, sounds, *, sample_rate=None):
-        import soundfile
-
-        if sample_rate is None:
-            sounds, sample_rate = [soundfile.read(path, dtype="float32")[0] for path in sounds], 48000
-        return self.inner.embed_audio(sounds, sample_rate=sample_rate)
-
-
-class CentresTheBatch(Wrapped):
     def embed_text(self, captions):
-        out = super().embed_text(captions)
-        out = out - (out.mean(0) if len(out) > 1 else 0)
-        return out / np.linalg.norm(out, axis=1, keepdims=True)
+        if self.text is None:
+            return read_once(self.inner, tuple(captions)).copy()
+        return self.text(self.inner, captions)
 
 
-class ForgetsTheOrder(Wrapped):
-    def embed_text(self, captions):
-        return super().embed_text(sorted(captions, key=len))
+@functools.lru_cache(maxsize=200)
+def read_once(model, captions: tuple[str, ...]) -> np.ndarray:
+    """Embed captions, which all faults around the same model share."""
+    return model.embed_text(captions)
 
 
-class DrawsWindows(Wrapped):
-    def __init__(self, model):
-        super().__init__(model)
-        self.rng = np.random.default_rng(0)
-
-    def embed_audio(self, sounds, *, sample_rate=None):
-        cut = [s[int(self.rng.integers(len(s) // 2)) :] if isinstance(s, np.ndarray) else s for s in sounds]
-        return self.inner.embed_audio(cut, sample_rate=sample_rate)
+def ignores_rate(model, sounds, rate):
+    return model.embed_audio(sounds, sample_rate=None if rate is None else 24000)
 
 
-class HashesSamples(Wrapped):
-    def embed_audio(self, sounds, *, sample_rate=None):
-        hashes = [abs(int(1e6 * float(np.abs(np.asarray(s)[1000:1100]).sum()))) for s in sounds]
-        out = np.stack([np.random.default_rng(h).standard_normal(32) for h in hashes])
-        return out / np.linalg.norm(out, axis=1, keepdims=True)
+def reads_files_at_48(model, sounds, rate):
+    if rate is None:
+        sounds, rate = [soundfile.read(path, dtype="float32")[0] for path in sounds], 48000
+    return model.embed_audio(sounds, sample_rate=rate)
 
 
-class FailsOnSilence(Wrapped):
-    def embed_audio(self, sounds, *, sample_rate=None):
-        out = self.inner.embed_audio(sounds, sample_rate=sample_rate)
-        for row, sound in zip(out, sounds):
-            if isinstance(sound, np.ndarray) and not sound.any():
-                row[:] = np.nan
-        return out
+def draws_windows(model, sounds, rate, rng=np.random.default_rng(0)):  # noqa: B008
+    cut = [s[int(rng.integers(len(s) // 2)) :] if isinstance(s, np.ndarray) else s for s in sounds]
+    return model.embed_audio(cut, sample_rate=rate)
 
 
-class ForgetsTheNorm(Wrapped):
-    def embed_text(self, captions):
-        return 3 * super().embed_text(captions)
+def hashes_samples(model, sounds, rate):
+    hashes = [abs(int(1e6 * float(np.abs(np.asarray(s)[1000:1100]).sum()))) for s in sounds]
+    out = np.stack([np.random.default_rng(h).standard_normal(32) for h in hashes])
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
-class Raises(Wrapped):
-    def embed_text(self, captions):
-        raise KeyError("input_ids")
+def fails_on_silence(model, sounds, rate):
+    out = model.embed_audio(sounds, sample_rate=rate)
+    out[[isinstance(sound, np.ndarray) and not sound.any() for sound in sounds]] = np.nan
+    return out
+
+
+def centres_the_batch(model, captions):
+    out = model.embed_text(captions)
+    out = out - (out.mean(0) if len(out) > 1 else 0)
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+def counts_padding(model, captions):
+    longest = max(map(len, captions))
+    return model.embed_text([caption + " x" * (longest - len(caption)) for caption in captions])
+
+
+def raises(model, captions):
+    raise KeyError("input_ids")
 
 
 @pytest.mark.parametrize(
-    ("fault", "names"),
+    ("fault", "name"),
     [
-        (IgnoresRate, {"any sampling rate"}),
-        (ReadsFilesAt48, {"any sampling rate"}),
-        (CentresTheBatch, {"batch invariance"}),
-        (ForgetsTheOrder, {"order invariance"}),
-        (DrawsWindows, {"repeatable"}),
-        (HashesSamples, {"small shifts"}),
-        (FailsOnSilence, {"extreme inputs"}),
-        (ForgetsTheNorm, {"finite embeddings"}),
-        (Raises, {"finite embeddings"}),
+        ({"audio": ignores_rate}, "any sampling rate"),
+        ({"audio": reads_files_at_48}, "any sampling rate"),
+        ({"audio": draws_windows}, "repeatable"),
+        ({"audio": hashes_samples}, "small shifts"),
+        ({"audio": fails_on_silence}, "extreme inputs"),
+        ({"text": centres_the_batch}, "batch invariance"),
+        ({"text": lambda model, captions: model.embed_text(sorted(captions, key=len))}, "order invariance"),
+        ({"text": counts_padding}, "padding invariance"),
+        ({"text": lambda model, captions: 3 * model.embed_text(captions)}, "finite embeddings"),
+        ({"text": raises}, "finite embeddings"),
     ],
 )
-def test_fault_around_the_model(loaded, fault, names):
-    assert names <= failed(examine(fault(loaded), progress=False))
+def test_fault_around_the_model(loaded, fault, name):
+    assert run(name, Wrapped(loaded)).verdict in ("pass", "unknown")
+    assert run(name, Wrapped(loaded, **fault)).verdict == "fail"
 
 
-def test_padding_that_counts_as_content(model, monkeypatch):
-    encoder = model.joint.text.encoder
-    pad = encoder.pad
-    monkeypatch.setattr(
-        encoder, "pad", lambda ids: {k: torch.ones_like(v) if k == "attention_mask" else v for k, v in pad(ids).items()}
-    )
-    check = run("padding invariance", model)
-    assert check.verdict == "fail" and "captions" in check.words
+@pytest.mark.slow
+def test_wrapped_model_is_healthy(loaded):
+    assert failed(examine(Wrapped(loaded), progress=False)) == set()
