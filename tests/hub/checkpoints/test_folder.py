@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from transformers import RobertaModel
 
 import slapkit
 from slapkit.errors import CheckpointError, ConfigError
 from slapkit.hub import convert
 from slapkit.models.encoders import TextEncoderConfig
 from slapkit.models.encoders.text import TextEncoder
-from tests.hub.checkpoints.published_files import CAPTIONS, RATE, make_clap, save_folder, save_tokenizer, sounds
+from tests.hub.checkpoints.published_files import CAPTIONS, RATE, make_clap, save_folder, sounds
 
 KINDS = ["unfused", "fused"]
 
@@ -48,27 +51,6 @@ def test_embeddings_are_those_of_the_original(kind, folders):
     np.testing.assert_array_equal(model.embed_text(CAPTIONS, embedding="z"), model.embed_text(CAPTIONS))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_towers_agree_on_the_same_features(kind, folders):
-    """The towers alone, on features far from what any front end gives."""
-    folder, clap = folders[kind]
-    joint = slapkit.load(folder, device="cpu").joint
-    torch.manual_seed(1)
-    mel = 30 * torch.randn(5, 201, 16) - 40
-    ids = torch.randint(5, 300, (5, 12))
-    ids[:, 0] = 0
-    mask = torch.ones_like(ids)
-    ids[2:, 8:], mask[2:, 8:] = 1, 0
-    with torch.no_grad():
-        channels = mel[:, None].expand(-1, 4 if kind == "fused" else 1, -1, -1)
-        audio = clap.get_audio_features(channels, is_longer=torch.zeros(5, 1, dtype=torch.bool)).pooler_output
-        text = clap.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
-        ours = joint.embed(mel, "audio")[0], joint.embed({"input_ids": ids, "attention_mask": mask}, "text")[0]
-    for found, wanted in zip(ours, (audio, text)):
-        torch.testing.assert_close(torch.nn.functional.normalize(found, dim=-1), wanted, rtol=0, atol=1e-5)
-    assert joint.log_scale.item() == pytest.approx(2.5)
-
-
 def test_a_long_sound_is_the_mean_of_its_windows(folders):
     folder, clap = folders["unfused"]
     wave = sounds(1, longest=5.0)[0]
@@ -97,14 +79,11 @@ def test_converted_it_lives_without_its_folder(kind, folders, tmp_path):
         convert(kept, kept)
 
 
-def test_weights_as_torch_saves_them(folders, tmp_path):
+def test_weights_as_torch_saves_them(folders, copied):
     folder, clap = folders["unfused"]
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.safetensors"))
-    with pytest.raises(CheckpointError, match="neither model.safetensors nor pytorch_model.bin"):
-        slapkit.load(copy)
-    torch.save(clap.state_dict(), copy / "pytorch_model.bin")
-    found = slapkit.load(copy, device="cpu").embed_text(CAPTIONS)
+    (copied / "model.safetensors").unlink()
+    torch.save(clap.state_dict(), copied / "pytorch_model.bin")
+    found = slapkit.load(copied, device="cpu").embed_text(CAPTIONS)
     np.testing.assert_array_equal(found, slapkit.load(folder, device="cpu").embed_text(CAPTIONS))
 
 
@@ -117,28 +96,16 @@ def test_half_precision_is_read_as_single(tmp_path):
 
 
 @pytest.fixture
-def broken(folders, tmp_path):
-    """A copy of the unfused folder and a function that changes one of its JSON files."""
-    copy = tmp_path / "copy"
-    shutil.copytree(folders["unfused"][0], copy)
-
-    def change(file, *keys, value):
-        content = json.loads((copy / file).read_text())
-        place = content
-        for key in keys[:-1]:
-            place = place[key]
-        place[keys[-1]] = value
-        (copy / file).write_text(json.dumps(content))
-        return copy
-
-    return change
+def copied(folders, tmp_path):
+    """A copy of the unfused folder for a test to change."""
+    return shutil.copytree(folders["unfused"][0], tmp_path / "copy")
 
 
 CONFIG, EXTRACTOR = "config.json", "preprocessor_config.json"
 
 
 @pytest.mark.parametrize(
-    ("file", "keys", "value", "words"),
+    ("file", "keys", "value", "named"),
     [
         (CONFIG, ["model_type"], "bert", "type 'bert'"),
         (CONFIG, ["projection_hidden_act"], "gelu", "projection_hidden_act='gelu'"),
@@ -161,54 +128,61 @@ CONFIG, EXTRACTOR = "config.json", "preprocessor_config.json"
         (EXTRACTOR, ["sampling_rate"], "8 kHz", "sample_rate='8 kHz'"),
     ],
 )
-def test_what_does_not_fit_is_named(file, keys, value, words, broken):
-    with pytest.raises(CheckpointError, match=words.replace("[", r"\[")):
-        slapkit.load(broken(file, *keys, value=value))
+def test_what_does_not_fit_is_named(file, keys, value, named, copied):
+    content = json.loads((copied / file).read_text())
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    (copied / file).write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=named):
+        slapkit.load(copied)
 
 
-def test_missing_parts_are_named(folders, tmp_path):
-    for file, words in {
-        "preprocessor_config.json": "processor_config.json cannot be read",
-        "vocab.json": "tokenizer",
-        "config.json": "no trained model",
-    }.items():
-        copy = tmp_path / file
-        shutil.copytree(folders["unfused"][0], copy)
-        (copy / file).unlink()
-        if file == "vocab.json":
-            (copy / "merges.txt").unlink()
-        with pytest.raises(CheckpointError, match=words):
-            slapkit.load(copy)
-    settings = tmp_path / "settings"
-    shutil.copytree(folders["unfused"][0], settings)
-    content = json.loads((settings / EXTRACTOR).read_text())
-    del content["hop_length"]
-    (settings / EXTRACTOR).write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match="lacks hop_length"):
-        slapkit.load(settings)
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        (["preprocessor_config.json"], "processor_config.json"), (["vocab.json", "merges.txt"], "tokenizer"),
+        (["config.json"], "config.json"), (["model.safetensors"], "pytorch_model.bin"),
+    ],
+)  # fmt: skip
+def test_missing_parts_are_named(files, named, copied):
+    for file in files:
+        (copied / file).unlink()
+    with pytest.raises(CheckpointError, match=named):
+        slapkit.load(copied)
 
 
-def test_another_tokenizer_is_refused(folders, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(folders["unfused"][0], copy)
-    with pytest.raises(CheckpointError, match="comes with its own tokenizer"):
-        slapkit.load(copy, tokenizer=save_tokenizer(tmp_path / "words"))
+def test_another_tokenizer_is_refused(folders):
+    with pytest.raises(CheckpointError, match="tokenizer='words'"):
+        slapkit.load(folders["unfused"][0], tokenizer="words")
 
 
-def test_a_damaged_index_is_refused(folders, tmp_path):
+def test_a_damaged_index_is_refused(copied):
     """The table of relative positions is reached by an index kept in the file: a wrong one would reach out of it."""
-    copy = tmp_path / "copy"
-    shutil.copytree(folders["unfused"][0], copy)
     clap = make_clap()
     clap.audio_model.audio_encoder.layers[0].blocks[0].attention.self.relative_position_index += 10**6
-    clap.save_pretrained(copy)
+    clap.save_pretrained(copied)
     with pytest.raises(CheckpointError, match="relative_position_index"):
-        slapkit.load(copy)
+        slapkit.load(copied)
 
 
-def test_names_are_only_looked_up_when_they_are_names(tmp_path, monkeypatch):
-    import huggingface_hub
+@pytest.mark.parametrize(
+    "header",
+    [
+        struct.pack("<Q", 10_000_000_000) + b"{}",
+        (lambda text: struct.pack("<Q", len(text)) + text)(
+            b'{"a":{"dtype":"F32","shape":[2500000000],"data_offsets":[0,10000000000]}}'
+        ),
+    ],
+)
+def test_safetensors_that_claim_10_gb_are_refused(header, copied):
+    (copied / "model.safetensors").write_bytes(header + bytes(64))
+    with pytest.raises(CheckpointError, match="model.safetensors"):
+        slapkit.load(copied)
 
+
+def test_only_names_are_looked_up(tmp_path, monkeypatch):
     asked = []
 
     def download(name, **_):
@@ -219,44 +193,30 @@ def test_names_are_only_looked_up_when_they_are_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     for path in ("runs/missing", "a/b/c", "missing", tmp_path / "missing", "../x/y"):
-        with pytest.raises(CheckpointError, match="holds no trained model"):
+        with pytest.raises(CheckpointError, match=str(path)):
             slapkit.load(path)
     assert asked == []
-    with pytest.raises(CheckpointError, match="'someone/clap' does not lie here.*OSError: the network is unreachable"):
+    with pytest.raises(CheckpointError, match="'someone/clap'.*OSError: the network is unreachable"):
         slapkit.load("someone/clap")
     assert asked == ["someone/clap"]
 
 
-def test_a_name_that_cannot_be_reached_is_told(tmp_path, monkeypatch):
-    """The hub's own client, with the network closed as it is for all tests."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(
-        CheckpointError, match="'nobody/no-such-clap' does not lie here.*check the name and the network"
-    ):
-        slapkit.load("nobody/no-such-clap")
-
-
-def test_a_text_encoder_needs_the_pooler_that_it_is_pooled_by(folders):
-    from transformers import RobertaModel
-
-    text = slapkit.load(folders["unfused"][0], device="cpu").joint.text.encoder
-    config = TextEncoderConfig(source="here", pooling="pooler", frozen=False)
-    same, mean = TextEncoder(text.model, None, config), TextEncoder(text.model, None, config.replace(pooling="mean"))
-    before = same.fingerprint(), mean.fingerprint()
-    with torch.no_grad():
-        text.model.pooler.dense.weight += 1
-    assert same.fingerprint() != before[0] and mean.fingerprint() == before[1], "it counts where it is used"
-    with pytest.raises(ConfigError, match="RobertaModel of 'here' has no pooler"):
-        TextEncoder(RobertaModel(text.model.config, add_pooling_layer=False), None, config)
-
-
 def test_a_name_gives_what_its_folder_gives(folders, monkeypatch, tmp_path):
-    import huggingface_hub
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(folders["unfused"][0]))
     model = slapkit.load("someone/clap", device="cpu")
     assert model.config.text.source == "someone/clap"
     wanted = slapkit.load(folders["unfused"][0], device="cpu").embed_text(CAPTIONS)
     np.testing.assert_array_equal(model.embed_text(CAPTIONS), wanted)
+
+
+def test_a_text_encoder_needs_the_pooler_that_it_is_pooled_by(folders):
+    text = slapkit.load(folders["unfused"][0], device="cpu").joint.text.encoder
+    config = TextEncoderConfig(source="here", pooling="pooler", frozen=False)
+    used, unused = TextEncoder(text.model, None, config), TextEncoder(text.model, None, config.replace(pooling="mean"))
+    before = used.fingerprint(), unused.fingerprint()
+    with torch.no_grad():
+        text.model.pooler.dense.weight += 1
+    assert used.fingerprint() != before[0] and unused.fingerprint() == before[1], "it counts where it is used"
+    with pytest.raises(ConfigError, match="'here'"):
+        TextEncoder(RobertaModel(text.model.config, add_pooling_layer=False), None, config)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 import pytest
 import torch
@@ -108,39 +106,35 @@ def test_the_published_sizes_are_told_by_their_tensors():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "named"),
     [
-        (lambda w: w.pop("audio_branch.norm.weight"), "missing, e.g. audio.encoder.model.audio_encoder.norm"),
-        (lambda w: w.pop("text_branch.pooler.dense.bias"), "pooler.dense.bias"),
-        (lambda w: w.pop("audio_branch.patch_embed.proj.weight"), "patch_embed.proj.weight' is missing"),
-        (lambda w: w.update({"audio_branch.conv_block1.conv1.weight": torch.zeros(2)}), "no place.*conv_block1.conv1"),
-        (lambda w: w.update({"text_branch.shared.weight": torch.zeros(2)}), "unknown, e.g. text.encoder.model.shared"),
-        (lambda w: w.update({"token_embedding.weight": torch.zeros(2)}), "no place in it, e.g. token_embedding.weight"),
-        (lambda w: w.update({"audio_branch.mel_conv1d.0.weight": torch.zeros(2)}), "mel_conv1d"),
+        (lambda w: w.pop("audio_branch.norm.weight"), "audio.encoder.model.audio_encoder.norm"),
+        (lambda w: w.pop("audio_branch.patch_embed.proj.weight"), "patch_embed.proj.weight"),
+        (lambda w: w.update({"audio_branch.conv_block1.conv1.weight": torch.zeros(2)}), "conv_block1.conv1"),
+        (lambda w: w.update({"text_branch.shared.weight": torch.zeros(2)}), "text.encoder.model.shared"),
         (lambda w: w.update({"text_projection.1.weight": torch.zeros(2)}), "text_projection.1.weight"),
-        (lambda w: w.update({"audio_projection.0.weight": torch.zeros(24, 63)}), "of another shape"),
+        (lambda w: w.update({"audio_projection.0.weight": torch.zeros(24, 63)}), "audio.projector.0.weight"),
         (lambda w: w.update({"audio_branch.layers.0.blocks.0.attn.qkv.bias": torch.zeros(16)}), "attn.qkv.bias"),
-        (lambda w: w.update({"audio_branch.logmel_extractor.melW": filters(sampling_rate=32000)}), "another front end"),
-        (lambda w: w.update({"audio_branch.logmel_extractor.melW": filters(max_frequency=16000)}), "another front end"),
-        (lambda w: w.clear(), "holds no weights"),
+        (lambda w: w.update({"audio_branch.logmel_extractor.melW": filters(sampling_rate=32000)}), "front end"),
+        (lambda w: w.update({"audio_branch.logmel_extractor.melW": filters(max_frequency=16000)}), "front end"),
+        (lambda w: w.clear(), "other.pt"),
     ],
 )  # fmt: skip
-def test_other_models_are_refused(change, message, made, words, tmp_path):
+def test_other_models_are_refused(change, named, made, words, tmp_path):
     weights = laion_names(made["unfused"][0], mel=filters())
     change(weights)
     torch.save({"state_dict": weights}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=named):
         slapkit.load(tmp_path / "other.pt", tokenizer=words)
 
 
 def test_the_tokenizer_must_be_the_models(made, words, tmp_path):
     file = made["unfused"][1]
-    with pytest.raises(CheckpointError, match="needs the tokenizer 'roberta-base'.*tokenizer=folder"):
-        slapkit.load(file)  # the network is closed, and nobody said where else to look
-    with pytest.raises(CheckpointError, match="tokenizer"):
-        slapkit.load(file, tokenizer=tmp_path)
-    with pytest.raises(CheckpointError, match="the model knows 400.*another model's"):
-        slapkit.load(file, tokenizer=save_tokenizer(tmp_path / "large", words=500))
+    other = save_tokenizer(tmp_path / "large", words=500)
+    # Without one the network is asked, which is closed in tests.
+    for tokenizer, named in [(None, "roberta-base"), (tmp_path, str(tmp_path)), (other, "500 tokens")]:
+        with pytest.raises(CheckpointError, match=named):
+            slapkit.load(file, tokenizer=tokenizer)
 
 
 def test_files_of_other_kinds_are_refused(folders, tmp_path):
@@ -149,22 +143,3 @@ def test_files_of_other_kinds_are_refused(folders, tmp_path):
     (tmp_path / "notes.txt").write_text("no model")
     with pytest.raises(CheckpointError, match="of another kind"):
         slapkit.load(tmp_path / "notes.txt")
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        struct.pack("<Q", 10_000_000_000) + b"{}",
-        (lambda text: struct.pack("<Q", len(text)) + text)(
-            b'{"a":{"dtype":"F32","shape":[2500000000],"data_offsets":[0,10000000000]}}'
-        ),
-    ],
-)
-def test_safetensors_that_claim_10_gb_are_refused(header, folders, tmp_path):
-    import shutil
-
-    copy = tmp_path / "copy"
-    shutil.copytree(folders["unfused"][0], copy)
-    (copy / "model.safetensors").write_bytes(header + bytes(64))
-    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
-        slapkit.load(copy)
