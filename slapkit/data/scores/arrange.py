@@ -9,20 +9,22 @@ import dataclasses
 
 import numpy as np
 
-from slapkit.data.scores import accompany
+from slapkit.data.scores.accompany import Accompaniment, drum_part
 from slapkit.data.scores.excerpt import Excerpt, take_excerpt
 from slapkit.data.scores.instruments import Instrument, with_role
 from slapkit.data.scores.score import PITCH_NAMES, Score, find_key
 
-# Beats a minute; the gaps between the classes give the words a meaning that can be heard.
+# Beats a minute; the gaps between the classes make the words unambiguous.
 TEMPI = {"slow": (50, 66), "medium": (86, 108), "fast": (138, 168)}
 _CLEAR_KEY = 0.06  # margin of the key profiles from which a clip is called major or minor
-_LOW, _HIGH = 55.0, 77.0  # mean pitch of the melody below or above which its register is worth a word
+_LOW, _HIGH = 55.0, 77.0  # mean pitch of the melody below or above which its register is mentioned
 
-# What each arrangement does with the parts, and how often it is chosen.
+# The arrangements of one part and of several, and how often each is chosen.
 _ONE_PART = {"line": 0.26, "octaves": 0.14, "drone": 0.12, "chords": 0.24, "bass": 0.08, "chords and bass": 0.16}
 _MORE_PARTS = {"line": 0.12, "all": 0.28, "two": 0.30, "three": 0.30}
 _ROLE_LEVEL = {"melody": 98, "octave": 88, "inner": 82, "low": 88, "bass": 92, "chords": 70, "drone": 66}
+_ARTICULATIONS = {"plain": (0.5, 0.9), "staccato": (0.25, 0.4), "legato": (0.25, 1.03)}  # how often, factor of length
+_OLD_POLYPHONY = ("mass", "motet", "chorale", "medieval", "madrigal")
 
 
 @dataclasses.dataclass
@@ -36,7 +38,7 @@ class Voice:
 
 @dataclasses.dataclass
 class Arrangement:
-    """What sounds in a clip, and the facts about it."""
+    """The voices of a clip, and the facts about it."""
 
     voices: list[Voice]
     drums: np.ndarray | None  # as `Voice.notes`, pitches being General MIDI drum keys
@@ -58,15 +60,16 @@ def arrange(score: Score, rng: np.random.Generator, *, clip_s: float, style: str
     with_drums = rng.random() < _drum_chance(plan, style)
     everything = np.concatenate(excerpt.parts)
     tonic, mode, margin = find_key(everything[:, 2].astype(int) + transposition, everything[:, 1])
-    if margin < _CLEAR_KEY:
-        mode = "unclear"
-    voices, accompaniment = _voices(excerpt, plan, rng, transposition, tonic, mode)
+    mode = mode if margin >= _CLEAR_KEY else "unclear"
+    ensemble = _Ensemble(Accompaniment(excerpt, tonic, mode, transposition), rng)
+    ensemble.play(plan)
+    voices = ensemble.voices
     if with_drums and len(voices) < 3 and "bass" not in plan and plan != "line" and rng.random() < 0.6:
-        voices.append(_bass_voice(excerpt, rng, tonic, mode, transposition, {v.instrument.name for v in voices}))
+        ensemble.add_bass()
     articulation = _articulate(voices, rng)
     for voice in voices:
         voice.notes = _humanise(voice, excerpt, rng, clip_s)
-    drums, percussion = accompany.drum_part(excerpt, rng, clip_s) if with_drums else (None, "")
+    drums, percussion = drum_part(excerpt, rng, clip_s) if with_drums else (None, "")
     facts = {
         "style": style,
         "instruments": [voice.instrument.name for voice in voices],
@@ -82,7 +85,7 @@ def arrange(score: Score, rng: np.random.Generator, *, clip_s: float, style: str
         "percussion": percussion,
         "bass": any(voice.role == "bass" for voice in voices),
         "texture": _texture(plan, excerpt),
-        "accompaniment": accompaniment,
+        "accompaniment": ensemble.accompaniment,
         "register": _register(voices[0].notes),
         "articulation": articulation,
         "transposition": transposition,
@@ -91,64 +94,62 @@ def arrange(score: Score, rng: np.random.Generator, *, clip_s: float, style: str
 
 
 def _drum_chance(plan: str, style: str) -> float:
-    if style in ("mass", "motet", "chorale", "medieval", "madrigal"):
+    if style in _OLD_POLYPHONY:
         return 0.12
     return 0.4 if "bass" in plan or "chords" in plan else 0.22
 
 
-def _draw(rng: np.random.Generator, letters: str, taken: set[str]) -> Instrument:
-    """Return an instrument with one of the roles that is not yet in the ensemble, and note it as taken."""
-    free = [instrument for instrument in with_role(*letters) if instrument.name not in taken]
-    instrument = free[int(rng.integers(len(free)))]
-    taken.add(instrument.name)
-    return instrument
+class _Ensemble:
+    """Instruments that are drawn one after the other, each once; `voices` is the result, melody first."""
 
+    def __init__(self, accompany: Accompaniment, rng: np.random.Generator) -> None:
+        self.accompany, self.rng = accompany, rng
+        self.voices: list[Voice] = []
+        self.accompaniment = ""  # its kind
 
-def _voices(
-    excerpt: Excerpt, plan: str, rng: np.random.Generator, transposition: int, tonic: int, mode: str
-) -> tuple[list[Voice], str]:
-    """Return the voices of a plan, melody first, and the kind of accompaniment ("" for none)."""
-    parts, taken = excerpt.parts, set()
+    def play(self, plan: str) -> None:
+        """Add the voices of a plan."""
+        parts, rng = self.accompany.excerpt.parts, self.rng
+        if plan == "all":
+            self.add_line("melody", "p", parts)
+            return
+        if plan in ("two", "three"):
+            inner = plan == "three" and len(parts) > 2
+            groups = [parts[:1], parts[1:-1], parts[-1:]] if inner else [parts[:1], parts[1:]]
+            low = ("b" if rng.random() < 0.5 else "mb") if len(groups[-1]) == 1 else "p"
+            letters = [*("m" if len(group) == 1 else "ps" for group in groups[:-1]), low]
+            for role, letter, group in zip(["melody", *["inner"] * inner, "low"], letters, groups, strict=True):
+                self.add_line(role, letter, group)
+            return
+        self.add_line("melody", "m", parts[:1])
+        if plan == "octaves":
+            self.add_line("octave", "m", parts[:1])
+        if plan == "drone":
+            self.accompaniment = "drone"
+            instrument = self._draw("d")
+            self.voices.append(Voice(instrument, "drone", self.accompany.drone(instrument)))
+        if "chords" in plan:
+            self.accompaniment = str(rng.choice(["chords", "arpeggios", "sustained chords"]))
+            instrument = self._draw("s" if self.accompaniment == "sustained chords" else "c")
+            self.voices.append(Voice(instrument, "chords", self.accompany.chords(instrument, self.accompaniment)))
+        if "bass" in plan:
+            self.add_bass()
 
-    def voice(role: str, letters: str, notes: np.ndarray) -> Voice:
-        instrument = _draw(rng, letters, taken)
-        return Voice(instrument, role, fit_range(notes, instrument, transposition, rng))
+    def add_line(self, role: str, letters: str, parts: list[np.ndarray]) -> None:
+        """Add a voice that plays parts of the score on an instrument with one of the roles `letters`."""
+        instrument = self._draw(letters)
+        notes = fit_range(np.concatenate(parts), instrument, self.accompany.transposition, self.rng)
+        self.voices.append(Voice(instrument, role, notes))
 
-    if plan == "all":
-        return [voice("melody", "p", np.concatenate(parts))], ""
-    if plan in ("two", "three"):
-        groups = [parts[:1], parts[1:]] if plan == "two" or len(parts) == 2 else [parts[:1], parts[1:-1], parts[-1:]]
-        roles = ("melody", "low") if len(groups) == 2 else ("melody", "inner", "low")
-        letters = ["m" if len(group) == 1 else "ps" for group in groups[:-1]]
-        letters.append(("b" if rng.random() < 0.5 else "mb") if len(groups[-1]) == 1 else "p")
-        return [voice(r, k, np.concatenate(g)) for r, k, g in zip(roles, letters, groups, strict=True)], ""
-    voices = [voice("melody", "m", parts[0])]
-    accompaniment = ""
-    if plan == "octaves":
-        voices.append(voice("octave", "m", parts[0]))
-    if plan == "drone":
-        instrument = _draw(rng, "d", taken)
-        voices.append(
-            Voice(
-                instrument, "drone", accompany.drone(excerpt, instrument, (tonic - transposition) % 12, transposition)
-            )
-        )
-        accompaniment = "drone"
-    if "chords" in plan:
-        accompaniment = str(rng.choice(["chords", "arpeggios", "sustained chords"]))
-        instrument = _draw(rng, "s" if accompaniment == "sustained chords" else "c", taken)
-        notes = accompany.chords(excerpt, instrument, accompaniment, tonic, mode, transposition)
-        voices.append(Voice(instrument, "chords", notes))
-    if "bass" in plan:
-        voices.append(_bass_voice(excerpt, rng, tonic, mode, transposition, taken))
-    return voices, accompaniment
+    def add_bass(self) -> None:
+        """Add a bass."""
+        instrument = self._draw("b")
+        self.voices.append(Voice(instrument, "bass", self.accompany.bass(instrument)))
 
-
-def _bass_voice(
-    excerpt: Excerpt, rng: np.random.Generator, tonic: int, mode: str, transposition: int, taken: set[str]
-) -> Voice:
-    instrument = _draw(rng, "b", taken)
-    return Voice(instrument, "bass", accompany.bass_line(excerpt, instrument, tonic, mode, transposition))
+    def _draw(self, letters: str) -> Instrument:
+        taken = [voice.instrument for voice in self.voices]
+        free = [instrument for instrument in with_role(*letters) if instrument not in taken]
+        return free[int(self.rng.integers(len(free)))]
 
 
 def fit_range(notes: np.ndarray, instrument: Instrument, transposition: int, rng: np.random.Generator) -> np.ndarray:
@@ -156,29 +157,23 @@ def fit_range(notes: np.ndarray, instrument: Instrument, transposition: int, rng
 
     The whole line moves to the octave nearest to a drawn centre; single notes outside fold back by octaves.
     """
-    notes = notes.copy()
+    low, high = instrument.low, instrument.high
     pitch = notes[:, 2] + transposition
-    centre = (instrument.low + instrument.high) / 2 + rng.uniform(-6, 6)
+    centre = (low + high) / 2 + rng.uniform(-6, 6)
     pitch = pitch + 12 * round((centre - float(np.median(pitch))) / 12)
-    return _fold(notes, pitch, instrument)
-
-
-def _fold(notes: np.ndarray, pitch: np.ndarray, instrument: Instrument) -> np.ndarray:
-    pitch = np.where(pitch < instrument.low, pitch + 12 * np.ceil((instrument.low - pitch) / 12), pitch)
-    pitch = np.where(pitch > instrument.high, pitch - 12 * np.ceil((pitch - instrument.high) / 12), pitch)
-    notes[:, 2] = pitch
-    return notes
+    pitch = np.where(pitch < low, pitch + 12 * np.ceil((low - pitch) / 12), pitch)
+    pitch = np.where(pitch > high, pitch - 12 * np.ceil((pitch - high) / 12), pitch)
+    return np.column_stack([notes[:, :2], pitch])
 
 
 def _articulate(voices: list[Voice], rng: np.random.Generator) -> str:
-    """Shorten or lengthen the notes of the melody instruments; return the articulation, "plain" where none is heard."""
+    """Shorten or lengthen the notes of the melody instruments; return the articulation, "plain" where it is unclear."""
     if not voices[0].instrument.sustained:
         return "plain"
-    kind = str(rng.choice(["plain", "staccato", "legato"], p=[0.5, 0.25, 0.25]))
-    factor = {"plain": 0.9, "staccato": 0.4, "legato": 1.03}[kind]
+    kind = str(rng.choice(list(_ARTICULATIONS), p=[chance for chance, _ in _ARTICULATIONS.values()]))
     for voice in voices:
         if voice.role not in ("drone", "chords"):
-            voice.notes[:, 1] *= factor
+            voice.notes[:, 1] *= _ARTICULATIONS[kind][1]
     return kind
 
 

@@ -1,4 +1,4 @@
-"""Taking an excerpt of a score: which bars, at which speed, and which parts sound."""
+"""Taking an excerpt of a score: which bars, at which speed, and which parts."""
 
 from __future__ import annotations
 
@@ -19,25 +19,15 @@ class Unfit(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Excerpt:
-    """Bars of a score.
+    """Bars of a score. Lengths are in quarter notes where nothing else is said."""
 
-    Attributes:
-        parts: for each sounding part, highest first, float64 `[N, 3]` rows of (start, length, pitch), in quarter notes.
-        quarter_s: seconds that a quarter note takes.
-        beat: quarter notes in a felt beat.
-        bar: quarter notes in a bar.
-        metre: beats in a bar and their note value, as written.
-        length: quarter notes that fit into the clip.
-        together: share of onsets that at least two parts have in common.
-    """
-
-    parts: list[np.ndarray]
-    quarter_s: float
-    beat: float
+    parts: list[np.ndarray]  # the highest first, float64 [N, 3] rows of (start, length, pitch)
+    quarter_s: float  # seconds that a quarter note takes
+    beat: float  # the felt beat
     bar: float
-    metre: tuple[int, int]
-    length: float
-    together: float
+    metre: tuple[int, int]  # beats in a bar and their note value, as written
+    length: float  # of the clip
+    together: float  # share of onsets that at least two parts have in common
 
 
 def is_compound(metre: tuple[int, int]) -> bool:
@@ -82,7 +72,7 @@ def take_excerpt(score: Score, rng: np.random.Generator, *, tempo: int, clip_s: 
     length = clip_s / quarter_s
     rows = np.stack([score.onset, score.duration, score.pitch, score.part], axis=1)
     rows = _window(rows, score.length, bar, length, rng)
-    parts = _sounding(rows)
+    parts = _choose_parts(rows)
     _check_rests(rows, quarter_s, clip_s)
     starts = [set(np.round(part[:, 0], 3).tolist()) for part in parts]
     union = set().union(*starts)
@@ -108,8 +98,8 @@ def _window(rows: np.ndarray, total: float, bar: float, length: float, rng: np.r
     return inside
 
 
-def _sounding(rows: np.ndarray) -> list[np.ndarray]:
-    """Return the parts with something to say, highest first, at most four: the outer and the fullest inner ones."""
+def _choose_parts(rows: np.ndarray) -> list[np.ndarray]:
+    """Return the parts with notes enough, highest first, at most four: the outer and the fullest inner ones."""
     parts = [rows[rows[:, 3] == part][:, :3] for part in np.unique(rows[:, 3])]
     parts = [part for part in parts if len(np.unique(part[:, 0])) >= 4]
     parts.sort(key=lambda part: -float(part[:, 2].mean()))
@@ -118,22 +108,19 @@ def _sounding(rows: np.ndarray) -> list[np.ndarray]:
     if len(parts) > _MOST_PARTS:
         inner = sorted(range(1, len(parts) - 1), key=lambda i: -len(parts[i]))[: _MOST_PARTS - 2]
         parts = [parts[0], *(parts[i] for i in sorted(inner)), parts[-1]]
-    top = parts[0]
-    onset, pitch = skyline(top[:, 0], top[:, 2])
-    if len(parts) == 1 and len(onset) < len(top):  # chords in a tune book: the tune is what counts
-        keep = [
-            int(np.flatnonzero((np.abs(top[:, 0] - o) < 1e-4) & (top[:, 2] == p))[0])
-            for o, p in zip(onset, pitch, strict=True)
-        ]
-        parts = [top[keep]]
+    if len(parts) == 1:  # of chords in a tune book, the highest notes are the tune
+        top = parts[0]
+        tune = zip(*skyline(top[:, 0], top[:, 2]), strict=True)
+        keep = [np.flatnonzero((np.abs(top[:, 0] - o) < 1e-4) & (top[:, 2] == p))[0] for o, p in tune]
+        parts = [top[keep]] if len(keep) < len(top) else parts
     return parts
 
 
 def _check_rests(rows: np.ndarray, quarter_s: float, clip_s: float) -> None:
-    """Raise `Unfit` where nothing sounds for too long, the end of the clip included."""
-    order = np.argsort(rows[:, 0], kind="stable")
-    ends = np.maximum.accumulate((rows[order, 0] + rows[order, 1]) * quarter_s)
-    starts = rows[order, 0] * quarter_s
+    """Raise `Unfit` where there is silence for too long, the end of the clip included."""
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    starts = rows[:, 0] * quarter_s
+    ends = np.maximum.accumulate((rows[:, 0] + rows[:, 1]) * quarter_s)
     rests = np.concatenate([starts[:1], starts[1:] - ends[:-1], [clip_s - ends[-1]]])
     if rests.max() > _LONGEST_REST_S:
         raise Unfit("a long rest in the excerpt")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from slapkit.data.scores.arrange import Arrangement
 from slapkit.data.scores.excerpt import Unfit
 from slapkit.errors import DataError
 
-RATE = 48_000  # Hz, what the renderer gives
+RATE = 48_000  # Hz, of the renderer
 LEVEL_DB = -20.0  # root mean square of every clip, unless its peaks forbid it
 PEAK_DB = -1.0
 _TICKS = 480  # in a quarter note; at 120 beats a minute a second has 960
@@ -26,19 +28,14 @@ def find_soundfont(path: str | None) -> Path:
     """
     if path is None:
         found = importlib.util.find_spec("pretty_midi")
-        if found is None or found.origin is None:
-            raise DataError(
-                "the default SoundFont comes with pretty_midi, which is not installed; install it or name a .sf2 file"
-            )
-        file = Path(found.origin).parent / "TimGM6mb.sf2"
-    else:
-        file = Path(path).expanduser()
-    if not file.is_file():
-        raise DataError(
-            f"soundfont={str(file)!r} is not a file: name a General MIDI .sf2 file, or None for the packaged one"
-        )
-    with open(file, "rb") as stream:
-        head = stream.read(12)
+        path = str(Path(found.origin).parent / "TimGM6mb.sf2") if found and found.origin else "TimGM6mb.sf2"
+    file = Path(path).expanduser()
+    try:
+        with open(file, "rb") as stream:
+            head = stream.read(12)
+    except OSError as error:
+        hint = "name a General MIDI .sf2 file, or None for the one that comes with pretty_midi"
+        raise DataError(f"soundfont={str(file)!r} cannot be read ({error.strerror}): {hint}") from error
     if head[:4] != b"RIFF" or head[8:] != b"sfbk":
         raise DataError(f"{file} is not a SoundFont 2 file (it begins with {head!r}): name a General MIDI .sf2 file")
     return file
@@ -66,10 +63,10 @@ def to_midi(arrangement: Arrangement, clip_s: float) -> bytes:
 
 
 def render(arrangement: Arrangement, soundfont: bytes, *, clip_s: float) -> np.ndarray:
-    """Return the sound, float32 `[clip_s * RATE]`, mono, at the common level.
+    """Return the audio, float32 `[clip_s * RATE]`, mono, at the common level.
 
     Raises:
-        Unfit: what came out is not finite, clipped, (partly) silent or too short.
+        Unfit: it is not finite, clipped, (partly) silent or too short.
     """
     import midirenderer
 
@@ -84,10 +81,8 @@ def render(arrangement: Arrangement, soundfont: bytes, *, clip_s: float) -> np.n
     check(wave)
     fade = round(0.03 * RATE)
     wave[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
-    gain = min(
-        10 ** (LEVEL_DB / 20) / float(np.sqrt(np.mean(wave**2))), 10 ** (PEAK_DB / 20) / float(np.abs(wave).max())
-    )
-    return (wave * gain).astype(np.float32)
+    level, peak = float(np.sqrt(np.mean(wave**2))), float(np.abs(wave).max())
+    return (wave * min(10 ** (LEVEL_DB / 20) / level, 10 ** (PEAK_DB / 20) / peak)).astype(np.float32)
 
 
 def check(wave: np.ndarray) -> None:
@@ -99,10 +94,7 @@ def check(wave: np.ndarray) -> None:
     if level.max(initial=0.0) < 1e-3:
         raise Unfit("silent")
     quiet = level < 0.02 * level.max()
-    longest = run = 0
-    for flag in quiet.tolist():
-        run = run + 1 if flag else 0
-        longest = max(longest, run)
+    longest = max(sum(run) for _, run in itertools.groupby(quiet.tolist()))
     if longest > 15 or quiet.mean() > 0.3:
         raise Unfit("silent in part")
 
@@ -110,11 +102,9 @@ def check(wave: np.ndarray) -> None:
 def encode(wave: np.ndarray, sample_rate: int) -> bytes:
     """Return a wave `[T]` at `RATE` as FLAC of 16 bits at `sample_rate` Hz; the same wave gives the same bytes.
 
-    FLAC, because lossy encoders take as long as the synthesis, and FLAC a tenth of that: a corpus is made in three
-    fifths of the time, for four times the space (about 350 kB for 10 s at 32 kHz).
+    Lossy encoders take as long as the synthesis, and FLAC a tenth of that, for four times the space (about 350 kB for
+    10 s at 32 kHz).
     """
-    import soundfile
-
     if sample_rate != RATE:
         import soxr
 

@@ -19,21 +19,13 @@ PITCH_NAMES = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat"
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """Notes sorted by onset; all note arrays are of shape `[N]`.
+    """Notes sorted by onset; all arrays but `metres` are of shape `[N]`."""
 
-    Attributes:
-        onset: float64, quarter notes from the beginning.
-        duration: float64, quarter notes, > 0.
-        pitch: int64, MIDI number.
-        part: int64, index of the part.
-        metres: float64 `[M, 3]`, rows of (onset, beats in a bar, note value of a beat).
-    """
-
-    onset: np.ndarray
-    duration: np.ndarray
-    pitch: np.ndarray
-    part: np.ndarray
-    metres: np.ndarray
+    onset: np.ndarray  # float64, quarter notes from the beginning
+    duration: np.ndarray  # float64, quarter notes, > 0
+    pitch: np.ndarray  # int64, MIDI number
+    part: np.ndarray  # int64, index of the part
+    metres: np.ndarray  # float64 [M, 3], rows of (onset, beats in a bar, note value of a beat)
 
     def __len__(self) -> int:
         return len(self.onset)
@@ -41,7 +33,7 @@ class Score:
     @property
     def length(self) -> float:
         """Length in quarter notes."""
-        return float((self.onset + self.duration).max()) if len(self) else 0.0
+        return float((self.onset + self.duration).max(initial=0.0))
 
     @property
     def parts(self) -> list[int]:
@@ -62,7 +54,7 @@ class Score:
     def to_bytes(self) -> bytes:
         """Return the score as an npz archive."""
         buffer = io.BytesIO()
-        np.savez(buffer, **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        np.savez(buffer, **vars(self))
         return buffer.getvalue()
 
     @classmethod
@@ -82,38 +74,29 @@ def skyline(onset: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def from_midi(midi: bytes) -> Score:
-    """Return the notes of a MIDI file as a `Score`.
-
-    Raises:
-        ValueError: the file holds no notes.
-    """
+    """Return the notes of a MIDI file as a `Score`; raises ValueError where there are none."""
     import symusic
 
     source = symusic.Score.from_midi(midi)
     rows = [
-        (note.time / source.tpq, note.duration / source.tpq, note.pitch, number)
+        (note.time / source.tpq, number, -note.pitch, note.duration / source.tpq)
         for number, track in enumerate(source.tracks)
         for note in track.notes
         if note.duration > 0
     ]
     if not rows:
         raise ValueError("no notes")
-    table = np.array(sorted(rows, key=lambda row: (row[0], row[3], -row[2], row[1])), dtype=np.float64)
+    onset, part, pitch, duration = np.array(sorted(rows), dtype=np.float64).T.copy()
     metres = sorted({(m.time / source.tpq, m.numerator, m.denominator) for m in source.time_signatures})
-    return Score(
-        onset=table[:, 0],
-        duration=table[:, 1],
-        pitch=table[:, 2].astype(np.int64),
-        part=table[:, 3].astype(np.int64),
-        metres=np.array(metres, dtype=np.float64).reshape(-1, 3),
-    )
+    metres = np.array(metres, dtype=np.float64).reshape(-1, 3)
+    return Score(onset, duration, -pitch.astype(np.int64), part.astype(np.int64), metres)
 
 
 def find_key(pitch: np.ndarray, duration: np.ndarray) -> tuple[int, str, float]:
     """Return (tonic 0..11, "major" or "minor", margin) by correlation with the Krumhansl-Kessler profiles.
 
-    The margin is the correlation of the best key minus that of the best key of the other mode: near 0 the music does
-    not say whether it is major or minor.
+    The margin is the correlation of the best key minus that of the best key of the other mode: near 0 the mode is
+    unclear.
     """
     weight = np.bincount(pitch % 12, weights=duration, minlength=12)
     if np.ptp(weight) == 0:
