@@ -194,8 +194,6 @@ def locked(path: str | Path, *, wait: str | None = None, progress: bool = True) 
     from tqdm.auto import tqdm
 
     path = Path(path)
-    with write_guard(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     with tqdm(
         desc=wait, bar_format="{desc} [{elapsed}]", disable=not progress or not wait, delay=1, leave=False
@@ -203,7 +201,10 @@ def locked(path: str | Path, *, wait: str | None = None, progress: bool = True) 
         while not lock.is_locked:
             try:
                 with write_guard(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
                     lock.acquire(timeout=0 if wait is None else 0.2)
+            except FileNotFoundError:
+                continue  # the holder removed the folder
             except Timeout:
                 if wait is None:
                     raise BlockingIOError(f"{path} is held by another process") from None

@@ -328,25 +328,19 @@ def embed(
     quiet: Quiet = False,
 ) -> None:
     """embed a collection into one Parquet file, on one device or many"""
-    from slapkit.hub.embed.embed import CHUNK, embed_collection
-    from slapkit.hub.embed.parts import failures_path
-    from slapkit.hub.embed.processes import device_of, place
+    from slapkit.hub.embed import device_of_process, embed_collection, failures_path
     from slapkit.hub.load import load_model
 
-    where = place()
-    chunk = CHUNK if chunk is None else chunk
-    loaded = load_model(model, device=device_of(where, device), precision=precision)
+    first = os.environ.get("RANK", "0") == "0"
+    loaded = load_model(model, device=device_of_process(device), precision=precision)
     options = {"pooled": windows == "pooled", "hop_s": hop_s, "workers": workers}
-    outcome = embed_collection(loaded, data, out, chunk=chunk, where=where, progress=not quiet, **options)
-    name = os.path.relpath(outcome.out)
-    who = f"process {where.rank} of {where.world}: " if where.world > 1 else ""
-    if not outcome.complete:
-        print(f"{who}this share is done ({outcome.made} parts made, {outcome.kept} kept)")
-        print(f"{outcome.missing} parts of {name} are missing: the last process joins them, or the same command again")
-        return
-    print(f"{who}{name} is complete: {outcome.sounds:,} audio files, {len(outcome.failures):,} files are not in it")
-    if where.rank == 0:
-        _list_left_out([(f.file, f.reason) for f in outcome.failures], failures_path(outcome.out))
+    options |= {} if chunk is None else {"chunk": chunk}
+    outcome = embed_collection(loaded, data, out, progress=first and not quiet, **options)
+    if first:
+        left_out = [(failure.file, failure.reason) for failure in outcome.failures]
+        name = os.path.relpath(outcome.out)
+        print(f"{name} is complete: {outcome.files:,} audio files, {len(left_out):,} files are not in it")
+        _list_left_out(left_out, failures_path(outcome.out))
 
 
 def main(argv: list[str] | None = None) -> int:

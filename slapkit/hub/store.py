@@ -48,14 +48,13 @@ class VectorStore:
         for line in lines:
             with contextlib.suppress(KeyError, TypeError):
                 self.items.pop(line["id"], None)
-                end = 0 if line.get("gone") else line["first"] + line["windows"]
-                if 0 < end <= rows and self._usable(line):
+                if not line.get("gone") and self._usable(line) and (end := line["first"] + line["windows"]) <= rows:
                     self.items[line["id"]] = line
                     self._used = max(self._used, end)
 
     def _usable(self, line: dict[str, Any]) -> bool:
         """Return whether a line says all that is needed of an item."""
-        return 0 <= line["first"] and line["windows"] > 0
+        return line["first"] >= 0 and line["windows"] >= 0
 
     @property
     def rows(self) -> int:

@@ -138,7 +138,7 @@ class LibraryStore(VectorStore):
         return {id: Entry(**item) for id, item in self.items.items()}
 
     def _usable(self, line: dict[str, Any]) -> bool:
-        return super()._usable(line) and line.keys() == Entry.__dataclass_fields__.keys()
+        return super()._usable(line) and line["windows"] > 0 and line.keys() == Entry.__dataclass_fields__.keys()
 
     def _newest(self) -> None:
         self.header = Header.read(self.folder)
