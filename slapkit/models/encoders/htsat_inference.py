@@ -1,13 +1,12 @@
-"""HTS-AT on a CPU, without gradients: what transformers' `ClapAudioModel` gives, in half of its time or a third.
+"""HTS-AT on a CPU without gradients: the same as transformers' `ClapAudioModel`, in two thirds of its time.
 
-The arithmetic is that of a Swin transformer (arXiv 2103.14030), as there; what differs is how it is laid out.
+The arithmetic is that of a Swin transformer (arXiv 2103.14030), as there. The layout differs:
 
-- Tokens stand in the order of the attention windows, shifted or not, and move once a block instead of four times.
-- Query, key and value come from one product, and position bias and mask are added up once.
-- Weights are packed once for oneDNN, which also applies the GELU while the product is still in the cache.
-- Under `torch.autocast("cpu", torch.bfloat16)` the products and the attention are in bfloat16, while norms and the
-  residual stream stay in float32: embeddings err by a cosine of 1e-5, and processors with bfloat16 instructions take
-  half the time again.
+- Tokens are in the order of the attention windows, shifted or not, and move once a block instead of four times.
+- Query, key and value are one product; position bias and mask are added up once.
+- Weights are in oneDNN's layout.
+- Under `torch.autocast("cpu", torch.bfloat16)` products and attention are in bfloat16, norms and the residual stream in
+  float32. Embeddings err by a cosine of 1e-5; processors with bfloat16 instructions take half the time again.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from slapkit._io import spread
 if TYPE_CHECKING:
     from transformers import ClapAudioModel
 
-_GELU = ("gelu", "GELUActivation")  # transformers' names of the exact one, which oneDNN applies by itself
+_GELU = ("gelu", "GELUActivation")  # transformers' names of the exact one
 
-# By model, outside of it: packed weights can neither be copied nor saved. Each with what the weights were.
+# By model, outside of it, because packed weights can neither be copied nor saved; with the weights' versions.
 _plans: WeakKeyDictionary[nn.Module, tuple[tuple, _Plan]] = WeakKeyDictionary()
 
 
 def applies(model: ClapAudioModel, x: Tensor) -> bool:
-    """Whether `encode` gives what the model itself would give for `x`: on a CPU, without gradients and dropout, and
-    where every map is cut into whole windows and halves evenly."""
+    """Whether `encode` is valid: on a CPU, without gradients and dropout, and where every map is cut into whole windows
+    and halves evenly."""
     if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     norms = nn.modules.batchnorm._BatchNorm  # a target's normalise by the batch, in evaluation too
@@ -46,16 +45,13 @@ def applies(model: ClapAudioModel, x: Tensor) -> bool:
 
 
 def encode(model: ClapAudioModel, mel: Tensor) -> Tensor:
-    """Return the pooled output, float32 `[B, dim]`, of a model for `mel`, float32 `[B, frames, n_mels]` (dB).
-
-    Ask `applies` first. A fused model takes every sound for a short one.
-    """
+    """Return the pooled output, float32 `[B, dim]`, for `mel`, float32 `[B, frames, n_mels]` (dB), where `applies`."""
     reduced = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     with torch.autocast("cpu", enabled=False):
         plan = _plan(model, torch.bfloat16 if reduced else torch.float32)
         # The bands first, and all together: a target's normalise by the batch.
         bands = model.audio_encoder.batch_norm(mel.float().unsqueeze(1).transpose(1, 3)).transpose(1, 3)
-        # Windows one by one, or on as many threads: the activations of several would push each other out of the cache.
+        # One window per thread: the activations of several would push each other out of the cache.
         return torch.cat(spread(plan, bands.split(1)))
 
 
@@ -69,27 +65,26 @@ def _plan(model: ClapAudioModel, dtype: torch.dtype) -> _Plan:
 
 
 class _Linear:
-    """A linear layer, optionally with GELU, whose weights are packed for the processor."""
+    """A linear layer, optionally with GELU. In float32 its weights are in oneDNN's layout, where that is there, and
+    what GELU returns stays in it; in bfloat16 that layout gains nothing."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, gelu: bool = False) -> None:
-        self.weight, self.bias = (None if t is None else t.detach().to(dtype).contiguous() for t in (weight, bias))
-        self.gelu, self.dtype = gelu, dtype
-        self.packed = torch.backends.mkldnn.is_available()
-        if self.packed:
-            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, None)
+        self.dtype, self.gelu = dtype, gelu
+        self.packed = dtype == torch.float32 and torch.backends.mkldnn.is_available()
+        parts = (None if t is None else t.detach().to(dtype).contiguous() for t in (weight, bias))
+        self.weight, self.bias = (t.to_mkldnn() if self.packed and t is not None else t for t in parts)
 
     def __call__(self, x: Tensor) -> Tensor:
-        x = x.to(self.dtype)
-        if self.packed:
-            after = ("gelu", [], "none") if self.gelu else ("none", [], "")
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, *after)
-        y = F.linear(x, self.weight, self.bias)
-        return F.gelu(y) if self.gelu else y
+        if self.packed and not x.is_mkldnn:
+            x = x.to_mkldnn()
+        y = F.linear(x.to(self.dtype), self.weight, self.bias)
+        if self.gelu:
+            return F.gelu(y)
+        return y.to_dense() if self.packed else y
 
 
 class _Block:
-    """Attention within windows and an MLP, in place; tokens `[1, L, C]` come and go in the order of the windows,
-    `order [L]`."""
+    """Attention within windows and an MLP, in place, on tokens `[1, L, C]` in the order of the windows, `order [L]`."""
 
     def __init__(self, layer: nn.Module, height: int, width: int, dtype: torch.dtype) -> None:
         window, shift = layer.window_size, layer.shift_size
@@ -141,11 +136,11 @@ def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor | None]:
 
 
 class _Stage:
-    """Blocks on one map, and the merging of its patches four by four; tokens come and go row by row."""
+    """Blocks on one map, and the merging of its patches four by four, on tokens row by row."""
 
     def __init__(self, stage: nn.Module, height: int, width: int, dtype: torch.dtype) -> None:
         self.blocks = [_Block(layer, height, width, dtype) for layer in stage.blocks]
-        # Where each token comes from: out of the rows for the first block, of the block before it for the others.
+        # Where each token comes from: the rows for the first block, the block before it for the others.
         now = torch.arange(height * width)
         self.moves = []
         for block in self.blocks:
@@ -170,7 +165,7 @@ class _Stage:
 
 
 def _places(order: Tensor) -> Tensor:
-    """Return the inverse of a permutation `[L]`: where each token stands."""
+    """Return the inverse of a permutation `[L]`."""
     return torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
 
 
@@ -187,7 +182,7 @@ class _Plan:
         """Encode normalised log-mels `[B, 1, frames, n_mels]` to `[B, dim]`."""
         encoder = self.encoder
         image = encoder.reshape_mel2img(bands)
-        # One channel is channels-last too, and said to be, patches come out as tokens without a copy.
+        # One channel is channels-last too; said so, patches come out as tokens without a copy.
         image = image.as_strided(image.shape, (image.stride(0), 1, *image.stride()[2:]))
         x = encoder.patch_embed(image, self.none_longer)
         for stage in self.stages:
