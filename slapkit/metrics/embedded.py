@@ -131,18 +131,12 @@ def make(
     for kind in KINDS:
         arrays.setdefault(f"{kind}_first", arrays[f"{kind}_audio"])
         arrays.setdefault(f"{kind}_last", arrays[f"{kind}_first"])
-    found = Embedded(name, objective, split, clips, arrays, len(clips), {})
+    found = Embedded(name, objective, split, clips, arrays, len(clips), text_ranks={})
     return dataclasses.replace(found, text_ranks={kind: found.space(kind).text_to_audio.expected for kind in KINDS})
 
 
 def embed_split(
-    model: Model,
-    dataset: AudioTextDataset,
-    *,
-    split: str,
-    cache_dir: str | Path,
-    name: str = "",
-    progress: bool = True,
+    model: Model, dataset: AudioTextDataset, *, split: str, cache_dir: str | Path, name: str = "", progress: bool = True
 ) -> Embedded:
     """Embed one split.
 
@@ -154,14 +148,11 @@ def embed_split(
     Raises:
         DataError: the split is missing or has no usable clip.
     """
-    clips, (z, q) = embed_clips(
-        model,
-        dataset,
-        lambda windows: model.encode(windows, "audio"),
-        split=split,
-        cache_dir=cache_dir,
-        progress=progress,
-    )
+
+    def encode(windows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return model.encode(windows, "audio")
+
+    clips, (z, q) = embed_clips(model, dataset, encode, split=split, cache_dir=cache_dir, progress=progress)
     clip_of_window = np.repeat(np.arange(len(clips)), [len(windows) for windows in z])
     arrays = {}
     for kind, windows in (("z", z), ("q", q)):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics._validate import joint_rows, pair_rows, unit_rows
+from slapkit.metrics.checks import joint_rows, pair_rows, unit_rows
 
 _SMALLEST = 1e-9  # norm below which a row has no direction
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics._validate import joint_rows, unit_rows
+from slapkit.metrics.checks import joint_rows, unit_rows
 from slapkit.metrics.gap import centred
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics._validate import joint_rows
+from slapkit.metrics.checks import joint_rows
 
 TIE_TOLERANCE = 1e-6
 _BLOCK = 1024  # queries ranked at a time: bounds the memory for similarities, changes no result

@@ -11,6 +11,7 @@ that of arXiv 2506.17815.
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import rankdata
 
 from slapkit.errors import MetricError
 
@@ -46,9 +47,9 @@ def roc_auc(*, scores: np.ndarray, tags: np.ndarray) -> float:
     Raises:
         MetricError: shapes do not fit, values are not finite, or a tag is in no clip or in all.
     """
-    from scipy.stats import rankdata
-
-    scores, tags = _tagged(scores, tags, both=True)
+    scores, tags = _tagged(scores, tags)
+    _require(tags.any(axis=0), "tag {} is in no clip")
+    _require(~tags.all(axis=0), "tag {} is in every clip")
     having = tags.sum(axis=0)
     # Mann and Whitney: the ranks of clips with the tag give the pairs in which they lie above one without.
     above = (rankdata(scores, axis=0) * tags).sum(axis=0) - having * (having + 1) / 2
@@ -63,15 +64,11 @@ def mean_average_precision(*, scores: np.ndarray, tags: np.ndarray) -> float:
     Raises:
         MetricError: shapes do not fit, values are not finite, or a tag is in no clip.
     """
-    scores, tags = _tagged(scores, tags, both=False)
-    order = np.argsort(-scores, axis=0, kind="stable")
-    ranked, right = np.take_along_axis(scores, order, axis=0), np.take_along_axis(tags, order, axis=0)
-    place = np.arange(1, len(scores) + 1)[:, None]
-    last = np.vstack([ranked[1:] != ranked[:-1], np.ones((1, scores.shape[1]), dtype=bool)])
-    # The nearest end of a tie at or below each place.
-    end = np.minimum.accumulate(np.where(last, place, len(scores) + 1)[::-1], axis=0)[::-1]
-    precision = np.take_along_axis(right.cumsum(axis=0), end - 1, axis=0) / end
-    return float(((precision * right).sum(axis=0) / right.sum(axis=0)).mean())
+    scores, tags = _tagged(scores, tags)
+    _require(tags.any(axis=0), "tag {} is in no clip")
+    taken = rankdata(-scores, method="max", axis=0)  # clips at or above the score of each
+    right = rankdata(np.where(tags, -scores, np.inf), method="max", axis=0)  # those of them with the tag
+    return float(((right / taken * tags).sum(axis=0) / tags.sum(axis=0)).mean())
 
 
 def mean_average_recall(*, scores: np.ndarray, tags: np.ndarray) -> float:
@@ -85,48 +82,32 @@ def mean_average_recall(*, scores: np.ndarray, tags: np.ndarray) -> float:
 
 def average_recalls(*, scores: np.ndarray, tags: np.ndarray) -> np.ndarray:
     """Return each clip's recall averaged over k, `[N]`."""
-    scores, tags = _scores(scores), _bools(tags)
-    _same_shape(scores, tags)
-    if not tags.any(axis=1).all():
-        raise MetricError(
-            f"clip {int(np.argmin(tags.any(axis=1)))} has no tag: its recall is not defined; leave it out"
-        )
+    scores, tags = _tagged(scores, tags)
+    _require(tags.any(axis=1), "clip {} has no tag")
     count = scores.shape[1]
-    above = (scores[:, None, :] > scores[:, :, None]).sum(axis=2)
-    tied = (scores[:, None, :] == scores[:, :, None]).sum(axis=2)
     # A tag at rank r is found by k = r..C, that is by C - r + 1 of the C values of k.
-    found = (count + 1 - (above + (tied + 1) / 2)) / count
+    found = (count + 1 - rankdata(-scores, axis=1)) / count
     return (found * tags).sum(axis=1) / tags.sum(axis=1)
 
 
 def _scores(scores: np.ndarray) -> np.ndarray:
     scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim != 2 or not len(scores):
-        raise MetricError(f"scores must be [N, C] with N >= 1; found {scores.shape}")
-    if scores.shape[1] < 2:
-        raise MetricError(f"{scores.shape[1]} class leaves nothing to choose from: give at least two labels")
+    if scores.ndim != 2 or not len(scores) or scores.shape[1] < 2:
+        raise MetricError(f"scores must be [N, C] with N >= 1 and C >= 2; found {scores.shape}")
     if not np.isfinite(scores).all():
         raise MetricError("scores hold values that are not finite: check the model's weights")
     return scores
 
 
-def _bools(tags: np.ndarray) -> np.ndarray:
-    tags = np.asarray(tags)
+def _tagged(scores: np.ndarray, tags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scores, tags = _scores(scores), np.asarray(tags)
     if tags.dtype != bool and not np.isin(tags, (0, 1)).all():
         raise MetricError(f"tags must be bool or 0 and 1; found {tags.dtype} with {np.unique(tags)[:4]}")
-    return tags.astype(bool)
-
-
-def _same_shape(scores: np.ndarray, tags: np.ndarray) -> None:
     if scores.shape != tags.shape:
         raise MetricError(f"scores {scores.shape} and tags {tags.shape} must both be [N, C]")
+    return scores, tags.astype(bool)
 
 
-def _tagged(scores: np.ndarray, tags: np.ndarray, *, both: bool) -> tuple[np.ndarray, np.ndarray]:
-    scores, tags = _scores(scores), _bools(tags)
-    _same_shape(scores, tags)
-    if not tags.any(axis=0).all():
-        raise MetricError(f"tag {int(np.argmin(tags.any(axis=0)))} is in no clip: leave it out, or take more clips")
-    if both and tags.all(axis=0).any():
-        raise MetricError(f"tag {int(np.argmax(tags.all(axis=0)))} is in every clip: nothing is left to tell it from")
-    return scores, tags
+def _require(usable: np.ndarray, fault: str) -> None:
+    if not usable.all():
+        raise MetricError(f"{fault.format(int(np.argmin(usable)))}: leave it out, or take more data")

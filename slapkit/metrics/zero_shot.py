@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from slapkit.errors import ConfigError, DataError
-from slapkit.metrics._validate import unit_rows
+from slapkit.metrics.checks import unit_rows
 from slapkit.models.inference import Embedding, Model
 
 PROMPTS = ("{}", "{} music", "this sounds like {}", "A {} track")

@@ -23,7 +23,7 @@ import slapkit
 from slapkit._io import atomic_path
 from slapkit.config import Config, require
 from slapkit.errors import DataError
-from slapkit.metrics._validate import unit_rows
+from slapkit.metrics.checks import unit_rows
 from slapkit.metrics.embedded import Embedded, Kind
 from slapkit.viz.figures.maps import Panel
 from slapkit.viz.maps.points import panel
