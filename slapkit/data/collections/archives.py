@@ -7,6 +7,7 @@ twice, or when it would unpack to more than limits allow. Parts of a divided zip
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import tarfile
@@ -23,6 +24,7 @@ MOST_BYTES = 200_000_000_000  # unpacked: the largest collection read here takes
 MOST_FILES = 1_000_000
 MOST_TIMES = 200  # as large as the archive: audio hardly shrinks, tables some 10 times
 _SMALL = 100_000_000  # bytes: archives that unpack to less may shrink as much as they like
+_NOTE = re.compile(r"^__MACOSX/|(^|/)(\.DS_Store|desktop\.ini)$")  # left by macOS and Windows
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, RuntimeError, ValueError)
 
 
@@ -58,7 +60,13 @@ def extract(
     try:
         with write_guard(folder):
             temporary.mkdir(parents=True)
-            with _open(archive) as source:
+            if zipfile.is_zipfile(archive):
+                source = zipfile.ZipFile(archive)
+            elif tarfile.is_tarfile(archive):
+                source = tarfile.open(archive)
+            else:
+                raise DataError(f"{archive} is neither zip nor tar: unpack it with the program that made it")
+            with source:
                 _unpack(source, archive, temporary, limit, most_files, progress)
             os.replace(temporary, folder)
     except OSError as error:
@@ -68,14 +76,6 @@ def extract(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
-
-
-def _open(archive: Path) -> zipfile.ZipFile | tarfile.TarFile:
-    if zipfile.is_zipfile(archive):
-        return zipfile.ZipFile(archive)
-    if tarfile.is_tarfile(archive):
-        return tarfile.open(archive, "r:*")
-    raise DataError(f"{archive} is neither zip nor tar: unpack it with the program that made it")
 
 
 def _unpack(
@@ -89,7 +89,7 @@ def _unpack(
     with tqdm(unit="B", unit_scale=True, disable=not progress, delay=1) as bar:
         for info in source.infolist() if zipped else source:
             name, size = (info.filename, info.file_size) if zipped else (info.name, info.size)
-            if (info.is_dir() if zipped else info.isdir()) or _is_note(name):
+            if (info.is_dir() if zipped else info.isdir()) or _NOTE.search(name):
                 continue
             # The type of file in Unix's mode: 8 is a regular file, 0 unknown.
             if info.external_attr >> 28 not in (0, 8) if zipped else not info.isreg():
@@ -112,11 +112,6 @@ def _unpack(
             else:
                 source.extract(info.replace(name=safe, deep=False), folder, set_attrs=False, filter="data")
             bar.update(size)
-
-
-def _is_note(name: str) -> bool:
-    """Say whether a member is a note that macOS or Windows left."""
-    return name.startswith("__MACOSX/") or PurePosixPath(name).name in (".DS_Store", "desktop.ini")
 
 
 def _safe_name(name: str, archive: Path) -> str:

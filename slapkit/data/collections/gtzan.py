@@ -75,23 +75,12 @@ def _splits(collection: Collection) -> dict[str, str]:
     """Return the split of each excerpt, by its name without suffix, from the lists in the folder or beside it."""
     root = collection.root
     places = (root, root / "gtzan", root / "GTZAN_split", root.parent)
-    place = next((p for p in places if all((p / name).is_file() for name in LISTS.values())), root)
+    place = next((p for p in places if all((p / name).is_file() for name in LISTS.values())), None)
     try:
-        if place == root:
-            collection.need(LISTS.values())
+        collection.need(LISTS.values() if place is None else ())
     except DataError as error:
         raise DataError(f"{error}; or read all excerpts without a split: splits='none'") from error
-    split_of: dict[str, str] = {}
-    for split, file in LISTS.items():
-        for number, line in collection.lines(place / file):
-            name = _excerpt(line.replace("\\", "/"))
-            if name is None:
-                raise DataError(f"{place / file}, line {number}: {line[:80]!r} is not such as blues/blues.00029.wav")
-            if split_of.setdefault(name, split) != split:
-                raise DataError(f"{place / file}, line {number}: {name} is in {LISTS[split_of[name]]} already")
-    if not split_of:
-        raise DataError(f"the lists {', '.join(LISTS.values())} in {place} are empty")
-    return split_of
+    return collection.split_lists({split: (place or root) / name for split, name in LISTS.items()}, _excerpt)
 
 
 def _excerpt(line: str) -> str | None:
@@ -99,7 +88,7 @@ def _excerpt(line: str) -> str | None:
     if line.isascii() and line.isdigit() and 1 <= int(line) <= _PER_GENRE * len(GENRES):
         genre, number = divmod(int(line) - 1, _PER_GENRE)
         return f"{GENRES[genre]}.{number:05}"
-    match = _ENTRY.match(line)
+    match = _ENTRY.match(line.replace("\\", "/"))
     if not match or match[1] not in GENRES or int(match[2]) >= _PER_GENRE:
         return None
     return f"{match[1]}.{match[2]}"

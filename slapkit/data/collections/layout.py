@@ -8,7 +8,7 @@ used is listed as a problem, with its line and reason.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,23 +32,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Layout:
-    """A published collection.
+    """A published collection."""
 
-    Attributes:
-        name: its name here.
-        title: its own name.
-        published: where its files are published.
-        clues: files or folders, any of which shows that a folder has this layout.
-        inside: subfolders in which the collection may lie instead.
-        needs: files, and folders ending in "/", without which it cannot be read.
-    """
-
-    name: str
-    title: str
-    published: str
-    clues: tuple[str, ...] = ()
-    inside: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
+    name: str  # its name here
+    title: str  # its own name
+    published: str  # where its files are published
+    clues: tuple[str, ...] = ()  # files or folders, any of which shows that a folder has this layout
+    inside: tuple[str, ...] = ()  # subfolders in which the collection may lie instead
+    needs: tuple[str, ...] = ()  # files, and folders ending in "/", without which it cannot be read
 
     def clue(self, folder: Path) -> str | None:
         """Return the first clue found in a folder or in one of its subfolders `inside`."""
@@ -123,13 +114,31 @@ class Collection(TableBuilder):
         self.notes += table.notes
         return table
 
-    def lines(self, path: Path) -> list[tuple[int, str]]:
-        """Return the lines of a text file that are not empty, stripped, with their numbers."""
-        try:
-            lines = path.read_text("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} cannot be read as a list: {error}") from error
-        return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    def split_lists(self, lists: Mapping[str, Path], name_of: Callable[[str], str | None]) -> dict[str, str]:
+        """Return the split of each clip from a text file for each split, which names a clip on a line.
+
+        Args:
+            lists: path by split.
+            name_of: the clip that a line names, None where it names none.
+
+        Raises:
+            DataError: a list cannot be read or is empty, a line names no clip, or a clip is in two lists.
+        """
+        split_of: dict[str, str] = {}
+        for split, path in lists.items():
+            try:
+                lines = path.read_text("utf-8-sig").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError(f"{path} cannot be read as a list: {error}") from error
+            for number, line in enumerate(map(str.strip, lines), start=1):
+                name = name_of(line) if line else None
+                if line and name is None:
+                    raise DataError(f"{path}, line {number}: {line[:80]!r} is no clip of {self.layout.title}")
+                if name and split_of.setdefault(name, split) != split:
+                    raise DataError(f"{path}, line {number}: {name} is in {lists[split_of[name]].name} already")
+            if split not in split_of.values():
+                raise DataError(f"the list {path} is empty")
+        return split_of
 
     def locate(self, names: Sequence[str]) -> tuple[str, Path] | str:
         """Return id and path of the first of several names that is a usable file in the folder, or why none is."""
@@ -164,16 +173,13 @@ class Collection(TableBuilder):
         split: str | None = None,
         group: str | None = None,
     ) -> None:
-        """Add a clip, or list why it cannot be used.
+        """Add a clip, or list why it cannot be used: no usable file, one taken already, or captions all unusable.
 
         Args:
             line: of the table, or 0.
             names: where its audio file may lie, relative to the folder; the first that is usable counts.
             path: where the audio was converted to, read in place of that file.
-            captions: may be empty; a clip whose captions are all unusable is skipped.
-            facts: what is known about it.
-            split: its official split.
-            group: what must not be divided between splits; default: the clip itself.
+            captions, facts, split, group: as in `Clip`; without a group the clip is its own.
         """
         located = self.locate(names)
         if isinstance(located, str):

@@ -51,7 +51,8 @@ def read(folder: str | os.PathLike[str], *, progress: bool = True) -> AudioTextD
     root = collection.root
     classes = _classes(root / CLASSES)
     keys, relevance, judged = _labels(root / ARRAYS, len(classes))
-    split_of = _partitions(collection)
+    lists = {split: root / name for split, name in PARTITIONS.items()}
+    split_of = collection.split_lists(lists, lambda line: line if _KEY.fullmatch(line) else None)
     artist_of = {}
     if (root / ABOUT).is_file():
         table = collection.table(root / ABOUT, ["sample_key", "artist_id"])
@@ -100,15 +101,3 @@ def _labels(path: Path, classes: int) -> tuple[list[str], np.ndarray, np.ndarray
     if not ((relevance >= 0) & (relevance <= 1)).all():
         raise DataError(f"{path}: Y_true holds values outside [0, 1]")
     return keys, relevance.astype(np.float64), judged.astype(bool)
-
-
-def _partitions(collection: Collection) -> dict[str, str]:
-    """Return the split of each key."""
-    split_of: dict[str, str] = {}
-    for split, name in PARTITIONS.items():
-        for _, key in collection.lines(collection.root / name):
-            if not _KEY.fullmatch(key):
-                raise DataError(f"{name}: {key[:80]!r} is no key such as 000046_3840 (the list has no header)")
-            if split_of.setdefault(key, split) != split:
-                raise DataError(f"{name}: {key} is in the other part too: the split would leak")
-    return split_of
