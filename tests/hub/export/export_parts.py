@@ -12,46 +12,26 @@ from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.models.inference import Model
 from slapkit.models.joint import HeadConfig, JointModel
 from slapkit.models.weights import save_model
+from tests.hub.checkpoints.published_files import save_tokenizer
 from tests.training.tones import tiny
 
 HTSAT = {
-    "spec_size": 128,
-    "window_size": 4,
-    "patch_embeds_hidden_size": 8,
-    "depths": [1, 1, 1],
+    "spec_size": 128, "window_size": 4, "patch_embeds_hidden_size": 8, "depths": [1, 1, 1],
     "num_attention_heads": [1, 2, 4],
-}
-WORDS = ["a slow waltz for two flutes", "drums", "bright hurried fiddle tune over a drone", "long chord", "music"]
+}  # fmt: skip
 
 
 def make_roberta(folder: Path) -> str:
     """Write a tiny RoBERTa with its pooler and tokenizer, as published."""
-    import transformers
-    from tokenizers import ByteLevelBPETokenizer
-    from tokenizers.processors import RobertaProcessing
+    from transformers import RobertaConfig, RobertaModel, RobertaTokenizer
 
-    bpe = ByteLevelBPETokenizer()
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    bpe.train_from_iterator(WORDS * 2, vocab_size=300, special_tokens=special, show_progress=False)
-    bpe._tokenizer.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
-    names = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), special))
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, cls_token="<s>", sep_token="</s>", **names
-    )
+    tokenizer = RobertaTokenizer.from_pretrained(save_tokenizer(folder))
     torch.manual_seed(1)
-    shape = transformers.RobertaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=48,
-        max_position_embeddings=40,
-        type_vocab_size=1,
-        pad_token_id=1,
-        bos_token_id=0,
-        eos_token_id=2,
-    )
-    model = transformers.RobertaModel(shape)
+    shape = RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48,
+        max_position_embeddings=40, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+    )  # fmt: skip
+    model = RobertaModel(shape)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -61,13 +41,18 @@ def make_roberta(folder: Path) -> str:
 
 
 def build(
-    objective: str, audio: dict | AudioEncoderConfig, text: TextEncoderConfig, *, batch_norm: bool, seed: int = 0
+    objective: str,
+    audio: dict | AudioEncoderConfig,
+    text: TextEncoderConfig,
+    *,
+    batch_norm: bool,
+    text_projector: int = 32,
 ) -> Model:
     """Return a model with random weights and, in BatchNorm, statistics as training leaves them."""
     if isinstance(audio, dict):
         audio = {"window_s": 1.0, "frontend": {"min_s": 1.0}, "channels": (4, 8, 8)} | audio
     head = HeadConfig(hidden=32, batch_norm=batch_norm)
-    heads = {"audio_projector": head, "text_projector": head, "predictor": head.replace(hidden=24)}
+    heads = {"audio_projector": head, "text_projector": head.replace(hidden=text_projector), "predictor": head}
     chosen = tiny(model={"audio": audio, "text": text, **heads, "dim": 32})
     torch.manual_seed(0)
     joint = JointModel.build(chosen.model, objective)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -39,8 +38,6 @@ def test_what_training_writes_is_safetensors_and_json_alone(run):
     kept = {p.relative_to(run / "checkpoint").as_posix() for p in (run / "checkpoint").rglob("*") if p.is_file()}
     assert {"config.json", "model.safetensors", "text_encoder/config.json"} <= kept
     assert {Path(name).suffix for name in kept} <= {".json", ".safetensors", ".txt"}
-    header = (run / "checkpoint" / "model.safetensors").read_bytes()
-    assert json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])  # no pickle, by its first bytes
 
 
 def test_the_folder_is_read_by_slapkit_and_by_the_hubs_class(run, tmp_path):
@@ -55,7 +52,7 @@ def test_the_folder_is_read_by_slapkit_and_by_the_hubs_class(run, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
-def test_a_frozen_text_encoder_out_of_a_folder_travels(roberta, tmp_path):
+def test_a_frozen_text_encoder_out_of_a_folder_is_written_too(roberta, tmp_path):
     own = tmp_path / "own"
     shutil.copytree(roberta, own)
     text = TextEncoderConfig(source=str(own), pooling="mean", frozen=True, max_tokens=20)
@@ -71,7 +68,7 @@ def test_a_frozen_text_encoder_out_of_a_folder_travels(roberta, tmp_path):
     assert model.joint.text.frozen and model.joint.config.text.source == str(own)  # the model itself is as it was
 
 
-def test_an_encoder_of_waves_travels(text, tmp_path):
+def test_an_encoder_of_waves_needs_no_source(text, tmp_path):
     source = write(tmp_path / "source", "wav2vec2")
     run = save_run(build("clap", waveform_encoder(str(source), window_s=0.6), text, batch_norm=False), tmp_path / "run")
     expected = embeddings(slapkit.load(run, device="cpu"))
@@ -131,6 +128,6 @@ def test_a_folder_that_embeds_otherwise_is_not_written(run, tmp_path, monkeypatc
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
 
 
-def test_nothing_usable_is_told(tmp_path):
-    with pytest.raises(CheckpointError):
+def test_nothing_usable_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
         to_hub_folder(tmp_path, tmp_path / "out")
