@@ -14,7 +14,6 @@ import numpy as np
 
 from slapkit._io import locate, project_root
 from slapkit.audio.frontend import FrontendConfig
-from slapkit.audio.windows import tiled_starts
 from slapkit.errors import LibraryError
 from slapkit.hub.load import load_model
 from slapkit.models import OBJECTIVE_NAMES
@@ -56,7 +55,8 @@ class Library:
         self.model_name, self.fingerprint = OBJECTIVE_NAMES.get(header.objective, header.objective), header.model
         self.embedding, self.dim, self.space = header.embedding, header.dim, f"{header.model} {header.embedding}"
         self.frontend = FrontendConfig.from_dict(header.frontend)
-        self.window_s = (header.window - 1) * self.frontend.hop_s
+        self._hop_s = self.frontend.hop_s
+        self.window_s = (header.window - 1) * self._hop_s
         self.counts: dict[str, int] = {}
         self._encoder = QueryEncoder(lambda: self.model, self.embedding, self.dim, self.space)
         self._refresh()
@@ -243,11 +243,11 @@ class Library:
             raise LibraryError(f"the library {self.name!r} is empty: add audio files to {self.folder} and update it")
         vector, began = self._encoder.vector(terms), time.perf_counter()
         hidden = {self._row.get(term.value.id) for term in terms if isinstance(term.value, Track)} - {None}
-        allowed = self._filters.mask(where)
+        allowed = self._filters.mask(where) if where else None
         hits = self._ranking.search(vector, k + len(hidden), pooling=pooling, allowed=allowed)
         shown = np.flatnonzero(~np.isin(hits.tracks, list(hidden)))[:k]
         hits = Hits(*(values[shown] for values in hits))
-        frame = as_frame(hits, self._table(), self._entries, self._starts, self.window_s)
+        frame = as_frame(hits, self._table(), self._entries, self._start_s, self.window_s)
         frame.attrs |= {"scores": [float(score) for score in hits.scores], "search_s": time.perf_counter() - began}
         return frame
 
@@ -261,17 +261,19 @@ class Library:
         Raises:
             LibraryError: there is no such track.
         """
-        starts = self._starts(self._files.entry(id))
+        entry = self._files.entry(id)
         row = self._row[id]
         if start_s is None:
             return Track(id, self._ranking.mean(row), self.space)
-        return Track(id, self._ranking.windows(row)[np.argmin(np.abs(starts - start_s))], self.space, start_s)
+        starts = self._start_s(entry, np.arange(entry.windows))
+        nearest = np.argmin(np.abs(starts - start_s))
+        return Track(id, self._ranking.windows(row)[nearest], self.space, start_s)
 
-    def _starts(self, entry: Entry) -> np.ndarray:
-        """Return where the windows of a track begin, `[windows]` in s, as far as they can within it."""
+    def _start_s(self, entry: Entry, window: int | np.ndarray) -> Any:
+        """Return where windows of a track begin, in s: as tiled, but not so late that they would go on after it."""
         header = self._store.header
-        starts = tiled_starts(entry.frames, header.window, header.hop) * self.frontend.hop_s
-        return np.minimum(starts, max(0.0, entry.duration_s - self.window_s))
+        frames = np.minimum(window * header.hop, max(0, entry.frames - header.window))
+        return np.minimum(frames * self._hop_s, max(0.0, entry.duration_s - self.window_s))
 
     def facets(self, max_values: int = 30) -> dict[str, list[tuple[Any, int]]]:
         """Return what can be filtered by: columns of 2 to `max_values` values, each with its number of tracks."""

@@ -36,16 +36,16 @@ def parse_where(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def as_frame(
-    hits: Hits, tracks: pd.DataFrame, entries: Sequence[Entry], starts: Callable[[Entry], np.ndarray], window_s: float
+    hits: Hits, tracks: pd.DataFrame, entries: Sequence[Entry], start_s: Callable[[Entry, int], float], window_s: float
 ) -> pd.DataFrame:
     """Return results as `Library.search` describes them: the rows of `tracks` that were hit, with their best windows.
 
     Args:
-        starts: gives where the windows of an entry begin, `[windows]` in s.
+        start_s: gives where a window of an entry begins, in s.
     """
     frame = tracks.iloc[hits.tracks].reset_index(drop=True)
     found = [entries[track] for track in hits.tracks]
-    begins = np.array([starts(entry)[window] for entry, window in zip(found, hits.windows)], dtype=np.float64)
+    begins = np.array([start_s(entry, window) for entry, window in zip(found, hits.windows)], dtype=np.float64)
     lengths = np.array([min(window_s, entry.duration_s) for entry in found], dtype=np.float64)
     frame.insert(0, "rank", np.arange(1, len(frame) + 1))
     columns = {"score_percentile": hits.percentiles, "window_start_s": begins, "window_s": lengths}

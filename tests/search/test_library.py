@@ -14,6 +14,7 @@ from slapkit.errors import AudioError, ConfigError, LibraryError
 from slapkit.models.weights import save_model
 from slapkit.search import Library
 from slapkit.search.query import MINUS
+from tests.paths import modules_passed
 from tests.search.library_parts import RATE, make_model, sound
 
 
@@ -316,3 +317,8 @@ def test_libraries_of_one_name_share_a_location(music, model, other_model, tmp_p
     (root / "0.wav").unlink()
     one.update(progress=False)
     assert len(list(graphs.glob("*.usearch"))) == 2, "a library removes its own outdated graph"
+
+
+def test_a_search_for_words_passes_nine_modules_at_most(library):
+    passed = modules_passed(lambda: library.search("calm harp + strings", k=3))
+    assert passed[0] == "slapkit.search.library" and 6 <= len(passed) <= 9, "\n".join(passed)

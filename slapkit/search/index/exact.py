@@ -39,6 +39,7 @@ class ExactIndex:
             found = f"{getattr(vectors, 'dtype', type(vectors).__name__)} {list(getattr(vectors, 'shape', []))}"
             raise LibraryError(f"an index needs a float32 matrix [N, D], not {found}")
         self.vectors, (self.size, self.dim) = np.ascontiguousarray(vectors), vectors.shape
+        self._cores = available_cores()
         rows = np.unique(np.linspace(0, max(self.size - 1, 0), min(self.size, _SAMPLE)).astype(np.int64))
         norms = np.linalg.norm(self.vectors[rows], axis=1)
         if len(bad := np.flatnonzero(~(np.abs(norms - 1) < 1e-3))):
@@ -71,7 +72,7 @@ class ExactIndex:
                 [np.vecdot(block, query) for query in queries] if few else (block @ queries.T).T
             )
 
-        with ThreadPoolExecutor(available_cores()) as pool:
+        with ThreadPoolExecutor(self._cores) as pool:
             list(pool.map(multiply, range(0, self.size, rows)))
         return out
 
