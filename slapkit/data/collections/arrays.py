@@ -47,7 +47,7 @@ def read_texts(path: Path, name: str) -> list[str]:
     """Return a vector of texts of an `.npz`, also one of type object, which NumPy pickles.
 
     A pickle is a list of instructions. They are listed, not carried out, and the texts among them are returned in
-    order. Those that name the array's type are among them: the caller has to tell them apart.
+    order. Those that name the array's type are among them: the caller has to separate them.
 
     Raises:
         DataError: as `read_member`, or the array is no vector of texts.

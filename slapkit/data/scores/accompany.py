@@ -21,7 +21,7 @@ _PERCUSSION = {"drum kit": 0.5, "hand drums": 0.2, "snare drum": 0.15, "tambouri
 
 @dataclasses.dataclass(frozen=True)
 class Accompaniment:
-    """What can accompany an excerpt that sounds in the key `tonic` (0..11) and `mode`, moved by `transposition`.
+    """What can accompany an excerpt in the key `tonic` (0..11) and `mode`, moved by `transposition`.
 
     Notes are float64 `[N, 3]` rows of (start, length, pitch), times in quarter notes.
     """

@@ -11,7 +11,7 @@ from typing import Any
 from slapkit._io import atomic_write_bytes, atomic_write_text
 
 _SPLITS = ("train", "validation", "test")
-_AUDIO, _SHADES = "#3366AA", ("#3366AA", "#88AACC", "#CCDDEE")  # audio is blue; the splits are its shades
+_AUDIO = "#3366AA"  # the colour of audio in all figures
 _ENSEMBLES = {1: "solo", 2: "duo", 3: "trio"}
 
 _CARD = """# {name}: {clips:,} clips of scores rendered to audio, with captions
@@ -25,8 +25,8 @@ encodings may not be used commercially (the Essen folk songs are given for non-c
 refer to a licensing agreement), and others carry terms of their own: see `license.txt` and the headers of the files
 in the package. The music itself is out of copyright in the United States, to the best of the collection's
 knowledge. For this reason the audio is rendered on the user's machine and nothing of it is distributed: **treat this
-folder as for research, and do not pass it on** without looking at the terms of the works in it. The sound is that of
-the SoundFont, which has its own licence.
+folder as for research, and do not pass it on** without looking at the terms of the works in it. The timbres are
+those of the SoundFont, which has its own licence.
 
 ## How it is made
 Verovio converts each work to notes ({failed} of {asked:,} could not be converted and were left out). A seeded arranger
@@ -106,24 +106,15 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the plots of the card by name."""
     from matplotlib.figure import Figure
 
-    figures = {"styles": Figure(figsize=(8, 6)), "instruments": Figure(figsize=(8, 9)), "facts": Figure(figsize=(8, 5))}
-    axes = figures["styles"].subplots()
-    order = [style for style, _ in Counter(row["style"] for row in rows).most_common()][::-1]
-    left = [0] * len(order)
-    for split, colour in zip(_SPLITS, _SHADES, strict=True):
-        count = Counter(row["style"] for row in rows if row["split"] == split)
-        widths = [count[style] for style in order]
-        axes.barh(order, widths, left=left, color=colour, label=split)
-        left = [a + b for a, b in zip(left, widths, strict=True)]
-    _label(axes, f"{len(order)} styles; the largest holds {100 * max(left) / len(rows):.1f} % of the clips")
-    axes.legend(frameon=False, loc="lower right")
-
     drums = 100 * sum(row["drums"] for row in rows) / len(rows)
-    names = [name for row in rows for name in row["instruments"]]
-    axes = figures["instruments"].subplots()
-    _bars(axes, f"{len(set(names))} instruments; drums in {drums:.0f} % of the clips", names)
-    axes.tick_params(axis="y", labelsize=7)
-
+    styles = [row["style"] for row in rows]
+    largest = 100 * Counter(styles).most_common(1)[0][1] / len(rows)
+    instruments = [name for row in rows for name in row["instruments"]]
+    figures = {"styles": Figure(figsize=(8, 6)), "instruments": Figure(figsize=(8, 9)), "facts": Figure(figsize=(8, 5))}
+    title = f"{len(set(styles))} styles; the largest holds {largest:.1f} % of the clips"
+    _bars(figures["styles"].subplots(), title, styles)
+    title = f"{len(set(instruments))} instruments; drums in {drums:.0f} % of the clips"
+    _bars(figures["instruments"].subplots(), title, instruments)
     grid = figures["facts"].subplots(2, 2)
     _bars(grid[0][0], "Tempo", [row["tempo_class"] for row in rows])
     _bars(grid[0][1], "Mode", [row["mode"] for row in rows])
@@ -138,10 +129,7 @@ def _bars(axes: Any, title: str, values: Iterable[str]) -> None:
     """Draw how often each value occurs, the most frequent on top."""
     names, counts = zip(*Counter(values).most_common()[::-1], strict=True)
     axes.barh(names, counts, color=_AUDIO)
-    _label(axes, title)
-
-
-def _label(axes: Any, title: str) -> None:
+    axes.tick_params(axis="y", labelsize=7)
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel("clips")
     axes.margins(y=0.01)

@@ -1,4 +1,4 @@
-"""What determines a corpus: its size, seed and sound."""
+"""The settings of a corpus."""
 
 from __future__ import annotations
 
