@@ -95,38 +95,28 @@ def probe(
 
     x, held_x = features(train.x), features(validation.x)
     y, held_y = (torch.from_numpy(part.y.astype(np.int64 if single else np.float32)) for part in (train, validation))
-    generator = torch.Generator().manual_seed(seed)
-    network = _network(x.shape[1], classes, config.hidden, generator)
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
     loss_of = nn.CrossEntropyLoss() if single else nn.BCEWithLogitsLoss()
-    best_loss, best_epoch, best = float("inf"), 0, copy.deepcopy(network.state_dict())
-    for epoch in range(1, config.epochs + 1):
-        for rows in torch.randperm(len(x), generator=generator).split(config.batch_size):
-            optimizer.zero_grad()
-            loss_of(network(x[rows]), y[rows]).backward()
-            optimizer.step()
-        with torch.no_grad():
-            loss = float(loss_of(network(held_x), held_y))
-        if loss < best_loss:
-            best_loss, best_epoch, best = loss, epoch, copy.deepcopy(network.state_dict())
-        elif epoch - best_epoch >= config.patience:
-            break
+    with torch.random.fork_rng(devices=[]):  # the global state of torch is left as it is
+        torch.default_generator.manual_seed(seed)
+        widths = [x.shape[1], *([config.hidden] if config.hidden else []), classes]
+        layers = [part for sizes in zip(widths, widths[1:]) for part in (nn.Linear(*sizes), nn.ReLU())]
+        network = nn.Sequential(*layers[:-1])
+        best_loss, best_epoch, best = float("inf"), 0, copy.deepcopy(network.state_dict())
+        optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
+        for epoch in range(1, config.epochs + 1):
+            for rows in torch.randperm(len(x)).split(config.batch_size):
+                optimizer.zero_grad()
+                loss_of(network(x[rows]), y[rows]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                loss = float(loss_of(network(held_x), held_y))
+            if loss < best_loss:
+                best_loss, best_epoch, best = loss, epoch, copy.deepcopy(network.state_dict())
+            elif epoch - best_epoch >= config.patience:
+                break
     network.load_state_dict(best)
     with torch.no_grad():
         return Probed(network(features(test)).numpy(), best_epoch)
-
-
-def _network(dim_in: int, classes: int, hidden: int, generator: torch.Generator) -> nn.Sequential:
-    """Return the probe, its weights drawn from `generator` alone: the global state of torch stays as it is."""
-    widths = [dim_in, *([hidden] if hidden else []), classes]
-    layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:]):
-        linear = nn.utils.skip_init(nn.Linear, before, after)
-        bound = before**-0.5  # as torch initialises a linear layer
-        for tensor in (linear.weight, linear.bias):
-            nn.init.uniform_(tensor, -bound, bound, generator=generator)
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 def _check(train: Examples, validation: Examples, test: np.ndarray, classes: int) -> None:
