@@ -62,7 +62,7 @@ class Ranking:
         """Return the score of every track, float32 `[N]`, for a unit vector `[D]`."""
         if pooling == "mean":
             return np.round(self.means @ query, DECIMALS)
-        windows = np.append(self.index.scores(query)[0], np.float32(-np.inf))
+        windows = np.append(self.index.scores(query), np.float32(-np.inf))
         # reduceat takes pairs of begin and end; what lies between one track's end and the next begin is dropped.
         bounds = np.stack([self.first, self.first + self.count], axis=1).ravel()
         return np.round(np.maximum.reduceat(windows, bounds)[::2], DECIMALS)

@@ -27,31 +27,24 @@ Kind = Literal["exact", "usearch", "qdrant"]
 
 
 def open_index(
-    vectors: np.ndarray | str | Path,
-    kind: Kind = "exact",
-    *,
-    location: str | Path | None = None,
-    name: str = "vectors",
-    progress: bool = True,
-    **options: Any,
-) -> ExactIndex | GraphIndex | QdrantIndex:
+    vectors: np.ndarray, kind: Kind = "exact", *, location: str | Path | None = None, name: str = "vectors",
+    progress: bool = True, **options: Any,
+) -> ExactIndex:  # fmt: skip
     """Open an index over vectors; what is not there yet is built.
 
     Args:
-        vectors: float32 `[N, D]`, rows of unit norm: an array (a memory map is one), or a `.npy` file.
+        vectors: float32 `[N, D]`, rows of unit norm; may be memory-mapped.
         kind: "exact", "usearch" (approximate, one machine) or "qdrant" (a server, or in memory).
         location: folder that keeps the graph of usearch, or URL of a Qdrant server; None keeps nothing.
         name: names the graph or collection, together with a hash of the vectors. A graph replaces those of the same
             name and other vectors.
-        options: settings of the kind, see its class.
 
     Raises:
         LibraryError: vectors or kind cannot be used, or the server does not answer.
     """
     if kind == "exact":
-        return ExactIndex(vectors, **options)
-    if kind == "usearch":
-        return GraphIndex(vectors, location=location, name=name, progress=progress, **options)
-    if kind == "qdrant":
-        return QdrantIndex(vectors, location=location, name=name, progress=progress, **options)
-    raise LibraryError(f"there is no index of kind {kind!r}: {nearest(str(kind), get_args(Kind))}")
+        return ExactIndex(vectors)
+    if kind not in get_args(Kind):
+        raise LibraryError(f"there is no index of kind {kind!r}: {nearest(str(kind), get_args(Kind))}")
+    chosen = GraphIndex if kind == "usearch" else QdrantIndex
+    return chosen(vectors, location=location, name=name, progress=progress, **options)

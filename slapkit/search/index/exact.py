@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
@@ -12,16 +11,13 @@ from slapkit._io import available_cores
 from slapkit.errors import LibraryError
 
 _BLOCK_BYTES = 1 << 24  # of vectors that a thread takes at a time
-_FEW = 4  # queries: up to here each has its own product, in which equal rows have equal scores
-_QUERIES = 16  # queries whose scores are kept at a time: bounds the memory, changes no result
 _SAMPLE = 1024  # rows whose norm is checked
 
 
 class ExactIndex:
-    """Cosine search over all unit rows `[N, D]`, block by block; a memory-mapped file is not copied.
+    """Cosine search over all unit rows `[N, D]`, float32, block by block; a memory-mapped file is not copied.
 
-    Args:
-        vectors: float32 `[N, D]`, rows of unit norm, or a `.npy` file of them.
+    Other indexes propose rows, whose cosines are then computed here: only a neighbour can be missed.
 
     Raises:
         LibraryError: another shape or type, or rows that are not of unit norm (a sample is checked).
@@ -29,12 +25,7 @@ class ExactIndex:
 
     kind = "exact"
 
-    def __init__(self, vectors: np.ndarray | str | Path) -> None:
-        if isinstance(vectors, (str, Path)):
-            try:
-                vectors = np.load(vectors, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise LibraryError(f"{vectors} cannot be read as a matrix of vectors (.npy): {error}") from error
+    def __init__(self, vectors: np.ndarray) -> None:
         if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype != np.float32:
             found = f"{getattr(vectors, 'dtype', type(vectors).__name__)} {list(getattr(vectors, 'shape', []))}"
             raise LibraryError(f"an index needs a float32 matrix [N, D], not {found}")
@@ -45,32 +36,13 @@ class ExactIndex:
         if len(bad := np.flatnonzero(~(np.abs(norms - 1) < 1e-3))):
             raise LibraryError(f"row {rows[bad[0]]} of the vectors has norm {norms[bad[0]]:.4g}: unit norm needed")
 
-    def queries(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, int]:
-        """Return queries as float32 `[Q, D]` of unit norm, and how many results each has.
-
-        Raises:
-            LibraryError: another width, a query that is zero or not finite, or `k` below 1.
-        """
-        queries = np.atleast_2d(np.asarray(queries, dtype=np.float32))
-        if queries.ndim != 2 or queries.shape[1] != self.dim:
-            raise LibraryError(f"queries of shape {list(queries.shape)} do not fit an index of width {self.dim}")
-        norms = np.linalg.norm(queries, axis=1, keepdims=True)
-        if not (np.isfinite(norms).all() and (norms > 0).all()):
-            raise LibraryError("a query vector is zero or not finite: it has no direction to search in")
-        return queries / norms, min(check_k(k), self.size)
-
-    def scores(self, queries: np.ndarray) -> np.ndarray:
-        """Return the cosine of every query with every row, float32 `[Q, N]`."""
-        queries, _ = self.queries(queries, 1)
-        out = np.empty((len(queries), self.size), dtype=np.float32)
+    def scores(self, query: np.ndarray) -> np.ndarray:
+        """Return the cosine of a query `[D]` of unit norm with every row, float32 `[N]`; equal rows score equally."""
+        out = np.empty(self.size, dtype=np.float32)
         rows = max(1, _BLOCK_BYTES // (4 * self.dim))
 
         def multiply(start: int) -> None:
-            block = self.vectors[start : start + rows]
-            few = len(queries) <= _FEW
-            out[:, start : start + rows] = (
-                [np.vecdot(block, query) for query in queries] if few else (block @ queries.T).T
-            )
+            np.vecdot(self.vectors[start : start + rows], query, out=out[start : start + rows])
 
         with ThreadPoolExecutor(self._cores) as pool:
             list(pool.map(multiply, range(0, self.size, rows)))
@@ -82,18 +54,27 @@ class ExactIndex:
         Args:
             queries: `[Q, D]`, or one query `[D]`; brought to unit norm.
             k: how many; all rows where there are fewer.
+
+        Raises:
+            LibraryError: another width, a query that is zero or not finite, or `k` below 1.
         """
-        queries, k = self.queries(queries, k)
-        found = []
-        for first in range(0, len(queries), _QUERIES):
-            for scores in self.scores(queries[first : first + _QUERIES]):
-                best = top(scores, k)
-                found.append((scores[best], best))
+        queries = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        if queries.ndim != 2 or queries.shape[1] != self.dim:
+            raise LibraryError(f"queries of shape {list(queries.shape)} do not fit an index of width {self.dim}")
+        norms = np.linalg.norm(queries, axis=1, keepdims=True)
+        if not (np.isfinite(norms).all() and (norms > 0).all()):
+            raise LibraryError("a query vector is zero or not finite: it has no direction to search in")
+        k, found = min(check_k(k), self.size), []
+        for query in queries / norms:
+            rows = np.sort(self._candidates(query, k))
+            scores = np.vecdot(self.vectors[rows], query)
+            best = top(scores, k)
+            found.append((scores[best], rows[best]))
         return tuple(np.stack(values) for values in zip(*found))
 
-    def describe(self) -> str:
-        """Return in words what this index is."""
-        return f"exact search over {self.size:,} vectors of {self.dim}"
+    def _candidates(self, query: np.ndarray, k: int) -> np.ndarray:
+        """Return at least `k` rows among which the best are."""
+        return top(self.scores(query), k)
 
 
 def top(scores: np.ndarray, k: int) -> np.ndarray:

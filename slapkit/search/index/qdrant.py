@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from slapkit.errors import LibraryError
-from slapkit.search.index.exact import ExactIndex, file_name, top
+from slapkit.search.index.exact import ExactIndex, file_name
 
 _BATCH = 512  # points sent at a time
 
@@ -22,7 +22,6 @@ class QdrantIndex(ExactIndex):
     Filling goes on where it was cut off. A collection of other vectors is left as it is: others may use it.
 
     Args:
-        vectors: float32 `[N, D]`, rows of unit norm, or a `.npy` file of them.
         location: URL of a server; otherwise the collection is in memory.
         name: of the collection, before the hash.
         client: a `QdrantClient` to use instead of making one, with whatever key or certificate it needs.
@@ -31,38 +30,29 @@ class QdrantIndex(ExactIndex):
     kind = "qdrant"
 
     def __init__(
-        self, vectors: np.ndarray | str | Path, *, location: str | Path | None = None, name: str = "vectors",
-        progress: bool = True, client: Any = None,
+        self, vectors: np.ndarray, *, location: str | Path | None = None, name: str = "vectors", progress: bool = True,
+        client: Any = None,
     ) -> None:  # fmt: skip
+        from qdrant_client import QdrantClient
+
         super().__init__(vectors)
         self.collection = file_name(name, self.vectors)
         url = location if isinstance(location, str) and location.lower().startswith(("http://", "https://")) else None
-        self.place = f"at {location}" if url or client is not None else "in memory"
-        self._client = client or _connect(url)
+        self.server = url or ("given" if client is not None else None)
+        if client is None:
+            client = QdrantClient(url=url, check_compatibility=False) if url else QdrantClient(":memory:")
+        self._client = client
         self._ask(self._fill, progress)
 
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores `[Q, k]` and rows `[Q, k]` of the `k` best that the database finds; see `ExactIndex.search`."""
-        from qdrant_client import models
-
-        queries, k = self.queries(queries, k)
-        requests = [models.QueryRequest(query=query.tolist(), limit=k, with_payload=False) for query in queries]
-        found = []
-        for query, answer in zip(queries, self._ask(self._client.query_batch_points, self.collection, requests)):
-            rows = np.sort(np.array([point.id for point in answer.points], dtype=np.int64))
-            if len(rows) != k:
-                raise LibraryError(
-                    f"{self.describe()} gave {len(rows)} of {k} results: delete the collection {self.collection!r} "
-                    "there and open the index again"
-                )
-            scores = self.vectors[rows] @ query  # a server may keep fewer bits
-            best = top(scores, k)
-            found.append((scores[best], rows[best]))
-        return tuple(np.stack(values) for values in zip(*found))
-
-    def describe(self) -> str:
-        """Return in words what this index is."""
-        return f"Qdrant collection {self.collection} {self.place}, {self.size:,} vectors of {self.dim}"
+    def _candidates(self, query: np.ndarray, k: int) -> np.ndarray:
+        answer = self._ask(self._client.query_points, self.collection, query.tolist(), limit=k, with_payload=False)
+        rows = np.array([point.id for point in answer.points], dtype=np.int64)
+        if len(rows) != k:
+            raise LibraryError(
+                f"the Qdrant collection {self.collection!r} gave {len(rows)} of {k} results: delete it, and open the "
+                "index again"
+            )
+        return rows
 
     def _fill(self, progress: bool) -> None:
         """Make the collection where it is missing, and send the rows behind those that it has."""
@@ -73,26 +63,19 @@ class QdrantIndex(ExactIndex):
             shape = models.VectorParams(size=self.dim, distance=models.Distance.COSINE)
             self._client.create_collection(self.collection, vectors_config=shape)
         done = self._client.count(self.collection, exact=True).count
-        steps = range(done, self.size, _BATCH)
-        for start in tqdm(steps, "Filling Qdrant", unit="batch", disable=not progress, delay=1):
+        for start in tqdm(range(done, self.size, _BATCH), "Filling Qdrant", disable=not progress, delay=1):
             block = self.vectors[start : start + _BATCH].tolist()
             points = models.Batch(ids=list(range(start, start + len(block))), vectors=block)
             self._client.upsert(self.collection, points=points, wait=True)
 
-    def _ask(self, call: Any, *args: Any) -> Any:
+    def _ask(self, call: Any, *args: Any, **options: Any) -> Any:
         """Call the database, and name its server where it does not answer."""
         try:
-            return call(*args)
+            return call(*args, **options)
         except Exception as error:  # the client's errors have no common class: transport, HTTP status, gRPC
-            if self.place == "in memory":
+            if self.server is None:
                 raise
             words = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise LibraryError(
-                f"the Qdrant server {self.place} gave an error ({words}): check the address and that it runs"
+                f"the Qdrant server {self.server} gave an error ({words}): check the address and that it runs"
             ) from error
-
-
-def _connect(url: str | None) -> Any:
-    from qdrant_client import QdrantClient
-
-    return QdrantClient(url=url, check_compatibility=False) if url else QdrantClient(":memory:")
