@@ -106,7 +106,7 @@ def _in_block(name: str, tensor: Tensor) -> dict[str, Tensor]:
 
 
 def _htsat(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The shape of HTS-AT, by the fields of transformers' `ClapAudioConfig`."""
+    """Return the shape of HTS-AT, by the fields of transformers' `ClapAudioConfig`."""
     places = {
         tuple(map(int, found.groups())) for n in tensors if (found := re.search(r"layers\.(\d+)\.blocks\.(\d+)", n))
     }
@@ -138,7 +138,7 @@ def _htsat(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict
 
 
 def _roberta(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The shape of RoBERTa, by the fields of transformers' `RobertaConfig`."""
+    """Return the shape of RoBERTa, by the fields of transformers' `RobertaConfig`."""
     words, width = tensors["text_model.embeddings.word_embeddings.weight"].shape
     if width % _HEAD:
         raise CheckpointError(f"a text encoder {width} wide is not RoBERTa's, whose heads have {_HEAD} dimensions")
@@ -153,13 +153,11 @@ def _roberta(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "type_vocab_size": len(tensors["text_model.embeddings.token_type_embeddings.weight"]),
         "layer_norm_eps": 1e-5,
         "pad_token_id": 1,
-        "bos_token_id": 0,
-        "eos_token_id": 2,
     }
 
 
 def _frontend(weights: Mapping[str, Tensor], fused: bool, *, n_mels: int) -> FrontendConfig:
-    """The front end of the published files, compared with the mel filters in this one."""
+    """Return the front end of the published files, compared with the mel filters in this one."""
     unfused = FRONTENDS["clap"].replace(f_min=50.0, n_mels=n_mels, padding="repeatpad")
     filters = LogMel(unfused).filters
     kept = weights.get(_MEL)  # of the wave's own transform, which is never the one that fuses

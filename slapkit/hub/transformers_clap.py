@@ -26,7 +26,7 @@ _ROBERTA = (
     "layer_norm_eps", "pad_token_id", "bos_token_id", "eos_token_id",
 )  # fmt: skip
 # ClapFeatureExtractor's names, and the front end's.
-_FRONTEND = {
+FRONTEND = {
     "sampling_rate": "sample_rate", "fft_window_size": "n_fft", "hop_length": "hop", "feature_size": "n_mels",
     "frequency_min": "f_min", "frequency_max": "f_max", "max_length_s": "min_s", "padding": "padding",
 }  # fmt: skip
@@ -69,7 +69,7 @@ def read_folder(folder: Path, source: str) -> Published:
 
 
 def _frontend(folder: Path, n_mels: int) -> FrontendConfig:
-    """The front end that the feature extractor's settings describe."""
+    """Return the front end that the feature extractor's settings describe."""
     file = folder / "preprocessor_config.json"
     if file.is_file():
         settings = read_json(file)
@@ -78,7 +78,7 @@ def _frontend(folder: Path, n_mels: int) -> FrontendConfig:
         settings = read_json(file).get("feature_extractor")
     if not isinstance(settings, dict):
         raise CheckpointError(f"{file} describes no feature extractor: the front end is not known without it")
-    if missing := sorted({*_FRONTEND, "truncation"} - settings.keys()):
+    if missing := sorted({*FRONTEND, "truncation"} - settings.keys()):
         raise CheckpointError(f"{file} lacks {', '.join(missing)}: it is not of CLAP's feature extractor")
     truncation = settings["truncation"]
     if truncation not in SCALES:
@@ -86,11 +86,9 @@ def _frontend(folder: Path, n_mels: int) -> FrontendConfig:
     if settings.get("top_db") is not None:
         raise CheckpointError(f"{file}: top_db={settings['top_db']!r} would cut quiet frames, and only null is known")
     if settings["feature_size"] != n_mels:
-        raise CheckpointError(
-            f"{file}: feature_size={settings['feature_size']} is not the encoder's num_mel_bins={n_mels}"
-        )
+        raise CheckpointError(f"{file}: feature_size={settings['feature_size']}, but the encoder's bands are {n_mels}")
     try:
-        values = {ours: settings[theirs] for theirs, ours in _FRONTEND.items()}
+        values = {ours: settings[theirs] for theirs, ours in FRONTEND.items()}
         return FrontendConfig(**values, **SCALES[truncation])
     except ConfigError as error:
         raise CheckpointError(f"{file} describes no front end: {error}") from error

@@ -63,7 +63,7 @@ def trained_weights(subject: Subject) -> tuple[float, str]:
     ratios = {name: _singular_ratios(getattr(joint, name)) for name in ("audio", "text")}
     strongest = {name: max(found) for name, found in ratios.items() if found}
     if not strongest:
-        raise Unknown("no weight matrix is large enough to tell learning from chance")
+        raise Unknown("no weight matrix is large enough to show more than chance")
     weakest = min(strongest, key=strongest.__getitem__)
     ratio = strongest[weakest]
     return ratio, f"the {weakest} tower's strongest direction is {ratio:.2f} times that of the same entries shuffled"
@@ -345,7 +345,7 @@ def matched_pairs(subject: Subject) -> tuple[float, str]:
         raise Unknown("needs sounds with captions: give a data set")
     count = len(subject.captions)
     if count < _PAIRS:
-        raise Unknown(f"{count} pairs cannot tell knowledge from chance: give {_PAIRS} or more")
+        raise Unknown(f"{count} pairs show no more than chance: give {_PAIRS} or more")
     cosines = finite("caption embeddings", subject.embed_text(subject.captions)) @ subject.audio.T
     own = np.diag(cosines)[:, None]
     beaten = (own > cosines) + 0.5 * (own == cosines)
@@ -415,9 +415,9 @@ CHECKS = (
     Kind("behaviour", "extreme inputs", extreme_inputs, 1, 1,
          "look for a division by a norm or a standard deviation that can be zero", _FINITE),
     Kind("space", "text similarity", partial(similarity, part="text"), 0.95, 0.99,
-         "the text tower hardly tells captions apart: a head is missing, untrained or collapsed", _FINITE),
+         "the text tower hardly distinguishes captions: a head is missing, untrained or collapsed", _FINITE),
     Kind("space", "audio similarity", partial(similarity, part="audio"), 0.95, 0.99,
-         "the audio tower hardly tells sounds apart: a head is missing, untrained or collapsed", _FINITE),
+         "the audio tower hardly distinguishes sounds: a head is missing, untrained or collapsed", _FINITE),
     Kind("space", "effective rank", rank, 2.5, 1.5,
          "the embeddings collapsed: train with lam nearer 0.5, a higher tau, a lower lr, BatchNorm, larger batches",
          _FINITE),

@@ -18,7 +18,7 @@ _TITLES = {
     "space": "Embedding space",
 }  # fmt: skip
 # A mark and a word give the verdict too, for those who do not see the colour.
-_MARKS = {"unknown": "? cannot tell", "pass": "\u2713 pass", "warn": "! warn", "fail": "\u2717 fail"}  # least to worst
+_MARKS = {"unknown": "? unknown", "pass": "\u2713 pass", "warn": "! warn", "fail": "\u2717 fail"}  # least to worst
 _WIDTH = 100  # columns of a terminal
 _CSS = """
 .slap-doctor { color-scheme: light dark; font: 14px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-content-font-color1, light-dark(#222, #e8e8e8)); max-width: 1180px; overflow-x: auto; }
@@ -36,7 +36,7 @@ class Check:
 
     Attributes:
         group, name: short and fixed, such as "space" and "effective rank".
-        verdict: "pass", "warn", "fail", or "unknown" where it cannot be told.
+        verdict: "pass", "warn", "fail", or "unknown" where nothing can be measured.
         figure: what was measured; NaN where nothing could be.
         limit: the value at which `figure` fails.
         words: what was found, in a sentence.
@@ -50,11 +50,6 @@ class Check:
     limit: float
     words: str
     remedy: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values; a figure that is not finite becomes None."""
-        values = dataclasses.asdict(self)
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,10 @@ class Examination:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; figures that are not finite are None."""
-        return {"subject": self.subject, "verdict": self.verdict, "checks": [c.to_dict() for c in self.checks]}
+        checks = [dataclasses.asdict(check) for check in self.checks]
+        for values in checks:
+            values |= {key: None for key in ("figure", "limit") if not math.isfinite(values[key])}
+        return {"subject": self.subject, "verdict": self.verdict, "checks": checks}
 
     def text(self) -> str:
         """Return the page for a terminal, in lines of at most 100 columns."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from slapkit._io import atomic_write_text
 from slapkit.hub.export.folder import ExportError, require_same, staged_folder
 from slapkit.hub.published import PREFIXES
-from slapkit.hub.transformers_clap import SCALES
+from slapkit.hub.transformers_clap import FRONTEND, SCALES
 from slapkit.models.inference import Model
 from slapkit.models.joint import HeadConfig
 
@@ -138,19 +138,9 @@ def _folded(projector: nn.Sequential, head: HeadConfig) -> dict[str, Tensor]:
 def _feature_extractor(model: Model):
     from transformers import ClapFeatureExtractor
 
-    audio = model.config.audio
-    front = audio.frontend
-    return ClapFeatureExtractor(
-        feature_size=front.n_mels,
-        sampling_rate=front.sample_rate,
-        hop_length=front.hop,
-        max_length_s=int(audio.window_s),
-        fft_window_size=front.n_fft,
-        frequency_min=front.f_min,
-        frequency_max=front.f_max,
-        truncation=_truncation(model),
-        padding=front.padding,
-    )
+    values = {theirs: getattr(model.config.audio.frontend, ours) for theirs, ours in FRONTEND.items()}
+    values["max_length_s"] = int(model.config.audio.window_s)
+    return ClapFeatureExtractor(**values, truncation=_truncation(model))
 
 
 def _compare(folder: Path, model: Model) -> None:

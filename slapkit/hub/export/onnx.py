@@ -8,11 +8,10 @@ settings of the front end; AST and Whisper take the features of transformers' fe
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -140,8 +139,10 @@ def _export(
 
     outputs = ["z", "q"][: 1 + tower.joint.has_predictor]
     weights = sum(p.nbytes for p in tower.parameters())
+    # It would report packages that nothing here needs.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             torch.onnx.export(
                 tower.eval(),
                 inputs,
@@ -166,17 +167,3 @@ def _export(
         return dict(zip(outputs, found))
 
     return run
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's remarks about packages that nothing here needs."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    try:
-        logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

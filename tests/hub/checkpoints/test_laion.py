@@ -1,4 +1,4 @@
-"""LAION-CLAP files: the embeddings of the ClapModel whose weights they hold, told by tensors alone."""
+"""LAION-CLAP files: the embeddings of the ClapModel whose weights they hold, read off their shapes."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_embeddings_are_those_of_the_weights(kind, truncation, made, words):
     np.testing.assert_allclose(model.embed_text(CAPTIONS), text, atol=1e-5)
     assert model.joint.log_scale.item() == pytest.approx(2.5)
     htsat = model.config.audio.htsat
-    told = {name: htsat[name] for name in ("depths", "num_attention_heads", "window_size", "spec_size", "hidden_size")}
-    assert told == {
+    found = {name: htsat[name] for name in ("depths", "num_attention_heads", "window_size", "spec_size", "hidden_size")}
+    assert found == {
         "depths": [2, 2, 1], "num_attention_heads": [1, 2, 4], "window_size": 2, "spec_size": 128, "hidden_size": 64,
     }  # fmt: skip
     assert htsat["enable_fusion"] == (kind == "fused") and model.config.text.max_tokens == 58
@@ -83,7 +83,7 @@ def test_weights_alone_and_converted(made, words, tmp_path):
     np.testing.assert_array_equal(slapkit.load(kept).embed_text(CAPTIONS), wanted)
 
 
-def test_the_published_sizes_are_told_by_their_tensors():
+def test_the_published_sizes_are_read_off_their_tensors():
     """HTS-AT tiny and base with RoBERTa-base, on the meta device: shapes alone."""
     from transformers import ClapConfig, ClapModel
 

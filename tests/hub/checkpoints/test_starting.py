@@ -61,8 +61,8 @@ def test_encoders_are_taken_and_the_log_says_what_is_new(kind, folders, caplog):
         joint = start_from(config, "slap", folder, seed=1)
     assert same(joint.audio.encoder, there.audio.encoder) and same(joint.text.encoder, there.text.encoder)
     assert not same(joint.audio.projector, there.audio.projector)
-    told = "audio encoder, text encoder; drawn anew: audio projector, text projector, predictors"
-    assert told in caplog.text
+    expected = "audio encoder, text encoder; drawn anew: audio projector, text projector, predictors"
+    assert expected in caplog.text
     trained = {n for n, p in joint.named_parameters() if p.requires_grad}
     unused = {n for n, _ in joint.named_parameters() if "fusion_model" in n or "mel_conv2d" in n}
     assert bool(unused) == (kind == "fused") and not trained & unused
