@@ -50,11 +50,11 @@ def scores_oracle(queries, candidates, is_right, at) -> dict[str, float]:
     return scores | {"median_rank": median, "mean_rank": sum(normalised) / len(normalised)}
 
 
-def captioned(seed: int = 0, tracks: int = 7, d: int = 5) -> dict[str, np.ndarray]:
+def captioned(seed: int = 0, clips: int = 7, d: int = 5) -> dict[str, np.ndarray]:
     """Tracks with one to three captions each, near enough that retrieval is neither perfect nor chance."""
     rng = np.random.default_rng(seed)
-    audio = rng.normal(size=(tracks, d))
-    clip_of_caption = rng.permutation(np.repeat(np.arange(tracks), rng.integers(1, 4, size=tracks)))
+    audio = rng.normal(size=(clips, d))
+    clip_of_caption = rng.permutation(np.repeat(np.arange(clips), rng.integers(1, 4, size=clips)))
     text = audio[clip_of_caption] + 1.5 * rng.normal(size=(len(clip_of_caption), d))
     return {"audio": audio, "text": text, "clip_of_caption": clip_of_caption}
 
@@ -85,7 +85,7 @@ def test_both_directions_equal_the_oracle(seed):
 
 
 def test_directions_are_not_exchanged():
-    # Track 1's caption lies nearest to track 0, and track 1 hears its own caption first all the same.
+    # The caption of clip 1 is nearest to clip 0, and clip 1 still ranks its own caption first.
     audio = np.array([[1.0, 0.0], [0.0, 1.0]])
     text = np.array([[1.0, 0.1], [1.0, 0.5]])
     data = {"audio": audio, "text": text, "clip_of_caption": np.array([0, 1])}
@@ -96,7 +96,7 @@ def test_directions_are_not_exchanged():
 def test_a_track_without_caption_is_a_candidate_and_no_query():
     data = {"audio": np.eye(3), "text": np.eye(3)[[0, 2]], "clip_of_caption": np.array([0, 1])}
     ranks = text_to_audio_ranks(**data)
-    # The second caption looks like track 2, its own and track 0 share what is left.
+    # The second caption equals clip 2; its own and clip 0 share the rest.
     assert ranks.candidates == 3 and ranks.expected.tolist() == [1, 2.5]
     with pytest.raises(MetricError, match="clip 2"):
         audio_to_text_ranks(**data)
@@ -104,7 +104,7 @@ def test_a_track_without_caption_is_a_candidate_and_no_query():
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_blocks_change_nothing(direction, monkeypatch):
-    data = captioned(3, tracks=23)
+    data = captioned(3, clips=23)
     data["audio"][5] = data["audio"][6]  # with ties
     data["text"][5] = data["text"][6]
     whole = DIRECTIONS[direction](**data)
@@ -117,12 +117,12 @@ def test_blocks_change_nothing(direction, monkeypatch):
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_order_and_norms_of_rows_do_not_matter(direction):
-    data, rng = captioned(4, tracks=9), np.random.default_rng(0)
-    tracks, captions = rng.permutation(9), rng.permutation(len(data["text"]))
+    data, rng = captioned(4, clips=9), np.random.default_rng(0)
+    clips, captions = rng.permutation(9), rng.permutation(len(data["text"]))
     shuffled = {
-        "audio": data["audio"][tracks] * rng.uniform(1e-3, 1e3, size=(9, 1)),
+        "audio": data["audio"][clips] * rng.uniform(1e-3, 1e3, size=(9, 1)),
         "text": data["text"][captions] * rng.uniform(1e-3, 1e3, size=(len(captions), 1)),
-        "clip_of_caption": np.argsort(tracks)[data["clip_of_caption"][captions]],
+        "clip_of_caption": np.argsort(clips)[data["clip_of_caption"][captions]],
     }
     scores = [retrieval_scores(DIRECTIONS[direction](**d), at=(1, 2, 5)) for d in (data, shuffled)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-12)
@@ -132,7 +132,7 @@ def test_order_and_norms_of_rows_do_not_matter(direction):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_low_precision_embeddings_are_ranked_by_their_own_values(direction, dtype):
-    data = captioned(6, tracks=12) | {}
+    data = captioned(6, clips=12)
     low = {k: v.astype(dtype) if k != "clip_of_caption" else v for k, v in data.items()}
     wide = {k: v.astype(np.float64) if k != "clip_of_caption" else v for k, v in low.items()}
     assert all(np.array_equal(a, b) for a, b in zip(DIRECTIONS[direction](**low), DIRECTIONS[direction](**wide)))
@@ -164,7 +164,7 @@ CONSTANT = {
 @pytest.mark.parametrize("dim", [1, 64, 512])
 def test_a_constant_embedding_scores_exactly_chance(kind, dim):
     rng = np.random.default_rng(1)
-    counts = np.array([1, 5, 2, 5, 3, 1, 7])  # captions of each track
+    counts = np.array([1, 5, 2, 5, 3, 1, 7])  # captions of each clip
     n, m = len(counts), counts.sum()
     point = rng.normal(size=dim)
     data = {
@@ -178,7 +178,7 @@ def test_a_constant_embedding_scores_exactly_chance(kind, dim):
     assert scores["mean_rank"] == pytest.approx((n + 1) / 2 / n, abs=1e-12)
     assert scores["median_rank"] == pytest.approx((n + 1) / 2 / n, abs=1e-12)
     scores = retrieval_scores(audio_to_text_ranks(**data), at=at)
-    for k in at:  # hypergeometric: not all of a track's c captions miss the first k of m
+    for k in at:  # hypergeometric: not all of a clip's c captions miss the first k of m
         chance = np.mean([1 - math.comb(m - int(c), min(k, m)) / math.comb(m, min(k, m)) for c in counts])
         assert scores[f"R@{k}"] == pytest.approx(chance, abs=1e-12), k
     places = [(m + 1) / (c + 1) / m for c in counts]
@@ -192,10 +192,6 @@ def test_many_right_answers_among_many_ties_stay_exact():
     for k in (1, 5, 10, 100, 380, 381, 500):
         chance = 1 - math.comb(m - right, k) / math.comb(m, k)
         assert ranks.hit_probability(k)[0] == pytest.approx(chance, abs=1e-9)
-
-
-def retrieval_arguments(**changes):
-    return {"audio": np.eye(3), "text": np.eye(3), "clip_of_caption": np.arange(3)} | changes
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -212,7 +208,7 @@ def retrieval_arguments(**changes):
 )
 def test_retrieval_refuses_what_it_cannot_rank(direction, changes, words):
     with pytest.raises(MetricError, match=words):
-        DIRECTIONS[direction](**retrieval_arguments(**changes))
+        DIRECTIONS[direction](**{"audio": np.eye(3), "text": np.eye(3), "clip_of_caption": np.arange(3)} | changes)
 
 
 @pytest.mark.parametrize(
