@@ -35,9 +35,8 @@ from slapkit.data import AudioTextDataset, read
 from slapkit.data.scan import Failure, Source, scan
 from slapkit.errors import ConfigError, DataError
 from slapkit.hub.store import VectorStore
-from slapkit.models.embed import BATCH, Embedded, Embedder, hop_frames
+from slapkit.models.embed import BATCH, Embedded, Embedder, hop_frames, mean_by_clip
 from slapkit.models.inference import Model
-from slapkit.models.inputs import mean_by_clip
 
 if TYPE_CHECKING:
     import pyarrow as pa

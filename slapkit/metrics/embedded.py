@@ -17,9 +17,8 @@ from slapkit.data import AudioTextDataset
 from slapkit.errors import DataError
 from slapkit.metrics.space import Space
 from slapkit.models import OBJECTIVE_NAMES
-from slapkit.models.embed import embed_windows
+from slapkit.models.embed import embed_windows, mean_by_clip
 from slapkit.models.inference import Model
-from slapkit.models.inputs import mean_by_clip
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -103,6 +103,13 @@ def _embed(
             row += len(own)
 
 
+def mean_by_clip(windows: np.ndarray, clips: np.ndarray, count: int) -> np.ndarray:
+    """Mean of unit-norm window embeddings `[W, D]` by index of the clip `[W]`, again of unit norm: `[count, D]`."""
+    sums = np.zeros((count, windows.shape[1]), dtype=np.float64)
+    np.add.at(sums, clips, windows)
+    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
 def _float(cut: np.ndarray | Tensor) -> Tensor:
     return torch.from_numpy(cut.astype(np.float32)) if isinstance(cut, np.ndarray) else cut.float()
 

@@ -14,8 +14,7 @@ from tqdm.auto import tqdm
 
 from slapkit.audio.frontend import make_transform
 from slapkit.errors import ConfigError, DataError
-from slapkit.models.embed import embed_windows, read_exact
-from slapkit.models.inputs import mean_by_clip
+from slapkit.models.embed import embed_windows, mean_by_clip, read_exact
 from slapkit.models.joint import JointModel
 
 Embedding = Literal["q", "z"]

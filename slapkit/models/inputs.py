@@ -19,6 +19,7 @@ from slapkit._io import atomic_path
 from slapkit.audio.store import FeatureStore
 from slapkit.audio.windows import tiled_starts
 from slapkit.errors import DataError
+from slapkit.models.embed import mean_by_clip
 from slapkit.models.encoders.text import TextEncoder
 from slapkit.models.joint import JointModel
 
@@ -202,10 +203,3 @@ def _embed(model: JointModel, modality: str, batches) -> tuple[np.ndarray, np.nd
 
 def _unit(x: Tensor) -> Tensor:
     return torch.nn.functional.normalize(x, dim=-1)
-
-
-def mean_by_clip(windows: np.ndarray, clips: np.ndarray, count: int) -> np.ndarray:
-    """Mean of unit-norm window embeddings `[W, D]` by clip number `[W]`, again of unit norm: `[count, D]`."""
-    sums = np.zeros((count, windows.shape[1]), dtype=np.float64)
-    np.add.at(sums, clips, windows)
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)

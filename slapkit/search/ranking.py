@@ -14,7 +14,7 @@ import numpy as np
 
 from slapkit.config import nearest
 from slapkit.errors import LibraryError
-from slapkit.models.inputs import mean_by_clip
+from slapkit.models.embed import mean_by_clip
 from slapkit.search.index.exact import ExactIndex, top
 from slapkit.search.store import Entry
 

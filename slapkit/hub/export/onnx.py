@@ -23,7 +23,7 @@ import slapkit
 from slapkit._io import atomic_write_json, atomic_write_text
 from slapkit.config import require
 from slapkit.hub.export.folder import CAPTIONS, TOLERANCE, ExportError, probe_sounds, require_same, staged_folder
-from slapkit.models.encoders.feature_extractors import WaveHearing
+from slapkit.models.encoders.feature_extractors import WaveFeatures
 from slapkit.models.inference import Model
 from slapkit.models.joint import JointModel
 
@@ -56,7 +56,7 @@ class _Text(_Tower):
 
 def _makes_spectrogram(encoder: nn.Module) -> bool:
     """Whether an encoder of waves makes a spectrogram first, which ONNX has no operators for."""
-    return hasattr(encoder, "hear") and not isinstance(encoder.hear, WaveHearing)
+    return hasattr(encoder, "extract") and not isinstance(encoder.extract, WaveFeatures)
 
 
 def _embeddings(joint: JointModel, h: Tensor, modality: str) -> tuple[Tensor, ...]:
@@ -122,7 +122,7 @@ def _features(model: Model, sounds: list[np.ndarray]) -> Tensor:
     """Return the inputs of the audio graph."""
     features = model.log_mel(torch.from_numpy(np.stack(sounds)))
     encoder = model.joint.audio.encoder
-    return encoder.hear(features.flatten(1)) if _makes_spectrogram(encoder) else features
+    return encoder.extract(features.flatten(1)) if _makes_spectrogram(encoder) else features
 
 
 def _tokens(model: Model, captions: list[str]) -> tuple[Tensor, ...]:

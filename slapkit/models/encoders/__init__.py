@@ -1,14 +1,26 @@
-"""Encoders: what turns a log-mel spectrogram, a wave or a caption into a representation, before any projector."""
+"""Encoders: features of audio, or tokens of a caption, to a representation `[B, H]`, before any projector."""
 
+from __future__ import annotations
+
+from torch import nn
+
+from slapkit.models.encoders.cnn import CNN
 from slapkit.models.encoders.config import AudioEncoderConfig, TextEncoderConfig, WaveformConfig
-from slapkit.models.encoders.factory import build_audio_encoder, build_text_encoder
-from slapkit.models.encoders.waveform import waveform_encoder
+from slapkit.models.encoders.htsat import HTSAT
+from slapkit.models.encoders.text import build_text_encoder
+from slapkit.models.encoders.waveform import WaveformEncoder, waveform_encoder
 
-__all__ = [
-    "AudioEncoderConfig",
-    "TextEncoderConfig",
-    "WaveformConfig",
-    "build_audio_encoder",
-    "build_text_encoder",
-    "waveform_encoder",
-]
+
+def build_audio_encoder(config: AudioEncoderConfig, *, weights: bool = True) -> nn.Module:
+    """Return the audio encoder `[B, frames, width] -> [B, dim]`.
+
+    Args:
+        weights: give an encoder of waves the weights of its source; False where others are loaded next. CNN and HTS-AT
+            always start from random ones.
+
+    Raises:
+        ConfigError: an encoder of waves has no usable source.
+    """
+    if config.kind == "waveform":
+        return WaveformEncoder(config, weights=weights)
+    return CNN(config) if config.kind == "cnn" else HTSAT(config)

@@ -1,8 +1,7 @@
 """A small convolutional encoder, made for two CPU cores.
 
-Resolution falls early, so that most of the work runs on small maps: the stem alone divides time and frequency by four.
-What survives the last block is summarised over time by mean, spread and maximum: timbre shows in the mean, rhythm in
-the spread, single events in the maximum.
+The stem divides time and frequency by four, so that most of the work runs on small maps. The last block's output is
+summarised over time by mean, standard deviation and maximum: for timbre, rhythm and single events.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class CNN(nn.Module):
         first, *rest = config.channels
         blocks = [_block(1, first, kernel=7, stride=4)]
         for i, (before, after) in enumerate(zip(config.channels, rest)):
-            # Frequency halves in every block; time only in the first, for rhythm needs it.
+            # Frequency halves in every block, time only in the first: rhythm needs it.
             blocks.append(_block(before, after, kernel=3, stride=(2, 2 if i == 0 else 1)))
         self.blocks = nn.Sequential(*blocks)
         bands = (config.frontend.n_mels + 3) // 4  # strides round up, whatever the number of bands
@@ -47,10 +46,9 @@ class CNN(nn.Module):
         # Time comes last: convolutions on a CPU are vectorised along the last axis, and bands become few.
         x = ((mel - self.mel_mean) / self.mel_std).transpose(1, 2).unsqueeze(1)
         x = self.blocks(x.contiguous(memory_format=torch.channels_last))  # [B, channels, bands, frames]
-        # As the layout has it: no copy. In float32: under bf16, squares would leave a steady sound's spread a digit or
-        # two.
+        # As the layout has it, without a copy; in float32: bf16 leaves a steady sound's deviation no digits.
         x = x.permute(0, 2, 3, 1).float()  # [B, bands, frames, channels]
         mean = x.mean(2)
-        # The epsilon, because the gradient of a bare root is infinite at silence.
-        spread = ((x.square().mean(2) - mean.square()).clamp(min=0) + 1e-5).sqrt()
-        return torch.cat([mean, spread, x.amax(2)], dim=1).flatten(1)
+        # The epsilon: the gradient of a bare root is infinite at silence.
+        std = ((x.square().mean(2) - mean.square()).clamp(min=0) + 1e-5).sqrt()
+        return torch.cat([mean, std, x.amax(2)], dim=1).flatten(1)

@@ -11,7 +11,7 @@ from slapkit.config import Config, require
 
 @dataclass(frozen=True)
 class WaveformConfig(Config):
-    """A published encoder that hears waves; `slapkit.models.encoders.waveform_encoder` fills it in.
+    """A published encoder of waves; `slapkit.models.encoders.waveform_encoder` fills it in.
 
     `source`: the name or folder that the weights come from when training starts. `layer`: whose output is the
     representation, 0 being what goes into the first layer, negative from the end, None the mean of all. `architecture`
@@ -34,11 +34,11 @@ class WaveformConfig(Config):
 
 @dataclass(frozen=True)
 class AudioEncoderConfig(Config):
-    """An audio encoder and the features it listens to.
+    """An audio encoder and its front end.
 
-    `window_s` (s) is what the encoder hears at once: a random window in training, windows tiled over the clip in
-    evaluation. `mel_mean`, `mel_std` (dB) normalise the CNN's input; training sets them from its data. HTS-AT
-    normalises by itself. `channels` are the CNN's; `htsat` overrides fields of transformers' `ClapAudioConfig`.
+    `window_s` (s): length of a window, random in training, tiled over the clip in evaluation. `mel_mean`, `mel_std`
+    (dB) normalise the CNN's input; training sets them from its data, and HTS-AT normalises by itself. `channels` are
+    the CNN's. `htsat` overrides fields of transformers' `ClapAudioConfig`.
     """
 
     kind: Literal["cnn", "htsat", "waveform"] = "cnn"
@@ -64,8 +64,8 @@ class AudioEncoderConfig(Config):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values that `from_dict` reads back. Those of an encoder of log-mels name no wave, as they did
-        before waves were known: hashes of them name caches and libraries."""
+        """Return plain values for `from_dict`. An encoder of log-mels has no key `waveform`: hashes of the values name
+        caches and libraries that are older than that key."""
         values = {**super().to_dict(), "frontend": self.frontend.to_dict()}
         if self.waveform is None:
             del values["waveform"]
@@ -82,11 +82,10 @@ class TextEncoderConfig(Config):
     """A text encoder: any transformers text model.
 
     `source`: "minilm" (the packaged all-MiniLM-L6-v2), "roberta-scratch" (RoBERTa-base's shape with random weights and
-        a tokenizer trained on the
-    training captions, so that nothing need be downloaded), or any name or folder that `AutoModel.from_pretrained`
-    takes.
-    `pooling`: "mean" over tokens, "cls" for the first one, "pooler" for what the model's own pooler makes of it.
-    `fingerprint` is set when a frozen encoder is saved by reference: loading checks it.
+    a tokenizer trained on the training captions; nothing is downloaded), or a name or folder for
+    `AutoModel.from_pretrained`.
+    `pooling`: "mean" over tokens, "cls" for the first one, "pooler" for the model's own pooler.
+    `fingerprint`: set when a frozen encoder is saved as a reference, and checked when it is loaded.
     """
 
     source: str = "minilm"

@@ -1,8 +1,7 @@
-"""What encoders of waves make of a wave first, as their feature extractors in transformers do, and which part of what
-the encoder puts out belongs to sound.
+"""Feature extractors of encoders of waves, as transformers has them, and the mean over the hidden states of audio.
 
-Every class takes `wave [B, T]`, all T samples sound, and returns the model's input; `pool` returns the mean over time
-`[B, dim]` of hidden states `[B, L, dim]`.
+Every class takes `wave [B, T]`, without padding, and returns the model's input. `pool` returns the mean over time
+`[B, dim]` of the hidden states `[B, L, dim]` that belong to the wave and not to padding.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ KINDS = {
 }
 
 
-class WaveHearing(nn.Module):
-    """The wave itself, each window with zero mean and unit variance where the model was trained so."""
+class WaveFeatures(nn.Module):
+    """The wave itself; each window has zero mean and unit variance where the model was trained so."""
 
     def __init__(self, waveform: WaveformConfig, model_config, samples: int) -> None:
         super().__init__()
@@ -52,12 +51,17 @@ def _require_window(fits: bool, waveform: WaveformConfig, samples: int, most: in
     if not fits:
         rate = waveform.features["sampling_rate"]
         raise ConfigError(
-            f"window_s={samples / rate:g}: {waveform.source!r} hears {most / rate:.3g} s at most, and a frame at least"
+            f"window_s={samples / rate:g}: {waveform.source!r} takes {most / rate:.3g} s at most, and a frame at least"
         )
 
 
-class ASTHearing(nn.Module):
-    """Kaldi's log-mel filter bank, filled up with zeros to the model's length, then normalised."""
+def _require_same(name: str, value: int, expected: int, waveform: WaveformConfig) -> None:
+    if value != expected:
+        raise ConfigError(f"{waveform.source!r}: {name} of its feature extractor is not that of its model")
+
+
+class ASTFeatures(nn.Module):
+    """Kaldi's log-mel filter bank, padded with zeros to the model's length, then normalised."""
 
     def __init__(self, waveform: WaveformConfig, model_config, samples: int) -> None:
         super().__init__()
@@ -65,14 +69,13 @@ class ASTHearing(nn.Module):
         # Kaldi's frames: 25 ms every 10 ms, none beyond the ends.
         window, hop = int(settings["sampling_rate"] * 0.025), int(settings["sampling_rate"] * 0.010)
         for name in ("max_length", "num_mel_bins"):
-            if settings[name] != getattr(model_config, name):
-                raise ConfigError(f"{waveform.source!r}: {name} of its feature extractor is not that of its model")
+            _require_same(name, settings[name], getattr(model_config, name), waveform)
         longest = window + settings["max_length"] * hop - 1
         _require_window(window <= samples <= longest, waveform, samples, longest)
         frames = 1 + (samples - window) // hop
         stride, patch = model_config.time_stride, model_config.patch_size
         self.times = (settings["max_length"] - patch) // stride + 1
-        self.sounding = min(self.times, -(-frames // stride))  # patches that begin in sound
+        self.audible = min(self.times, -(-frames // stride))  # patches that begin before the padding
 
     @torch.no_grad()
     def forward(self, wave: Tensor) -> Tensor:
@@ -91,54 +94,52 @@ class ASTHearing(nn.Module):
             return (mel - self.settings["mean"]) / (2 * self.settings["std"])
 
     def pool(self, hidden: Tensor) -> Tensor:
-        """Return the mean over the patches that begin in sound, whatever their band; the first two tokens are none."""
+        """Return the mean over patches of all bands; the first two tokens are no patches."""
         patches = hidden[:, 2:].float().unflatten(1, (-1, self.times))  # [B, bands, times, dim]
-        return patches[:, :, : self.sounding].mean((1, 2))
+        return patches[:, :, : self.audible].mean((1, 2))
 
 
-class WhisperHearing(nn.Module):
-    """Whisper's log-mel of the wave, filled up with silence to the model's length."""
+class WhisperFeatures(nn.Module):
+    """Whisper's log-mel of the wave, padded with silence to the model's length."""
 
     def __init__(self, waveform: WaveformConfig, model_config, samples: int) -> None:
         super().__init__()
         settings = waveform.features
         hop, rate = settings["hop_length"], settings["sampling_rate"]
-        self.most = settings["chunk_length"] * rate
-        _require_window(hop <= samples <= self.most, waveform, samples, self.most)
-        if self.most // hop != 2 * model_config.max_source_positions:
-            raise ConfigError(f"{waveform.source!r}: chunk_length of its feature extractor is not that of its model")
-        if settings["feature_size"] != model_config.num_mel_bins:
-            raise ConfigError(f"{waveform.source!r}: feature_size of its feature extractor is not that of its model")
+        self.longest = settings["chunk_length"] * rate
+        _require_window(hop <= samples <= self.longest, waveform, samples, self.longest)
+        _require_same("chunk_length", self.longest // hop, 2 * model_config.max_source_positions, waveform)
+        _require_same("feature_size", settings["feature_size"], model_config.num_mel_bins, waveform)
         # The highest band ends at 8 kHz whatever the rate.
         bands = {"n_mels": settings["feature_size"], "f_max": 8000.0, "mel_scale": "slaney", "norm": "slaney"}
         self.log_mel = LogMel(FrontendConfig(sample_rate=rate, n_fft=settings["n_fft"], hop=hop, **bands))
-        self.sounding = -(-samples // (2 * hop))  # of the model's steps, two frames each
+        self.audible = -(-samples // (2 * hop))  # of the model's steps, two frames each
 
     @torch.no_grad()
     def forward(self, wave: Tensor) -> Tensor:
         """Return the spectrogram `[B, feature_size, frames]`."""
         with torch.autocast(wave.device.type, enabled=False):
-            padded = nn.functional.pad(wave.float(), (0, self.most - wave.shape[1]))
+            padded = nn.functional.pad(wave.float(), (0, self.longest - wave.shape[1]))
             mel = self.log_mel(padded)[:, :-1].transpose(1, 2) / 10  # dB to powers of ten
             mel = torch.maximum(mel, mel.amax((1, 2), keepdim=True) - 8)
             return (mel + 4) / 4
 
     def pool(self, hidden: Tensor) -> Tensor:
-        """Return the mean over the steps with sound."""
-        return hidden[:, : self.sounding].float().mean(1)
+        """Return the mean over the steps before the padding."""
+        return hidden[:, : self.audible].float().mean(1)
 
 
-def build_hearing(waveform: WaveformConfig, model_config, samples: int) -> WaveHearing | ASTHearing | WhisperHearing:
-    """Return what hears windows of `samples` samples for a model.
+def build_feature_extractor(waveform: WaveformConfig, model_config, samples: int) -> nn.Module:
+    """Return the feature extractor of a model for windows of `samples` samples.
 
     Raises:
         ConfigError: the feature extractor does not go with the model, or the window is too short or too long.
     """
     kind, model = waveform.features.get("feature_extractor_type"), model_config.model_type
     if kind == "ASTFeatureExtractor" and model == "audio-spectrogram-transformer":
-        return ASTHearing(waveform, model_config, samples)
+        return ASTFeatures(waveform, model_config, samples)
     if kind == "WhisperFeatureExtractor" and model == "whisper":
-        return WhisperHearing(waveform, model_config, samples)
+        return WhisperFeatures(waveform, model_config, samples)
     if kind == "Wav2Vec2FeatureExtractor" and hasattr(model_config, "conv_kernel"):
-        return WaveHearing(waveform, model_config, samples)
-    raise ConfigError(f"{waveform.source!r} is a {model} heard by {kind}: the two do not go together here")
+        return WaveFeatures(waveform, model_config, samples)
+    raise ConfigError(f"{waveform.source!r} is a {model} with a {kind}: the two do not go together")

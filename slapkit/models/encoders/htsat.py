@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 class HTSAT(nn.Module):
     """Log-mel `[B, frames, n_mels]` (dB) to a representation `[B, dim]`: the pooled output, before CLAP's projection.
 
-    With `enable_fusion`, the encoder of CLAP's fused checkpoints: every window counts as a short clip. Fusion squeezes
-    a long sound and three pieces of it into one input; here windows cover a long sound whole, and each fits as it is.
-    The layers that would fuse are kept with the weights, and never trained.
+    With `enable_fusion`, the encoder of CLAP's fused checkpoints, where every window counts as a short clip: fusion is
+    for clips longer than a window, and here windows cover these. The fusion layers are kept and never trained.
 
     Raises:
         ConfigError: `htsat` has a key that `ClapAudioConfig` lacks, or bands, window and widths do not fit each other.
@@ -35,24 +34,22 @@ class HTSAT(nn.Module):
         self.model = ClapAudioModel(clap)
         self.dim = clap.hidden_size
         self.fused = clap.enable_fusion
-        if self.fused:  # not on the way to the representation, so they would wait for a gradient for ever
-            for layer in (
-                self.model.audio_encoder.patch_embed.fusion_model,
-                self.model.audio_encoder.patch_embed.mel_conv2d,
-            ):
-                layer.requires_grad_(False)
+        if self.fused:  # unused, so DistributedDataParallel would wait for their gradient
+            patches = self.model.audio_encoder.patch_embed
+            patches.fusion_model.requires_grad_(False)
+            patches.mel_conv2d.requires_grad_(False)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, n_mels]` (dB) to `[B, dim]`."""
         if htsat_inference.applies(self.model, mel):
             return htsat_inference.encode(self.model, mel)
-        # A fused encoder looks at the first of its four channels alone where a clip is short: the rest is left out.
+        # For a short clip, a fused encoder uses the first of its four channels alone: the rest is left out.
         is_longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=mel.device) if self.fused else None
         return self.model(input_features=mel.unsqueeze(1), is_longer=is_longer).pooler_output
 
 
 def _clap_config(config: AudioEncoderConfig) -> ClapAudioConfig:
-    """Return the `ClapAudioConfig`, refusing what transformers would take only to fail on the first sound."""
+    """Return the `ClapAudioConfig`; refuse values with which the first forward pass would fail."""
     from transformers import ClapAudioConfig
 
     known = ClapAudioConfig().to_dict()

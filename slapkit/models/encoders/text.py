@@ -1,12 +1,9 @@
-"""Text encoders: any transformers text model behind `AutoModel`, with its tokenizer.
-
-The tokenizer is part of the encoder, since one without the other means nothing; both are saved and loaded together.
-"""
+"""Text encoders: any transformers text model behind `AutoModel`, saved and loaded together with its tokenizer."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from torch import Tensor, nn
 
 from slapkit.errors import CheckpointError, ConfigError
 from slapkit.models.encoders.config import TextEncoderConfig
+from slapkit.models.encoders.source import reading
 
 _SCRATCH_VOCABULARY = 50265  # RoBERTa-base's, so that the encoder keeps its published size
 
@@ -38,9 +36,7 @@ class TextEncoder(nn.Module):
                 f"pooling='pooler': {type(model).__name__} of {config.source!r} has no pooler, take 'mean' or 'cls'"
             )
         if pooler is not None and self.pooling != "pooler":
-            model.pooler.requires_grad_(
-                False
-            )  # not on the way to the representation, so it would wait for a gradient for ever
+            model.pooler.requires_grad_(False)  # unused, so DistributedDataParallel would wait for its gradient
 
     def tokenize(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Return `input_ids` and `attention_mask`, `[B, L]`, padded to the longest and cut at `max_tokens`."""
@@ -56,8 +52,7 @@ class TextEncoder(nn.Module):
         return {"input_ids": out["input_ids"], "attention_mask": out["attention_mask"]}
 
     def batches(self, captions: Sequence[str], batch_size: int) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-        """Yield the numbers `[B]` of captions and their tokens `[B, L]`, those of one length together: sorted by
-        tokens, one in a hundred is padding, by letters one in four."""
+        """Yield the indices `[B]` of captions and their tokens `[B, L]`, sorted by length so that little is padded."""
         ids = self.token_ids(captions)
         order = np.argsort([len(one) for one in ids], kind="stable")
         for start in range(0, len(order), batch_size):
@@ -77,23 +72,21 @@ class TextEncoder(nn.Module):
 
     def fingerprint(self) -> str:
         """Hash of all weights, 16 hex digits: the same weights give the same fingerprint anywhere."""
+        state = self.model.state_dict()
+        if self.pooling != "pooler":  # an unused pooler is random where a source lacks it
+            state = {name: tensor for name, tensor in state.items() if not name.startswith("pooler.")}
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            if name.startswith("pooler.") and self.pooling != "pooler":  # unused, and random where a source lacks it
-                continue
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        add_tensors(digest, state)
         return digest.hexdigest()[:16]
 
     def save_architecture(self, folder: Path) -> None:
-        """Write the model's configuration and the tokenizer, without weights, so that `from_folder` can rebuild
-        both."""
+        """Write the model's configuration and the tokenizer, which `from_folder` reads, without weights."""
         self.model.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
     @classmethod
     def from_folder(cls, folder: Path, config: TextEncoderConfig) -> TextEncoder:
-        """Rebuild what `save_architecture` wrote, with weights still to be loaded."""
+        """Build what `save_architecture` wrote, with random weights."""
         from transformers import AutoConfig, AutoModel, AutoTokenizer
 
         try:
@@ -122,62 +115,59 @@ def minilm_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def pretrained(config: TextEncoderConfig) -> TextEncoder:
-    """Load model and tokenizer by name or folder; a name may reach the network, for it was asked for by name.
+def build_text_encoder(config: TextEncoderConfig, *, captions: Sequence[str] = ()) -> TextEncoder:
+    """Return the text encoder; a name as `source` may reach the network. `captions` train the tokenizer of a scratch
+    encoder.
 
     Raises:
-        ConfigError: nothing usable is there under that name.
+        ConfigError: the source is unknown, or a scratch encoder gets no captions.
     """
     from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
 
+    if config.source == "roberta-scratch":
+        return scratch_roberta(config, captions)
     name = minilm_folder() if config.source == "minilm" else config.source
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    try:
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+    remedy = (
+        "Name a folder with config.json, weights and tokenizer, a model that can be reached, or one of 'minilm', "
+        "'roberta-scratch'"
+    )
+    with reading(config.source, "text model", remedy=remedy):
         return TextEncoder(AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name), config)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"source={config.source!r} gives no text model: {str(error).splitlines()[0]} Name a folder with "
-            "config.json, weights and tokenizer, "
-            "a model that can be reached, or one of 'minilm', 'roberta-scratch'"
-        ) from error
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+
+
+def add_tensors(digest, tensors: Mapping[str, Tensor]) -> None:
+    """Update a hash by the names and bytes of tensors, sorted by name."""
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def scratch_roberta(config: TextEncoderConfig, captions: Sequence[str]) -> TextEncoder:
-    """RoBERTa-base's shape with random weights, and a byte-level BPE tokenizer trained on `captions`."""
-    from tokenizers import ByteLevelBPETokenizer
-    from tokenizers.processors import RobertaProcessing
+    """Return RoBERTa-base's shape with random weights, and a byte-level BPE tokenizer trained on `captions`.
+
+    Raises:
+        ConfigError: there are no captions.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
-    bpe = ByteLevelBPETokenizer()
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    bpe.train_from_iterator(
-        captions, vocab_size=_SCRATCH_VOCABULARY, min_frequency=2, special_tokens=special, show_progress=False
-    )
-    backend = bpe._tokenizer
-    backend.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
-    names = {
-        "bos_token": "<s>",
-        "pad_token": "<pad>",
-        "eos_token": "</s>",
-        "unk_token": "<unk>",
-        "mask_token": "<mask>",
-    }
+    if not captions:
+        raise ConfigError("source='roberta-scratch' trains its tokenizer on captions, and there are none")
+    special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    special["mask_token"] = "<mask>"
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=_SCRATCH_VOCABULARY, min_frequency=2, special_tokens=list(special.values()), show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    bpe.train_from_iterator(captions, trainer)
+    bpe.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, cls_token="<s>", sep_token="</s>", model_max_length=512, **names
+        tokenizer_object=bpe, cls_token="<s>", sep_token="</s>", model_max_length=512, **special
     )
     shape = RobertaConfig(
-        vocab_size=_SCRATCH_VOCABULARY,
-        max_position_embeddings=514,
-        type_vocab_size=1,
-        pad_token_id=1,
-        bos_token_id=0,
+        vocab_size=_SCRATCH_VOCABULARY, max_position_embeddings=514, type_vocab_size=1, pad_token_id=1, bos_token_id=0,
         eos_token_id=2,
-    )
+    )  # fmt: skip
     return TextEncoder(RobertaModel(shape), tokenizer, config)

@@ -1,19 +1,15 @@
-"""Published encoders that hear waves: wav2vec 2.0, HuBERT, WavLM, MERT and their kin, AST, and Whisper's encoder.
+"""Published encoders of waves: wav2vec 2.0, HuBERT, WavLM, MERT and their kin, AST, and Whisper's encoder.
 
-Any audio model of transformers serves whose feature extractor is one of three: Wav2Vec2FeatureExtractor (the model
-takes the wave), ASTFeatureExtractor and WhisperFeatureExtractor (it takes a spectrogram of fixed length, computed here
-from the wave). The representation is the mean over time of the hidden states of one layer, or of all.
+Any audio model of transformers will do whose feature extractor is one of `feature_extractors.KINDS`. The representation
+is the mean over time of the hidden states of one layer, or of all.
 
-Code that comes with a model is never run. MERT's published code is HuBERT's in the settings of its 95 M model, so that
-its weights are loaded into HuBERT; other settings are refused.
+Code that comes with a model is never run. MERT's published code is HuBERT's in the settings of its 95 M model, so its
+weights are loaded into HuBERT; other settings are refused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -23,13 +19,15 @@ from slapkit.audio.frontend import FrontendConfig
 from slapkit.config import require
 from slapkit.errors import ConfigError
 from slapkit.models.encoders.config import AudioEncoderConfig, WaveformConfig
-from slapkit.models.encoders.feature_extractors import KINDS, build_hearing
+from slapkit.models.encoders.feature_extractors import KINDS, build_feature_extractor
+from slapkit.models.encoders.source import reading
 
 _FRAME_S = 0.02  # s, of the wave as it is kept: about the step of what these encoders give
 _NOT_ARCHITECTURE = ("auto_map", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "architectures")
 # MERT's own switches, with the values under which its code does what HuBERT's does.
 _MERT_AS_HUBERT = {"feature_extractor_cqt": False, "deepnorm": False, "attention_relax": -1.0}
-_MAY_BE_MISSING = {"masked_spec_embed"}  # stands for masked frames, which are never made here
+_MAY_BE_MISSING = {"masked_spec_embed"}  # for masked frames, which are never made here
+_REMEDY = "Name a folder with config.json, preprocessor_config.json and weights, or a model that can be reached"
 
 
 def waveform_encoder(
@@ -41,7 +39,7 @@ def waveform_encoder(
         source: name or folder that transformers' `AutoModel` takes; a name may reach the network.
         layer: whose hidden states are the representation: 0 is what goes into the first layer, -1 the model's last
             output, None the mean of all.
-        window_s: what the encoder hears at once, in s.
+        window_s: length of a window in s.
         frozen: keep the published weights as they are.
 
     Raises:
@@ -74,18 +72,17 @@ class WaveformEncoder(nn.Module):
         if config.frontend.sample_rate != rate:
             raise ConfigError(
                 f"frontend.sample_rate={config.frontend.sample_rate} is not the {rate} Hz that {waveform.source!r} "
-                "hears: make the configuration with slapkit.models.encoders.waveform_encoder"
+                "takes: make the configuration with slapkit.models.encoders.waveform_encoder"
             )
-        self.hear = build_hearing(waveform, model_config, samples)
+        self.extract = build_feature_extractor(waveform, model_config, samples)
         self.model = _load(waveform, model_config) if weights else _random(model_config)
         self.dim, self.layer = model_config.hidden_size, waveform.layer
-        layers = _layers(self.model)
-        self._choose_layer(layers, waveform)
+        self._choose_layer((self.model if hasattr(self.model, "layers") else self.model.encoder).layers, waveform)
         if weights and not config.frozen:
             self._freeze_unreached(samples)
 
     def _choose_layer(self, layers: nn.ModuleList, waveform: WaveformConfig) -> None:
-        """Check the layer, and drop the layers behind it but one: the one after it shows what it put out."""
+        """Check the layer, and drop the layers behind it but one, whose input is the chosen layer's output."""
         count = len(layers)
         if self.layer is None:
             return
@@ -101,7 +98,7 @@ class WaveformEncoder(nn.Module):
             del layers[self.layer + 1 :]
 
     def _freeze_unreached(self, samples: int) -> None:
-        """Freeze what lies behind the chosen layer: it would wait for a gradient for ever."""
+        """Freeze what lies behind the chosen layer: DistributedDataParallel would wait for its gradient."""
         was_training = self.training
         self.eval()
         with torch.enable_grad():
@@ -115,25 +112,25 @@ class WaveformEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Encode `frames [B, frames, hop]` of samples to `[B, dim]`."""
-        return self.encode(self.hear(frames.flatten(1)))
+        return self.encode(self.extract(frames.flatten(1)))
 
-    def encode(self, heard: Tensor) -> Tensor:
-        """Encode what the feature extractor makes of waves to `[B, dim]`."""
+    def encode(self, features: Tensor) -> Tensor:
+        """Encode the feature extractor's output to `[B, dim]`."""
         if self.layer == -1:
-            return self.hear.pool(self.model(heard).last_hidden_state)
-        out = self.model(heard, output_hidden_states=True)
+            return self.extract.pool(self.model(features).last_hidden_state)
+        out = self.model(features, output_hidden_states=True)
         if self.layer is not None:
-            return self.hear.pool(out.hidden_states[self.layer])
+            return self.extract.pool(out.hidden_states[self.layer])
         # Some models give the last state before its norm, some after: after, as for layer=-1.
         states = [*out.hidden_states[:-1], out.last_hidden_state]
-        return torch.stack([self.hear.pool(state) for state in states]).mean(0)
+        return torch.stack([self.extract.pool(state) for state in states]).mean(0)
 
 
 def _read_architecture(source: str) -> dict[str, Any]:
     """Return the model's configuration as plain values, MERT's as HuBERT's."""
     from transformers import AutoConfig, PreTrainedConfig
 
-    with _told(source, "audio model"):
+    with reading(source, "audio model", remedy=_REMEDY):
         raw, _ = PreTrainedConfig.get_config_dict(source)
         if raw.get("model_type") == "mert_model":
             unlike = {k: raw[k] for k, v in _MERT_AS_HUBERT.items() if raw.get(k, v) != v}
@@ -151,24 +148,24 @@ def _read_features(source: str) -> dict[str, Any]:
     """Return the settings of the feature extractor."""
     from transformers import AutoFeatureExtractor
 
-    with _told(source, "feature extractor"):
+    with reading(source, "feature extractor", remedy=_REMEDY):
         extractor = AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
         features = json.loads(extractor.to_json_string())
     kind = features.get("feature_extractor_type")
     if kind not in KINDS:
-        raise ConfigError(f"{source!r} hears by {kind}, which is not known here: {', '.join(KINDS)} are")
+        raise ConfigError(f"{source!r} has a {kind}: take a model with {', '.join(KINDS)}")
     return {key: value for key, value in features.items() if key in ("feature_extractor_type", *KINDS[kind])}
 
 
 def _model_config(waveform: WaveformConfig):
-    """Return the model's configuration, without what would draw at random past the seed or skip whole layers."""
+    """Return the model's configuration, without its own SpecAugment and skipped layers."""
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.for_model(**waveform.architecture)
     except Exception as error:  # its class differs between models and versions of transformers
         raise ConfigError(f"waveform.architecture of {waveform.source!r} is no model's: {error}") from error
-    # SpecAugment is training's own; a skipped layer leaves its weights without a gradient.
+    # Training has SpecAugment of its own; a skipped layer leaves its weights without a gradient.
     for name, value in {"apply_spec_augment": False, "layerdrop": 0.0, "encoder_layerdrop": 0.0}.items():
         if hasattr(config, name):
             setattr(config, name, value)
@@ -179,11 +176,11 @@ def _load(waveform: WaveformConfig, config) -> nn.Module:
     """Return the model with the weights of the source, all of them there."""
     from transformers import AutoModel
 
-    with _told(waveform.source, "audio model"):
+    with reading(waveform.source, "audio model", remedy=_REMEDY):
         model, info = AutoModel.from_pretrained(
             waveform.source, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
-    # By the last name: the checkpoint of a larger model has a prefix before them.
+    # By the last name: the checkpoint of a larger model has a prefix before it.
     wanted = (name for name in info["missing_keys"] if not name.startswith("decoder."))
     missing = sorted(name for name in wanted if name.split(".")[-1] not in _MAY_BE_MISSING)
     unfit = missing + [str(key) for key in info["mismatched_keys"]]
@@ -197,33 +194,3 @@ def _random(config) -> nn.Module:
 
     model = AutoModel.from_config(config)
     return model.encoder if config.model_type == "whisper" else model
-
-
-def _layers(model: nn.Module) -> nn.ModuleList:
-    """Return the transformer layers of a model."""
-    owner = model if hasattr(model, "layers") else model.encoder
-    return owner.layers
-
-
-@contextlib.contextmanager
-def _told(source: str, what: str) -> Iterator[None]:
-    """Silence transformers, and translate what it raises."""
-    from transformers.utils import logging as transformers_logging
-
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    try:
-        transformers_logging.set_verbosity(logging.ERROR)
-        transformers_logging.disable_progress_bar()
-        yield
-    except ConfigError:
-        raise
-    except Exception as error:  # OSError, ValueError, and whatever a damaged file makes the parsers raise
-        first = (str(error).splitlines() or [""])[0]
-        raise ConfigError(
-            f"source={source!r} gives no {what}: {first} Name a folder with config.json, preprocessor_config.json and "
-            "weights, or a model that can be reached"
-        ) from error
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()

@@ -84,7 +84,7 @@ def test_spectrograms_agree_with_the_feature_extractors(folders, kind, seconds):
     wave[1] *= 1e-4
     wave[1, : samples // 3] = 0  # silence has its own floor
     theirs = extractor([row.numpy() for row in wave], sampling_rate=16000, return_tensors="pt")
-    found = encoder.hear(wave)
+    found = encoder.extract(wave)
     torch.testing.assert_close(found, theirs[extractor.model_input_names[0]], rtol=0, atol=1e-4)
 
 
