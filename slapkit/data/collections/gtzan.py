@@ -44,10 +44,6 @@ def read(
         splits: "none" reads all excerpts without the lists.
 
     Facts: `genre` and `number` within it. Excerpts that no list names stay, without a split. There are no captions.
-
-    Raises:
-        ConfigError: `splits` is neither of the two.
-        DataError: a genre or a list is missing, a list names something else, or a list repeats another's excerpt.
     """
     require(splits in ("fault-filtered", "none"), "splits", splits, "'fault-filtered' or 'none'")
     collection = Collection(folder, LAYOUT)

@@ -60,14 +60,9 @@ def read(
             order. None keeps all.
         merge_synonyms: take tags of `SYNONYMS` as one before counting. The common top 50 is without.
         drop_untagged: leave out clips that have none of the tags kept, as some papers do.
-        progress: show a progress bar.
 
     Facts: `tags`, `title`, `artist`, `album`, `clip_id`, `start_s`, `end_s`. The group is the artist, or where none is
     known the piece. There are no captions.
-
-    Raises:
-        ConfigError: `top` is out of range.
-        DataError: a file or a column is missing, or no audio file is there.
     """
     require(top is None or (isinstance(top, int) and not isinstance(top, bool) and top > 0), "top", top, "1 or more")
     collection = Collection(folder, LAYOUT, progress=progress)

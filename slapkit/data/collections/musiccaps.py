@@ -39,13 +39,9 @@ def read(folder: str | os.PathLike[str], *, progress: bool = True) -> AudioTextD
         folder: holds `musiccaps-public.csv` and the audio files, in any depth. Those of a clip from `start` to `end` s
             may be called `ytid`, `[ytid]-[start-end]`, `ytid_start_end`, `ytid-start-end` or `ytid_start` (with or
             without decimals, or in ms), with "Y" before or not, and any suffix of audio.
-        progress: show a progress bar.
 
     Facts: `tags` (the aspects), `audioset_labels`, `ytid`, `start_s`, `end_s`, `author_id`, `is_balanced_subset`. The
     group is the video. Clips without an audio file are listed as problems.
-
-    Raises:
-        DataError: the table or a column is missing, or no audio file is there.
     """
     collection = Collection(folder, LAYOUT, progress=progress)
     table = collection.table(collection.root / TABLE, COLUMNS)

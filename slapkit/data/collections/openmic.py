@@ -38,14 +38,10 @@ def read(folder: str | os.PathLike[str], *, progress: bool = True) -> AudioTextD
     Args:
         folder: the unpacked `openmic-2018/` (or what holds it), with `openmic-2018.npz`, `class-map.json`,
             `partitions/split01_train.csv`, `partitions/split01_test.csv` and `audio/000/000046_3840.ogg` and so on.
-        progress: show a progress bar.
 
     Facts: `instruments` (relevance of at least 0.5), `instruments_known` (those judged) and `relevance` of each of
     these in [0, 1]. Splits are the official ones, train and test. The group is the artist where
     `openmic-2018-metadata.csv` is there, otherwise the track. There are no captions.
-
-    Raises:
-        DataError: a file is missing, the arrays do not fit together, or a clip is in both parts.
     """
     collection = Collection(folder, LAYOUT, progress=progress)
     root = collection.root

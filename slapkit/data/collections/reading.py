@@ -1,4 +1,7 @@
-"""Reading a collection by the name of its layout, or by what lies in the folder."""
+"""Reading a collection by the name of its layout, or by what is in the folder.
+
+The readers of layouts raise what `read` says.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,8 @@ def read(layout: str, folder: str | os.PathLike[str], *, progress: bool = True, 
 
     Raises:
         ConfigError: an unknown layout or option, naming the nearest; or an option out of range.
-        DataError: files or columns are missing (all are named, and where they are published), or nothing fits.
+        DataError: files or columns are missing (all are named, and where they are published), damaged or contradictory,
+            no clip is usable, or no layout fits.
     """
     clue = None
     if layout == "auto":

@@ -48,14 +48,9 @@ def read(
         root: what names in it are relative to; default: the table's folder or, where nothing lies there, the one above.
         sample_rate: of waveforms in `.npy`, which do not say it, in Hz.
         waves: folder to which those waveforms are written as WAV, once; needed with them.
-        progress: show a progress bar.
 
     An audio file beside an array, of the same name with another suffix, is read in its place. Spectrograms cannot be
     used: an array does not say how it was made. Facts: `npy_path`. Every clip is its own group.
-
-    Raises:
-        ConfigError: `sample_rate` is out of range.
-        DataError: the table or a column is missing, waveforms without `sample_rate` and `waves`, or no row is usable.
     """
     in_range = sample_rate is None or 1000 <= sample_rate <= 1_000_000
     require(in_range, "sample_rate", sample_rate, "1,000 to 1,000,000 Hz")

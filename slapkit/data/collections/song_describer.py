@@ -37,10 +37,6 @@ def read(folder: str | os.PathLike[str], *, captions: Literal["all", "valid"] = 
 
     Facts: `track_id`, `artist_id`, `album_id`, `original_s` (length of the whole track in s), and for each caption in
     order `caption_ids`, `familiarity` and `valid`. The group is the artist.
-
-    Raises:
-        ConfigError: `captions` is neither of the two.
-        DataError: a file or a column is missing, or no track is usable.
     """
     require(captions in ("all", "valid"), "captions", captions, "'all' or 'valid'")
     collection = Collection(folder, LAYOUT)

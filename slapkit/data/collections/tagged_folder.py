@@ -24,11 +24,6 @@ def read(folder: str | os.PathLike[str], *, group: str = "artist") -> AudioTextD
         folder: searched in any depth; hidden files and links that leave it are left out.
         group: what must not be divided between splits: the "artist", the "album" or each "clip". A file without that
             tag is a group of its own.
-
-    Raises:
-        ConfigError: `group` is none of the three.
-        DataError: the folder is missing, has a table that says more (read it with `slapkit.data.read`), or holds no
-            usable audio file.
     """
     require(group in GROUPS, "group", group, f"one of {', '.join(GROUPS)}")
     collection = Collection(folder, LAYOUT)
