@@ -71,26 +71,20 @@ def trained_weights(subject: Subject) -> tuple[float, str]:
 
 def _singular_ratios(tower: nn.Module) -> list[float]:
     least, most = _MATRIX
-    generator, ratios = torch.Generator().manual_seed(0), []
-    for name, parameter in tower.named_parameters():
-        if parameter.dim() < 2 or (tower.frozen and name.startswith("encoder.")):
-            continue
-        matrix = parameter.detach().float().cpu().flatten(1)[:most, :most]
-        if min(matrix.shape) < least or not bool(torch.isfinite(matrix).all()):
-            continue
-        matrix = matrix - matrix.mean()
-        orders = [torch.randperm(matrix.numel(), generator=generator) for _ in range(5)]
-        by_chance = max(largest_singular_value(matrix.flatten()[order].view_as(matrix)) for order in orders)
-        ratios.append(largest_singular_value(matrix) / by_chance if by_chance > 0 else 0.0)
+    ratios = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for name, parameter in tower.named_parameters():
+            if parameter.dim() < 2 or (tower.frozen and name.startswith("encoder.")):
+                continue
+            matrix = parameter.detach().float().cpu().flatten(1)[:most, :most]
+            if min(matrix.shape) < least or not bool(torch.isfinite(matrix).all()):
+                continue
+            matrix = matrix - matrix.mean()
+            shuffled = [matrix.flatten()[torch.randperm(matrix.numel())].view_as(matrix) for _ in range(5)]
+            largest, *by_chance = (float(torch.svd_lowrank(m, q=6, niter=10)[1][0]) for m in (matrix, *shuffled))
+            ratios.append(largest / max(by_chance) if max(by_chance) > 0 else 0.0)
     return ratios
-
-
-def largest_singular_value(matrix: Tensor) -> float:
-    """Return it by power iteration, which is faster than all singular values."""
-    vector = torch.randn(matrix.shape[1], generator=torch.Generator().manual_seed(0))
-    for _ in range(25):
-        vector = torch.nn.functional.normalize(matrix.T @ (matrix @ vector), dim=0)
-    return float((matrix @ vector).norm())
 
 
 def text_encoder(subject: Subject) -> tuple[float, str]:
@@ -107,15 +101,15 @@ def evaluation_mode(subject: Subject) -> tuple[float, str]:
     roots = [v for v in (subject.model, *getattr(subject.model, "__dict__", {}).values()) if isinstance(v, nn.Module)]
     if not roots:
         raise Unknown("the model shows no layers")
-    awake = [name or "the model" for root in roots for name, m in root.named_modules() if m.training and _has_modes(m)]
+    awake = [
+        name or "the model"
+        for root in roots
+        for name, m in root.named_modules()
+        if m.training and (isinstance(m, _NormBase) or any("drop" in n for n in (type(m).__name__.lower(), *vars(m))))
+    ]
     if not awake:
         return 0, "dropout is off, and BatchNorm uses its running statistics"
     return len(awake), f"{len(awake)} layers are in training mode, e.g. {', '.join(awake[:3])}"
-
-
-def _has_modes(module: nn.Module) -> bool:
-    drops = any("drop" in name for name in (type(module).__name__.lower(), *vars(module)))
-    return drops or isinstance(module, _NormBase)
 
 
 # The front end

@@ -95,15 +95,12 @@ def run_check(kind: Kind, subject: Subject) -> Check:
     except MetricError as error:  # no finite embeddings, or all alike
         if kind.name != "finite embeddings":
             return unknown(kind, str(error))
-        return Check(kind.group, kind.name, "fail", 1.0, kind.fail, str(error), kind.remedy)
+        figure, words = math.nan, str(error)
     except Exception as error:  # whatever a foreign model raises, the page is written
-        words = f"the model raised {type(error).__name__}: {error}".splitlines()[0]
-        remedy = "embed such inputs yourself to see the traceback"
-        return Check(kind.group, kind.name, "fail", math.nan, kind.fail, words, remedy)
+        figure, words = math.nan, f"the model raised {type(error).__name__}: {error}".splitlines()[0]
     verdict = judge(figure, kind.warn, kind.fail)
-    return Check(
-        kind.group, kind.name, verdict, float(figure), kind.fail, words, "" if verdict == "pass" else kind.remedy
-    )
+    remedy = "" if verdict == "pass" else kind.remedy
+    return Check(kind.group, kind.name, verdict, float(figure), kind.fail, words, remedy)
 
 
 def judge(figure: float, warn: float, fail: float) -> str:
