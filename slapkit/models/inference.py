@@ -1,4 +1,4 @@
-"""A trained model in use: sounds and captions in, unit-norm embeddings `[N, D]` out."""
+"""A trained model for inference: from audio and captions to unit-norm embeddings `[N, D]`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from slapkit.audio.frontend import make_transform
 from slapkit.errors import ConfigError, DataError
 from slapkit.models.embed import embed_windows, mean_by_clip, read_exact
+from slapkit.models.encoders.text import add_tensors
 from slapkit.models.joint import JointModel
 
 Embedding = Literal["q", "z"]
@@ -24,14 +25,12 @@ Precision = Literal["no", "bf16"]
 class Model:
     """A joint model for inference.
 
-    An embedding depends on its own input alone: neither on the batch size nor on what else is in the batch. Embeddings
-    are predictions `q` by default, as the paper uses them for SLAP; without a predictor (CLAP, SigLIP) `q` is the
-    projection `z`.
+    An embedding depends on its own input alone, not on its batch. Embeddings are predictions `q` by default, as in the
+    paper; without a predictor (CLAP, SigLIP) `q` is the projection `z`.
 
     Args:
-        precision: "no" for float32 throughout, or "bf16": matrix products in bfloat16, for devices that have
-            instructions for it. HTS-AT on such a CPU takes two thirds of the time, and embeddings keep a cosine of
-            0.9999 with the exact ones.
+        precision: "no" for float32, or "bf16" for matrix products in bfloat16. With bfloat16 instructions, HTS-AT on a
+            CPU takes two thirds of the time; embeddings keep a cosine of 0.9999 with the exact ones.
 
     Raises:
         ConfigError: there is no such precision.
@@ -43,7 +42,7 @@ class Model:
         self.device, self.precision = torch.device(device), precision
         self.joint = joint.to(self.device).eval().requires_grad_(False)
         self.config = joint.config
-        # By the name of what nearly all encoders hear; for one that hears waves, it cuts frames.
+        # For an encoder of waves, it cuts frames.
         self.log_mel = make_transform(self.config.audio.frontend).to(self.device)
 
     @property
@@ -62,10 +61,7 @@ class Model:
         text = joint.text.encoder
         settings = [joint.objective, joint.config.audio.to_dict(), text.pooling, text.max_tokens]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for name, tensor in sorted(joint.own_state().items()):
-            if not name.startswith("target_"):  # only training needs the targets
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        add_tensors(digest, {name: t for name, t in joint.own_state().items() if not name.startswith("target_")})
         if joint.text.frozen:
             digest.update(text.fingerprint().encode())
         return digest.hexdigest()[:16]
@@ -79,11 +75,11 @@ class Model:
         batch_size: int = 64,
         progress: bool = False,
     ) -> np.ndarray:
-        """Embed sounds: the mean over windows that cover each sound from its first sample to its last.
+        """Embed audio: the mean over the windows that cover each clip.
 
         Args:
             sounds: paths of audio files, or arrays `[T]` or `[C, T]` of samples in [-1, 1].
-            sample_rate: rate of the arrays in Hz; files know their own.
+            sample_rate: sampling rate of the arrays in Hz.
             embedding: prediction "q" or projection "z".
             batch_size: windows that go through the encoder together; changes no result.
 
@@ -91,7 +87,7 @@ class Model:
             float32 `[N, D]`, rows of unit norm.
 
         Raises:
-            AudioError: a sound cannot be used; its path or number is named.
+            AudioError: an input cannot be used; its path or index is named.
             DataError: no sounds are given.
         """
         sounds = _as_list(sounds, "sounds", (str, Path, np.ndarray))
@@ -103,8 +99,8 @@ class Model:
         )
         bar = tqdm(found, "embedding", len(sounds), unit="file", disable=not progress)
         windows = [one.outputs[names.index(embedding)] for one in bar]
-        owners = np.repeat(np.arange(len(sounds)), [len(own) for own in windows])
-        return mean_by_clip(np.concatenate(windows), owners, len(sounds))
+        clips = np.repeat(np.arange(len(sounds)), [len(own) for own in windows])
+        return mean_by_clip(np.concatenate(windows), clips, len(sounds))
 
     @torch.no_grad()
     def encode(
@@ -128,8 +124,7 @@ class Model:
     def embed_text(
         self, captions: Sequence[str], *, embedding: Embedding = "q", batch_size: int = 128, progress: bool = False
     ) -> np.ndarray:
-        """Embed captions: float32 `[N, D]`, rows of unit norm; captions longer than the encoder takes are cut at its
-        limit.
+        """Embed captions: float32 `[N, D]`, rows of unit norm. Captions are cut at the encoder's `max_tokens`.
 
         Raises:
             DataError: no captions are given, or one is empty.
@@ -138,7 +133,7 @@ class Model:
         _check_embedding(embedding)
         empty = [i for i, caption in enumerate(captions) if not caption.strip()]
         if empty:
-            raise DataError(f"caption {empty[0]} is empty: there is nothing to embed")
+            raise DataError(f"caption {empty[0]} is empty")
         out = np.empty((len(captions), self.dim), dtype=np.float32)
         batches = self.joint.text.encoder.batches(captions, batch_size)
         total = -(-len(captions) // batch_size)

@@ -1,13 +1,13 @@
 """The objectives, as pure functions of embeddings `[N, D]`; row i of every argument belongs to pair i.
 
 - `slap_loss`: Siamese Language-Audio Pretraining, arXiv 2506.17815, section 3. No negatives: a mean of per-pair terms,
-  so gradients of micro-batches add up to those of the large batch. With `lam=0` it is plain BYOL (arXiv 2006.07733) per
-  modality.
+  so that, for given embeddings, gradients of micro-batches add up to those of the large batch. With `lam=0` it is BYOL
+  (arXiv 2006.07733) per modality.
 - `clip_loss`: symmetric InfoNCE, arXiv 2103.00020; with music and text, CLAP (arXiv 2211.06687).
 - `siglip_loss`: pairwise sigmoid loss, arXiv 2303.15343.
 
 Embeddings need not be normalised: every function works on cosines. Arguments are keyword-only and carry the
-paper's names, because a swapped pair of modalities would not show at lam = 0.5.
+paper's names: swapped modalities would not show at lam = 0.5.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _require_pairs(**embeddings: Tensor) -> None:
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Rows of norm 1, in float32 at least: half precision leaves a cosine three digits and divides a zero row by 0."""
+    """Rows of norm 1, in float32 at least: half precision leaves a cosine three digits, and a zero row is 0 / 0."""
     return F.normalize(x.float() if x.dtype in (torch.float16, torch.bfloat16) else x, dim=-1)
 
 
@@ -94,14 +94,14 @@ def clip_loss(*, z_audio: Tensor, z_text: Tensor, logit_scale: Tensor | float) -
 
 
 def siglip_loss(*, z_audio: Tensor, z_text: Tensor, logit_scale: Tensor | float, logit_bias: Tensor | float) -> Tensor:
-    """Sigmoid loss: every one of the N x N combinations is told apart as pair or no pair, alone.
+    """Sigmoid loss: each of the N x N combinations is classified as pair or no pair.
 
         L = -1/N sum_ij log sigmoid(y_ij (s S[i, j] + b)),    y_ii = 1, y_ij = -1
 
     Args:
         z_audio, z_text: projections `[N, D]`, gathered from all devices.
         logit_scale: s > 0, the inverse temperature.
-        logit_bias: b, negative at first, since most combinations are no pairs.
+        logit_bias: b, negative at first: most combinations are no pairs.
 
     Raises:
         MetricError: shapes differ, or N = 0.

@@ -24,7 +24,7 @@ FORMAT = 1
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as safetensors, to the disk and not only to its cache."""
+    """Write tensors as safetensors, and sync them to the disk."""
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
