@@ -266,6 +266,14 @@ def test_bombs(tmp_path, monkeypatch, kind):
     refused(tmp_path, path, "300.0 kB", most_bytes=300_000)
 
 
+def test_a_zip_that_lies_about_sizes_is_refused(tmp_path):
+    path = zipped(tmp_path / "x.zip", a=bytes(1_234_567))
+    path.write_bytes(path.read_bytes().replace(struct.pack("<I", 1_234_567), struct.pack("<I", 10)))
+    with zipfile.ZipFile(path) as archive:
+        assert archive.getinfo("a").file_size == 10
+    refused(tmp_path, path, "x.zip")
+
+
 def test_names_that_come_twice_are_refused(tmp_path):
     refused(tmp_path, tarred(tmp_path / "x.tar", member("a"), member("A")), "'A' twice")
 
