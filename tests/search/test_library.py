@@ -39,14 +39,12 @@ def oracle(library, vector, pooling="best"):
 
 @pytest.mark.parametrize("pooling", ["best", "mean"])
 def test_search_is_what_a_slow_look_finds(library, pooling):
-    vector = library.embed_text("slow flute").astype(np.float64)
-    truth = oracle(library, vector, pooling)
+    truth = oracle(library, library.embed_text("slow flute").astype(np.float64), pooling)
     found = library.search("slow flute", k=10, pooling=pooling)
     assert found["rank"].tolist() == list(range(1, 11))
     np.testing.assert_allclose(found.attrs["scores"], [score for _, score in truth[:10]], atol=2e-6)
-    known = dict(truth)
+    known, values = dict(truth), np.array([score for _, score in truth])
     np.testing.assert_allclose([known[id] for id in found["id"]], found.attrs["scores"], atol=2e-6)
-    values = np.array([score for _, score in truth])
     share = [(values >= score - 2e-6).mean() for score in found.attrs["scores"]]
     np.testing.assert_allclose(found["score_percentile"], share)
     assert found.attrs["search_s"] >= 0 and len(library.search("slow flute", k=99)) == len(library) == 24
@@ -64,20 +62,16 @@ def test_columns_and_facts(library):
     assert set(library.tracks) >= {"id", "title", "duration_s", "captions", "file", "style"}
 
 
-def test_the_window_shown_is_the_best_one(library, model):
-    found = library.search("slow flute", k=4)
+def test_the_window_shown_is_the_best_one_and_the_mean_is_the_whole_track(library, model):
     vector = library.embed_text("slow flute")
-    for row in found.itertuples():
+    for row in library.search("slow flute", k=4).itertuples():
         wave = soundfile.read(library.path(row.id), dtype="float32")[0]
         starts = [0.0, 1.0, 1.5]  # windows of 1 s over 2.5 s, the last moved back
         waves = [wave[round(s * RATE) : round((s + 1) * RATE)] for s in starts]
         scores = model.embed_audio(waves, sample_rate=RATE) @ vector
         chosen = int(np.argmin(np.abs(np.array(starts) - row.window_start_s)))
         assert abs(starts[chosen] - row.window_start_s) < 0.03
-        assert scores[chosen] > scores.max() - 2e-2  # an encoder hears a window's edge differently within its track
-
-
-def test_mean_pooling_is_the_embedding_of_the_whole_track(library, model):
+        assert scores[chosen] > scores.max() - 2e-2  # a window's edge is not the same within its track
     ids = list(library.tracks["id"])[:5]
     whole = model.embed_audio([library.path(id) for id in ids])
     np.testing.assert_allclose([library.like(id).vector for id in ids], whole, atol=2e-2)  # features are float16
@@ -98,8 +92,6 @@ def test_where(library):
     assert same["id"].tolist() == library.search("flute", k=99, where={"drums": True})["id"].tolist()
     assert library.search("flute", where={"tempo_bpm": "60"})["tempo_bpm"].tolist() == [60]
     assert library.search("flute", where={"style": "polka"}).empty
-    with pytest.raises(LibraryError, match="no column 'stile'.*did you mean 'style'"):
-        library.search("flute", where={"stile": "jig"})
 
 
 def test_facets(library):
@@ -148,66 +140,56 @@ def test_ties_stand_in_the_order_of_ids(music, model, tmp_path):
     assert found["score_percentile"].tolist() == [1.0] * 4 and len(set(found.attrs["scores"])) == 1
 
 
-def test_bad_questions_are_answered(library, tmp_path):
-    for query in ("", "   ", "+ -", None):
-        with pytest.raises(LibraryError, match="query is empty|None"):
-            library.search(query)
-    with pytest.raises(LibraryError, match="needs something to subtract from"):
-        library.search("- drums")
+def test_bad_queries_are_refused(library, tmp_path):
+    flute = library.embed_text("flute")
+    for query, options, words in (
+        ("   ", {}, "empty"), ("+ -", {}, "empty"), (None, {}, "None"), ("- drums", {}, "subtract"), ([], {}, "list"),
+        ("", {"plus": ["flute", -flute]}, "cancel"), ("flute", {"k": 0}, "k=0"),
+        ("flute", {"pooling": "beste"}, "'best'"),
+        (np.ones(3, dtype=np.float32), {}, r"\[3\]"), ("flute", {"where": {"stile": "jig"}}, "'style'"),
+    ):  # fmt: skip
+        with pytest.raises(LibraryError, match=words):
+            library.search(query, **options)
     assert len(library.search("- drums", plus=["flute"]))
-    with pytest.raises(LibraryError, match="cancel each other out"):
-        library.search("", plus=["flute", -library.embed_text("flute")])
-    with pytest.raises(LibraryError, match="empty list"):
-        library.search([])
-    with pytest.raises(LibraryError, match="k=0"):
-        library.search("flute", k=0)
-    with pytest.raises(LibraryError, match="did you mean 'best'"):
-        library.search("flute", pooling="beste")
-    with pytest.raises(LibraryError, match=r"array of shape \[3\].*vector \[32\]"):
-        library.search(np.ones(3, dtype=np.float32))
-    with pytest.raises(LibraryError, match="no track 'nobody'"):
+    with pytest.raises(LibraryError, match="nobody"):
         library.like("nobody")
-    with pytest.raises(AudioError, match="does not exist"):
+    with pytest.raises(AudioError, match="absent.wav"):
         library.search(tmp_path / "absent.wav")
 
 
-def test_long_queries_are_cut_and_told(library):
+def test_long_queries_are_cut(library):
     assert library.warn("slow flute + strings") is None and library.warn("") is None
     assert library.warn(np.zeros(32)) is None
     long = "flute " * 100
-    assert library.warn(long) == "the query has 102 tokens: the text encoder reads only the first 77"
-    assert library.warn(["flute", long]) == library.warn(long)
-    assert "20,000 characters" in library.warn("ab" * 10_000)
-    assert len(library.search(long)) == 10
-    assert len(library.search("ab" * 1_000_000)) == 10
+    assert "102" in library.warn(long) and "77" in library.warn(["flute", long])
+    assert "20,000" in library.warn("ab" * 10_000)
+    assert len(library.search(long)) == len(library.search("ab" * 1_000_000)) == 10
 
 
-def test_an_empty_library_says_so(tmp_path, model):
+def test_an_empty_library(tmp_path, model):
     (tmp_path / "music").mkdir()
     library = Library.build(tmp_path / "music", model, out=tmp_path / "out", progress=False)
     assert len(library) == 0 and library.tracks.empty and library.facets() == {}
-    with pytest.raises(LibraryError, match="library 'music' is empty: add audio files"):
-        library.search("flute")
-    with pytest.raises(LibraryError, match="query is empty"):
-        library.search("")
+    for query in ("flute", ""):
+        with pytest.raises(LibraryError, match="empty"):
+            library.search(query)
 
 
 def test_another_model_is_refused(library, model, other_model, table):
     assert Library.open(library.out, model).search("flute")["id"].equals(library.search("flute")["id"])
-    with pytest.raises(LibraryError) as error:
+    with pytest.raises(LibraryError, match=library.fingerprint):
         Library.open(library.out, other_model)
-    assert library.fingerprint in str(error.value) and "in another folder" in str(error.value)
-    with pytest.raises(LibraryError, match=r"holds a library of model \w{16}, not"):
-        Library.build(table, other_model, out=library.out, progress=False)
-    with pytest.raises(LibraryError, match="holds a library of embedding q, not z"):
-        Library.build(table, model, out=library.out, embedding="z", progress=False)
-    with pytest.raises(ConfigError, match="embedding='p'"):
-        Library.build(table, model, embedding="p")
-    with pytest.raises(ConfigError, match="hop_s=0"):
-        Library.build(table, model, hop_s=0.0)
-    with pytest.raises(LibraryError, match="does not say where its model"):
+    for other, options, error, words in (
+        (other_model, {"out": library.out}, LibraryError, f"model {library.fingerprint}"),
+        (model, {"out": library.out, "embedding": "z"}, LibraryError, "embedding q, not z"),
+        (model, {"embedding": "p"}, ConfigError, "embedding='p'"),
+        (model, {"hop_s": 0.0}, ConfigError, "hop_s=0"),
+    ):
+        with pytest.raises(error, match=words):
+            Library.build(table, other, progress=False, **options)
+    with pytest.raises(LibraryError, match=library.fingerprint):
         Library.open(library.out).search("flute")
-    with pytest.raises(LibraryError, match="holds no library"):
+    with pytest.raises(LibraryError, match="no library"):
         Library.open(table)
 
 
@@ -220,7 +202,7 @@ def test_a_run_folder_is_a_model(music, tmp_path):
     again = Library.open(tmp_path / "out")
     assert again.search("flute").equals(library.search("flute"))
     save_model(make_model(4, "clap").joint, run / "checkpoint", train={}, step=1)
-    with pytest.raises(LibraryError, match="built with model .*run.*, and this is"):
+    with pytest.raises(LibraryError, match="run"):
         Library.open(tmp_path / "out").search("flute")
 
 
@@ -275,7 +257,7 @@ def test_sounds_short_long_and_deleted(music, model, tmp_path):
     (root / "gone.wav").unlink()
     assert "gone.wav" in set(library.search("flute")["id"])
     for call in (library.path, library.sound, library.log_mel):
-        with pytest.raises(LibraryError, match="gone.wav was deleted since the library was built: update it"):
+        with pytest.raises(LibraryError, match="gone.wav"):
             call("gone.wav")
     assert library.update(progress=False)["removed"] == 1 and len(library) == 2
 
