@@ -80,10 +80,6 @@ class TrainingState:
         _restore_moments(model, optimizer, load_tensors(found[-1] / "optimizer.safetensors"), found[-1])
         return state
 
-    def clear(self) -> None:
-        """Forget everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Optimiser state by parameter name."""

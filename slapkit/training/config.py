@@ -16,8 +16,12 @@ class TrainConfig(Config):
     `batch_size` counts pairs per optimiser step over all devices; `micro_batch` pairs per device go through the model
     at once (None: all of a device's share), and gradients accumulate. `time_mask_s` (s), `freq_mask` (mel bands) and
     `masks` are SpecAugment's. `tau` is the EMA decay, moving to `tau_end` if given. `lam` weighs the inter-modal terms
-    of SLAP. Steps are optimiser steps. `init` is a checkpoint whose encoders training starts from, anything that
-    `slapkit.load` takes; its encoders must be those of the model (`slapkit.hub.with_encoders_of`).
+    of SLAP. Steps are optimiser steps. `init` names the checkpoint that the model was made from by
+    `slapkit.hub.start_from`, for the record.
+
+    Where gradients accumulate, BatchNorm sees a micro-batch. `exact_accumulation` lets the heads see all of a device's
+    share, so that the gradient is that of the large batch; SLAP then takes a second pass through trained encoders. An
+    encoder's own BatchNorm (that of the preset `tiny`) sees micro-batches in any case.
     """
 
     objective: Objective = "slap"
@@ -25,6 +29,7 @@ class TrainConfig(Config):
     steps: int = 600
     batch_size: int = 64
     micro_batch: int | None = None
+    exact_accumulation: bool = False
     lr: float = 1e-3
     weight_decay: float = 0.01
     warmup_fraction: float = 0.1

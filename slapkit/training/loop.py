@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from accelerate.utils import broadcast_object_list
 
 from slapkit.audio.store import FeatureStore
 from slapkit.data import AudioTextDataset
-from slapkit.errors import CollapseError, DataError
+from slapkit.errors import CollapseError, ConfigError, DataError
 from slapkit.models.ema import update_target
 from slapkit.models.inputs import AudioSource, TextSource, embed_audio_source, embed_text_source
 from slapkit.models.joint import JointModel, ModelConfig
@@ -46,7 +47,7 @@ class Trained:
 
 def train(
     *,
-    model: ModelConfig,
+    model: ModelConfig | JointModel,
     config: TrainConfig,
     dataset: AudioTextDataset,
     out_dir: str | Path,
@@ -60,13 +61,14 @@ def train(
     """Train a joint model on the split "train", watching the split "validation" if there is one.
 
     Args:
-        model, config: what to train, and how.
+        model: what to train: a configuration, or a model with weights such as `slapkit.hub.start_from` returns.
+        config: how to train it.
         dataset: clips with captions and splits.
-        out_dir: gets the model, `train.jsonl`, and `training/` with all that is needed to go on after a kill.
+        out_dir: takes the model, `train.jsonl`, and `training/` with all that is needed to go on after a kill.
         cache_dir: features and representations of frozen encoders.
         callbacks: called with every logged row.
         tensorboard: also write TensorBoard events.
-        resume: go on from the last checkpoint in `out_dir`; False starts anew.
+        resume: go on from the last checkpoint in `out_dir`; False removes what an earlier training wrote there.
         streaming: decode sounds while training instead of keeping their features, for collections that have no room;
             clips that turn out to be unusable are replaced, and listed in `unusable-<process>.jsonl`.
 
@@ -83,7 +85,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: ModelConfig,
+        model: ModelConfig | JointModel,
         config: TrainConfig,
         dataset: AudioTextDataset,
         out_dir: Path,
@@ -96,7 +98,9 @@ class Trainer:
         keep_freed_memory()
         self.accelerator = make_accelerator(config)
         self.device = self.accelerator.device
-        started = self._start(model)  # before any work: what does not fit is told at once
+        started, model = (model, model.config) if isinstance(model, JointModel) else (None, model)
+        _check(model, started, config, self.accelerator.num_processes)  # before any work
+        taken = None if started is None else _digest(started)
         with self.accelerator.main_process_first():
             show = progress and self.accelerator.is_main_process
             store = choose.open_store(dataset, model.audio, cache_dir, streaming, progress=show)
@@ -105,7 +109,7 @@ class Trainer:
         if not len(training):
             raise DataError(
                 f"{dataset.name}: no usable clip is in the split 'train' (splits: {dataset.splits or 'none'}): "
-                "give the table a column 'split', or divide it by datasets.make_splits and datasets.write_table"
+                "give the table a column 'split', or divide it by data.make_splits and data.write_table"
             )
         model = model.replace(
             audio=model.audio.replace(
@@ -115,10 +119,9 @@ class Trainer:
         captions, self.clip_of = training.captions_flat()
         if started is None:
             torch.manual_seed(config.seed)
-            self.model, taken = JointModel.build(model, config.objective, captions=captions), None
-        else:
-            self.model, taken = started
-            model = self.model.config
+            self.model = JointModel.build(model, config.objective, captions=captions)
+        else:  # a trained CNN keeps the mean and std that its weights know
+            self.model, model = started, started.config
         self.model.add_targets()
         self.model.to(self.device)
         self.train_audio, self.train_text = self._sources(training, store, captions, cache_dir, progress)
@@ -141,20 +144,6 @@ class Trainer:
             "data": dataset.fingerprint if streaming is None else store.fingerprint,
             "devices": self.accelerator.num_processes,
         }
-
-    def _start(self, model: ModelConfig) -> tuple[JointModel, str] | None:
-        """The model with the encoders of the checkpoint that training starts from, and its fingerprint, if there is
-        one."""
-        if self.config.init is None:
-            return None
-        from slapkit.hub import start_from
-
-        joint = start_from(model, self.config.objective, self.config.init, seed=self.config.seed)
-        digest = hashlib.sha256()
-        for name, tensor in sorted(joint.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return joint, digest.hexdigest()[:16]
 
     def _sources(
         self,
@@ -203,7 +192,7 @@ class Trainer:
         """Train to the end, from the last checkpoint on if there is one."""
         state = TrainingState(self.out_dir / "training")
         if not resume and self.accelerator.is_main_process:
-            state.clear()
+            _clear(self.out_dir)
         self.accelerator.wait_for_everyone()
         found = state.load(model=self.model, optimizer=self.optimizer, identity=self.identity)
         done, spent = (found["step"], found["time_s"]) if found else (0, 0.0)
@@ -278,11 +267,12 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=False)
         terms = backward(
             self.wrapped,
-            lambda k: self.wrapped(self.batches.micro_batch(step, k, self.device)),
+            lambda k: self.batches.micro_batch(step, k, self.device),
             self.batches.micro_batches,
             objective=config.objective,
             lam=config.lam,
             accelerator=self.accelerator,
+            exact=config.exact_accumulation,
         )
         if config.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.trained, config.clip_norm)
@@ -316,6 +306,48 @@ class Trainer:
             _, q_text = embed_text_source(self.model, text, self.device)
             result[0] = health.measure(audio=q_audio, text=q_text, clip_of_caption=clip_of_caption)
         return broadcast_object_list(result)[0]
+
+
+def _check(model: ModelConfig, started: JointModel | None, config: TrainConfig, devices: int) -> None:
+    """Refuse what could not be trained.
+
+    Raises:
+        ConfigError: a starting point that was not made, or one with another objective; or BatchNorm on a single row.
+    """
+    if started is None and config.init is not None:
+        raise ConfigError(f"init={config.init!r}: pass model=slapkit.hub.start_from(model, objective, init)")
+    if started is not None and started.objective != config.objective:
+        raise ConfigError(f"objective={config.objective!r}, but the model was made for {started.objective!r}")
+    heads = [model.audio_projector, model.text_projector, *([model.predictor] if config.objective == "slap" else [])]
+    share = config.batch_size // devices
+    rows = share if config.exact_accumulation else min(config.micro_batch or share, share)
+    if config.sync_batchnorm:
+        rows *= devices
+    if rows == 1 and any(head.batch_norm for head in heads):
+        name, value = ("batch_size", config.batch_size) if share == 1 else ("micro_batch", config.micro_batch)
+        raise ConfigError(
+            f"{name}={value} gives BatchNorm in the heads one pair to normalise by: take at least 2 pairs a device, "
+            "exact_accumulation=True, or heads with batch_norm=False"
+        )
+
+
+def _digest(model: JointModel) -> str:
+    """Return the digest of a model's weights; where they were read makes no difference."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a training writes into its folder, and nothing else."""
+    names = ("config.json", "model.safetensors", "text_encoder", "train.jsonl", "training", "tensorboard")
+    for path in [*(folder / name for name in names), *folder.glob("unusable-*.jsonl")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _usable(dataset: AudioTextDataset, split: str, ids: set[str]) -> AudioTextDataset:

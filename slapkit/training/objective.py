@@ -1,9 +1,14 @@
-"""From a model's outputs to a loss, and how its gradient is accumulated over micro-batches.
+"""From a batch to its gradient, accumulated over micro-batches.
 
-SLAP is a mean of per-pair terms, so the gradients of micro-batches simply add up. CLAP and SigLIP compare every pair
-with every other, on this device and on all the others: there, a first pass collects all projections, the loss gives
-their gradients, and a second pass carries these back through the model, micro-batch by micro-batch (GradCache, arXiv
-2101.06983). Either way the gradient is that of the whole batch, and only one micro-batch's activations are held.
+SLAP is a mean of per-pair terms: without BatchNorm, the gradients of micro-batches add up to that of the whole batch.
+CLAP and SigLIP compare every pair with every other, on all devices: a first pass collects all projections, the loss
+gives their gradients, and a second pass carries these back through the model, micro-batch by micro-batch (GradCache,
+arXiv 2101.06983). Only one micro-batch's activations are held at a time.
+
+BatchNorm normalises each micro-batch by its own statistics, so with BatchNorm in the heads neither is exact. With
+`exact`, the first pass collects the encoders' representations instead, the heads and the loss take the whole batch of
+a device at once, and the second pass carries the gradient of the representations back through the encoders. That is
+the gradient of the whole batch, for heads with BatchNorm too; an encoder's own BatchNorm still sees micro-batches.
 """
 
 from __future__ import annotations
@@ -15,78 +20,119 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from slapkit.models.joint import Objective
+from slapkit.models import Objective
+from slapkit.models.joint import Batch
 from slapkit.models.losses import clip_loss, siglip_loss, slap_loss
 
 Outputs = dict[str, Tensor]
-Forward = Callable[[int], Outputs]  # micro-batch number -> the model's outputs; calling it again gives the same
+Terms = dict[str, Tensor]  # "loss", and what it is the sum of
+Batches = Callable[[int], Batch]  # micro-batch number -> the model's inputs; calling it again gives the same
+Loss = Callable[[Outputs], Terms]
 
 
 def backward(
     model: nn.Module,
-    forward: Forward,
+    batch: Batches,
     micro_batches: int,
     *,
     objective: Objective,
     lam: float,
     accelerator: Accelerator,
-) -> dict[str, Tensor]:
+    exact: bool = False,
+) -> Terms:
     """Add the whole batch's gradient to the parameters; return the loss and its terms, detached.
 
     Args:
-        model: the module that `forward` calls, possibly wrapped for several devices.
-        forward: runs micro-batch k; all have equally many pairs.
+        model: a `JointModel`, possibly wrapped for several devices.
+        batch: gives micro-batch k; all have equally many pairs.
         micro_batches: how many there are on this device.
+        lam: weight of SLAP's inter-modal terms.
+        exact: let the heads take all micro-batches at once. Costs SLAP a second pass through the encoders.
     """
+    loss = loss_of(objective, lam=lam)
+    if exact and micro_batches > 1:
+        return _exact(model, batch, micro_batches, loss=loss, objective=objective, accelerator=accelerator)
     if objective == "slap":
-        return _pairwise(model, forward, micro_batches, lam=lam, accelerator=accelerator)
-    loss = contrastive(objective)
+        return _pairwise(model, batch, micro_batches, loss=loss, accelerator=accelerator)
     if micro_batches == 1:
-        out = forward(0)
-        total = loss(_with_all_devices(out, accelerator))
-        accelerator.backward(
-            total * accelerator.num_processes
-        )  # several devices average, but each holds only its own rows' part
-        return {"loss": total.detach()}
-    return _cached(model, forward, micro_batches, loss=loss, accelerator=accelerator)
+        terms = loss(_with_all_devices(model(batch(0)), accelerator))
+        # Several devices average, but each holds only its own rows' part.
+        accelerator.backward(terms["loss"] * accelerator.num_processes)
+        return {"loss": terms["loss"].detach()}
+    return _cached(model, batch, micro_batches, loss=loss, accelerator=accelerator)
 
 
-def contrastive(objective: Objective) -> Callable[[Outputs], Tensor]:
-    """Return the contrastive loss as a function of the outputs."""
+def loss_of(objective: Objective, *, lam: float) -> Loss:
+    """Return the loss, and its terms, as a function of the model's outputs."""
+    if objective == "slap":
+        names = ("q_audio", "q_text", "target_audio", "target_text")
+
+        def slap(out: Outputs) -> Terms:
+            terms = slap_loss(**{name: out[name] for name in names}, lam=lam)._asdict()
+            return {"loss": terms.pop("total")} | terms
+
+        return slap
     if objective == "clap":
-        return lambda out: clip_loss(z_audio=out["z_audio"], z_text=out["z_text"], logit_scale=out["logit_scale"])
-    return lambda out: siglip_loss(**{name: out[name] for name in ("z_audio", "z_text", "logit_scale", "logit_bias")})
+        names, function = ("z_audio", "z_text", "logit_scale"), clip_loss
+    else:
+        names, function = ("z_audio", "z_text", "logit_scale", "logit_bias"), siglip_loss
+    return lambda out: {"loss": function(**{name: out[name] for name in names})}
 
 
-def _pairwise(
-    model: nn.Module, forward: Forward, micro_batches: int, *, lam: float, accelerator: Accelerator
-) -> dict[str, Tensor]:
-    sums: dict[str, Tensor] = {}
+def _pairwise(model: nn.Module, batch: Batches, micro_batches: int, *, loss: Loss, accelerator: Accelerator) -> Terms:
+    sums: Terms = {}
     for k in range(micro_batches):
         with _no_sync(model, accelerator, unless=k == micro_batches - 1):
-            out = forward(k)
-            terms = slap_loss(
-                **{name: out[name] for name in ("q_audio", "q_text", "target_audio", "target_text")}, lam=lam
-            )
-            accelerator.backward(terms.total / micro_batches)
-        for name, value in terms._asdict().items():
+            terms = loss(model(batch(k)))
+            accelerator.backward(terms["loss"] / micro_batches)
+        for name, value in terms.items():
             sums[name] = sums.get(name, 0) + value.detach() / micro_batches
-        del out, terms, value  # their graph would live on through the next forward pass
-    return {"loss": sums.pop("total")} | sums
+        del terms, value  # their graph would live on through the next forward pass
+    return sums
 
 
-def _cached(
+def _exact(
     model: nn.Module,
-    forward: Forward,
+    batch: Batches,
     micro_batches: int,
     *,
-    loss: Callable[[Outputs], Tensor],
+    loss: Loss,
+    objective: Objective,
     accelerator: Accelerator,
-) -> dict[str, Tensor]:
-    gradients, total = _output_gradients(_all_outputs(model, forward, micro_batches), loss, accelerator)
+) -> Terms:
+    joint = accelerator.unwrap_model(model)
+    towers = {"audio": joint.audio, "text": joint.text}
+    with torch.no_grad(), _statistics_untouched(joint), accelerator.autocast():
+        parts = [joint.represent(batch(k)) for k in range(micro_batches)]
+    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    whole = {name: h.float() if h.dtype in (torch.float16, torch.bfloat16) else h for name, h in whole.items()}
+    rows = len(whole["audio"]) // micro_batches
+    trained = [name for name, tower in towers.items() if not tower.frozen]
+    for name in trained:
+        whole[name].requires_grad_()
+    with accelerator.autocast():
+        out = joint(whole)
+    terms = loss(out if objective == "slap" else _with_all_devices(out, accelerator))
+    accelerator.backward(terms["loss"] * (1 if objective == "slap" else accelerator.num_processes))
+    for k in range(micro_batches if trained else 0):
+        inputs = batch(k)
+        with accelerator.autocast():
+            h = [towers[name].represent(inputs[name]) for name in trained]
+        given = [whole[name].grad[k * rows : (k + 1) * rows].to(value.dtype) for name, value in zip(trained, h)]
+        torch.autograd.backward(h, given)
+    if accelerator.num_processes > 1:  # the wrapper exchanges gradients of its own passes only
+        for parameter in joint.parameters():
+            if parameter.grad is not None:
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad /= accelerator.num_processes
+    return {name: value.detach() for name, value in terms.items()}
+
+
+def _cached(model: nn.Module, batch: Batches, micro_batches: int, *, loss: Loss, accelerator: Accelerator) -> Terms:
+    gradients, total = _output_gradients(_all_outputs(model, batch, micro_batches), loss, accelerator)
     for k in range(micro_batches):
         with _no_sync(model, accelerator, unless=k == micro_batches - 1):
-            out = forward(k)
+            out = model(batch(k))
             rows = slice(k * len(out["z_audio"]), (k + 1) * len(out["z_audio"]))
             # A scalar output (temperature, bias) comes with every micro-batch, so each carries its share of the
             # gradient.
@@ -98,26 +144,24 @@ def _cached(
     return {"loss": total}
 
 
-def _output_gradients(
-    local: Outputs, loss: Callable[[Outputs], Tensor], accelerator: Accelerator
-) -> tuple[dict[str, Tensor], Tensor]:
+def _output_gradients(local: Outputs, loss: Loss, accelerator: Accelerator) -> tuple[dict[str, Tensor], Tensor]:
     """Return the loss and its gradient with respect to this device's outputs, in whose place the gradient is put:
     whatever is held in the second pass adds to its peak."""
     for value in local.values():
         value.requires_grad_()
-    total = loss(_with_all_devices(local, accelerator))
+    total = loss(_with_all_devices(local, accelerator))["loss"]
     # Several devices average, but each holds only its own rows' part.
     found = torch.autograd.grad(total * accelerator.num_processes, list(local.values()))
     return {name: value.detach().copy_(grad) for (name, value), grad in zip(local.items(), found)}, total.detach()
 
 
 @torch.no_grad()
-def _all_outputs(model: nn.Module, forward: Forward, micro_batches: int) -> Outputs:
+def _all_outputs(model: nn.Module, batch: Batches, micro_batches: int) -> Outputs:
     """The outputs of all micro-batches, rows joined, without a graph."""
     local: Outputs = {}
     with _statistics_untouched(model):
         for k in range(micro_batches):
-            for name, value in forward(k).items():
+            for name, value in model(batch(k)).items():
                 if k == 0:
                     # Room for all rows at once: pieces kept one by one would lie between the activations' blocks and
                     # keep these from being used again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from slapkit.errors import CheckpointError, CollapseError, ConfigError, DataError
+from slapkit.models.joint import JointModel
 from slapkit.models.weights import load_tensors
 from slapkit.training import loop, train
 from tests.training.tones import stopped_at, tiny
@@ -78,25 +80,65 @@ def test_target_moves_only_after_optimiser_steps(tones, cache, tmp_path, monkeyp
     assert calls == [0.9] * 6, "two targets, three optimiser steps, whatever the twelve micro-batches"
 
 
-def test_accumulation_equals_the_large_batch_on_real_sound(tones, cache, tmp_path):
-    """Without BatchNorm and SpecAugment one step of 16 equals one step of 4 x 4, for every objective."""
+@pytest.mark.parametrize("exact", [False, True])
+def test_accumulation_equals_the_large_batch_on_real_audio(exact, tones, cache, tmp_path):
+    """One step of 16 pairs equals one of 4 x 4: by plain accumulation with plain heads, by exact accumulation with the
+    heads of the preset `tiny`, which have BatchNorm."""
     for objective in ("slap", "clap", "siglip"):
         after = {}
         for micro in (16, 4):
             settings = {"objective": objective, "steps": 1, "micro_batch": micro, "masks": 0, "warmup_fraction": 0.0}
-            chosen = tiny(settings, batch_norm=False)
+            chosen = tiny(settings | {"exact_accumulation": exact}, batch_norm=exact)
             trainer = loop.Trainer(chosen.model, chosen.train, tones, tmp_path, cache, progress=False)
-            trainer.model.apply(_fix_statistics)
+            trainer.model.audio.encoder.apply(_fix_statistics)
+            if trainer.model.target_audio is not None:
+                trainer.model.target_audio.encoder.apply(_fix_statistics)
             trainer.wrapped.train = lambda mode=True: None  # the CNN's own BatchNorm stays in evaluation mode
             trainer.step(0)
             after[micro] = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
-        for name, gradient in after[16].items():
-            torch.testing.assert_close(after[4][name], gradient, rtol=1e-4, atol=1e-6, msg=f"{objective} {name}")
+            after[micro] |= {n: b.clone() for n, b in trainer.model.named_buffers() if n.endswith("running_var")}
+        for name, value in after[16].items():
+            torch.testing.assert_close(after[4][name], value, rtol=1e-4, atol=2e-6, msg=f"{objective} {name}")
 
 
 def _fix_statistics(module):
     if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
         module.eval()
+
+
+def test_one_pair_for_batchnorm_is_refused_before_any_work(tones, cache, tmp_path):
+    for objective in ("slap", "clap"):
+        with pytest.raises(ConfigError, match="micro_batch=1"):
+            run(tiny({"micro_batch": 1, "objective": objective}), tones, tmp_path, cache)
+    assert not any(tmp_path.iterdir())
+    run(tiny({"micro_batch": 1, "steps": 1}, batch_norm=False), tones, tmp_path / "plain", cache)
+    run(tiny({"micro_batch": 1, "steps": 1, "exact_accumulation": True}), tones, tmp_path / "exact", cache)
+
+
+def test_starting_anew_leaves_nothing_of_before(tones, cache, tmp_path):
+    run(tiny({"steps": 2}), tones, tmp_path, cache)
+    (tmp_path / "text_encoder").mkdir()
+    (tmp_path / "text_encoder" / "tokenizer.json").write_text("old")
+    (tmp_path / "mine.txt").write_text("kept")
+    with stopped_at(1):
+        run(tiny({"steps": 2}), tones, tmp_path, cache, resume=False)
+    assert {path.name for path in tmp_path.iterdir()} <= {"mine.txt", "training", "train.jsonl"}
+
+
+def test_a_model_is_trained_as_it_is_given(tones, cache, tmp_path):
+    chosen = tiny({"steps": 2})
+    torch.manual_seed(3)
+    model = JointModel.build(chosen.model, "slap")
+    before = {name: tensor.clone() for name, tensor in model.audio.projector.state_dict().items()}
+    with stopped_at(1):
+        train(model=copy.deepcopy(model), config=chosen.train, dataset=tones, out_dir=tmp_path / "a", cache_dir=cache,
+              progress=False)  # fmt: skip
+    trainer = loop.Trainer(copy.deepcopy(model), chosen.train, tones, tmp_path / "b", cache, progress=False)
+    assert_equal(before, trainer.model.audio.projector.state_dict())
+    with pytest.raises(ConfigError, match="clap"):
+        loop.Trainer(model, chosen.train.replace(objective="clap"), tones, tmp_path, cache, progress=False)
+    with pytest.raises(ConfigError, match="somewhere"):
+        run(tiny({"init": "somewhere"}), tones, tmp_path, cache)
 
 
 def test_resume_refuses_other_settings(tones, cache, tmp_path):

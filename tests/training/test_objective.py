@@ -70,16 +70,16 @@ def data(dtype=torch.float64) -> dict[str, torch.Tensor]:
     return {"audio": audio.to(dtype), "text": text.to(dtype)}
 
 
-def micro_batches(model: nn.Module, x: dict[str, torch.Tensor], count: int, *, seeded: bool = False):
-    """Forward of micro-batch k, with dropout that repeats."""
+def micro_batches(x: dict[str, torch.Tensor], count: int, *, seeded: bool = False):
+    """Inputs of micro-batch k, with dropout that repeats."""
     size = len(x["audio"]) // count
 
-    def forward(k: int) -> dict[str, torch.Tensor]:
+    def batch(k: int) -> dict[str, torch.Tensor]:
         if seeded:
             torch.manual_seed(k)
-        return model({name: value[k * size : (k + 1) * size] for name, value in x.items()})
+        return {name: value[k * size : (k + 1) * size] for name, value in x.items()}
 
-    return forward
+    return batch
 
 
 def loss_of(objective: str, out: dict[str, torch.Tensor], lam: float = 0.3) -> torch.Tensor:
@@ -92,16 +92,16 @@ def gradients(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def accumulated(objective: str, model: JointModel, forward, count: int):
+def accumulated(objective: str, model: JointModel, batch, count: int, *, exact: bool = False):
     model.zero_grad(set_to_none=True)
-    terms = backward(model, forward, count, objective=objective, lam=0.3, accelerator=Accelerator(cpu=True))
+    terms = backward(model, batch, count, objective=objective, lam=0.3, accelerator=Accelerator(cpu=True), exact=exact)
     return terms, gradients(model)
 
 
-def by_hand(objective: str, model: JointModel, forward, count: int):
+def by_hand(objective: str, model: JointModel, batch, count: int):
     """All micro-batches in one graph, one loss over all rows."""
     model.zero_grad(set_to_none=True)
-    parts = [forward(k) for k in range(count)]
+    parts = [model(batch(k)) for k in range(count)]
     out = {name: torch.cat([p[name] for p in parts]) if v.dim() else v for name, v in parts[0].items()}
     loss = loss_of(objective, out)
     loss.backward()
@@ -121,12 +121,13 @@ def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 4, 64])
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_accumulation_equals_the_large_batch(objective, count, dtype):
+def test_accumulation_equals_the_large_batch(objective, count, exact, dtype):
     model, x = joint(objective, dtype=dtype), data(dtype)
-    loss, expected = by_hand(objective, model, micro_batches(model, x, 1), 1)
-    terms, found = accumulated(objective, model, micro_batches(model, x, count), count)
+    loss, expected = by_hand(objective, model, micro_batches(x, 1), 1)
+    terms, found = accumulated(objective, model, micro_batches(x, count), count, exact=exact)
     assert_close(found, expected)
     assert terms["loss"].item() == pytest.approx(loss.item(), rel=1e-6)
     assert not any(value.requires_grad for value in terms.values())
@@ -135,14 +136,29 @@ def test_accumulation_equals_the_large_batch(objective, count, dtype):
     )
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_with_batchnorm_in_the_heads_exact_accumulation_alone_equals_the_large_batch(objective):
+    whole, plain, exact = (joint(objective, batch_norm=True) for _ in range(3))
+    x = data()
+    loss, expected = by_hand(objective, whole, micro_batches(x, 1), 1)
+    terms, found = accumulated(objective, exact, micro_batches(x, 4), 4, exact=True)
+    assert_close(found, expected)
+    assert terms["loss"].item() == pytest.approx(loss.item(), rel=1e-6)
+    statistics = dict(exact.named_buffers())
+    for name, buffer in whole.named_buffers():
+        torch.testing.assert_close(statistics[name], buffer, rtol=0, atol=1e-9)
+    _, other = accumulated(objective, plain, micro_batches(x, 4), 4)
+    assert max((other[name] - g).abs().max() for name, g in expected.items()) > 1e-3
+
+
 @pytest.mark.parametrize("objective", ["clap", "siglip"])
 def test_adding_up_contrastive_micro_batches_would_not_do(objective):
     model, x = joint(objective), data()
-    _, expected = by_hand(objective, model, micro_batches(model, x, 1), 1)
+    _, expected = by_hand(objective, model, micro_batches(x, 1), 1)
     model.zero_grad()
-    forward = micro_batches(model, x, 4)
+    batch = micro_batches(x, 4)
     for k in range(4):
-        (loss_of(objective, forward(k)) / 4).backward()
+        (loss_of(objective, model(batch(k))) / 4).backward()
     naive = gradients(model)
     assert max((naive[name] - g).abs().max() for name, g in expected.items()) > 1e-2
 
@@ -152,11 +168,11 @@ def test_adding_up_contrastive_micro_batches_would_not_do(objective):
 def test_dropout_and_batchnorm_repeat_in_the_second_pass(objective, batch_norm):
     model, x = joint(objective, dropout=0.3, batch_norm=batch_norm), data()
     twin = copy.deepcopy(model)
-    _, expected = by_hand(objective, twin, micro_batches(twin, x, 4, seeded=True), 4)
-    _, found = accumulated(objective, model, micro_batches(model, x, 4, seeded=True), 4)
+    _, expected = by_hand(objective, twin, micro_batches(x, 4, seeded=True), 4)
+    _, found = accumulated(objective, model, micro_batches(x, 4, seeded=True), 4)
     assert_close(found, expected)
     # Dropout is at work: without the seed, or with another one, the gradient is another.
-    _, other = by_hand(objective, twin, micro_batches(twin, x, 1, seeded=True), 1)
+    _, other = by_hand(objective, twin, micro_batches(x, 1, seeded=True), 1)
     assert max((other[name] - g).abs().max() for name, g in expected.items()) > 1e-3
 
 
@@ -168,10 +184,10 @@ def test_statistics_count_every_micro_batch_once(objective, momentum):
     for norm in norms:
         norm.momentum = momentum
     twin = copy.deepcopy(model)
-    forward = micro_batches(twin, x, 4)
+    batch = micro_batches(x, 4)
     for k in range(4):
-        forward(k)
-    accumulated(objective, model, micro_batches(model, x, 4), 4)
+        twin(batch(k))
+    accumulated(objective, model, micro_batches(x, 4), 4)
     expected = dict(twin.named_buffers())
     counted = [name for name in expected if name.endswith("num_batches_tracked") and not name.startswith("target_")]
     assert counted
@@ -188,7 +204,7 @@ def test_a_failing_first_pass_leaves_batchnorm_as_it_was():
     def forward(k: int):
         if k == 1:
             raise MemoryError("too large")
-        return micro_batches(model, x, 4)(k)
+        return micro_batches(x, 4)(k)
 
     with pytest.raises(MemoryError):
         accumulated("clap", model, forward, 4)
@@ -206,11 +222,14 @@ def test_a_failing_first_pass_leaves_batchnorm_as_it_was():
 )
 def test_no_more_than_one_micro_batch_is_held(objective, expected):
     model, x, calls, alive = joint(objective), data(), [], []
-    inner = micro_batches(model, x, 4)
+    inner, original = micro_batches(x, 4), model.forward
 
-    def forward(k: int):
+    def batch(k: int):
         calls.append((k, torch.is_grad_enabled()))
-        out = inner(k)
+        return inner(k)
+
+    def forward(inputs):
+        k, out = calls[-1][0], original(inputs)
         if out["z_audio"].grad_fn is not None:
             marker = torch.ones((), requires_grad=True)
             out["z_audio"] = out["z_audio"] * marker.double()
@@ -218,8 +237,9 @@ def test_no_more_than_one_micro_batch_is_held(objective, expected):
             alive.append(("held", k))
         return out
 
+    model.forward = forward
     # SLAP's loss is of q, so its z is no part of the graph.
-    accumulated(objective, model, forward, 4)
+    accumulated(objective, model, batch, 4)
     assert calls == expected
     if objective != "slap":
         assert alive == [(what, k) for k in range(4) for what in ("held", "freed")]
@@ -227,7 +247,7 @@ def test_no_more_than_one_micro_batch_is_held(objective, expected):
 
 def test_slap_reports_the_terms_of_the_whole_batch():
     model, x = joint("slap"), data()
-    terms, _ = accumulated("slap", model, micro_batches(model, x, 4), 4)
+    terms, _ = accumulated("slap", model, micro_batches(x, 4), 4)
     with torch.no_grad():
         out = model(x)
     expected = slap_loss(**{name: out[name] for name in SLAP}, lam=0.3)
@@ -243,15 +263,15 @@ def test_slap_reports_the_terms_of_the_whole_batch():
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_gradients_are_added_to_what_is_there(objective, count):
     model, x = joint(objective), data()
-    _, once = accumulated(objective, model, micro_batches(model, x, count), count)
-    forward = micro_batches(model, x, count)
-    backward(model, forward, count, objective=objective, lam=0.3, accelerator=Accelerator(cpu=True))
+    _, once = accumulated(objective, model, micro_batches(x, count), count)
+    batch = micro_batches(x, count)
+    backward(model, batch, count, objective=objective, lam=0.3, accelerator=Accelerator(cpu=True))
     assert_close(gradients(model), {name: 2 * g for name, g in once.items()}, tolerance=1e-12)
 
 
 # --- processes -------------------------------------------------------------------------------------------------------
 
-COUNTS = (1, 2)
+WAYS = [(1, False), (2, False), (2, True)]  # micro-batches, exact
 
 
 def process(folder: Path) -> None:
@@ -259,19 +279,21 @@ def process(folder: Path) -> None:
     accelerator, results = Accelerator(cpu=True), {}
     assert accelerator.num_processes == 2
     for objective in OBJECTIVES:
-        for count in COUNTS:
+        for count, exact in WAYS:
             share = PAIRS // 2
             rows = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
             x = {name: value[rows] for name, value in data().items()}
             model = joint(objective)
             wrapped = accelerator.prepare(model)
             assert isinstance(wrapped, nn.parallel.DistributedDataParallel)
-            forward = micro_batches(wrapped, x, count)
+            batch = micro_batches(x, count)
             for _ in range(2):  # twice, for what a first exchange may leave behind
                 wrapped.zero_grad(set_to_none=True)
-                terms = backward(wrapped, forward, count, objective=objective, lam=0.3, accelerator=accelerator)
+                terms = backward(
+                    wrapped, batch, count, objective=objective, lam=0.3, accelerator=accelerator, exact=exact
+                )
             loss = accelerator.reduce(terms["loss"], "mean")
-            results[objective, count] = (loss, gradients(model))
+            results[objective, count, exact] = (loss, gradients(model))
     torch.save(results, folder / f"{accelerator.process_index}.pt")
     torch.distributed.destroy_process_group()
 
@@ -284,7 +306,7 @@ def exchanged(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    common["PYTHONPATH"] = str(Path(__file__).parents[1])  # the slapkit that this test belongs to
+    common["PYTHONPATH"] = str(Path(__file__).parents[2])  # the slapkit that this test belongs to
     command = [sys.executable, __file__, str(folder)]
     processes = []
     for rank in range(2):
@@ -302,21 +324,21 @@ def exchanged(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize(("count", "exact"), WAYS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_two_processes_have_the_gradient_of_one_with_all_rows(exchanged, objective, count):
+def test_two_processes_have_the_gradient_of_one_with_all_rows(exchanged, objective, count, exact):
     model = joint(objective)
-    loss, expected = by_hand(objective, model, micro_batches(model, data(), 1), 1)
+    loss, expected = by_hand(objective, model, micro_batches(data(), 1), 1)
     for rank in range(2):
-        found_loss, found = exchanged[rank][objective, count]
+        found_loss, found = exchanged[rank][objective, count, exact]
         assert_close(found, expected)
         assert found_loss.item() == pytest.approx(loss.item(), rel=1e-6)
     # Negatives of the other process count: the mean of each half's gradient is another one.
     if objective != "slap":
-        forward = micro_batches(model, data(), 2)
+        batch = micro_batches(data(), 2)
         model.zero_grad()
         for k in range(2):
-            (loss_of(objective, forward(k)) / 2).backward()
+            (loss_of(objective, model(batch(k))) / 2).backward()
         assert max((gradients(model)[name] - g).abs().max() for name, g in expected.items()) > 1e-2
 
 

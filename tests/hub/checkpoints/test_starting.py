@@ -36,8 +36,10 @@ def run(tones, cache, tmp_path_factory):
 
 
 def fit(chosen, tones, folder, cache):
-    options = {"dataset": tones, "out_dir": folder, "cache_dir": cache, "progress": False}
-    return train(model=chosen.model, config=chosen.train, **options)
+    model, settings = chosen.model, chosen.train
+    if settings.init:
+        model = start_from(model, settings.objective, settings.init, seed=settings.seed)
+    return train(model=model, config=settings, dataset=tones, out_dir=folder, cache_dir=cache, progress=False)
 
 
 def published(folder, train=None, model=None):
