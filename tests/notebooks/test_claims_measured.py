@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,9 +41,18 @@ def test_a_run_is_measured_as_it_measured_itself_and_only_once(project, monkeypa
     works = {clip.group for clip in dataset.split("test")}
     assert set(np.unique(found["q.text_to_audio.R@1"].groups)) == set(range(len(works)))
     module = importlib.import_module("slapkit.runs.claims.measure")  # the package calls its function so, too
-    monkeypatch.setattr(module, "embed_run", lambda *a, **k: pytest.fail("measured again"))
-    again = claims.measure(done, dataset, **given)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "embed_run", lambda *a, **k: pytest.fail("measured again"))
+        again = claims.measure(done, dataset, **given)
     assert again.card == found.card and again.figures.keys() == found.figures.keys()
     for name, figure in found.figures.items():
         assert again[name].value == figure.value and again[name].about == figure.about
         assert figure.units is None or np.array_equal(again[name].units, figure.units)
+    styles = [clip.facts["style"] for clip in dataset]
+    corrected = dataset.with_clips(
+        replace(clip, facts=clip.facts | {"style": style}) for clip, style in zip(dataset, styles[1:] + styles[:1])
+    )
+    other = claims.measure(done, corrected, **given)
+    changed = {name for name in found.figures if other[name].value != found[name].value}
+    assert {name.split(".")[0] for name in changed if "style" in name} >= {"zero", "probe"}, "corrected labels count"
+    assert not any(name.startswith(("q.", "z.")) for name in changed)
