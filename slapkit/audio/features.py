@@ -1,7 +1,13 @@
-"""Computing features once and keeping them: interrupted work is continued, finished work is found by its content.
+"""From audio files to features, float16 `[frames, width]`, computed once and kept.
 
-Rows are appended in a fixed order, each followed by its line in a journal. A kill at any time loses at most the row
-being written; what follows computes the rest and ends with the same bytes. One process builds, others wait for it.
+`extract` is the one way from a file or an array to features, and `window` to a part of a file's; both round and refuse
+alike. `build` keeps the features of many files in a cache, in one pair of files for each front end:
+
+    <hash of the front end>.features   the features, one row (an audio file's frames) after the other
+    <hash of the front end>.jsonl      a line for each row: `Row`
+
+Rows are keyed by the SHA-256 of the audio file and only ever appended, data first. A kill loses the row that is being
+written; a row whose checksum is wrong is computed again.
 """
 
 from __future__ import annotations
@@ -11,25 +17,304 @@ import hashlib
 import json
 import logging
 import os
-import time
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
+import torch
+from tqdm.auto import tqdm
 
-from slapkit._io import available_cores, sync_file, write_guard
-from slapkit.audio.frontend import FRONTENDS, FrontendConfig
-from slapkit.audio.store import FeatureFile, FeatureStore, Row, footer_bytes
-from slapkit.audio.worker import Workers
+from slapkit._io import available_cores, locked, read_json_lines, write_guard
+from slapkit._pool import outcome, process_pool
+from slapkit.audio import decode
+from slapkit.audio.frontend import FRONTENDS, FrontendConfig, make_transform
+from slapkit.audio.windows import fill, take
 from slapkit.config import nearest
-from slapkit.errors import ConfigError, StorageError
-
-__all__ = ["FeatureFile", "FeatureStore", "build"]
+from slapkit.errors import AudioError, ConfigError, DataError, SlapkitError
 
 logger = logging.getLogger(__name__)
-_WORTH_WORKERS = 150  # clips: fewer are done before a helper process has started
+PLACES = 2**53  # a window's start is a whole number below this: a fraction of all places where it can start
+LONG_S = 900.0  # s: a longer file is transformed in pieces, since the spectrum of an hour takes gigabytes
+PIECE_S = 60.0
+TIMEOUT_S = 600.0  # s, for one file
+_RESAMPLE_S = 0.02  # s beside a window for the resampler's filter to be full
+_WORTH_WORKERS = 40  # files: fewer are done before a worker has started
 _MOST_WORKERS = 16
+_AHEAD = 8  # files given out for each worker before the first of them is taken back
+
+
+class SilentWindow(AudioError):
+    """A window that is silent; the rest of its clip may be fine."""
+
+
+@lru_cache(maxsize=4)
+def _transform(frontend: FrontendConfig) -> torch.nn.Module:
+    return make_transform(frontend).eval()
+
+
+def extract(
+    sound: str | os.PathLike[str] | np.ndarray,
+    frontend: FrontendConfig,
+    *,
+    sample_rate: int | None = None,
+    name: str | None = None,
+) -> np.ndarray:
+    """Return the features, float16 `[frames, width]`, of an audio file or array; they depend on its content only.
+
+    Args:
+        sound: path of a file, or samples `[T]` or `[C, T]` in [-1, 1].
+        frontend: a clip shorter than its `min_s` is filled up to it as its `padding` says.
+        sample_rate: rate of an array, in Hz.
+        name: what messages call the sound; default: the path.
+
+    Raises:
+        AudioError: the sound cannot be read, is silent, or gives values that are not finite.
+    """
+    rate = frontend.sample_rate
+    if isinstance(sound, np.ndarray):
+        name = name or "the array"
+        if sample_rate is None:
+            raise AudioError(f"{name} has shape {sound.shape} and no rate: give its sample_rate in Hz")
+        wave = decode.from_array(sound, sample_rate, rate, reject_silent=True, name=name)
+        return _features(fill(wave, round(frontend.min_s * rate), frontend.padding), frontend, name)
+    with decode.opened(sound, name=name) as file:
+        if file.duration_s > LONG_S:
+            return _in_pieces(file, frontend)
+        wave = file.read(sample_rate=rate, reject_silent=True)
+        return _features(fill(wave, round(frontend.min_s * rate), frontend.padding), frontend, file.name)
+
+
+def _features(wave: np.ndarray, frontend: FrontendConfig, name: str) -> np.ndarray:
+    values = _transform(frontend)(torch.from_numpy(wave)[None])[0].numpy().astype(np.float16)
+    if not np.isfinite(values).all():
+        raise AudioError(f"{name} gives features that are not finite")
+    return values
+
+
+def _in_pieces(file: decode.OpenSound, frontend: FrontendConfig) -> np.ndarray:
+    """Return the features of a long file; frames at the seams of the pieces are near, not equal."""
+    piece = round(PIECE_S / frontend.hop_s)  # frames, so that pieces join on the grid of frames
+    parts, start, loudest, last = [], 0.0, 0.0, False
+    while not last:
+        last = start + 2 * piece * frontend.hop_s > file.duration_s  # what is left over goes with the last piece
+        length = None if last else piece * frontend.hop_s
+        wave = file.read(sample_rate=frontend.sample_rate, start_s=start, duration_s=length)
+        loudest = max(loudest, float(np.abs(wave).max()))
+        values = _features(wave, frontend, file.name)
+        parts.append(values if last else values[:piece])
+        start += piece * frontend.hop_s
+    if loudest < decode.SILENCE:
+        raise AudioError(f"{file.name} is silent: its peak is {loudest:.1e} of full scale")
+    return np.concatenate(parts)
+
+
+def window(
+    source: str | os.PathLike[str] | BinaryIO, frontend: FrontendConfig, length: int, place: int, *, name: str
+) -> np.ndarray:
+    """Return a window of features, float16 `[length, width]`, without decoding the rest of the file.
+
+    It is the window that the features of the whole file have at the same start, but for what resampling makes of a
+    start between two samples. A clip shorter than the window goes on at its start.
+
+    Args:
+        source: a path, or a binary file object.
+        length: frames of the window.
+        place: where the window lies, from 0 (the first place where it can start) to `PLACES - 1` (the last).
+        name: what messages call the sound.
+
+    Raises:
+        AudioError: the sound cannot be used.
+        SilentWindow: its peak stays under -80 dB of full scale.
+    """
+    rate, hop = frontend.sample_rate, frontend.hop
+    with decode.opened(source, name=name) as file:
+        shortest = round(frontend.min_s * rate)
+        samples = round(file.duration_s * rate)
+        frames = frontend.frames(max(samples, shortest) / rate)
+        start = int(place) * (max(frames - length, 0) + 1) // PLACES
+        # So many frames beside the window have a share in what it holds: half an analysis window, and the resampler.
+        margin = -(-(frontend.n_fft // 2 + round(_RESAMPLE_S * rate)) // hop)
+        whole = samples <= shortest + hop or frames <= length + 2 * margin
+        first = 0 if whole else max(0, start - margin)
+        needed = None if whole else (start + length + margin - first) * hop / rate
+        wave = file.read(sample_rate=rate, start_s=first * hop / rate, duration_s=needed)
+    if max(float(wave.max()), -float(wave.min())) < decode.SILENCE:
+        raise SilentWindow(f"{name} is silent from {start * hop / rate:.1f} s on, for the length of a window")
+    values = _features(fill(wave, shortest, frontend.padding) if whole else wave, frontend, name)
+    if not whole and len(values) < length:
+        raise AudioError(f"{name} is cut off: {len(values)} frames of a window of {length} can be decoded")
+    start = max(0, min(start - first, len(values) - length))  # a header may promise a few samples more than there are
+    return take(values.T, start, length).T
+
+
+def _attempt(path: str, frontend: FrontendConfig) -> np.ndarray | str:
+    """Return the features of a file, or in words why there are none, without naming where the file lies."""
+    try:
+        return extract(path, frontend)
+    except AudioError as error:
+        return str(error).replace(str(path), "the file")
+    except SlapkitError:
+        raise
+    except Exception as error:  # no fault of the file: it stops the work
+        raise SlapkitError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def _work(path: str, frontend: FrontendConfig) -> np.ndarray | str:
+    """Do `_attempt` in a worker process, whose torch must not use the threads that the fork left behind."""
+    torch.set_num_threads(1)
+    return _attempt(path, frontend)
+
+
+class Extractor:
+    """Features of many files, by worker processes; a context manager. One worker is this process itself.
+
+    A file that crashes a worker, or takes longer than `TIMEOUT_S`, fails alone; it is tried once more first.
+
+    Args:
+        workers: processes; 0 takes one for each core where `expected` files are worth it.
+        expected: about how many files there are.
+    """
+
+    def __init__(self, frontend: FrontendConfig, workers: int = 0, *, expected: int = 0) -> None:
+        self.frontend = frontend
+        self.workers = workers or (min(available_cores(), _MOST_WORKERS) if expected >= _WORTH_WORKERS else 1)
+        self._open, self._pool = contextlib.ExitStack(), None
+
+    def __enter__(self) -> Extractor:
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self._open.close()
+
+    def map(self, paths: Iterable[str]) -> Iterator[np.ndarray | str]:
+        """Yield the features of each file, or in words why there are none, in order."""
+        if self.workers == 1:
+            yield from (_attempt(path, self.frontend) for path in paths)
+            return
+        waiting: deque = deque()
+        for path in paths:
+            waiting.append((path, self._schedule(path)))
+            if len(waiting) >= _AHEAD * self.workers:
+                yield self._take(*waiting.popleft())
+        while waiting:
+            yield self._take(*waiting.popleft())
+
+    def _schedule(self, path: str):
+        if self._pool is None:
+            _transform(self.frontend)  # made once, before the processes fork
+            self._pool = self._open.enter_context(process_pool(self.workers, quiet=True))
+        return self._pool.schedule(_work, args=(path, self.frontend), timeout=TIMEOUT_S)
+
+    def _take(self, path: str, future) -> np.ndarray | str:
+        result, reason = outcome(future, TIMEOUT_S)
+        if reason is not None:
+            result, reason = outcome(self._schedule(path), TIMEOUT_S)
+        return result if reason is None else f"the file cannot be decoded: {reason}, twice"
+
+
+class Row(NamedTuple):
+    """What the cache knows about an audio file: where its features are, or why there are none."""
+
+    key: str  # SHA-256 of the file
+    start: int = 0  # in frames
+    frames: int = 0
+    checksum: int = 0  # CRC-32
+    total: float = 0.0  # sum of the values
+    squares: float = 0.0  # sum of their squares
+    failure: str | None = None
+
+    @classmethod
+    def of(cls, key: str, start: int, features: np.ndarray | str) -> Row:
+        """Describe features `[frames, width]`, or a failure in words."""
+        if isinstance(features, str):
+            return cls(key, failure=features)
+        exact = features.astype(np.float64)
+        checksum = zlib.crc32(np.ascontiguousarray(features))
+        return cls(key, start, len(features), checksum, float(exact.sum()), float(np.square(exact).sum()))
+
+
+def cache_path(cache_dir: str | os.PathLike[str], frontend: FrontendConfig) -> Path:
+    """Return where the features of a front end are kept."""
+    settings = json.dumps(frontend.to_dict(), sort_keys=True).encode()
+    return Path(cache_dir) / f"{hashlib.sha256(settings).hexdigest()[:12]}.features"
+
+
+class FeatureCache:
+    """The features that a folder keeps for one front end, memory-mapped. Reading writes nothing."""
+
+    def __init__(self, cache_dir: str | os.PathLike[str], frontend: FrontendConfig) -> None:
+        self.path, self.frontend = cache_path(cache_dir, frontend), frontend
+        self.index = self.path.with_suffix(".jsonl")
+        self._checked: set[Row] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what was written since."""
+        with write_guard(self.index):
+            lines, self._index_bytes = read_json_lines(self.index)
+        rows = [Row(*line) for line in lines if isinstance(line, list) and len(line) == len(Row._fields)]
+        self.rows = {row.key: row for row in rows}
+        size = self.path.stat().st_size if self.path.exists() else 0
+        shape = (size // (2 * self.frontend.width), self.frontend.width)
+        self.data = np.memmap(self.path, dtype="<f2", mode="r", shape=shape) if shape[0] else np.zeros(shape, "<f2")
+
+    def get(self, key: str) -> np.ndarray | str | None:
+        """Return the features, float16 `[frames, width]`, of an audio file, why it has none, or None if not known."""
+        row = self.rows.get(key)
+        if row is None or row.failure is not None:
+            return None if row is None else row.failure
+        features = self.data[row.start : row.start + row.frames]
+        if row not in self._checked:
+            if len(features) != row.frames or zlib.crc32(np.ascontiguousarray(features)) != row.checksum:
+                logger.warning("%s is damaged at frame %d: computed again", self.path, row.start)
+                return None
+            self._checked.add(row)
+        return features
+
+    def missing(self, keys: Iterable[str], *, progress: bool = True) -> list[str]:
+        """Return the keys that are not known or damaged. All rows are read, which brings them into memory."""
+        keys = tqdm(keys, "Checking features", unit="clip", disable=not progress, delay=1)
+        return [key for key in keys if self.get(key) is None]
+
+    def add(self, paths: Mapping[str, str], *, workers: int, progress: bool) -> None:
+        """Compute and append the features of files, given by their keys; what is finished is kept whatever happens.
+
+        Raises:
+            StorageError: the disk is full or forbidden.
+        """
+        row_bytes, written = 2 * self.frontend.width, 0
+        with (
+            write_guard(self.path),
+            open(self.path, "ab", buffering=0) as data,
+            open(self.index, "ab", buffering=0) as index,
+            Extractor(self.frontend, workers, expected=len(paths)) as extractor,
+        ):
+            index.truncate(self._index_bytes)  # a kill may have torn the last line
+            _write(data, b"\0" * (-data.tell() % row_bytes))  # or row
+            start = data.tell() // row_bytes
+            computed = tqdm(
+                zip(paths, extractor.map(paths.values())), "Computing features", len(paths), unit="clip",
+                disable=not progress,
+            )  # fmt: skip
+            for done, (key, features) in enumerate(computed):
+                row = Row.of(key, start, features)
+                written += row.frames * row_bytes
+                with write_guard(self.path, needed=written // (done + 1) * (len(paths) - done)):
+                    if row.failure is None:
+                        _write(data, features.astype("<f2", copy=False).tobytes())
+                    _write(index, json.dumps(row).encode() + b"\n")
+                start += row.frames
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    """Write all of `data`: an unbuffered file may take a part only, when the disk is nearly full."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def build(
@@ -43,8 +328,8 @@ def build(
 ) -> FeatureStore:
     """Return the features of audio files, from `cache_dir` or computed into it.
 
-    Features are keyed by the sounds' content and the front end: captions, splits, names and places do not matter, and
-    a subset of what is there already costs nothing. Sounds that cannot be used are skipped and listed in `failures`.
+    Files whose content is known already cost nothing, whatever their names. Those that cannot be used are skipped and
+    listed in `failures`. One process computes, others wait for it.
 
     Args:
         sounds: path and SHA-256 of each file by the clip's id, as `AudioTextDataset.audio_files` gives them.
@@ -52,173 +337,100 @@ def build(
         cache_dir: folder of the caches, made if missing.
         moments_of: ids whose values give `mean` and `std`; None takes all.
         progress: show bars.
-        workers: processes; 0 takes one for each CPU, or none beside this one for little work.
+        workers: processes; 0 takes one for each core, or none beside this one for little work.
 
     Raises:
         ConfigError: an unknown front end.
-        DataError: no sound is usable, or files vanished.
+        DataError: no file is usable.
         StorageError: the disk is full or forbidden; what is finished is kept.
     """
     if isinstance(frontend, str):
         if frontend not in FRONTENDS:
             raise ConfigError(f"there is no front end {frontend!r}: {nearest(frontend, FRONTENDS)}")
         frontend = FRONTENDS[frontend]
-    paths = {key: str(place) for place, key in sounds.values()}
-    path = cache_path(cache_dir, frontend, list(paths))
-    with write_guard(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    file = _find(path, paths.keys(), progress)
-    if file is None:
-        with _lock(path.with_suffix(".lock"), progress):
-            file = _find(path, paths.keys(), progress)
-            if file is None:
-                _Builder(path, frontend, paths, workers, progress).run()
-                file = FeatureFile(path)
-    return FeatureStore(file, {id: key for id, (_, key) in sounds.items()}, moments_of)
+    paths = {key: str(path) for path, key in sounds.values()}
+    cache = FeatureCache(cache_dir, frontend)
+    if cache.missing(paths, progress=progress):
+        wait = "Waiting for another process to compute features"
+        with locked(cache.path.with_suffix(".lock"), wait=wait, progress=progress):
+            cache.refresh()
+            missing = cache.missing(paths, progress=progress)
+            cache.add({key: paths[key] for key in missing}, workers=workers, progress=progress)
+        cache.refresh()
+    return FeatureStore(cache, {id: key for id, (_, key) in sounds.items()}, moments_of)
 
 
-def cache_path(cache_dir: str | os.PathLike[str], frontend: FrontendConfig, keys: Sequence[str]) -> Path:
-    """Return where the features of sounds with these hashes are kept; neither order nor repetition matters."""
-    settings = hashlib.sha256(json.dumps(frontend.to_dict(), sort_keys=True).encode()).hexdigest()
-    content = hashlib.sha256("\n".join(sorted(set(keys))).encode()).hexdigest()
-    return Path(cache_dir) / f"{settings[:12]}-{content[:20]}.features"
+class FeatureStore:
+    """The features of clips, by their ids; clips that cannot be used are left out and listed.
 
+    Attributes:
+        ids: of the clips with features, in the order of the rows.
+        lengths: int64 `[rows]`, in frames.
+        failures: why, by id, clips have no features.
+        mean, std: of all values of the clips that were asked for (of all where none of them is usable), in dB for
+            log-mel.
+        frontend: the `FrontendConfig`; `width` values a frame.
+    """
 
-def _find(path: Path, wanted: Sequence[str], progress: bool) -> FeatureFile | None:
-    """Return a finished, intact file that holds all wanted rows: the data set's own, else one of a larger set."""
-    for candidate in [path, *(other for other in _siblings(path) if other != path)]:
-        try:
-            file = FeatureFile(candidate)
-            if candidate != path and not all(key in file.index or key in file.failures for key in wanted):
-                continue
-            file.verify(progress=progress)
-            return file
-        except StorageError as error:
-            if candidate.exists():
-                logger.warning("%s; it is not used", error)
-    return None
+    def __init__(self, cache: FeatureCache, keys: Mapping[str, str], moments_of: Collection[str] | None) -> None:
+        self.path, self.data = cache.path, cache.data
+        self.frontend, self.width = cache.frontend, cache.frontend.width
+        found = {id: cache.rows[key] for id, key in keys.items()}
+        self.failures = {id: row.failure for id, row in found.items() if row.failure is not None}
+        rows = {id: row for id, row in found.items() if row.failure is None}
+        if not rows:
+            example = next((f", such as {id}: {reason}" for id, reason in self.failures.items()), "")
+            raise DataError(f"none of {len(keys)} audio files is usable{example}")
+        self.ids = list(rows)
+        self.lengths = np.array([row.frames for row in rows.values()], dtype=np.int64)
+        self._starts = np.array([row.start for row in rows.values()], dtype=np.int64)
+        self._row_of = {id: row for row, id in enumerate(self.ids)}
+        chosen = [row for id, row in rows.items() if moments_of is None or id in moments_of] or list(rows.values())
+        count = sum(row.frames for row in chosen) * self.width
+        self.mean = sum(row.total for row in chosen) / count
+        self.std = max(sum(row.squares for row in chosen) / count - self.mean**2, 1e-12) ** 0.5
 
+    def __len__(self) -> int:
+        return len(self.ids)
 
-def _siblings(path: Path) -> list[Path]:
-    return sorted(path.parent.glob(f"{path.name.split('-')[0]}-*.features"))
+    def row_of(self, id: str) -> int:
+        """Return the row of a clip.
 
+        Raises:
+            DataError: the clip has no features.
+        """
+        if id not in self._row_of:
+            raise DataError(f"there are no features of {id!r}: {self.failures.get(id, 'it is not in the data set')}")
+        return self._row_of[id]
 
-@contextlib.contextmanager
-def _lock(path: Path, progress: bool) -> Iterator[None]:
-    """Hold the lock file; wait while another process does. The system frees it when its holder dies, however."""
-    from tqdm.auto import tqdm
+    def row(self, row: int) -> np.ndarray:
+        """Return all features, float16 `[frames, width]`, of one row, without copying."""
+        return self.data[self._starts[row] : self._starts[row] + self.lengths[row]]
 
-    try:
-        import fcntl
-    except ImportError:  # no such lock on this system: two builders would do the work twice
-        yield
-        return
-    with write_guard(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        words = "Waiting for another process to build these features"
-        with tqdm(desc=words, bar_format="{desc} [{elapsed}]", disable=not progress, delay=1, leave=False) as bar:
-            while not _taken(fcntl, handle):
-                time.sleep(0.2)
-                bar.update()
-        yield
-    finally:
-        os.close(handle)
+    def crop(self, rows: Sequence[int], starts: Sequence[int], frames: int) -> torch.Tensor:
+        """Return windows of features, float32 `[B, frames, width]`.
 
+        Args:
+            rows: `[B]`, which rows.
+            starts: `[B]`, the first frame of each window; a window that passes its clip's end goes on at its start.
+            frames: length of the windows.
 
-def _taken(fcntl, handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-class _Builder:
-    """Computes the rows of one file."""
-
-    def __init__(
-        self, path: Path, frontend: FrontendConfig, paths: dict[str, str], workers: int, progress: bool
-    ) -> None:
-        self.path, self.frontend, self.paths, self.progress = path, frontend, paths, progress
-        self.keys = sorted(paths)
-        self.partial, self.journal = path.with_suffix(".partial"), path.with_suffix(".journal")
-        self.workers = workers
-
-    def run(self) -> None:
-        """Compute what is missing, then give the file its name."""
-        rows, size = self._resume()
-        width = self.frontend.width * 2
-        known = self._known(set(self.keys[len(rows) :]))
-        with write_guard(self.partial), open(self.partial, "ab", buffering=0) as data:
-            with open(self.journal, "ab", buffering=0) as journal:
-                for features in self._features(len(rows), known):
-                    row = Row.of(self.keys[len(rows)], features)
-                    mean = (size + row.frames * width) / (len(rows) + 1)
-                    with write_guard(self.partial, needed=int(mean * (len(self.keys) - len(rows)))):
-                        if row.failure is None:
-                            _write(data, features.astype("<f2", copy=False).tobytes())
-                        _write(journal, json.dumps(row.to_list()).encode() + b"\n")
-                    rows.append(row)
-                    size += row.frames * width
-            _write(data, footer_bytes(self.frontend, rows))
-        with write_guard(self.path):
-            sync_file(self.partial)
-            os.replace(self.partial, self.path)
-            self.journal.unlink(missing_ok=True)
-
-    def _resume(self) -> tuple[list[Row], int]:
-        """Return the rows that an interrupted build finished, and their bytes; cut off what is beyond them."""
-        rows: list[Row] = []
-        kept = size = 0
-        with contextlib.suppress(FileNotFoundError):
-            lines = self.journal.read_bytes().splitlines(keepends=True)
-            with open(self.partial, "rb") as data:
-                for line, key in zip(lines, self.keys, strict=False):
-                    try:
-                        row = Row(*json.loads(line))
-                        extent = row.frames * self.frontend.width * 2
-                    except (ValueError, TypeError):
-                        break
-                    if row.key != key or not line.endswith(b"\n") or zlib.crc32(data.read(extent)) != row.crc:
-                        break
-                    rows.append(row)
-                    kept, size = kept + len(line), size + extent
-        for path, length in ((self.journal, kept), (self.partial, size)):
-            with write_guard(path), open(path, "ab") as file:
-                file.truncate(length)
-        return rows, size
-
-    def _known(self, wanted: set[str]) -> dict[str, tuple[FeatureFile, int]]:
-        """Return where rows stand that other files of the same front end hold already."""
-        known: dict[str, tuple[FeatureFile, int]] = {}
-        for sibling in _siblings(self.path):
-            with contextlib.suppress(StorageError):
-                file = FeatureFile(sibling)
-                known |= {key: (file, file.index[key]) for key in wanted & file.index.keys() if key not in known}
-        return {key: place for key, place in known.items() if place[0].intact(place[1])}
-
-    def _features(self, done: int, known: dict[str, tuple[FeatureFile, int]]) -> Iterator[np.ndarray | str]:
-        """Yield the features of the keys from `done` on, or in words why there are none."""
-        from tqdm.auto import tqdm
-
-        missing = [self.paths[key] for key in self.keys[done:] if key not in known]
-        count = self.workers or min(available_cores(), _MOST_WORKERS)
-        count = 1 if self.workers == 0 and len(missing) < _WORTH_WORKERS else count
-        total, quiet = len(self.keys), not self.progress
-        bar = tqdm(total=total, initial=done, desc="Computing features", unit="clip", disable=quiet)
-        with bar, Workers(count) as helpers, contextlib.closing(helpers.map(missing, self.frontend)) as computed:
-            for key in self.keys[done:]:
-                if key in known:
-                    file, row = known[key]
-                    yield np.array(file.row(row))
-                else:
-                    yield next(computed)
-                bar.update()
-
-
-def _write(file, data: bytes) -> None:
-    """Write all of `data`: an unbuffered file may take a part only, when the disk is nearly full."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+        Raises:
+            ConfigError: a row or start that is not there, or windows without frames.
+        """
+        rows, starts = np.asarray(rows, dtype=np.int64), np.asarray(starts, dtype=np.int64)
+        if rows.shape != starts.shape or rows.ndim != 1 or frames < 1:
+            raise ConfigError(f"cannot crop {frames} frames at starts {starts.shape} of rows {rows.shape}: [B] needed")
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise ConfigError(f"rows {rows.min()} to {rows.max()} asked for: there are rows 0 to {len(self) - 1}")
+        lengths = self.lengths[rows]
+        if (starts < 0).any() or (starts >= lengths).any():
+            raise ConfigError(f"starts {starts.min()} to {starts.max()} asked for: clips have {lengths.min()}+ frames")
+        out = np.empty((len(rows), frames, self.width), dtype=np.float16)
+        places = zip(self._starts[rows].tolist(), starts.tolist(), lengths.tolist(), strict=True)
+        for i, (begin, start, length) in enumerate(places):
+            if start + frames <= length:
+                out[i] = self.data[begin + start : begin + start + frames]
+            else:
+                out[i] = self.data[begin + (start + np.arange(frames)) % length]
+        return torch.from_numpy(out).float()

@@ -1,7 +1,7 @@
 """From audio to the vectors of windows: the one way of inference, evaluation, search and export.
 
-`embed_windows` puts the windows of any features through a model. Features come from `read_exact` (files and arrays,
-float32, the first fault raises), from `Embedder` (many files, float16 as in training, cached or by helper processes,
+`embed_windows` puts the windows of any features through a model. Features, the same by every way, come from
+`read_features` (files and arrays; the first fault raises), from `Embedder` (many files, cached or by worker processes;
 faults are named), or from a `FeatureStore`. Results depend neither on the batch size nor on what is in the batch.
 """
 
@@ -16,23 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slapkit._io import available_cores, spread
-from slapkit.audio import decode
-from slapkit.audio.features import cache_path
-from slapkit.audio.frontend import FrontendConfig, make_transform
-from slapkit.audio.store import FeatureFile
-from slapkit.audio.windows import fill, tiled_starts
-from slapkit.audio.worker import Workers
+from slapkit._io import spread
+from slapkit.audio.features import Extractor, FeatureCache, extract
+from slapkit.audio.frontend import FrontendConfig
+from slapkit.audio.windows import tiled_starts
 from slapkit.config import require
-from slapkit.errors import AudioError, StorageError
 from slapkit.models.encoders.config import AudioEncoderConfig
 
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
 BATCH = 64  # windows that go through the encoder together
-_WORTH_WORKERS = 40  # files: fewer are done before a helper process has started
-_MOST_WORKERS = 16
-_LONG_S = 900.0  # s: a longer file is transformed in pieces, for the spectrum of an hour takes gigabytes
-_PIECE_S = 60.0
 _AT_ONCE = 16  # files that are read before the next go through the encoder
 _MOST_WAVES = 4  # in memory at a time: an hour of music takes 700 MB
 
@@ -114,30 +106,21 @@ def _float(cut: np.ndarray | Tensor) -> Tensor:
     return torch.from_numpy(cut.astype(np.float32)) if isinstance(cut, np.ndarray) else cut.float()
 
 
-def read_exact(
-    sounds: Sequence[str | Path | np.ndarray], frontend: FrontendConfig, transform: torch.nn.Module, *,
-    sample_rate: int | None = None, device: torch.device | str = "cpu",
-) -> Iterator[Tensor]:  # fmt: skip
-    """Yield the features, float32 `[frames, width]`, of files or arrays. On a CPU its cores take one each.
+def read_features(
+    sounds: Sequence[str | Path | np.ndarray], frontend: FrontendConfig, *, sample_rate: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yield the features, float16 `[frames, width]`, of files or arrays; the cores take one each.
 
     Raises:
-        AudioError: an input cannot be used; its path or number is named.
+        AudioError: an input cannot be used; its path or index is named.
     """
 
-    def read(number: int) -> Tensor:
-        sound = sounds[number]
-        if not isinstance(sound, np.ndarray):
-            wave = decode.read(sound, sample_rate=frontend.sample_rate)
-        elif sample_rate is None:
-            raise AudioError(f"sound {number} is an array of shape {sound.shape}: give its sample_rate in Hz")
-        else:
-            wave = decode.from_array(sound, sample_rate, frontend.sample_rate)
-        wave = fill(wave, round(frontend.min_s * frontend.sample_rate), frontend.padding)
-        return transform(torch.from_numpy(wave)[None].to(device))[0]
+    def read(index: int) -> np.ndarray:
+        name = f"array {index}" if isinstance(sounds[index], np.ndarray) else None
+        return extract(sounds[index], frontend, sample_rate=sample_rate, name=name)
 
-    most = _MOST_WAVES if torch.device(device).type == "cpu" else 1
     for start in range(0, len(sounds), _AT_ONCE):
-        yield from spread(read, range(start, min(start + _AT_ONCE, len(sounds))), most=most)
+        yield from spread(read, range(start, min(start + _AT_ONCE, len(sounds))), most=_MOST_WAVES)
 
 
 class Embedder:
@@ -159,17 +142,15 @@ class Embedder:
         self.frontend = model.config.audio.frontend
         self._forward = forward or (lambda windows: model.encode(windows, "audio"))
         self._windows = {"window": model.config.audio.window_frames, "hop": hop, "batch_size": batch_size}
-        self._cache = _Cache(cache_dir, self.frontend)
-        # A helper starts when it is first needed: where the cache has everything, none does.
-        chosen = min(available_cores(), _MOST_WORKERS) if expected >= _WORTH_WORKERS else 1
-        self._helpers = Workers(workers or chosen)
+        self._cache = FeatureCache(cache_dir, self.frontend) if cache_dir is not None else None
+        self._extractor = Extractor(self.frontend, workers, expected=expected)
 
     def __enter__(self) -> Embedder:
-        self._helpers.__enter__()
+        self._extractor.__enter__()
         return self
 
     def __exit__(self, *error) -> None:
-        self._helpers.__exit__(*error)
+        self._extractor.__exit__(*error)
 
     def embed(self, paths: Sequence[Path], hashes: Sequence[str] | None = None) -> Iterator[Embedded]:
         """Yield what became of each file, in order.
@@ -178,26 +159,20 @@ class Embedder:
             hashes: SHA-256 of the files' contents, by which features are found in the cache.
         """
         durations = [duration(path) for path in paths]
-        features = self._features(paths, hashes or [""] * len(paths), durations)
+        features = self._features(paths, hashes or [""] * len(paths))
         with contextlib.closing(features):
             for found, length_s in zip(embed_windows(features, self._forward, **self._windows), durations):
                 if not all(np.isfinite(output).all() for output in found.outputs):
                     found = Embedded(failure="the model gives an embedding that is not finite")
                 yield replace(found, duration_s=length_s or found.frames * self.frontend.hop_s)
 
-    def _features(
-        self, paths: Sequence[Path], hashes: Sequence[str], durations: Sequence[float]
-    ) -> Iterator[np.ndarray | str]:
+    def _features(self, paths: Sequence[Path], hashes: Sequence[str]) -> Iterator[np.ndarray | str]:
         """Yield the features, float16 `[frames, width]`, of each file, or why there are none."""
-        cached = [self._cache.find(key) for key in hashes]
-        plain = [found is None and length_s <= _LONG_S for found, length_s in zip(cached, durations)]
-        asked = [str(path) for path, is_plain in zip(paths, plain) if is_plain]
-        with contextlib.closing(self._helpers.map(asked, self.frontend)) as computed:
-            for path, found, is_plain, length_s in zip(paths, cached, plain, durations):
-                if found is not None:
-                    yield found
-                else:
-                    yield next(computed) if is_plain else _in_pieces(path, self.frontend, length_s)
+        cached = [None if self._cache is None else self._cache.get(key) for key in hashes]
+        missing = [str(path) for path, found in zip(paths, cached) if found is None]
+        with contextlib.closing(self._extractor.map(missing)) as computed:
+            for found in cached:
+                yield next(computed) if found is None else found
 
 
 def hop_frames(audio: AudioEncoderConfig, hop_s: float | None) -> int:
@@ -211,23 +186,6 @@ def hop_frames(audio: AudioEncoderConfig, hop_s: float | None) -> int:
     return hop
 
 
-class _Cache:
-    """The feature files of one front end in a folder, looked up by the content of the audio file."""
-
-    def __init__(self, folder: Path | None, frontend: FrontendConfig) -> None:
-        self.places: dict[str, tuple[FeatureFile, int]] = {}
-        prefix = cache_path(folder or ".", frontend, []).name.split("-")[0]
-        for path in sorted(Path(folder).glob(f"{prefix}-*.features")) if folder else []:
-            with contextlib.suppress(StorageError):
-                file = FeatureFile(path)
-                self.places |= {key: (file, row) for key, row in file.index.items()}
-
-    def find(self, key: str) -> np.ndarray | None:
-        """Return the features, float16 `[frames, width]`, where they are there and intact."""
-        file, row = self.places.get(key, (None, 0))
-        return file.row(row) if file is not None and file.intact(row) else None
-
-
 def duration(path: Path) -> float:
     """Return how long the header of an audio file says that it lasts, in s; 0 where it does not say."""
     import soundfile
@@ -237,25 +195,3 @@ def duration(path: Path) -> float:
         return info.frames / info.samplerate if 0 < info.frames < 2**62 else 0.0
     except (soundfile.SoundFileError, OSError, ValueError, ZeroDivisionError):
         return 0.0
-
-
-def _in_pieces(path: Path, frontend: FrontendConfig, duration_s: float) -> np.ndarray | str:
-    """Return the features of a long file, transformed a minute at a time; frames at the seams are near."""
-    transform, parts, start, loudest = make_transform(frontend).eval(), [], 0.0, 0.0
-    piece = round(_PIECE_S / frontend.hop_s)  # frames, so that pieces join on the grid of frames
-    while start < duration_s - frontend.hop_s:
-        last = start + 2 * piece * frontend.hop_s > duration_s  # what is left over goes with the last piece
-        length = None if last else piece * frontend.hop_s
-        try:
-            wave = decode.read(path, sample_rate=frontend.sample_rate, start_s=start, duration_s=length)
-        except AudioError as error:
-            return str(error).replace(str(path), "the sound")
-        loudest = max(loudest, float(np.abs(wave).max()))
-        features = transform(torch.from_numpy(wave)[None])[0].numpy().astype(np.float16)
-        parts.append(features if last else features[:piece])
-        if last:
-            break
-        start += piece * frontend.hop_s
-    if loudest < decode.SILENCE:
-        return f"the sound is silent: its peak is {loudest:.1e} of full scale, less than {decode.SILENCE:.0e}"
-    return np.concatenate(parts)

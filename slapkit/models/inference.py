@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from slapkit.audio.frontend import make_transform
 from slapkit.errors import ConfigError, DataError
-from slapkit.models.embed import embed_windows, mean_by_clip, read_exact
+from slapkit.models.embed import embed_windows, mean_by_clip, read_features
 from slapkit.models.encoders.text import add_tensors
 from slapkit.models.joint import JointModel
 
@@ -87,13 +87,13 @@ class Model:
             float32 `[N, D]`, rows of unit norm.
 
         Raises:
-            AudioError: an input cannot be used; its path or index is named.
+            AudioError: an input cannot be used, silence among others; its path or index is named.
             DataError: no sounds are given.
         """
         sounds = _as_list(sounds, "sounds", (str, Path, np.ndarray))
         _check_embedding(embedding)
         audio, names = self.config.audio, ("z", "q")
-        features = read_exact(sounds, audio.frontend, self.log_mel, sample_rate=sample_rate, device=self.device)
+        features = read_features(sounds, audio.frontend, sample_rate=sample_rate)
         found = embed_windows(
             features, lambda windows: self.encode(windows, "audio"), window=audio.window_frames, batch_size=batch_size
         )

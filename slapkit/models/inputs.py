@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from slapkit._io import atomic_path
-from slapkit.audio.store import FeatureStore
+from slapkit.audio.features import FeatureStore
 from slapkit.audio.windows import tiled_starts
 from slapkit.errors import DataError
 from slapkit.models.embed import mean_by_clip

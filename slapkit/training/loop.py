@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 
-from slapkit.audio.store import FeatureStore
+from slapkit.audio.features import FeatureStore
 from slapkit.data import AudioTextDataset
 from slapkit.errors import CollapseError, ConfigError, DataError
 from slapkit.models.ema import update_target

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from slapkit._io import write_guard
-from slapkit.audio.seek import SilentWindow
+from slapkit.audio.features import SilentWindow
 from slapkit.audio.windows import random_start
 from slapkit.errors import AudioError, DataError
 from slapkit.models.inputs import TextSource

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slapkit.audio import features
-from slapkit.audio.store import FeatureStore
+from slapkit.audio.features import FeatureStore
 from slapkit.data import AudioTextDataset
 from slapkit.models.encoders import AudioEncoderConfig
 from slapkit.models.inputs import AudioSource

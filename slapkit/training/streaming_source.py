@@ -13,8 +13,8 @@ import torch
 
 from slapkit._io import available_cores
 from slapkit.audio import features
+from slapkit.audio.features import PLACES
 from slapkit.audio.frontend import FrontendConfig
-from slapkit.audio.seek import PLACES, hear
 from slapkit.config import Config, require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.data.shards import member
@@ -133,7 +133,8 @@ class StreamAudio:
         path, name = self._paths[clip], self.ids[clip]
         try:
             content = member(path)
-            return hear(path if content is None else content, self.store.frontend, self.window, place, name=name)
+            source = path if content is None else content
+            return features.window(source, self.store.frontend, self.window, place, name=name)
         except AudioError as error:  # lists of failures name clips, not where they lie here
             raise type(error)(str(error).replace(path, name)) from error
 

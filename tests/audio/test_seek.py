@@ -10,10 +10,9 @@ import pytest
 import soundfile
 
 from slapkit.audio import decode
+from slapkit.audio.features import PLACES, SilentWindow, extract, window
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig
-from slapkit.audio.seek import PLACES, SilentWindow, hear
 from slapkit.audio.windows import take
-from slapkit.audio.worker import extract
 from slapkit.errors import AudioError
 
 LIGHT = FRONTENDS["light"].replace(min_s=1.0)
@@ -44,7 +43,7 @@ def test_windows_are_those_of_the_whole_file(tmp_path, suffix, seconds):
     places = max(len(whole) - LENGTH, 0) + 1
     for start in {0, 1, places // 3, places // 2, max(0, places - 2), places - 1} & set(range(places)):
         place = -(-start * PLACES // places)  # the first place that means this start
-        found = hear(path, LIGHT, LENGTH, place, name="a")
+        found = window(path, LIGHT, LENGTH, place, name="a")
         assert found.dtype == np.float16 and found.shape == (LENGTH, 64)
         expected = take(whole.T, start, LENGTH).T
         assert np.abs(found - expected).max() < 0.1, f"dB, at frame {start} of {places}"
@@ -58,7 +57,7 @@ def test_resampled_windows_too(tmp_path, rate):
     whole = extract(path, LIGHT).astype(np.float32)[:, :40]  # below what half the lowest rate leaves
     for start in (0, 37, 100, len(whole) - LENGTH):
         place = -(-start * PLACES // (len(whole) - LENGTH + 1))
-        found = hear(path, LIGHT, LENGTH, place, name="a").astype(np.float32)[:, :40]
+        found = window(path, LIGHT, LENGTH, place, name="a").astype(np.float32)[:, :40]
         error = np.abs(found - whole[start : start + LENGTH])
         assert error.mean() < 0.1 and error.max() < 6, (
             "quiet bands of noise move most when samples shift by half a step"
@@ -71,14 +70,14 @@ def test_plain_waves_too(tmp_path):
     whole, length = extract(path, frontend), frontend.frames(1.0)
     for start in (0, 5, 123, len(whole) - length):
         place = -(-start * PLACES // (len(whole) - length + 1))
-        np.testing.assert_array_equal(hear(path, frontend, length, place, name="a"), whole[start : start + length])
+        np.testing.assert_array_equal(window(path, frontend, length, place, name="a"), whole[start : start + length])
 
 
 def test_every_place_is_drawn_and_the_last_one_reaches_the_end(tmp_path):
     path = write(tmp_path / "a.wav", music(1.1, 24000), 24000)
     whole = extract(path, LIGHT)
-    found = [hear(path, LIGHT, LENGTH, PLACES * i // 60, name="a") for i in range(60)] + [
-        hear(path, LIGHT, LENGTH, PLACES - 1, name="a")
+    found = [window(path, LIGHT, LENGTH, PLACES * i // 60, name="a") for i in range(60)] + [
+        window(path, LIGHT, LENGTH, PLACES - 1, name="a")
     ]
     assert len({window.tobytes() for window in found}) == len(whole) - LENGTH + 1 == 6
     assert np.abs(found[-1][-1].astype(np.float32) - whole[-1]).max() < 0.1
@@ -141,12 +140,12 @@ def test_silence_and_damage_are_told(tmp_path):
     wave[: 2 * 24000] = 0
     path = write(tmp_path / "a.wav", wave, 24000)
     with pytest.raises(SilentWindow, match="my song is silent from 0.0 s on"):
-        hear(path, LIGHT, LENGTH, 0, name="my song")
-    assert hear(path, LIGHT, LENGTH, PLACES - 1, name="my song").shape == (LENGTH, 64)
+        window(path, LIGHT, LENGTH, 0, name="my song")
+    assert window(path, LIGHT, LENGTH, PLACES - 1, name="my song").shape == (LENGTH, 64)
     path = write(tmp_path / "a.flac", wave, 24000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(AudioError, match="my song"):
-        hear(path, LIGHT, LENGTH, PLACES - 1, name="my song")
+        window(path, LIGHT, LENGTH, PLACES - 1, name="my song")
     path.write_bytes(b"nothing")
     with pytest.raises(AudioError, match="my song cannot be decoded"):
-        hear(path, LIGHT, LENGTH, 0, name="my song")
+        window(path, LIGHT, LENGTH, 0, name="my song")

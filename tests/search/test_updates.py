@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from slapkit.audio import features, worker
+from slapkit.audio import features
 from slapkit.data import read
 from slapkit.data.scan import scan, tags
 from slapkit.errors import LibraryError, StorageError
@@ -225,8 +225,8 @@ def test_features_that_training_kept_are_used(table, model, tmp_path, monkeypatc
     features.build(
         read(table).audio_files(), model.config.audio.frontend, tmp_path / "cache", progress=False, workers=1
     )
-    computed, attempt = [], worker.attempt
-    monkeypatch.setattr(worker, "attempt", lambda path, config: computed.append(path) or attempt(path, config))
+    computed, extract = [], features.extract
+    monkeypatch.setattr(features, "extract", lambda path, *rest: computed.append(path) or extract(path, *rest))
     plain = Library.build(table, model, out=tmp_path / "plain", progress=False)
     assert len(computed) == 24
     cached = Library.build(table, model, out=tmp_path / "cached", cache_dir=tmp_path / "cache", progress=False)
@@ -237,8 +237,8 @@ def test_features_that_training_kept_are_used(table, model, tmp_path, monkeypatc
 def test_long_files_are_embedded_in_pieces(music, model, tmp_path, monkeypatch):
     root = music({"long.wav": 13.7})
     whole = vectors(Library.build(root, model, out=tmp_path / "whole", progress=False))["long.wav"]
-    monkeypatch.setattr("slapkit.models.embed._LONG_S", 5.0)
-    monkeypatch.setattr("slapkit.models.embed._PIECE_S", 2.0)
+    monkeypatch.setattr("slapkit.audio.features.LONG_S", 5.0)
+    monkeypatch.setattr("slapkit.audio.features.PIECE_S", 2.0)
     pieces = vectors(Library.build(root, model, out=tmp_path / "pieces", progress=False))["long.wav"]
     assert whole.shape == pieces.shape == (14, 32) and (whole * pieces).sum(axis=1).min() > 0.999
 

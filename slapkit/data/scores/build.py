@@ -23,12 +23,12 @@ from slapkit._io import (
     sha256_file,
     write_guard,
 )
+from slapkit._pool import run_tasks
 from slapkit.data.scores.captions import write_captions
 from slapkit.data.scores.card import write_card
 from slapkit.data.scores.config import CLIPS_PER_WORK, CorpusConfig
 from slapkit.data.scores.convert import convert_works
 from slapkit.data.scores.melody import group_works
-from slapkit.data.scores.pool import run_tasks
 from slapkit.data.scores.render import ClipTask, find_soundfont, make_clip
 from slapkit.data.scores.score import Score
 from slapkit.data.scores.splits import choose_works, deal_clips, deal_splits

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from slapkit._io import atomic_write_bytes
-from slapkit.data.scores.pool import run_tasks
+from slapkit._pool import run_tasks
 from slapkit.data.scores.score import Score, from_midi
 from slapkit.data.scores.works import Work, decode_text
 

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from slapkit._pool import run_tasks
 from slapkit.data.scores import convert, works
 from slapkit.data.scores.phrases import STYLE
-from slapkit.data.scores.pool import run_tasks
 from slapkit.data.scores.score import Score
 from slapkit.data.scores.works import Work
 from slapkit.errors import DataError, StorageError

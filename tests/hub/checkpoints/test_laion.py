@@ -62,7 +62,7 @@ def test_embeddings_are_those_of_the_weights(kind, truncation, made, words):
         tokens = tokenizer(CAPTIONS, padding=True, return_tensors="pt")
         text = clap.get_text_features(tokens["input_ids"], tokens["attention_mask"]).pooler_output.numpy()
     model = slapkit.load(file, tokenizer=words, device="cpu")
-    np.testing.assert_allclose(model.embed_audio(waves, sample_rate=RATE), audio, atol=1e-5)
+    np.testing.assert_allclose(model.embed_audio(waves, sample_rate=RATE), audio, atol=1e-4)
     np.testing.assert_allclose(model.embed_text(CAPTIONS), text, atol=1e-5)
     assert model.joint.log_scale.item() == pytest.approx(2.5)
     htsat = model.config.audio.htsat
