@@ -1,4 +1,4 @@
-"""Encoders: shapes, finite gradients for silence, an embedding of one's own input alone, and text without a network."""
+"""Encoders: shapes, finite gradients, independence of the batch, pooling, sources."""
 
 from __future__ import annotations
 
@@ -171,12 +171,6 @@ def test_htsat_takes_the_longest_window_that_it_allows(n_mels):
     assert encoder(torch.randn(1, frames, n_mels)).shape == (1, encoder.dim)
 
 
-def test_a_window_is_no_longer_than_what_short_clips_are_repeated_to():
-    with pytest.raises(ConfigError, match="window_s=6.0.*min_s"):
-        AudioEncoderConfig(window_s=6.0)
-    assert AudioEncoderConfig(window_s=6.0, frontend=LIGHT.replace(min_s=6.0)).window_frames == 301
-
-
 # --- text ------------------------------------------------------------------------------------------------------------
 
 CAPTIONS = [
@@ -231,12 +225,6 @@ def test_first_token_pooling(minilm):
     tokens = encoder.tokenize(CAPTIONS)
     torch.testing.assert_close(encoder(tokens), minilm.model(**tokens).last_hidden_state[:, 0])
     assert (encoder(tokens) - minilm(tokens)).abs().max() > 0.01
-
-
-def test_meaning_shows_so_these_are_the_trained_weights(minilm):
-    with torch.no_grad():
-        h = torch.nn.functional.normalize(minilm(minilm.tokenize(["a slow waltz", "a calm waltz", "a car engine"])))
-    assert h[0] @ h[1] > h[0] @ h[2] + 0.2
 
 
 def test_long_captions_are_cut():
@@ -326,13 +314,3 @@ def test_a_scratch_encoder_ignores_padding_and_survives_saving(scratch, tmp_path
     again.load_state_dict(encoder.state_dict())
     assert torch.equal(again.tokenize(CAPTIONS)["input_ids"], encoder.tokenize(CAPTIONS)["input_ids"])
     torch.testing.assert_close(again(again.tokenize(CAPTIONS)), together)
-
-
-@pytest.mark.slow
-def test_the_scratch_encoder_has_the_published_size():
-    encoder = build_text_encoder(TextEncoderConfig(source="roberta-scratch", frozen=False), captions=CAPTIONS)
-    assert sum(p.numel() for p in encoder.parameters()) == pytest.approx(124.6e6, rel=1e-3)
-    longest = encoder.tokenize(["music " * 2000])
-    assert longest["input_ids"].shape == (1, 77)
-    with torch.no_grad():
-        assert encoder.eval()(longest).shape == (1, 768)

@@ -153,36 +153,24 @@ def test_no_gradient_reaches_the_targets():
     assert q_audio.grad.abs().sum() > 0 and q_text.grad.abs().sum() > 0
 
 
-def test_lam_one_has_the_gradient_of_the_inter_modal_terms_alone():
-    x = named(*rows(4, 5, 6))
-    other = rows(1, 5, 6, seed=9)[0]
-    all_of_it = q_gradients(x, lambda **a: slap_loss(**a, lam=1.0).total)
-
-    def inter_modal(q_audio, q_text, target_audio, target_text):
-        cos = torch.nn.functional.cosine_similarity
-        return (1 - cos(q_audio, target_text)).mean() + (1 - cos(q_text, target_audio)).mean()
-
-    for found, expected in zip(all_of_it, q_gradients(x, inter_modal)):
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-15)
-    # q_audio meets target_audio in the intra-modal term alone: replacing that target must change nothing, to the bit.
-    for q, own in ((0, "target_audio"), (1, "target_text")):
-        replaced = q_gradients(x | {own: other}, lambda **a: slap_loss(**a, lam=1.0).total)
-        assert torch.equal(all_of_it[q], replaced[q])
-
-
 def test_lam_zero_is_byol_for_each_modality():
-    x = named(*rows(4, 5, 6))
-    unit = torch.nn.functional.normalize
+    x, unit = named(*rows(4, 5, 6)), torch.nn.functional.normalize
     # BYOL, equation 2: the squared distance of unit vectors, which is twice 1 - cos.
     byol = sum(
         (unit(x[f"q_{m}"]) - unit(x[f"target_{m}"])).square().sum(-1).mean().item() / 2 for m in ("audio", "text")
     )
     assert slap_loss(**x, lam=0.0).total.item() == pytest.approx(byol, abs=1e-12)
-    kept = q_gradients(x, lambda **a: slap_loss(**a, lam=0.0).total)
-    other = rows(1, 5, 6, seed=9)[0]
-    for q, foreign in ((0, "target_text"), (1, "target_audio")):
-        replaced = q_gradients(x | {foreign: other}, lambda **a: slap_loss(**a, lam=0.0).total)
-        assert torch.equal(kept[q], replaced[q])
+
+
+@pytest.mark.parametrize(
+    ("lam", "unused"), [(0.0, ("target_text", "target_audio")), (1.0, ("target_audio", "target_text"))]
+)
+def test_at_its_ends_lam_leaves_one_target_out_of_each_gradient(lam, unused):
+    x, other = named(*rows(4, 5, 6)), rows(1, 5, 6, seed=9)[0]
+    kept = q_gradients(x, lambda **a: slap_loss(**a, lam=lam).total)
+    for q, name in enumerate(unused):
+        replaced = q_gradients(x | {name: other}, lambda **a: slap_loss(**a, lam=lam).total)
+        assert torch.equal(kept[q], replaced[q]) and kept[q].abs().sum() > 0
 
 
 def test_exchanging_the_predictions_exchanges_inter_and_intra_modal_terms():
@@ -195,28 +183,6 @@ def test_exchanging_the_predictions_exchanges_inter_and_intra_modal_terms():
     # At lam = 0.5 the mistake does not show in the loss, which is why the arguments have names.
     halves = [slap_loss(**named(*q, target_audio, target_text)).total for q in ((q_audio, q_text), (q_text, q_audio))]
     assert halves[0].item() == pytest.approx(halves[1].item(), abs=1e-12)
-
-
-def test_renaming_the_modalities_renames_the_terms():
-    q_audio, q_text, target_audio, target_text = rows(4, 5, 6)
-    one = slap_loss(**named(q_audio, q_text, target_audio, target_text), lam=0.8)
-    other = slap_loss(**named(q_text, q_audio, target_text, target_audio), lam=0.8)
-    assert (other.audio_to_text, other.audio) == (one.text_to_audio, one.text)
-    assert one.audio_to_text != one.text_to_audio
-    assert other.total.item() == pytest.approx(one.total.item(), abs=1e-12)
-
-
-@pytest.mark.parametrize("change", ["order", "scale"])
-def test_losses_do_not_depend_on_the_order_of_pairs_nor_on_norms(change):
-    x = rows(4, 6, 5)
-    if change == "order":
-        y = [t[torch.tensor([3, 0, 5, 1, 2, 4])] for t in x]
-    else:
-        y = [t * torch.logspace(-3, 3, 6, dtype=torch.float64)[:, None] for t in x]
-    torch.testing.assert_close(tuple(slap_loss(**named(*x), lam=0.3)), tuple(slap_loss(**named(*y), lam=0.3)))
-    for loss, extra in ((clip_loss, {}), (siglip_loss, {"logit_bias": -2.0})):
-        one, other = (loss(z_audio=t[0], z_text=t[1], logit_scale=9.0, **extra) for t in (x, y))
-        torch.testing.assert_close(one, other)
 
 
 def test_slap_is_a_mean_over_pairs_and_infonce_is_not():
@@ -245,24 +211,18 @@ def test_lam_out_of_range_is_refused_by_value(lam):
         slap_loss(**named(*rows(4, 2, 3)), lam=lam)
 
 
-@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (3,), (2, 3, 1), (3, 3), (2, 4)])
-def test_shapes_that_are_no_pairs_are_refused(shape):
-    good, odd = torch.ones(2, 3), torch.ones(shape)
-    with pytest.raises(MetricError, match=r"found"):
-        slap_loss(q_audio=good, q_text=good, target_audio=good, target_text=odd)
-    with pytest.raises(MetricError, match=r"z_text"):
-        clip_loss(z_audio=good, z_text=odd, logit_scale=1.0)
-    with pytest.raises(MetricError, match=r"z_audio"):
-        siglip_loss(z_audio=odd, z_text=good, logit_scale=1.0, logit_bias=0.0)
-
-
-@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (3,), (2, 3, 1)])
-def test_no_pairs_at_all_are_refused_even_where_shapes_agree(shape):
-    x = torch.ones(shape)
+@pytest.mark.parametrize(
+    ("shape", "agree"),
+    [(shape, agree) for shape in ((0, 3), (2, 0), (3,), (2, 3, 1)) for agree in (True, False)]
+    + [((3, 3), False), ((2, 4), False)],
+)
+def test_shapes_that_are_no_pairs_are_refused(shape, agree):
+    odd = torch.ones(shape)
+    good = odd if agree else torch.ones(2, 3)
     for call in (
-        lambda: slap_loss(q_audio=x, q_text=x, target_audio=x, target_text=x),
-        lambda: clip_loss(z_audio=x, z_text=x, logit_scale=1.0),
-        lambda: siglip_loss(z_audio=x, z_text=x, logit_scale=1.0, logit_bias=0.0),
+        lambda: slap_loss(q_audio=good, q_text=good, target_audio=good, target_text=odd),
+        lambda: clip_loss(z_audio=good, z_text=odd, logit_scale=1.0),
+        lambda: siglip_loss(z_audio=odd, z_text=good, logit_scale=1.0, logit_bias=0.0),
     ):
-        with pytest.raises(MetricError):
+        with pytest.raises(MetricError, match=r"\[N, D\]"):
             call()

@@ -133,13 +133,9 @@ def test_the_same_seed_trains_the_same(folders):
     assert torch.equal(values[0], values[1]) and torch.equal(values[0], values[2])
 
 
-def test_layers_behind_the_chosen_one_are_not_computed(folders):
-    encoder, _ = encoder_of(folders["hubert"], "hubert", layer=1)
-    assert len(encoder.model.encoder.layers) == 2
-
-
 def test_the_configuration_holds_all_that_a_checkpoint_needs(folders):
-    encoder, config = encoder_of(folders["hubert"], "hubert", layer=2)
+    encoder, config = encoder_of(folders["hubert"], "hubert", layer=1)
+    assert len(encoder.model.encoder.layers) == 2  # layers behind the chosen one are not computed
     assert config.frontend.sample_rate == 24000 and config.frontend.hop == 480 and config.frozen
     plain = json.loads(json.dumps(config.to_dict()))
     assert AudioEncoderConfig.from_dict(plain) == config
