@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,22 +61,15 @@ class Filters:
         return found
 
     def _of(self, column: str) -> dict[str, tuple[Any, np.ndarray]]:
-        """Return for each value of a column how it is written and its tracks, int64."""
+        """Return for each value of a column how it is written and the indices of its tracks."""
         if column not in self._tracks:
-            tracks: dict[str, list[int]] = {}
-            written: dict[str, Any] = {}
-            keys: dict[tuple[type, Any], str] = {}
-            for number, row in enumerate(self._facts):
+            key, found = lru_cache(None, typed=True)(_key), {}
+            for track, row in enumerate(self._facts):
                 cell = row.get(column)
                 for value in cell if isinstance(cell, list) else [cell]:
-                    if not isinstance(value, (str, bool, int, float)) or value == "":
-                        continue
-                    key = keys.get((type(value), value)) or keys.setdefault((type(value), value), _key(value))
-                    written.setdefault(key, value)
-                    places = tracks.setdefault(key, [])
-                    if not places or places[-1] != number:
-                        places.append(number)
-            self._tracks[column] = {key: (written[key], np.array(tracks[key], dtype=np.int64)) for key in tracks}
+                    if isinstance(value, (str, bool, int, float)) and value != "":
+                        found.setdefault(key(value), (value, []))[1].append(track)
+            self._tracks[column] = {key: (value, np.unique(tracks)) for key, (value, tracks) in found.items()}
         return self._tracks[column]
 
 

@@ -21,7 +21,7 @@ from slapkit.models.inference import Model
 from slapkit.search.filters import Filters
 from slapkit.search.index import Kind, open_index
 from slapkit.search.index.exact import check_k
-from slapkit.search.listen import AudioFiles, Picture
+from slapkit.search.listen import AudioFiles
 from slapkit.search.query_encoder import QueryEncoder, Track
 from slapkit.search.ranking import Hits, Pooling, Ranking
 from slapkit.search.results import as_frame
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Library:
+class Library(AudioFiles):
     """Tracks on disk and what finds them. Made by `build` and `open`.
 
     Attributes:
@@ -63,19 +63,11 @@ class Library:
 
     @classmethod
     def build(
-        cls,
-        folder: str | Path,
-        model: Model | str | Path,
-        *,
-        out: str | Path | None = None,
-        embedding: Literal["q", "z"] = "q",
-        hop_s: float | None = None,
-        index: Kind = "exact",
-        location: str | Path | None = None,
-        cache_dir: str | Path | None = None,
-        workers: int = 0,
+        cls, folder: str | Path, model: Model | str | Path, *, out: str | Path | None = None,
+        embedding: Literal["q", "z"] = "q", hop_s: float | None = None, index: Kind = "exact",
+        location: str | Path | None = None, cache_dir: str | Path | None = None, workers: int = 0,
         progress: bool = True,
-    ) -> Library:
+    ) -> Library:  # fmt: skip
         """Embed a folder of music, or bring its library up to date; what was done before is not done again.
 
         Args:
@@ -111,13 +103,9 @@ class Library:
 
     @classmethod
     def open(
-        cls,
-        out: str | Path,
-        model: Model | str | Path | None = None,
-        *,
-        index: Kind = "exact",
+        cls, out: str | Path, model: Model | str | Path | None = None, *, index: Kind = "exact",
         location: str | Path | None = None,
-    ) -> Library:
+    ) -> Library:  # fmt: skip
         """Open a library as it was left. Without `model`, the one it was built with is loaded for the first query.
 
         Raises:
@@ -180,7 +168,7 @@ class Library:
         options = {} if kind == "exact" else {"location": location, "name": f"{self.name}-{own}"}
         self._ranking = Ranking(self._entries, vectors, open_index(vectors, kind, **options))
         self._filters = Filters([entry.facts for entry in self._entries])
-        self._files = AudioFiles(self.folder, entries, self.frontend, self.window_s)
+        super().__init__(self.folder, entries, self.frontend, self.window_s)
         self._tracks: pd.DataFrame | None = None
 
     @property
@@ -206,16 +194,9 @@ class Library:
         return pd.DataFrame([asdict(failure) for failure in self._store.failures], columns=["file", "reason"])
 
     def search(
-        self,
-        query: Any,
-        *,
-        k: int = 10,
-        where: Mapping[str, Any] | None = None,
-        pooling: Pooling = "best",
-        plus: Sequence[Any] = (),
-        minus: Sequence[Any] = (),
-        literal: bool = False,
-    ) -> pd.DataFrame:
+        self, query: Any, *, k: int = 10, where: Mapping[str, Any] | None = None, pooling: Pooling = "best",
+        plus: Sequence[Any] = (), minus: Sequence[Any] = (), literal: bool = False,
+    ) -> pd.DataFrame:  # fmt: skip
         """Find tracks.
 
         Args:
@@ -261,7 +242,7 @@ class Library:
         Raises:
             LibraryError: there is no such track.
         """
-        entry = self._files.entry(id)
+        entry = self.entry(id)
         row = self._row[id]
         if start_s is None:
             return Track(id, self._ranking.mean(row), self.space)
@@ -278,22 +259,6 @@ class Library:
     def facets(self, max_values: int = 30) -> dict[str, list[tuple[Any, int]]]:
         """Return what can be filtered by: columns of 2 to `max_values` values, each with its number of tracks."""
         return self._filters.facets(max_values)
-
-    def path(self, id: str) -> Path:
-        """Return the file of a track. This and the three below: see `slapkit.search.listen.AudioFiles`."""
-        return self._files.path(id)
-
-    def span(self, id: str, start_s: float | None = None, seconds: float | None = None) -> tuple[float, float]:
-        """Return which part of a track `sound` and `log_mel` give: start and duration in s."""
-        return self._files.span(id, start_s, seconds)
-
-    def sound(self, id: str, start_s: float | None = None, seconds: float | None = None) -> tuple[bytes, str]:
-        """Return bytes that a browser plays, and their type."""
-        return self._files.sound(id, start_s, seconds)
-
-    def log_mel(self, id: str, start_s: float | None = None) -> Picture:
-        """Return a small picture of what `sound` gives, uint8 `[n_mels, <= 160]`, with its start and duration in s."""
-        return self._files.log_mel(id, start_s)
 
     def warn(self, query: Any) -> str | None:
         """Return what of a query the model leaves out; None where it reads all."""

@@ -173,7 +173,7 @@ def test_what_is_not_let_in(tmp_path, model):
     assert len(library) == 2 and "silent" in library.failures.set_index("file").loc["silent.wav", "reason"]
     (root / "inside.wav").unlink()
     (root / "inside.wav").symlink_to(outside / "secret.wav")  # afterwards: the library knows the id
-    with pytest.raises(Exception, match="outside the library's folder"):
+    with pytest.raises(LibraryError, match="outside"):
         library.sound("inside.wav")
 
 
@@ -241,16 +241,6 @@ def test_long_files_are_embedded_in_pieces(music, model, tmp_path, monkeypatch):
     monkeypatch.setattr("slapkit.audio.features.PIECE_S", 2.0)
     pieces = vectors(Library.build(root, model, out=tmp_path / "pieces", progress=False))["long.wav"]
     assert whole.shape == pieces.shape == (14, 32) and (whole * pieces).sum(axis=1).min() > 0.999
-
-
-@pytest.mark.slow
-def test_helpers_give_the_same(music, model, tmp_path):
-    root = music({f"{i}.wav": 1.0 + i / 9 for i in range(9)})
-    (root / "4.wav").write_bytes(b"broken")
-    alone = Library.build(root, model, out=tmp_path / "alone", workers=1, progress=False)
-    together = Library.build(root, model, out=tmp_path / "together", workers=2, progress=False)
-    assert_same(alone, together)
-    assert together.failures.equals(alone.failures) and len(alone.failures) == 1
 
 
 def test_overlapping_windows(music, model, tmp_path):
