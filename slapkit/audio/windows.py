@@ -64,11 +64,6 @@ def random_start(n: int | np.ndarray, length: int, rng: np.random.Generator) -> 
     return rng.integers(0, last, endpoint=True, dtype=np.int64)
 
 
-def centre_start(n: int | np.ndarray, length: int) -> np.ndarray:
-    """Return the start of the window in the middle of each clip, int64 of the shape of `n`; 0 for short clips."""
-    return np.maximum(np.asarray(n, dtype=np.int64) - length, 0) // 2
-
-
 def tiled_starts(n: int, length: int, hop: int | None = None) -> np.ndarray:
     """Return the starts, int64 `[W]`, of windows that cover a clip of `n` steps from its first to its last.
 

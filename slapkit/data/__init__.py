@@ -1,8 +1,6 @@
 """Audio-text data sets: clips with captions, facts and splits, read from a folder and its table."""
 
+from slapkit.data import collections
 from slapkit.data.dataset import AudioTextDataset, Clip, Problem
 from slapkit.data.reader import read
-from slapkit.data.splits import make_splits
-from slapkit.data.writer import write_table
-
-__all__ = ["AudioTextDataset", "Clip", "Problem", "make_splits", "read", "write_table"]
+from slapkit.data.splits import make_splits, write_table

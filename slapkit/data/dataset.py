@@ -20,7 +20,7 @@ from slapkit.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("train", "validation", "test")  # the order in which splits are told; other names follow
+SPLITS = ("train", "validation", "test")  # in this order; other names follow
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ class Problem:
     reason: str
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """Return a value as strict JSON that any reader takes.
 
     NaN and infinity become None, NumPy's numbers and arrays plain ones, sets sorted lists, and other objects text;
-    broken surrogates are replaced.
+    broken surrogates are replaced, and what is nested more than 50 deep is left out.
     """
+    if depth > 50:
+        return None
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if isinstance(value, str):
@@ -62,11 +64,11 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, Mapping):
-        return {plain(str(key)): plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted((plain(item) for item in value), key=repr)
+        return sorted((plain(item, depth + 1) for item in value), key=repr)
     return plain(str(value))
 
 

@@ -26,10 +26,6 @@ def test_starts_of_clips_of_different_length():
     assert int(windows.random_start(10, 10, rng)) == 0
 
 
-def test_centre():
-    assert windows.centre_start(np.array([5, 10, 11, 30]), 10).tolist() == [0, 0, 0, 10]
-
-
 @pytest.mark.parametrize("n", range(1, 40))
 @pytest.mark.parametrize(("length", "hop"), [(10, None), (10, 5), (1, 1), (7, 3)])
 def test_tiles_cover_all_and_are_full(n, length, hop):

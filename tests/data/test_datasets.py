@@ -361,6 +361,7 @@ def test_fingerprint_is_the_content(folder, tmp_path):
         ({1: np.int64(2)}, {"1": 2}),
         ("\ud800", "?"),
         (Path("x"), "x"),
+        (json.loads("[" * 900 + "]" * 900), json.loads("[" * 50 + "null" + "]" * 50)),
     ],
 )
 def test_facts_of_any_type_count_and_can_be_written(folder, tmp_path, value, same):

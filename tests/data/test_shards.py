@@ -12,9 +12,15 @@ import pytest
 from slapkit.data.shards import member, read_shards, write_shards
 from slapkit.errors import AudioError, DataError
 from slapkit.training.streaming_source import StreamStore
+from tests.training.streaming.stream_parts import write_collection
 from tests.training.tones import tiny
 
 AUDIO = tiny().model.audio
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    return write_collection(tmp_path_factory.mktemp("stream") / "music")
 
 
 @pytest.fixture(scope="module")
