@@ -7,11 +7,39 @@ effective rank does, falling towards 1.
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from slapkit.errors import CollapseError
 from slapkit.metrics import Space, retrieval_scores
+from slapkit.models.embed import mean_by_clip
+from slapkit.models.joint import JointModel
+from slapkit.training.batches import AudioSource, TextSource
 
 COLLAPSED_RANK = 1.5  # an effective rank below this, seen twice in a row after warm-up, is a collapse
+
+
+@torch.no_grad()
+def predictions(
+    model: JointModel, audio: AudioSource, text: TextSource, device: torch.device, *, batch_size: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions q of clips `[N, D]`, the mean over the fixed windows of each, and of captions `[M, D]`; float32, of
+    unit norm."""
+    clips, starts = audio.tiles()
+    captions = np.arange(len(text))
+    modes = model.training
+    model.eval()
+
+    def embedded(x, modality: str) -> torch.Tensor:
+        return torch.nn.functional.normalize(model.embed(x, modality)[1].float(), dim=-1).cpu()
+
+    of_windows, of_captions = [], []
+    for i in range(0, len(clips), batch_size):
+        windows = audio.take(clips[i : i + batch_size], starts[i : i + batch_size])
+        of_windows.append(embedded(windows.to(device), "audio"))
+    for i in range(0, len(captions), batch_size):
+        of_captions.append(embedded(text.take(captions[i : i + batch_size], device), "text"))
+    model.train(modes)
+    return mean_by_clip(torch.cat(of_windows).numpy(), clips, len(audio)), torch.cat(of_captions).numpy()
 
 
 def measure(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> dict[str, float]:

@@ -19,13 +19,13 @@ from slapkit.audio.features import FeatureStore
 from slapkit.data import AudioTextDataset
 from slapkit.errors import CollapseError, ConfigError, DataError
 from slapkit.models.ema import update_target
-from slapkit.models.inputs import AudioSource, TextSource, embed_audio_source, embed_text_source
 from slapkit.models.joint import JointModel, ModelConfig
 from slapkit.models.weights import save_model
 from slapkit.training import health
 from slapkit.training import streaming_choose as choose
 from slapkit.training.accelerator import make_accelerator
 from slapkit.training.allocator import keep_freed_memory
+from slapkit.training.batches import AudioSource, TextSource
 from slapkit.training.checkpoint import TrainingState
 from slapkit.training.config import TrainConfig
 from slapkit.training.log import Callback, TrainLog
@@ -302,8 +302,7 @@ class Trainer:
         result: list[dict[str, float] | None] = [None]
         if self.accelerator.is_main_process:
             audio, text, clip_of_caption = self.validation
-            _, q_audio = embed_audio_source(self.model, audio, self.device)
-            _, q_text = embed_text_source(self.model, text, self.device)
+            q_audio, q_text = health.predictions(self.model, audio, text, self.device)
             result[0] = health.measure(audio=q_audio, text=q_text, clip_of_caption=clip_of_caption)
         return broadcast_object_list(result)[0]
 

@@ -24,8 +24,7 @@ from slapkit._io import write_guard
 from slapkit.audio.features import SilentWindow
 from slapkit.audio.windows import random_start
 from slapkit.errors import AudioError, DataError
-from slapkit.models.inputs import TextSource
-from slapkit.training.batches import BatchSource
+from slapkit.training.batches import BatchSource, TextSource
 from slapkit.training.config import TrainConfig
 from slapkit.training.streaming_source import StreamAudio, StreamConfig
 

@@ -11,7 +11,7 @@ from slapkit.audio import features
 from slapkit.audio.features import FeatureStore
 from slapkit.data import AudioTextDataset
 from slapkit.models.encoders import AudioEncoderConfig
-from slapkit.models.inputs import AudioSource
+from slapkit.training.batches import AudioSource
 from slapkit.training.streaming_source import StreamAudio, StreamConfig, StreamStore
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from slapkit.config import Config, require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.data.shards import member
 from slapkit.errors import AudioError, DataError
-from slapkit.models.inputs import AudioSource
+from slapkit.training.batches import AudioSource
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from slapkit.audio import features
-from slapkit.models.inputs import AudioSource, TextSource
-from slapkit.training.batches import BatchSource
+from slapkit.training.batches import AudioSource, BatchSource, TextSource
 from tests.training.tones import tiny
 
 

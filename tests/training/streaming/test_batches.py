@@ -14,8 +14,7 @@ import torch
 from slapkit import data
 from slapkit.audio import features
 from slapkit.errors import ConfigError, DataError
-from slapkit.models.inputs import AudioSource
-from slapkit.training.batches import BatchSource
+from slapkit.training.batches import AudioSource, BatchSource
 from slapkit.training.streaming_batches import StreamBatches
 from slapkit.training.streaming_source import StreamConfig, StreamStore
 from tests.training.streaming.stream_parts import write_collection
