@@ -205,29 +205,12 @@ class LogMel(torch.nn.Module):
 
     def _energies_in_blocks(self, frames: torch.Tensor) -> torch.Tensor:
         """The same of one clip on a CPU, `[frames, n_mels]` of `[frames, n_fft]`, in blocks that stay in the cache."""
-        blocks = frames.split(_BLOCK)
-        energies = [frames.new_empty((len(frames), weights.shape[1])) for _, weights in self._groups]
-        scratch = self._scratch(frames, len(blocks[0]))
-        for part, *wanted in zip(blocks, *(group.split(_BLOCK) for group in energies)):
-            if len(part) < len(scratch[0]):
-                scratch = self._scratch(frames, len(part))  # the last block
-            windowed, bins, values, power, heard = scratch
-            windowed.copy_(part).mul_(self.window)
-            torch.fft.rfft(windowed, out=bins)
-            power.copy_(values).square_()
-            for squares, (_, weights), out in zip(heard, self._groups, wanted):
-                torch.mm(squares, weights, out=out)
-        return torch.cat(energies, dim=1)
-
-    def _scratch(self, like: torch.Tensor, rows: int) -> tuple:
-        """Return room for a block of frames, windowed, transformed and squared, and the views of it that are read;
-        made once, for a view takes as long as some of the operations."""
-        bands = len(self.pairs)
-        windowed = like.new_empty((rows, self.config.n_fft), dtype=torch.float64)
-        bins = like.new_empty((rows, self.config.n_fft // 2 + 1), dtype=torch.complex128)
-        power = like.new_empty((rows, bands))
-        values = torch.view_as_real(bins).flatten(1)[:, :bands]
-        return windowed, bins, values, power, [power[:, hears] for hears, _ in self._groups]
+        blocks = []
+        for block in frames.split(_BLOCK):
+            bins = torch.view_as_real(torch.fft.rfft(block * self.window)).flatten(1)
+            power = bins[:, : len(self.pairs)].float().square_()
+            blocks.append(torch.cat([power[:, rows] @ weights for rows, weights in self._groups], dim=1))
+        return torch.cat(blocks)
 
 
 def _heard(weights: torch.Tensor) -> tuple[slice, torch.Tensor]:

@@ -144,7 +144,7 @@ class AudioTextDataset:
             DataError: there is no such split.
         """
         if name not in self.splits:
-            hint = nearest(name, self.splits) if self.splits else "its table gives none, see datasets.make_splits"
+            hint = nearest(name, self.splits) if self.splits else "its table gives none, see slapkit.data.make_splits"
             raise DataError(f"{self.name} has no split {name!r}: {hint}")
         return self.subset(i for i, clip in enumerate(self.clips) if clip.split == name)
 
