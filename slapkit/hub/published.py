@@ -74,7 +74,10 @@ def assemble(found: Published) -> JointModel:
     with torch.device("meta"):
         load_strictly(_build(config, found, tokenizer), state, found.file)
     joint = _build(config, found, tokenizer)
-    _check_derived(joint, state, found.file)
+    for name, tensor in joint.state_dict().items():
+        # An index that is not what the shapes give would reach out of its table.
+        if name.endswith("relative_position_index") and not torch.equal(tensor, state[name].to(tensor.dtype)):
+            raise CheckpointError(f"{found.file}: {name} is not what windows of this size have: the file is damaged")
     load_strictly(joint, state, found.file)
     return joint
 
@@ -110,13 +113,6 @@ def _our_names(found: Published) -> dict[str, Tensor]:
             f"{', '.join(sorted(unknown)[:3])}: it is another model"
         )
     return state
-
-
-def _check_derived(joint: JointModel, state: Mapping[str, Tensor], file: Path) -> None:
-    """Raise `CheckpointError` where an index is not what the shapes give: it would reach out of its table."""
-    for name, tensor in joint.state_dict().items():
-        if name.endswith("relative_position_index") and not torch.equal(tensor, state[name].to(tensor.dtype)):
-            raise CheckpointError(f"{file}: {name} is not what windows of this size have: the file is damaged")
 
 
 def load_tokenizer(found: Published):

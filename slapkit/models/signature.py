@@ -63,10 +63,10 @@ def _measured(joint: JointModel) -> dict[str, np.ndarray]:
     tokens = {name: ids.to(device) for name, ids in joint.text.encoder.tokenize(list(CAPTIONS)).items()}
     values = {}
     for name, inputs in (("audio", features), ("text", tokens)):
-        embedded = torch.nn.functional.normalize(joint.embed(inputs, name)[1].double(), dim=-1)
-        values[name] = embedded[:, :_WIDTH].cpu().numpy()
+        embedded = torch.nn.functional.normalize(joint.embed(inputs, name)[1].cpu().double(), dim=-1)
+        values[name] = embedded[:, :_WIDTH].numpy()
     if frontend.kind == "log-mel":
-        values["frontend"] = features.double().mean(dim=(0, 1)).cpu().numpy()
+        values["frontend"] = features.cpu().double().mean(dim=(0, 1)).numpy()
     return values
 
 

@@ -294,7 +294,7 @@ def _moments(found: list[Tensor]):
     """A hook that keeps number, sum and sum of squares `[3, C]` of a layer's input."""
 
     def hook(module: nn.Module, inputs: tuple) -> None:
-        x = inputs[0].detach().double().transpose(0, 1).flatten(1)
+        x = inputs[0].detach().cpu().double().transpose(0, 1).flatten(1)
         found.append(torch.stack([torch.full_like(x[:, 0], x.shape[1]), x.sum(1), x.square().sum(1)]))
 
     return hook
@@ -304,8 +304,8 @@ def mismatch(layer: nn.Module, moments: Tensor) -> float:
     """Return how far mean (in standard deviations) or standard deviation (its log ratio) is off, the larger median."""
     count, total, squares = moments
     variance = (squares / count - (total / count).square()).clamp(min=0) + layer.eps
-    expected = layer.running_var.double() + layer.eps
-    shift = (total / count - layer.running_mean.double()).abs() / expected.sqrt()
+    expected = layer.running_var.cpu().double() + layer.eps
+    shift = (total / count - layer.running_mean.cpu().double()).abs() / expected.sqrt()
     scale = (variance / expected).log().abs() / 2
     return float(torch.stack([shift.median(), scale.median()]).max())
 

@@ -27,22 +27,23 @@ tags:
 - slap
 ---"""
 _MEASURES = ("R@1", "R@5", "R@10")
-_USES = {
-    "hub-folder": 'model = slapkit.load(".")  # this folder\naudio = model.embed_audio(["one.mp3"])\n'
-    'text = model.embed_text(["slow solo flute"])\nprint(text @ audio.T)',
-    "clap": 'model = ClapModel.from_pretrained(".")  # this folder\nprocessor = ClapProcessor.from_pretrained(".")',
-    "onnx": 'audio = onnxruntime.InferenceSession("audio.onnx")\ntext = onnxruntime.InferenceSession("text.onnx")',
-}
-_IMPORTS = {
-    "hub-folder": "import slapkit",
-    "clap": "from transformers import ClapModel, ClapProcessor",
-    "onnx": "import onnxruntime",
-}
-_NOTES = {
-    "hub-folder": "",
-    "clap": "This form has no predictors: embeddings are the projections z. CLAP's processor takes a random piece of "
-    "audio that is longer than its window; slapkit takes all of it.",
-    "onnx": "`export.json` says what goes into the graphs and what comes out of them.",
+_FORMS = {  # code to use a form, and a note
+    "hub-folder": (
+        'import slapkit\n\nmodel = slapkit.load(".")  # this folder\naudio = model.embed_audio(["one.mp3"])\n'
+        'text = model.embed_text(["slow solo flute"])\nprint(text @ audio.T)',
+        "",
+    ),
+    "clap": (
+        'from transformers import ClapModel, ClapProcessor\n\nmodel = ClapModel.from_pretrained(".")  # this folder\n'
+        'processor = ClapProcessor.from_pretrained(".")',
+        "This form has no predictors: embeddings are the projections z. CLAP's processor takes a random piece of audio "
+        "that is longer than its window; slapkit takes all of it.",
+    ),
+    "onnx": (
+        'import onnxruntime\n\naudio = onnxruntime.InferenceSession("audio.onnx")\n'
+        'text = onnxruntime.InferenceSession("text.onnx")',
+        "`export.json` describes inputs and outputs of the graphs.",
+    ),
 }
 
 
@@ -64,14 +65,15 @@ def model_card(
     if form == "clap":  # it has no predictors: the figures are those of the projections
         retrieval_z = {"retrieval": {"z": z} if (z := dig(metrics, "retrieval", "z")) else {}, "health": {}}
         metrics |= retrieval_z | {"gap": metrics.get("gap_z", {})}
+    code, note = _FORMS[form]
     title = label(record) if record else model.joint.objective.upper()
     parts = [
         _FRONT_MATTER,
         f"# {escape(title)}: joint embeddings of music and text",
         f"Trained with slapkit, after [SLAP, arXiv 2506.17815]({_PAPER}).",
         "## Use",
-        f"```python\n{_IMPORTS[form]}\n\n{_USES[form]}\n```",
-        _NOTES[form],
+        f"```python\n{code}\n```",
+        note,
         "## The model",
         _table(["part", "value"], _parts(model)),
     ]

@@ -51,18 +51,6 @@ def test_embeddings_are_those_of_the_original(kind, folders):
     np.testing.assert_array_equal(model.embed_text(CAPTIONS, embedding="z"), model.embed_text(CAPTIONS))
 
 
-def test_a_long_sound_is_the_mean_of_its_windows(folders):
-    folder, clap = folders["unfused"]
-    wave = sounds(1, longest=5.0)[0]
-    model = slapkit.load(folder, device="cpu")
-    mel = model.log_mel(torch.from_numpy(wave)[None])
-    starts = [0, 201, 501 - 201]  # windows of 2 s, hence 201 frames, the last one moved back to the end
-    with torch.no_grad():
-        parts = [clap.get_audio_features(mel[:, None, start : start + 201]).pooler_output for start in starts]
-    mean = torch.nn.functional.normalize(torch.cat(parts).mean(0), dim=-1).numpy()
-    np.testing.assert_allclose(model.embed_audio([wave], sample_rate=RATE)[0], mean, atol=1e-4)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_converted_it_lives_without_its_folder(kind, folders, tmp_path):
     source = tmp_path / "source"
