@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from slapkit._io import sync_file, write_guard
 from slapkit.errors import ConfigError, SlapkitError
@@ -60,6 +61,21 @@ def probe_sounds(model: Model) -> list[list[np.ndarray]]:
     return [sounds[:2], sounds[2:3], sounds[3:]]
 
 
+def embed_audio(model: Model, sounds: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return "z" and "q" `[B, D]` of sounds of one window each, from features that are not rounded to float16."""
+    features = model.log_mel(torch.from_numpy(np.stack(sounds)).to(model.device))[:, : model.config.audio.window_frames]
+    return _by_name(model.encode(features, "audio"))
+
+
+def embed_text(model: Model, captions: list[str]) -> dict[str, np.ndarray]:
+    """Return "z" and "q" `[B, D]` of captions."""
+    return _by_name(model.encode(model.joint.text.encoder.tokenize(captions), "text"))
+
+
+def _by_name(embeddings: tuple[torch.Tensor, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: found.numpy() for name, found in zip("zq", embeddings, strict=True)}
+
+
 def require_same(
     model: Model,
     *,
@@ -75,16 +91,14 @@ def require_same(
     Raises:
         ExportError: a difference passes `TOLERANCE`, or values are not finite.
     """
-    rate, worst = model.config.audio.frontend.sample_rate, 0.0
-    for tower, embed, batches in (("audio", audio, probe_sounds(model)), ("text", text, CAPTIONS)):
-        for batch in batches if embed else ():
-            for name, found in embed(batch).items():
-                wanted = (
-                    model.embed_audio(batch, sample_rate=rate, embedding=name)
-                    if tower == "audio"
-                    else model.embed_text(batch, embedding=name)
-                )
-                difference = float(np.abs(found - wanted).max()) if found.shape == wanted.shape else np.inf
+    worst = 0.0
+    towers = (("audio", audio, embed_audio, probe_sounds(model)), ("text", text, embed_text, CAPTIONS))
+    for tower, exported, embed, batches in towers:
+        for batch in batches if exported else ():
+            wanted = embed(model, batch)
+            for name, found in exported(batch).items():
+                same_shape = found.shape == wanted[name].shape
+                difference = float(np.abs(found - wanted[name]).max()) if same_shape else np.inf
                 if not difference <= TOLERANCE:  # NaN too
                     raise ExportError(
                         f"the {tower} tower differs from the model by {difference:.2g} in {name}, on a batch of "

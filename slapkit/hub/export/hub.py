@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 
 from slapkit.hub.export.card import model_card, read_run
-from slapkit.hub.export.folder import require_same, staged_folder
+from slapkit.hub.export.folder import embed_audio, embed_text, require_same, staged_folder
 from slapkit.hub.load import load_model
 from slapkit.hub.source import find
 from slapkit.models.inference import Model
@@ -110,10 +111,6 @@ def to_hub_folder(path: str | Path, out: str | Path) -> Path:
     hub = HubModel.of(path)
     with staged_folder(out) as folder:
         hub.save_pretrained(folder)
-        written, rate = load_model(folder, device="cpu"), hub.trained.config.audio.frontend.sample_rate
-        require_same(
-            hub.trained,
-            audio=lambda sounds: {"q": written.embed_audio(sounds, sample_rate=rate)},
-            text=lambda captions: {"q": written.embed_text(captions)},
-        )
+        written = load_model(folder, device="cpu")
+        require_same(hub.trained, audio=partial(embed_audio, written), text=partial(embed_text, written))
     return Path(out)

@@ -48,9 +48,9 @@ def test_transformers_and_slapkit_read_what_is_written(clap_like, tmp_path, obje
     assert np.abs(wanted[0][0] - wanted[0][1]).max() > 1e-3, "or all would pass"
     again = slapkit.load(out, device="cpu")
     for found, expected in zip(by_transformers(out, sounds()), wanted):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-    np.testing.assert_allclose(again.embed_audio(sounds(), sample_rate=24000), wanted[0], atol=1e-5)
-    np.testing.assert_allclose(again.embed_text(CAPTIONS[:2]), wanted[1][:2], atol=1e-5)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(again.embed_audio(sounds(), sample_rate=24000), wanted[0], atol=1e-4)
+    np.testing.assert_allclose(again.embed_text(CAPTIONS[:2]), wanted[1][:2], atol=1e-4)
     if objective == "clap":
         assert ClapModel.from_pretrained(out).logit_scale_a.item() == pytest.approx(2.5, abs=1e-5)
     assert (out / "README.md").read_text() == "# A card\n"
