@@ -106,12 +106,12 @@ class _Block:
         parts = (own.query, own.key, own.value)
         biases = None if own.query.bias is None else torch.cat([part.bias for part in parts])
         self.qkv = _Linear(torch.cat([part.weight for part in parts]), biases, dtype)
-        self.out = _Linear(*_weights(layer.attention.output.dense), dtype)
+        self.out = _Linear(layer.attention.output.dense.weight, layer.attention.output.dense.bias, dtype)
         activation = layer.intermediate.intermediate_act_fn
         exact = type(activation).__name__ in _GELU
-        self.up = _Linear(*_weights(layer.intermediate.dense), dtype, gelu=exact)
+        self.up = _Linear(layer.intermediate.dense.weight, layer.intermediate.dense.bias, dtype, gelu=exact)
         self.activation = nn.Identity() if exact else activation
-        self.down = _Linear(*_weights(layer.output.dense), dtype)
+        self.down = _Linear(layer.output.dense.weight, layer.output.dense.bias, dtype)
         self.before, self.after = layer.layernorm_before, layer.layernorm_after
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -129,10 +129,6 @@ class _Block:
             scores = torch.baddbmm(self.bias, q, k.transpose(1, 2), alpha=scale)
             mixed = torch.bmm(scores.softmax(-1), v).unflatten(0, (windows, self.heads))
         return mixed.transpose(1, 2).flatten(2).view(1, -1, qkv.shape[2] // 3)
-
-
-def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor | None]:
-    return layer.weight, layer.bias
 
 
 class _Stage:
@@ -153,7 +149,7 @@ class _Stage:
         else:
             corners = [rows[row::2, column::2] for column in range(2) for row in range(2)]
             self.last = torch.stack(corners, dim=-1).flatten()
-            self.reduction = _Linear(*_weights(self.merge.reduction), dtype)
+            self.reduction = _Linear(self.merge.reduction.weight, self.merge.reduction.bias, dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         for move, block in zip(self.moves, self.blocks, strict=True):
