@@ -69,7 +69,7 @@ def test_one_alone_equals_one_in_a_batch(kind):
     with torch.no_grad():
         together, alone = encoder(x), torch.cat([encoder(row[None]) for row in x])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
-    assert (together[0] - together[1]).abs().max() > 1e-3  # and the sounds are told apart
+    assert (together[0] - together[1]).abs().max() > 1e-3  # and the sounds differ
 
 
 @pytest.mark.parametrize("n_mels", [16, 50, 64, 65, 66, 67, 128])

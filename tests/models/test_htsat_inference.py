@@ -109,7 +109,7 @@ def test_bfloat16_keeps_the_direction():
     assert rounded.dtype == torch.float32
     exact = oracle(built, mel)
     assert not torch.equal(rounded, exact)
-    spread = exact - exact.mean(0)  # what tells the sounds apart
+    spread = exact - exact.mean(0)  # by which the sounds differ
     assert (rounded - exact).norm() < 0.01 * exact.norm() and (rounded - exact).norm() < 0.15 * spread.norm()
 
 

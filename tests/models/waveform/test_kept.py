@@ -35,7 +35,7 @@ def dataset(tmp_path):
     return read(folder)
 
 
-def heard(dataset, i: int) -> np.ndarray:
+def samples(dataset, i: int) -> np.ndarray:
     return soundfile.read(dataset.clips[i].path, dtype="float32")[0]
 
 
@@ -53,7 +53,7 @@ def test_kept_waves_err_by_less_than_70_dB(dataset, tmp_path):
     assert store.width == 160 and len(store) == 3
     assert store.lengths.tolist() == [50, 35, 25]  # the last was repeated up to 0.5 s
     for i in range(3):
-        wave, kept = heard(dataset, i), store.row(i).astype(np.float32).reshape(-1)
+        wave, kept = samples(dataset, i), store.row(i).astype(np.float32).reshape(-1)
         whole = np.concatenate([wave] * 2)[: len(kept)]
         whole = np.where(np.arange(len(kept)) < max(len(wave), 4000), whole, 0)
         error = kept - whole
@@ -104,9 +104,5 @@ def test_each_transform_takes_its_own_kind():
         with pytest.raises(AudioError, match="float32 wave"):
             make_transform(WAVE)(wrong)
     assert isinstance(make_transform(FRONTENDS["light"]), LogMel)
-
-
-def test_a_wave_is_shown_as_a_spectrogram_at_its_rate():
-    picture = WAVE.picture()
+    picture = WAVE.picture()  # of a wave, at its rate
     assert (picture.sample_rate, picture.f_max, picture.kind) == (8000, 4000.0, "log-mel")
-    assert FRONTENDS["clap"].picture() is FRONTENDS["clap"]

@@ -15,7 +15,7 @@ from slapkit.models.encoders.recompute import recompute_layers
 from tests.models.waveform.wave_folders import noise, write
 
 KINDS = ("wav2vec2", "hubert", "wavlm", "ast", "whisper")
-WINDOW_S = {"ast": 0.6, "whisper": 1.3}  # below what these two hear, so that they are filled up
+WINDOW_S = {"ast": 0.6, "whisper": 1.3}  # shorter than these two take, so that they are padded
 
 
 def encoder_of(folder: str, kind: str, **options):
@@ -39,9 +39,9 @@ def published_states(folder: str, kind: str, wave: torch.Tensor) -> tuple[list[t
     model = AutoModel.from_pretrained(folder).eval()
     model = model.encoder if kind == "whisper" else model
     rate = extractor.sampling_rate
-    heard = extractor([row.numpy() for row in wave], sampling_rate=rate, return_tensors="pt")
+    inputs = extractor([row.numpy() for row in wave], sampling_rate=rate, return_tensors="pt")
     with torch.no_grad():
-        out = model(heard[extractor.model_input_names[0]], output_hidden_states=True)
+        out = model(inputs[extractor.model_input_names[0]], output_hidden_states=True)
     states = [*out.hidden_states[:-1], out.last_hidden_state]
     sound = torch.ones(states[0].shape[1], dtype=torch.bool)
     if kind == "whisper":  # a step every 20 ms
@@ -174,7 +174,7 @@ MERT = {
 }
 
 
-def test_mert_is_heard_by_hubert_and_its_code_is_not_run(tmp_path, folders):
+def test_mert_is_loaded_as_hubert_and_its_code_is_not_run(tmp_path, folders):
     write(tmp_path, "hubert")
     switches = {"feature_extractor_cqt": False, "deepnorm": False, "attention_relax": -1.0}
     change_json(tmp_path / "config.json", **MERT, **switches)
