@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from tests.hub.checkpoints.frontends import MODES, worst_difference  # noqa: E402
 
 import slapkit
 from slapkit.audio.frontend import FRONTENDS, LogMel
-from tests.hub.checkpoints.frontends import MODES, worst_difference  # noqa: E402
 from tests.hub.checkpoints.published_files import CAPTIONS, save_tokenizer  # noqa: E402
 
 RATE = 48000

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-
 from slapkit.audio.worker import extract
+
 from slapkit.data import AudioTextDataset
 from slapkit.data.dataset import Clip
 from slapkit.presets import preset

@@ -1,7 +1,6 @@
-"""Is training healthy? Measured on validation pairs, and acted on: a collapsed run stops.
+"""Health of a training, measured on validation pairs. A collapsed training stops.
 
-Collapse means that all inputs get nearly the same embedding. The loss does not tell: for SLAP it is even low. The
-effective rank does, falling towards 1.
+In a collapse all inputs get nearly the same embedding. SLAP's loss is low then; the effective rank falls towards 1.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""What training tells while it runs: a JSON line per logged step, optionally TensorBoard, a progress bar, and
-callbacks."""
+"""Training log: a JSON line for each logged step, a progress bar, callbacks, and TensorBoard if asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from slapkit._io import atomic_write_text, write_guard
+from slapkit._io import atomic_write_json_lines, read_json_lines, write_guard
 
 Callback = Callable[[dict[str, Any]], None]
 
@@ -38,10 +37,10 @@ class TrainLog:
         active: bool = True,
     ) -> None:
         self.path, self.callbacks, self.active = path, list(callbacks), active
-        self.history = [row for row in read_rows(path) if row["step"] <= resume_at] if resume_at else []
+        self.history = [row for row in read_json_lines(path)[0] if row["step"] <= resume_at] if resume_at else []
         self._writer = None
         if active:
-            atomic_write_text(path, "".join(json.dumps(row) + "\n" for row in self.history))
+            atomic_write_json_lines(path, self.history)
             if tensorboard:
                 from torch.utils.tensorboard import SummaryWriter
 
@@ -56,7 +55,7 @@ class TrainLog:
         self._bar.update()
 
     def write(self, row: dict[str, Any]) -> None:
-        """Record one row; values that are not finite are written as null, since JSON has no word for them."""
+        """Record one row; values that are not finite become null, since JSON cannot hold them."""
         if not self.active:
             return
         row = {
@@ -85,16 +84,3 @@ class TrainLog:
         self._bar.close()
         if self._writer:
             self._writer.close()
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSONL log; a last line cut short by a kill is left out."""
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows

@@ -23,11 +23,10 @@ from slapkit.models.joint import JointModel, ModelConfig
 from slapkit.models.weights import save_model
 from slapkit.training import health
 from slapkit.training import streaming_choose as choose
-from slapkit.training.accelerator import make_accelerator
-from slapkit.training.allocator import keep_freed_memory
 from slapkit.training.batches import AudioSource, TextSource
 from slapkit.training.checkpoint import TrainingState
 from slapkit.training.config import TrainConfig
+from slapkit.training.devices import keep_freed_memory, make_accelerator
 from slapkit.training.log import Callback, TrainLog
 from slapkit.training.objective import backward
 from slapkit.training.schedules import tau_schedule, warmup_cosine

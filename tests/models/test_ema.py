@@ -13,8 +13,8 @@ from slapkit.errors import MetricError
 from slapkit.models.ema import update_target
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.models.joint import HeadConfig, JointModel, ModelConfig
-from slapkit.training.accelerator import make_accelerator
 from slapkit.training.config import TrainConfig
+from slapkit.training.devices import make_accelerator
 from slapkit.training.loop import Trainer
 
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import slapkit
+from slapkit._io import read_json_lines
 from slapkit.models.weights import load_tensors
-from slapkit.training.log import read_rows
 
 SCRIPT = """
 import sys
@@ -59,7 +59,7 @@ def test_two_processes_train_one_model(objective, tones, tmp_path):
         assert process.returncode == 0, said
     first, second = (load_tensors(tmp_path / f"rank-{rank}.safetensors") for rank in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first), "both processes hold the same weights"
-    rows = read_rows(tmp_path / "train.jsonl")
+    rows = read_json_lines(tmp_path / "train.jsonl")[0]
     assert [row["step"] for row in rows] == list(range(1, 7)) and "validation" in rows[-1]
     assert json.loads((tmp_path / "config.json").read_text())["step"] == 6
     assert slapkit.load(tmp_path).embed_text(["a low tone"]).shape == (1, 32)

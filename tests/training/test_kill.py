@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from slapkit import data
+from slapkit._io import read_json_lines
 from slapkit.models.weights import load_tensors
 from slapkit.training import train
 from slapkit.training.checkpoint import TrainingState
-from slapkit.training.log import read_rows
 from tests.training.tones import tiny
 
 
 def run(root, folder, cache):
     torch.set_num_threads(1)
-    chosen = tiny({"steps": 150, "checkpoint_every": 1, "eval_every": 25, "micro_batch": 8})
+    chosen = tiny({"steps": 100, "checkpoint_every": 1, "eval_every": 25, "micro_batch": 8})
     train(
         model=chosen.model, config=chosen.train, dataset=data.read(root), out_dir=folder, cache_dir=cache,
         progress=False,
@@ -27,10 +27,10 @@ def run(root, folder, cache):
 
 
 @pytest.mark.slow
-def test_training_survives_twenty_kills(tones, cache, tmp_path):
+def test_training_survives_ten_kills(tones, cache, tmp_path):
     context = multiprocessing.get_context("forkserver")
-    modules = ["slapkit.training", "slapkit.data", "transformers.models.bert.modeling_bert", "test_kill"]
-    context.set_forkserver_preload([*modules, "transformers.models.auto.modeling_auto"])
+    models = ["transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto"]
+    context.set_forkserver_preload(["slapkit.training", "slapkit.data", *models])
 
     def start(folder):
         process = context.Process(target=run, args=(tones.root, folder, cache))
@@ -44,7 +44,7 @@ def test_training_survives_twenty_kills(tones, cache, tmp_path):
     chance, progress = random.Random(0), []
     folder = tmp_path / "killed"
     log = folder / "train.jsonl"
-    for kill in range(20):
+    for kill in range(10):
         written = log.stat().st_size if log.exists() else 0
         process = start(folder)
         if kill % 5 == 4:  # some kills hit the way to the first step, most hit the steps
@@ -61,14 +61,13 @@ def test_training_survives_twenty_kills(tones, cache, tmp_path):
         progress.append(int(complete[-1].name[5:]) if complete else 0)
         for path in complete:
             assert load_tensors(path / "model.safetensors") and load_tensors(path / "optimizer.safetensors")
-        assert [row["step"] for row in read_rows(folder / "train.jsonl")] == sorted(
-            row["step"] for row in read_rows(folder / "train.jsonl")
-        )
-    assert progress == sorted(progress) and len(set(progress)) > 5, f"kills hit training at different steps: {progress}"
+        steps = [row["step"] for row in read_json_lines(log)[0]]
+        assert steps == sorted(steps)
+    assert progress == sorted(progress) and len(set(progress)) > 3, f"kills hit training at different steps: {progress}"
     last = start(folder)
     last.join()
     assert last.exitcode == 0
     a, b = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(a[name], b[name]) for name in a) and a.keys() == b.keys()
-    steps = [row["step"] for row in read_rows(folder / "train.jsonl")]
-    assert steps == list(range(1, 151))
+    steps = [row["step"] for row in read_json_lines(folder / "train.jsonl")[0]]
+    assert steps == list(range(1, 101))

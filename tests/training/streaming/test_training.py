@@ -24,7 +24,7 @@ from tests.training.tones import make_tones, stopped_at, tiny
 
 SCRIPT = """
 import json, os, sys
-sys.path[:0] = {paths!r}
+sys.path.insert(0, {root!r})
 import torch
 torch.set_num_threads(1)
 from pathlib import Path
@@ -51,10 +51,10 @@ train(model=chosen.model, config=chosen.train, dataset=read({data!r}), out_dir=o
 
 
 def start(out: Path, data: Path, settings: dict, workers: int, **environment: str) -> subprocess.Popen:
-    here = Path(__file__).parents
     out.mkdir(exist_ok=True)
-    paths = [str(here[1] / "training"), str(here[2])]
-    script = SCRIPT.format(paths=paths, out=str(out), data=str(data), settings=settings, workers=workers)
+    script = SCRIPT.format(
+        root=str(Path(__file__).parents[3]), out=str(out), data=str(data), settings=settings, workers=workers
+    )
     return subprocess.Popen(
         [sys.executable, "-c", script],
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
