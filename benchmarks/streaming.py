@@ -23,8 +23,8 @@ from slapkit.audio.worker import extract
 from slapkit.data import AudioTextDataset
 from slapkit.data.dataset import Clip
 from slapkit.presets import preset
-from slapkit.training.streaming_batches import StreamBatches
-from slapkit.training.streaming_source import StreamConfig, StreamStore
+from slapkit.training.prefetch import StreamBatches
+from slapkit.training.streaming import StreamConfig, StreamStore
 
 RATE = 44100
 

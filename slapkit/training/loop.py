@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,17 +23,15 @@ from slapkit.models.ema import update_target
 from slapkit.models.joint import JointModel, ModelConfig
 from slapkit.models.weights import save_model
 from slapkit.training import health
-from slapkit.training import streaming_choose as choose
-from slapkit.training.batches import AudioSource, TextSource
+from slapkit.training.batches import AudioSource, BatchSource, TextSource
 from slapkit.training.checkpoint import TrainingState
 from slapkit.training.config import TrainConfig
 from slapkit.training.devices import keep_freed_memory, make_accelerator
 from slapkit.training.log import Callback, TrainLog
 from slapkit.training.objective import backward
+from slapkit.training.prefetch import StreamBatches
 from slapkit.training.schedules import tau_schedule, warmup_cosine
-
-if TYPE_CHECKING:
-    from slapkit.training.streaming_source import StreamConfig, StreamStore
+from slapkit.training.streaming import StreamConfig, StreamStore, open_store
 
 
 @dataclass
@@ -102,7 +101,8 @@ class Trainer:
         taken = None if started is None else _digest(started)
         with self.accelerator.main_process_first():
             show = progress and self.accelerator.is_main_process
-            store = choose.open_store(dataset, model.audio, cache_dir, streaming, progress=show)
+            frontend, window = model.audio.frontend, model.audio.window_frames
+            store = open_store(dataset, frontend, window, cache_dir, streaming, progress=show)
         usable = set(store.ids)
         training, validation = (_usable(dataset, split, usable) for split in ("train", "validation"))
         if not len(training):
@@ -132,9 +132,14 @@ class Trainer:
                 np.asarray(clip_of_caption),
             )
         captions_of = np.split(np.arange(len(captions)), np.flatnonzero(np.diff(self.clip_of)) + 1)
-        self.batches = choose.open_batches(
-            (self.train_audio, self.train_text, captions_of, config), self.accelerator, streaming, self.out_dir
-        )
+        parts = (self.train_audio, self.train_text, captions_of, config)
+        place = {"rank": self.accelerator.process_index, "devices": self.accelerator.num_processes}
+        if streaming is None:
+            self.batches = BatchSource(*parts, **place)
+        else:
+            listed = self.out_dir / f"unusable-{place['rank']}.jsonl"
+            local = int(os.environ.get("LOCAL_WORLD_SIZE", place["devices"]))
+            self.batches = StreamBatches(*parts, stream=streaming, listed=listed, local_devices=local, **place)
         self._wrap()
         self.identity = {
             "model": model.to_dict(),
@@ -153,7 +158,7 @@ class Trainer:
         progress: bool,
     ) -> tuple[AudioSource, TextSource]:
         ids, window = [clip.id for clip in dataset.clips], self.model.config.audio.window_frames
-        audio = choose.audio_source(store, ids, window)
+        audio = store.source(ids, window) if isinstance(store, StreamStore) else AudioSource(store, ids, window)
         if self.model.audio.frozen:
             audio.freeze(self.model.audio.encoder, self.device, progress=progress)
         with self.accelerator.main_process_first():

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
@@ -26,6 +27,11 @@ from slapkit.training.objective import backward
 OBJECTIVES = ("slap", "clap", "siglip")
 SLAP = ("q_audio", "q_text", "target_audio", "target_text")
 PAIRS = 64
+
+
+@pytest.fixture(autouse=True)
+def _full_precision():
+    AcceleratorState._reset_state()  # another test's precision would stay
 
 
 class Flat(nn.Module):

@@ -15,8 +15,8 @@ from slapkit import data
 from slapkit.audio import features
 from slapkit.errors import ConfigError, DataError
 from slapkit.training.batches import AudioSource, BatchSource
-from slapkit.training.streaming_batches import StreamBatches
-from slapkit.training.streaming_source import StreamConfig, StreamStore
+from slapkit.training.prefetch import StreamBatches
+from slapkit.training.streaming import StreamConfig, StreamStore
 from tests.training.streaming.stream_parts import write_collection
 from tests.training.tones import tiny
 

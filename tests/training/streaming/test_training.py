@@ -18,8 +18,8 @@ from slapkit.data.shards import write_shards
 from slapkit.errors import CheckpointError
 from slapkit.models.weights import load_tensors
 from slapkit.training import train
-from slapkit.training.streaming_batches import StreamBatches
-from slapkit.training.streaming_source import StreamConfig
+from slapkit.training.prefetch import StreamBatches
+from slapkit.training.streaming import StreamConfig
 from tests.training.tones import make_tones, stopped_at, tiny
 
 SCRIPT = """
@@ -30,8 +30,8 @@ torch.set_num_threads(1)
 from pathlib import Path
 from tests.training.tones import tiny
 from slapkit.data import read
-from slapkit.training.streaming_source import StreamConfig
-from slapkit.training.streaming_batches import StreamBatches
+from slapkit.training.streaming import StreamConfig
+from slapkit.training.prefetch import StreamBatches
 from slapkit.training import train
 out, original = Path({out!r}), StreamBatches.pairs
 

@@ -1,4 +1,7 @@
-"""What training sees in place of a feature store: sounds that are decoded when they are asked for."""
+"""Training without a feature cache: audio files are decoded when a batch asks for them.
+
+Which clip, caption and window form a pair is the same pure function of seed and step as with cached features.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import torch
 
 from slapkit._io import available_cores
 from slapkit.audio import features
-from slapkit.audio.features import PLACES
+from slapkit.audio.features import PLACES, FeatureStore
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.config import Config, require
 from slapkit.data.dataset import AudioTextDataset, Clip
@@ -161,3 +164,20 @@ def _fingerprint(dataset: AudioTextDataset) -> str:
             size = None
         digest.update(json.dumps([clip.id, size, clip.captions, clip.group, clip.split]).encode() + b"\n")
     return digest.hexdigest()
+
+
+def open_store(
+    dataset: AudioTextDataset,
+    frontend: FrontendConfig,
+    window_frames: int,
+    cache_dir: str | Path,
+    streaming: StreamConfig | None,
+    *,
+    progress: bool = True,
+) -> FeatureStore | StreamStore:
+    """Return the features of all clips, from `cache_dir` or computed into it; or, streaming, what decodes them."""
+    if streaming is not None:
+        return StreamStore(dataset, frontend, window_frames, cache_dir, progress=progress)
+    trained = {clip.id for clip in dataset if clip.split == "train"}
+    files = dataset.audio_files(progress=progress)
+    return features.build(files, frontend, cache_dir, moments_of=trained, progress=progress)

@@ -26,7 +26,7 @@ from slapkit.audio.windows import random_start
 from slapkit.errors import AudioError, DataError
 from slapkit.training.batches import BatchSource, TextSource
 from slapkit.training.config import TrainConfig
-from slapkit.training.streaming_source import StreamAudio, StreamConfig
+from slapkit.training.streaming import StreamAudio, StreamConfig
 
 logger = logging.getLogger(__name__)
 _TRIES = 12  # draws for one place in a batch
@@ -133,8 +133,11 @@ class _Places:
 
 
 def _begin_worker(_worker: int) -> None:
-    """Set up a decoding process: quiet, for after a seek MP3's decoder complains past Python about every other file;
-    and mortal, for one that waits to hand over its sounds would not notice that training was killed."""
+    """Set up a decoding process.
+
+    Its stderr is silenced: libmpg123 warns after every seek. It ends with its parent, which it would not notice while
+    it waits to hand over a batch.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
