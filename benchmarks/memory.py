@@ -1,6 +1,6 @@
 """Does accumulation hold memory? Peak memory of an effective batch of 1,024 beside that of one micro-batch.
 
-    python benchmarks/memory.py [--data data/scores-quick] [--batch 1024] [--micro 64] [--steps 3] [--repetitions 5]
+    python benchmarks/memory.py [--data data/scores-quick] [--batch 1024] [--micro 64] [--repetitions 5]
 
 Every case runs in processes of its own (`slapkit.runs.claims.memory`), for the peak of one is uncertain by 2 %: it is
 sampled, and the heap of several threads never grows twice alike. The ratio is that of the medians. Linux only.
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 from statistics import median
 
-from slapkit.runs.claims.memory import peak_memory
+from slapkit.runs.claims.memory import memory_of
+from slapkit.runs.claims.plan import Size
 
 
 def main() -> None:
@@ -21,20 +23,12 @@ def main() -> None:
     parser.add_argument("--data", default="data/scores-quick", type=Path)
     parser.add_argument("--batch", default=1024, type=int)
     parser.add_argument("--micro", default=64, type=int)
-    parser.add_argument("--steps", default=3, type=int)
     parser.add_argument("--repetitions", default=5, type=int)
     args = parser.parse_args()
     sizes = (args.micro, args.batch)
-    peaks = peak_memory(
-        args.data,
-        cache_dir=args.data / "cache",
-        preset="tiny",
-        batches=sizes,
-        micro=args.micro,
-        kinds=("accumulated", "cached"),
-        repetitions=args.repetitions,
-        steps=args.steps,
-    )
+    plan = Size(memory=sizes, repetitions=args.repetitions)
+    with tempfile.TemporaryDirectory() as keep:
+        peaks = memory_of(plan, data=args.data, cache_dir=args.data / "cache", keep=keep)
     for objective, kind in (("slap", "accumulated"), ("clap", "cached")):
         found = {batch: sorted(round(peak, 1) for peak in peaks[objective, kind, batch]) for batch in sizes}
         ratio = median(found[args.batch]) / median(found[args.micro])
