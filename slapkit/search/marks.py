@@ -1,6 +1,6 @@
 """Marks of a listener, "this track fits that caption too", kept beside a run, and what they do to its measurements.
 
-A caption has one right answer in the data, its own track. Where a listener hears that another track fits it as well,
+A caption has one right answer in the data, its own track. Where a listener finds that another track fits it as well,
 that track is a right answer too, and the best placed of them counts. Marks never remove a right answer.
 """
 

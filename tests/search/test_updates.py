@@ -1,4 +1,4 @@
-"""A library follows its folder: what is new is heard once, what fails is listed, what was killed goes on."""
+"""A library follows its folder: what is new is embedded once, what fails is listed, what was killed goes on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.search.library_parts import RATE, sound
 
 
 @pytest.fixture
-def heard(monkeypatch):
+def embedded(monkeypatch):
     """The names of the files that were embedded, in order, from the folder "music" or "set" on."""
     names, embed = [], Embedder.embed
 
@@ -52,14 +52,14 @@ def assert_same(library: Library, other: Library) -> None:
     )
 
 
-def test_a_library_follows_its_folder(music, model, tmp_path, heard):
+def test_a_library_follows_its_folder(music, model, tmp_path, embedded):
     root = music({"a.wav": 1.0, "sub/b.flac": 2.5, "c.wav": 3.0, "d.wav": 1.2})
     library = Library.build(root, model, out=tmp_path / "out", progress=False)
-    assert heard == ["a.wav", "c.wav", "d.wav", "sub/b.flac"] and len(library) == 4
+    assert embedded == ["a.wav", "c.wav", "d.wav", "sub/b.flac"] and len(library) == 4
     before = vectors(library)
-    heard.clear()
+    embedded.clear()
     nothing = {"added": 0, "changed": 0, "removed": 0, "unchanged": 4, "failed": 0}
-    assert library.update(progress=False) == nothing and heard == []
+    assert library.update(progress=False) == nothing and embedded == []
 
     (root / "c.wav").unlink()  # removed
     os.utime(root / "a.wav", (1, 1))  # touched: the same content
@@ -69,7 +69,7 @@ def test_a_library_follows_its_folder(music, model, tmp_path, heard):
     (root / "broken.mp3").write_bytes(b"this is not music at all" * 100)
     counts = library.update(progress=False)
     assert counts == {"added": 2, "changed": 1, "removed": 2, "unchanged": 1, "failed": 1}
-    assert heard == ["E.WAV", "broken.mp3", "d.wav"], "what was touched or moved is not heard again"
+    assert embedded == ["E.WAV", "broken.mp3", "d.wav"], "what was touched or moved is not embedded again"
     after = vectors(library)
     assert list(after) == ["E.WAV", "a.wav", "d.wav", "moved.flac"] == list(library.tracks["id"])
     np.testing.assert_array_equal(after["a.wav"], before["a.wav"])
@@ -103,18 +103,18 @@ def test_rows_that_nobody_needs_go_at_last(music, model, tmp_path):
     assert reader.search("flute").equals(expected), "who had the library open keeps what was there"
 
 
-def test_captions_and_facts_of_a_table_are_read_again(table, model, tmp_path, heard):
+def test_captions_and_facts_of_a_table_are_read_again(table, model, tmp_path, embedded):
     root = tmp_path / "set"
     shutil.copytree(table, root)
     library = Library.build(root, model, out=tmp_path / "out", progress=False)
-    heard.clear()
+    embedded.clear()
     rows = [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
     rows[0] |= {"captions": ["new words"], "style": "hornpipe", "weird": float("nan"), "title": ""}
     rows[1]["file_name"] = "../outside.ogg"
     del rows[2]
     (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     counts = library.update(progress=False)
-    assert counts["removed"] == 2 and counts["failed"] == 1 and heard == []
+    assert counts["removed"] == 2 and counts["failed"] == 1 and embedded == []
     track = library.tracks.set_index("id").loc["audio/00.ogg"]
     assert (track["captions"], track["style"], track["title"]) == (["new words"], "hornpipe", "00")
     assert "weird" in library.tracks and library.tracks["weird"].isna().all()
@@ -177,7 +177,7 @@ def test_what_is_not_let_in(tmp_path, model):
         library.sound("inside.wav")
 
 
-def test_a_cut_anywhere_in_the_files_is_mended(music, model, tmp_path, heard):
+def test_a_cut_anywhere_in_the_files_is_mended(music, model, tmp_path, embedded):
     root = music({f"{i}.wav": 1.0 + i / 2 for i in range(4)})
     whole = Library.build(root, model, out=tmp_path / "whole", progress=False)
     journal, rows = (tmp_path / "whole" / name for name in ("tracks-0.jsonl", "windows-0.f32"))
@@ -191,9 +191,9 @@ def test_a_cut_anywhere_in_the_files_is_mended(music, model, tmp_path, heard):
         with open(out / "windows-0.f32", "ab") as file:  # rows whose line was never written, and half a row
             file.write(rows.read_bytes()[: 4 * 32 * 3 + 7])
         assert len(Library.open(out, model)) == kept.count(b"\n")
-        heard.clear()
+        embedded.clear()
         library = Library.build(root, model, out=out, progress=False)
-        assert len(heard) == 4 - kept.count(b"\n")
+        assert len(embedded) == 4 - kept.count(b"\n")
         assert_same(library, whole)
     out = tmp_path / "rows"
     shutil.copytree(tmp_path / "whole", out)
