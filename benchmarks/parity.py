@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from tests.hub.checkpoints.frontends import MODES, worst_difference  # noqa: E402
 
 import slapkit
 from slapkit.audio.frontend import FRONTENDS, LogMel
-from tests.hub.checkpoints.published_files import CAPTIONS, save_tokenizer  # noqa: E402
+from tests.hub.checkpoints.published_files import CAPTIONS, save_tokenizer
+from tests.hub.checkpoints.test_frontend_parity import MODES, worst_difference
 
 RATE = 48000
 SMALL_TEXT = {"num_hidden_layers": 2, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 256}

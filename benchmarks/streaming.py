@@ -2,7 +2,7 @@
 
     python benchmarks/streaming.py [--seconds 2] [--workers 2]
 
-Prints, for each format, windows a second by seeking (`slapkit.audio.seek`) and by decoding the whole file, and micro-
+Prints, for each format, windows a second by seeking and by decoding the whole file, and micro-
 batches of 32 windows a second out of worker processes, with the pairs a second that a training step may use.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from slapkit.audio.worker import extract
 
+from slapkit.audio.features import extract
 from slapkit.data import AudioTextDataset
 from slapkit.data.dataset import Clip
 from slapkit.presets import preset
