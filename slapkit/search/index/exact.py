@@ -11,6 +11,7 @@ from slapkit._io import available_cores
 from slapkit.errors import LibraryError
 
 _BLOCK_BYTES = 1 << 24  # of vectors that a thread takes at a time
+_FEW = 4  # queries: up to here each has its own product with a block, which then comes out of the cache
 _SAMPLE = 1024  # rows whose norm is checked
 
 
@@ -65,16 +66,27 @@ class ExactIndex:
         if not (np.isfinite(norms).all() and (norms > 0).all()):
             raise LibraryError("a query vector is zero or not finite: it has no direction to search in")
         k, found = min(check_k(k), self.size), []
-        for query in queries / norms:
-            rows = np.sort(self._candidates(query, k))
+        queries = queries / norms
+        for query, rows in zip(queries, self._candidates(queries, k)):
+            rows = np.sort(rows)
             scores = np.vecdot(self.vectors[rows], query)
             best = top(scores, k)
             found.append((scores[best], rows[best]))
         return tuple(np.stack(values) for values in zip(*found))
 
-    def _candidates(self, query: np.ndarray, k: int) -> np.ndarray:
-        """Return at least `k` rows among which the best are."""
-        return top(self.scores(query), k)
+    def _candidates(self, queries: np.ndarray, k: int) -> list[np.ndarray]:
+        """Return for each query `[Q, D]` at least `k` rows among which the best are."""
+        rows = max(1, _BLOCK_BYTES // (4 * self.dim))
+
+        def best(start: int) -> list[np.ndarray]:
+            block = self.vectors[start : start + rows]
+            few = len(queries) <= _FEW
+            scores = [np.vecdot(block, query) for query in queries] if few else (block @ queries.T).T
+            return [start + top(own, k) for own in scores]
+
+        with ThreadPoolExecutor(self._cores) as pool:
+            found = pool.map(best, range(0, self.size, rows))
+            return [np.concatenate(own) for own in zip(*found)]
 
 
 def top(scores: np.ndarray, k: int) -> np.ndarray:

@@ -35,12 +35,13 @@ class GraphIndex(ExactIndex):
             self._graph = self._kept(Path(location), name, progress) if location else self._build(progress)
             self._graph.expansion_search = _VISITED
 
-    def _candidates(self, query: np.ndarray, k: int) -> np.ndarray:
+    def _candidates(self, queries: np.ndarray, k: int) -> list[np.ndarray]:
         if self._graph is not None and 4 * k <= self.size:
-            rows = np.asarray(self._graph.search(query, k, threads=1).keys).astype(np.int64).ravel()
-            if len(rows) == k:  # the graph can fall into parts that it does not reach from one another
-                return rows
-        return super()._candidates(query, k)
+            found = [self._graph.search(query, k, threads=1).keys for query in queries]
+            found = [np.asarray(rows).astype(np.int64).ravel() for rows in found]
+            if all(len(rows) == k for rows in found):  # the graph can fall into parts that it does not connect
+                return found
+        return super()._candidates(queries, k)
 
     def _kept(self, folder: Path, name: str, progress: bool):
         """Return the graph that is kept in `folder`, after building it where it is missing, changed or damaged."""

@@ -44,7 +44,10 @@ class QdrantIndex(ExactIndex):
         self._client = client
         self._ask(self._fill, progress)
 
-    def _candidates(self, query: np.ndarray, k: int) -> np.ndarray:
+    def _candidates(self, queries: np.ndarray, k: int) -> list[np.ndarray]:
+        return [self._nearest(query, k) for query in queries]
+
+    def _nearest(self, query: np.ndarray, k: int) -> np.ndarray:
         answer = self._ask(self._client.query_points, self.collection, query.tolist(), limit=k, with_payload=False)
         rows = np.array([point.id for point in answer.points], dtype=np.int64)
         if len(rows) != k:
