@@ -4,7 +4,7 @@
 alike. `build` keeps the features of many files in a cache, in one pair of files for each front end:
 
     <hash of the front end>.features   the features, one row (an audio file's frames) after the other
-    <hash of the front end>.jsonl      a line for each row: `Row`
+    <hash of the front end>.jsonl      a line for each row: `Row` and its checksum
 
 Rows are keyed by the SHA-256 of the audio file and only ever appended, data first. A kill loses the row that is being
 written; a row whose checksum is wrong is computed again.
@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -236,6 +236,16 @@ class Row(NamedTuple):
         checksum = zlib.crc32(np.ascontiguousarray(features))
         return cls(key, start, len(features), checksum, float(exact.sum()), float(np.square(exact).sum()))
 
+    @classmethod
+    def read(cls, line: Any) -> Row | None:
+        """Return what a line of the index holds, or None where it is not the line that was written."""
+        whole = isinstance(line, list) and len(line) == len(cls._fields) + 1
+        return cls(*line[:-1]) if whole and line[-1] == zlib.crc32(json.dumps(line[:-1]).encode()) else None
+
+    def line(self) -> bytes:
+        """Return the line of the index: the fields and their CRC-32."""
+        return json.dumps([*self, zlib.crc32(json.dumps(self).encode())]).encode() + b"\n"
+
 
 def cache_path(cache_dir: str | os.PathLike[str], frontend: FrontendConfig) -> Path:
     """Return where the features of a front end are kept."""
@@ -256,7 +266,7 @@ class FeatureCache:
         """Take in what was written since."""
         with write_guard(self.index):
             lines, self._index_bytes = read_json_lines(self.index)
-        rows = [Row(*line) for line in lines if isinstance(line, list) and len(line) == len(Row._fields)]
+        rows = [row for row in map(Row.read, lines) if row is not None]
         self.rows = {row.key: row for row in rows}
         size = self.path.stat().st_size if self.path.exists() else 0
         shape = (size // (2 * self.frontend.width), self.frontend.width)
@@ -306,7 +316,7 @@ class FeatureCache:
                 with write_guard(self.path, needed=written // (done + 1) * (len(paths) - done)):
                     if row.failure is None:
                         _write(data, features.astype("<f2", copy=False).tobytes())
-                    _write(index, json.dumps(row).encode() + b"\n")
+                    _write(index, row.line())
                 start += row.frames
 
 
