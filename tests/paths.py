@@ -15,33 +15,33 @@ import torch
 import slapkit
 
 ROOT = Path(slapkit.__file__).parent
+# Settings and files serve every module; no value is on its way through them.
+EVERYWHERE = {"slapkit._io", "slapkit.config", "slapkit.errors"}
 
 
-class Reached(Exception):
-    """Raised inside the traced function when the value has arrived."""
-
-
-def modules_on_the_way(
-    run: Callable[[], object], *, texts: Collection[str] = (), arrays: bool = True, until: Callable | None = None
+def modules_passed(
+    run: Callable[[], object], *, holds: Callable[[Any], bool] | None = None, until: Callable | None = None
 ) -> list[str]:
-    """Run a function, and return the modules that handled the value, in order of their first such call.
+    """Run a function and return the modules that handled the value, in the order of their first such call.
 
-    A module handles the value if one of its functions is given it, or returns it: an array or tensor (with `arrays`),
-    or one of `texts`, by itself or inside a list, a dictionary or a data class. Recording stops when `until` returns.
+    A module handles the value if one of its functions takes or returns it.
+
+    Args:
+        holds: tells the value from others; default: any value, so that every function counts.
+        until: nothing is recorded once this function has returned.
     """
     found: dict[str, None] = {}
     done = threading.Event()
 
     def profile(frame, event, returned):
-        if done.is_set() or event not in ("call", "return"):
-            return
         path = Path(frame.f_code.co_filename)
-        if not path.is_relative_to(ROOT) or frame.f_code.co_name.startswith("<"):
+        if done.is_set() or event not in ("call", "return") or not path.is_relative_to(ROOT):
             return
         count = frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount
-        given = [returned] if event == "return" else [frame.f_locals[n] for n in frame.f_code.co_varnames[:count]]
-        if any(_holds(value, texts, arrays) for value in given):
-            found.setdefault("slapkit." + ".".join(path.relative_to(ROOT).with_suffix("").parts))
+        values = [returned] if event == "return" else [frame.f_locals[n] for n in frame.f_code.co_varnames[:count]]
+        if holds is None or any(holds(value) for value in values):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found.setdefault(".".join(["slapkit", *(part for part in parts if part != "__init__")]))
         if event == "return" and until is not None and frame.f_code is until.__code__:
             done.set()
 
@@ -52,20 +52,31 @@ def modules_on_the_way(
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    return [name.removesuffix(".__init__") for name in found]
+    return [name for name in found if name not in EVERYWHERE]
 
 
-def _holds(value: Any, texts: Collection[str], arrays: bool, depth: int = 2) -> bool:
-    if isinstance(value, (np.ndarray, torch.Tensor)):
-        return arrays and value.size != 0 if isinstance(value, np.ndarray) else arrays and value.dim() > 0
-    if isinstance(value, str):
-        return value in texts
-    if not depth:
-        return False
+def holds_floats(value: Any) -> bool:
+    """Whether a value is, or has in it, an array or tensor of real numbers."""
+    if isinstance(value, torch.Tensor):
+        return value.dim() > 0 and value.is_floating_point()
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind == "f"
+    return any(holds_floats(item) for item in _items(value))
+
+
+def holds_text(texts: Collection[str]) -> Callable[[Any], bool]:
+    """Return whether a value is, or has in it, one of some texts."""
+
+    def holds(value: Any) -> bool:
+        return value in texts if isinstance(value, str) else any(holds(item) for item in _items(value))
+
+    return holds
+
+
+def _items(value: Any) -> list[Any]:
+    """Return the first things inside a list, a dictionary or a data class."""
     if isinstance(value, dict):
-        value = list(value.values())
-    elif is_dataclass(value) and not isinstance(value, type):
-        value = [getattr(value, field.name) for field in fields(value)]
-    if isinstance(value, (list, tuple)):
-        return any(_holds(item, texts, arrays, depth - 1) for item in value[:4])
-    return False
+        return [*value.values()][:4]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name) for field in fields(value)]
+    return list(value[:4]) if isinstance(value, (list, tuple)) else []
