@@ -6,5 +6,3 @@ library.search("slow flute + strings - drums", k=10)         # -> DataFrame
 
 from slapkit.search.library import Library, Track
 from slapkit.search.listen import Picture
-
-__all__ = ["Library", "Picture", "Track"]

@@ -2,5 +2,3 @@
 
 from slapkit.training.config import TrainConfig
 from slapkit.training.loop import Trained, train
-
-__all__ = ["TrainConfig", "Trained", "train"]

@@ -11,5 +11,3 @@ executed, and no name in a table leads out of its folder.
 
 from slapkit.data.collections.archives import extract
 from slapkit.data.collections.reading import LAYOUTS, detect, read
-
-__all__ = ["LAYOUTS", "detect", "extract", "read"]

@@ -8,5 +8,3 @@ Captions are made by a phrase bank, audio by a SoundFont: see `data/README.md` f
 
 from slapkit.data.scores.build import build, is_complete, read_rows, verify
 from slapkit.data.scores.config import CorpusConfig
-
-__all__ = ["CorpusConfig", "build", "is_complete", "read_rows", "verify"]
