@@ -155,10 +155,14 @@ def claims(
     plan = measured.size(size, seeds=seeds, workers=workers)
     root = runs.find_notebook("05_claims").parent.parent
     data = data or str(root / "data" / f"scores-{plan.corpus}")
-    # Trained here, where a bar can be seen, and found by the notebook.
-    measured.train(plan, data=data, runs_dir=runs_dir, progress=not quiet)
-    values = {"size": size, "seeds": seeds, "workers": workers}
-    done = runs.run("05_claims", data=data, runs_dir=runs_dir, progress=not quiet, force=force, **values)
+    given = {"data": data, "runs_dir": runs_dir, "progress": not quiet}
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        # Trained here, where a bar can be seen, and found by the notebook.
+        measured.train(plan, **given)
+        done = runs.run("05_claims", force=force, size=size, seeds=seeds, workers=workers, **given)
+    for note in notes:
+        print(note.message)
     for finding in done.metrics["findings"].values():
         print(f"{finding['verdict']:<14}  {finding['claim']}")
     for reason in done.metrics["failed"]:

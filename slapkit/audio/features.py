@@ -47,6 +47,10 @@ _MOST_WORKERS = 16
 _AHEAD = 8  # files given out for each worker before the first of them is taken back
 
 
+class Passing(str):
+    """A failure of the machine, such as too many open files: the file may be fine, so it is tried again next time."""
+
+
 class SilentWindow(AudioError):
     """A window that is silent; the rest of its clip may be fine."""
 
@@ -156,7 +160,8 @@ def _attempt(path: str, frontend: FrontendConfig) -> np.ndarray | str:
     try:
         return extract(path, frontend)
     except AudioError as error:
-        return str(error).replace(str(path), "the file")
+        kind = Passing if isinstance(error.__cause__, (OSError, MemoryError)) else str
+        return kind(str(error).replace(str(path), "the file"))
     except SlapkitError:
         raise
     except Exception as error:  # no fault of the file: it stops the work
@@ -260,6 +265,7 @@ class FeatureCache:
         self.path, self.frontend = cache_path(cache_dir, frontend), frontend
         self.index = self.path.with_suffix(".jsonl")
         self._checked: set[Row] = set()
+        self._passing: dict[str, Row] = {}
         self.refresh()
 
     def refresh(self) -> None:
@@ -267,7 +273,7 @@ class FeatureCache:
         with write_guard(self.index):
             lines, self._index_bytes = read_json_lines(self.index)
         rows = [row for row in map(Row.read, lines) if row is not None]
-        self.rows = {row.key: row for row in rows}
+        self.rows = self._passing | {row.key: row for row in rows}
         size = self.path.stat().st_size if self.path.exists() else 0
         shape = (size // (2 * self.frontend.width), self.frontend.width)
         self.data = np.memmap(self.path, dtype="<f2", mode="r", shape=shape) if shape[0] else np.zeros(shape, "<f2")
@@ -312,6 +318,9 @@ class FeatureCache:
             )  # fmt: skip
             for done, (key, features) in enumerate(computed):
                 row = Row.of(key, start, features)
+                if isinstance(features, Passing):
+                    self._passing[key] = row
+                    continue
                 written += row.frames * row_bytes
                 with write_guard(self.path, needed=written // (done + 1) * (len(paths) - done)):
                     if row.failure is None:

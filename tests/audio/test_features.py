@@ -365,3 +365,19 @@ def test_processes_that_build_the_same_do_it_once(make_dataset, tmp_path):
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert len(log.read_text().split()) == 40
     assert_same(make(root, cache), make(root, tmp_path / "whole"))
+
+
+def test_a_failure_of_the_machine_is_tried_again(make_dataset, tmp_path, monkeypatch):
+    folder, broken = make_dataset(), []
+
+    def fail_once(path, frontend):
+        if not broken:
+            broken.append(path)
+            raise AudioError(f"{path} cannot be read") from OSError(errno.EMFILE, "too many open files")
+        return extract(path, frontend)
+
+    monkeypatch.setattr(features, "extract", fail_once)
+    first = make(folder, tmp_path)
+    assert len(first) == 5 and [*first.failures.values()] == ["the file cannot be read"]
+    again = make(folder, tmp_path)
+    assert len(again) == 6 and not again.failures
