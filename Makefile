@@ -35,7 +35,7 @@ claims: $(STAMP)  ## hold every claim of the paper against a sweep of runs (SIZE
 	@$(PY) -m slapkit claims --size $(CLAIMS)
 
 test: $(STAMP)  ## run all tests, the slow ones too (fast ones alone: .venv/bin/pytest)
-	@$(PY) -m pytest --slow --numprocesses 2 --dist loadfile
+	@$(PY) -m pytest --slow --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	@$(PY) -m jupyter lab --notebook-dir=notebooks
