@@ -75,7 +75,7 @@ def write_guard(path: str | Path, *, needed: int | None = None) -> Iterator[None
         if error.errno in _FORBIDDEN:
             raise _storage_error(path, error.strerror or "not permitted", needed) from error
         if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
-            words = f"cannot write {path}: {error.strerror} ({error.filename}); move what stands there"
+            words = f"cannot write {path}: {error.strerror} ({error.filename}); move that file or folder"
             raise StorageError(words) from error
         raise
     except Exception as error:

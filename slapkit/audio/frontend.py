@@ -4,7 +4,7 @@ A frame's energy in mel band m is `sum_k fb[k, m] |X[k]|^2`, with `X` the discre
 Hann window, frames centred by reflection, and is given in dB: `10 log10(max(energy, 1e-10))`. The CLAP settings
 agree with transformers' `ClapFeatureExtractor` (truncation "rand_trunc": `clap`; "fusion": `clap-fusion`).
 
-An encoder that hears the wave itself gets samples: frame i is samples `i * hop .. (i + 1) * hop - 1`. Cut like this, a
+An encoder of waveforms gets samples: frame i is samples `i * hop .. (i + 1) * hop - 1`. Cut like this, a
 wave `[frames, hop]` is kept, cropped and tiled as a spectrogram `[frames, n_mels]` is. Kept in float16, a sample errs
 by less than one part in 2,000 (a signal-to-noise ratio above 70 dB) and takes the two bytes of 16-bit sound.
 """
@@ -22,7 +22,7 @@ from slapkit.errors import AudioError, SlapkitError
 
 FLOOR = 1e-10  # energies below this count as this: -100 dB
 _BLOCK = 96  # frames that are transformed together on a CPU, where fewer cost calls and more leave the cache
-_GROUPS = 4  # of bands: each takes its product with the bins that it hears, together a quarter of all
+_GROUPS = 4  # of bands: each multiplies the bins that it uses, together a quarter of all
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class FrontendConfig(Config):
         return values
 
     def picture(self) -> FrontendConfig:
-        """Return the log-mel front end that shows what this one hears: itself, or one at the rate of the wave."""
+        """Return the log-mel front end that shows what this one sees: itself, or one at the rate of the wave."""
         if self.kind == "log-mel":
             return self
         return FrontendConfig(sample_rate=self.sample_rate, f_max=self.sample_rate / 2)
@@ -155,9 +155,9 @@ class LogMel(torch.nn.Module):
         # In double precision: rounded to single, a loud tone's transform hides bands 80 dB below it by up to a decibel.
         self.register_buffer("window", torch.hann_window(config.n_fft, dtype=torch.float64), persistent=False)
         self.register_buffer("filters", filters, persistent=False)  # [n_fft / 2 + 1, n_mels]
-        # Each band's weights twice, for real and imaginary part, and only up to the highest bin that any band hears.
-        heard = int((filters.any(1) * torch.arange(len(filters))).max()) + 1
-        pairs = filters[:heard].repeat_interleave(2, 0).contiguous()
+        # Each band's weights twice, for real and imaginary part, and only up to the highest bin that any band uses.
+        used = int((filters.any(1) * torch.arange(len(filters))).max()) + 1
+        pairs = filters[:used].repeat_interleave(2, 0).contiguous()
         self.register_buffer("pairs", pairs, persistent=False)
         self._groups = [_heard(part) for part in pairs.tensor_split(_GROUPS, dim=1)]  # for the CPU
 
@@ -214,10 +214,10 @@ class LogMel(torch.nn.Module):
 
 
 def _heard(weights: torch.Tensor) -> tuple[slice, torch.Tensor]:
-    """Return which rows of `weights [bins, bands]` any band hears, and these rows."""
+    """Return which rows of `weights [bins, bands]` any band uses, and these rows."""
     rows = weights.any(1).nonzero().flatten()
-    hears = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
-    return hears, weights[hears].contiguous()
+    used = slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
+    return used, weights[used].contiguous()
 
 
 class Frames(torch.nn.Module):

@@ -1,4 +1,6 @@
-"""Does the test split hold what training has heard? Equal files, equal sounds and near-equal embeddings across parts.
+"""Leakage: does the test split hold what training has seen?
+
+Equal files, equal sounds and near-equal embeddings across parts.
 
 Three questions, from certain to likely. The same *file*: equal bytes. The same *sound*: equal samples once decoded to
 mono at the file's own rate, so that a FLAC and the WAV that it came from are one. *Near* duplicates: embeddings whose
@@ -241,7 +243,7 @@ def _sound_keys(
     key_of = {digests[0]: digests[0] for digests in like.values() if len(digests) == 1}
     wanted = [digest for digests in like.values() if len(digests) > 1 for digest in digests]
 
-    def hear(digest: str) -> str | AudioError:
+    def decoded(digest: str) -> str | AudioError:
         try:
             return sound_hash(paths[first[digest]])
         except AudioError as error:
@@ -249,11 +251,11 @@ def _sound_keys(
 
     bar = tqdm(total=len(wanted), desc="Comparing sounds", unit="file", disable=not progress, delay=1)
     with bar, ThreadPoolExecutor(min(4, available_cores())) as pool:  # decoding lets other threads run
-        for digest, heard in zip(wanted, pool.map(hear, wanted), strict=True):
-            if isinstance(heard, AudioError):
-                failed[digest] = str(heard)
+        for digest, found in zip(wanted, pool.map(decoded, wanted), strict=True):
+            if isinstance(found, AudioError):
+                failed[digest] = str(found)
             else:
-                key_of[digest] = f"sound {heard}"
+                key_of[digest] = f"sound {found}"
             bar.update()
     unreadable = {member: failed[digest] for member, digest in zip(members, hashes) if digest in failed}
     return [key_of.get(digest) for digest in hashes], unreadable

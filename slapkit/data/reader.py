@@ -147,7 +147,7 @@ class TableBuilder:
         if not fresh:
             self.problems.append(Problem(number, id, "the row repeats an earlier one: merged"))
         if split is not None and entry["split"] is not None and split != entry["split"]:
-            reason = "the file stands in another split in an earlier row: that one is kept"
+            reason = "an earlier row puts the file into another split: that one is kept"
             self.problems.append(Problem(number, f"{id}: {split}, not {entry['split']}", reason))
         entry["split"] = entry["split"] or split
         entry["facts"] = facts | {k: v for k, v in entry["facts"].items() if v is not None}

@@ -55,7 +55,7 @@ class Parameter:
         return value
 
     def parse(self, text: str) -> Any:
-        """Return the value that `text`, typed in a shell, stands for, or raise `ConfigError`."""
+        """Return the value of `text`, typed in a shell, or raise `ConfigError`."""
         kinds = typing.get_args(self.kind) if isinstance(self.kind, types.UnionType) else (self.kind,)
         if type(None) in kinds and text.lower() in ("none", "null"):
             return None

@@ -97,7 +97,7 @@ def _question(folder: Path) -> str:
 
 
 def export_notebook(folder: Path) -> Path | None:
-    """Write a run's executed notebook as `notebook.html` beside it, unless it stands there; return its path."""
+    """Write a run's executed notebook as `notebook.html` beside it, unless it is there; return its path."""
     source, page = folder / "notebook.ipynb", folder / "notebook.html"
     if not source.is_file():
         return None

@@ -173,7 +173,7 @@ class BatchSource:
     Args:
         audio: the clips' sound, one row a clip.
         text: all captions.
-        captions_of: for every clip, the numbers of its captions.
+        captions_of: for each clip, the indices of its captions.
         rank, devices: this process's place among all.
     """
 
@@ -222,7 +222,7 @@ class BatchSource:
         return self._planned[1]
 
     def pairs(self, step: int, k: int) -> tuple[Tensor, np.ndarray]:
-        """Return the sound `[micro, ...]` and the numbers of the captions `[micro]` of micro-batch k."""
+        """Return the sound `[micro, ...]` and the caption indices `[micro]` of micro-batch k."""
         plan = self.plan(step)
         rows = slice(self.first + k * self.micro, self.first + (k + 1) * self.micro)
         return self.audio.take(plan["clips"][rows], plan["starts"][rows]), plan["captions"][rows]
@@ -231,12 +231,12 @@ class BatchSource:
         """Return the inputs of micro-batch k, and set torch's seed so that augmentation and dropout repeat when it is
         asked for again."""
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, 2, step, self.rank, k]).generate_state(1)[0]))
-        heard, captions = self.pairs(step, k)
-        heard = heard.to(device, non_blocking=True)
-        batch = {"audio": heard, "target_audio": heard, "text": self.text.take(captions, device)}
-        if heard.dim() == 3 and self.config.masks:
+        audio, captions = self.pairs(step, k)
+        audio = audio.to(device, non_blocking=True)
+        batch = {"audio": audio, "target_audio": audio, "text": self.text.take(captions, device)}
+        if audio.dim() == 3 and self.config.masks:
             batch["audio"] = spec_augment(
-                heard,
+                audio,
                 time_mask=round(self.config.time_mask_s / self.audio.hop_s),
                 freq_mask=self.config.freq_mask if self.audio.store.frontend.kind == "log-mel" else 0,  # no bands
                 masks=self.config.masks,

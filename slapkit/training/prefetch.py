@@ -31,7 +31,7 @@ from slapkit.training.streaming import StreamAudio, StreamConfig
 logger = logging.getLogger(__name__)
 _TRIES = 12  # draws for one place in a batch
 _WINDOWS = 3  # windows of one clip that may be silent before another clip takes its place
-_TOLD = 20  # unusable clips that are told one by one; the list has all
+_LOGGED = 20  # unusable clips that are logged one by one; the list has all
 
 Drawn = tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]
 
@@ -70,7 +70,7 @@ class StreamBatches(BatchSource):
         self._loader: Iterator[Drawn | DataError] = iter(())
 
     def pairs(self, step: int, k: int) -> tuple[Tensor, np.ndarray]:
-        """Return the sound `[micro, frames, width]` and the numbers of the captions `[micro]` of micro-batch k.
+        """Return the sound `[micro, frames, width]` and the caption indices `[micro]` of micro-batch k.
 
         Those of the current step are kept, for a contrastive loss goes over them twice.
 
@@ -110,7 +110,7 @@ class StreamBatches(BatchSource):
         fresh = [(id, reason) for id, reason in dict(failures).items() if id not in self.failures]
         for id, reason in fresh:
             self.failures[id] = reason
-            if len(self.failures) <= _TOLD:
+            if len(self.failures) <= _LOGGED:
                 logger.warning("%s cannot be used, another clip takes its place: %s", id, reason)
         if fresh and self.listed is not None:
             with write_guard(self.listed), open(self.listed, "a", encoding="utf-8") as file:
@@ -159,20 +159,20 @@ class Drawing(Dataset):
         self.source = source
 
     def __getitem__(self, place: tuple[int, int]) -> Drawn | DataError:
-        """Return features, float16 `[micro, frames, width]`, caption numbers `[micro]`, and clips that failed."""
+        """Return features, float16 `[micro, frames, width]`, caption indices `[micro]`, and clips that failed."""
         step, k = place
         source, plan = self.source, self.source.plan(step)
         first = source.first + k * source.micro
-        heard, captions, failures = [], [], []
+        windows, captions, failures = [], [], []
         try:
             for slot in range(first, first + source.micro):
                 planned = (int(plan["clips"][slot]), int(plan["captions"][slot]), int(plan["starts"][slot]))
                 features, caption = self._draw(step, slot, *planned, failures)
-                heard.append(features)
+                windows.append(features)
                 captions.append(caption)
         except DataError as error:  # as a value, for the loader would bury the message in the worker's traceback
             return error
-        return np.stack(heard), np.array(captions, dtype=np.int64), failures
+        return np.stack(windows), np.array(captions, dtype=np.int64), failures
 
     def _draw(
         self, step: int, slot: int, clip: int, caption: int, start: int, failures: list[tuple[str, str]]

@@ -47,7 +47,7 @@ class StreamConfig(Config):
 
 class StreamStore:
     """The sounds of a data set for training: those of the split "train" are streamed; those of "validation", which are
-    few and heard again and again, are kept as features in `cache_dir`.
+    few and used again and again, are kept as features in `cache_dir`.
 
     Attributes:
         ids: clips that can be asked for. Whether a streamed one can be decoded shows when it is.
@@ -143,8 +143,8 @@ class StreamAudio:
 
     def take(self, clips: np.ndarray, starts: np.ndarray) -> torch.Tensor:
         """Return windows `[B, frames, width]` that begin at the places `starts [B]`; see `window_of`."""
-        heard = [self.window_of(clip, start) for clip, start in zip(clips, starts, strict=True)]
-        return torch.from_numpy(np.stack(heard)).float()
+        windows = [self.window_of(clip, start) for clip, start in zip(clips, starts, strict=True)]
+        return torch.from_numpy(np.stack(windows)).float()
 
     def freeze(self, encoder: torch.nn.Module, device: torch.device, *, progress: bool = True) -> None:
         """Keep nothing: what a frozen encoder makes of all sounds has no room either, so it runs in every step."""

@@ -116,7 +116,7 @@ def rank_words(rank: float, candidates: int) -> str:
 
 
 def json_for_script(value: Any) -> str:
-    """Return JSON that may stand inside a script element: no text in it can end the element or open a comment."""
+    """Return JSON for the inside of a script element: no text in it can end the element or open a comment."""
     text = value if isinstance(value, str) else json.dumps(value)
     for character in "<>\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

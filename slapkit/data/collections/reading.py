@@ -68,7 +68,7 @@ def detect(folder: str | os.PathLike[str]) -> tuple[str, str]:
     """Return the name of the layout of a folder or table, and the file or folder that shows it.
 
     Raises:
-        DataError: nothing is there, an archive stands in its place, or none or several of the layouts fit.
+        DataError: nothing is there, only an archive is there, or none or several of the layouts fit.
     """
     folder = Path(folder)
     if folder.is_file():

@@ -74,8 +74,8 @@ def claims_table(findings: Sequence[Finding]) -> str:
     lines = ["| claim | found here | the figures, with 95 % intervals |", "| --- | --- | --- |"]
     for finding in findings:
         evidence = [f"{one.what} {one.words()}" for one in finding.evidence]
-        told = "<br>".join(markdown(text) for text in [*evidence, *([finding.missing] if finding.missing else [])])
-        lines.append(f"| {markdown(finding.claim)} | **{finding.verdict}** | {told} |")
+        figures = "<br>".join(markdown(text) for text in [*evidence, *([finding.missing] if finding.missing else [])])
+        lines.append(f"| {markdown(finding.claim)} | **{finding.verdict}** | {figures} |")
     return "\n".join(lines)
 
 
@@ -126,5 +126,5 @@ def _protocol(results: Results) -> str:
         "works and knows of no other seeds, so that it can be small where the interval holds zero. The probe is the "
         "paper's: one hidden layer of 512 on the representation before the projector, stopped early, and after "
         f"{plan.epochs} epochs at the latest. Best of four prompts is chosen on the test clips, as the paper does; "
-        "mean and ensemble are not. How every single figure was measured stands in `tables/`."
+        "mean and ensemble are not. `tables/` says how each figure was measured."
     )

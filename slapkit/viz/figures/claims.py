@@ -1,6 +1,6 @@
 """Pictures of the claims (SVG, by matplotlib): lines with intervals, and all differences in one forest.
 
-They stand in a notebook, in the report and in a page of Markdown alike: legible on a light and on a dark page.
+For notebooks, the report and pages of Markdown; legible on a light and on a dark page.
 """
 
 from __future__ import annotations
