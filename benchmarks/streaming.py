@@ -23,8 +23,7 @@ from slapkit.audio.features import extract
 from slapkit.data import AudioTextDataset
 from slapkit.data.dataset import Clip
 from slapkit.presets import preset
-from slapkit.training.prefetch import StreamBatches
-from slapkit.training.streaming import StreamConfig, StreamStore
+from slapkit.training.streaming import StreamBatches, StreamStore
 
 RATE = 44100
 
@@ -69,8 +68,7 @@ def main() -> None:
             sought = per_second(lambda i, s=source, r=rng: s.window_of(i % 64, r.integers(2**53)), args.seconds)
             decoded = per_second(lambda i, p=path: extract(p, frontend), args.seconds)
             owners = [np.array([i]) for i in range(64)]
-            stream = StreamConfig(workers=args.workers)
-            batches = StreamBatches(source, None, owners, chosen.train, stream=stream)
+            batches = StreamBatches(source, None, owners, chosen.train, workers=args.workers)
             batches.pairs(0, 0)  # the workers have started
             rate = per_second(lambda i, b=batches: b.pairs(i + 1, 0), args.seconds)
             result[suffix] = {

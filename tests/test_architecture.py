@@ -15,7 +15,7 @@ from tests.paths import holds_floats, holds_text, modules_passed
 from tests.training.tones import make_tones, tiny
 
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
-DRIVES = {"slapkit.training.loop", "slapkit.training.prefetch"}  # hand on what others made
+DRIVES = {"slapkit.training.loop"}  # hands on what others made
 MOST = {"audio": 10, "caption": 9, "search": 9}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from tqdm.auto import tqdm
 from slapkit.audio.frontend import make_transform
 from slapkit.errors import ConfigError, DataError
 from slapkit.models.embed import embed_windows, mean_by_clip, read_features
-from slapkit.models.encoders.text import add_tensors
+from slapkit.models.encoders.text import tensor_digest
 from slapkit.models.joint import JointModel
 
 Embedding = Literal["q", "z"]
@@ -57,14 +56,11 @@ class Model:
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that name the model: its weights, how it takes audio and text, and its objective."""
-        joint = self.joint
-        text = joint.text.encoder
+        joint, text = self.joint, self.joint.text.encoder
         settings = [joint.objective, joint.config.audio.to_dict(), text.pooling, text.max_tokens]
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        add_tensors(digest, {name: t for name, t in joint.own_state().items() if not name.startswith("target_")})
-        if joint.text.frozen:
-            digest.update(text.fingerprint().encode())
-        return digest.hexdigest()[:16]
+        weights = {name: t for name, t in joint.own_state().items() if not name.startswith("target_")}
+        frozen = text.fingerprint() if joint.text.frozen else ""
+        return tensor_digest(weights, before=json.dumps(settings, sort_keys=True), after=frozen)
 
     def embed_audio(
         self,

@@ -1,10 +1,8 @@
 """Which pairs make up which step: a pure function of seed and step.
 
 Nothing is drawn from a running generator, so training can stop and continue anywhere, and the same pairs form a step
-however they are shared out over micro-batches and devices.
-
-A frozen encoder gives the same representation in every epoch, so it runs once over the data; text representations are
-kept on disk too, keyed by the encoder's weights and the captions.
+however they are shared out over micro-batches and devices. A frozen encoder gives the same representation in every
+epoch, so it runs once over the data; those of captions are kept on disk too.
 """
 
 from __future__ import annotations
@@ -26,27 +24,16 @@ from slapkit.errors import DataError
 from slapkit.models.encoders.text import TextEncoder
 from slapkit.training.config import TrainConfig
 
+_AT_ONCE = 64  # windows or captions that go through a frozen encoder together
+
 
 class AudioSource:
-    """The windows of a set of clips, out of a feature store.
-
-    Args:
-        store: log-mel features.
-        ids: the clips, by their identifiers in the store.
-        window_frames: length of a window.
-    """
+    """The windows of the clips `ids`, of `window_frames` each, out of a feature store."""
 
     def __init__(self, store: FeatureStore, ids: Sequence[str], window_frames: int) -> None:
-        row_of = {clip: row for row, clip in enumerate(store.ids)}
-        if missing := [clip for clip in ids if clip not in row_of]:
-            raise DataError(
-                f"{len(missing)} clips have no features, the first is {missing[0]!r}: build the features of this "
-                "data set again"
-            )
-        self.store, self.window = store, window_frames
-        self.rows = np.array([row_of[clip] for clip in ids], dtype=np.int64)
+        self.store, self.frontend, self.window = store, store.frontend, window_frames
+        self.rows = np.array([store.row_of(clip) for clip in ids], dtype=np.int64)
         self.lengths = np.asarray(store.lengths)[self.rows]
-        self.hop_s = store.frontend.hop_s
         self._frozen: tuple[Tensor, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -66,26 +53,22 @@ class AudioSource:
         return self.store.crop(self.rows[clips], starts, self.window)
 
     def tiles(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return `clips` and `starts`, each `[W]`, of the fixed windows that cover every clip, in the order of
-        clips."""
+        """Return `clips [W]` and `starts [W]` of the fixed windows that cover every clip, in the order of clips."""
         if self._frozen:
-            counts = np.diff(self._frozen[1])
-            return np.repeat(np.arange(len(self)), counts), np.concatenate([np.arange(n) for n in counts])
-        starts = [tiled_starts(int(n), self.window) for n in self.lengths]
+            starts = [np.arange(n) for n in np.diff(self._frozen[1])]
+        else:
+            starts = [tiled_starts(int(n), self.window) for n in self.lengths]
         return np.repeat(np.arange(len(self)), [len(s) for s in starts]), np.concatenate(starts)
 
     @torch.no_grad()
-    def freeze(
-        self, encoder: torch.nn.Module, device: torch.device, *, progress: bool = True, batch_size: int = 64
-    ) -> None:
+    def freeze(self, encoder: torch.nn.Module, device: torch.device, *, progress: bool = True) -> None:
         """Replace features by the representations that a frozen `encoder` has of the fixed windows of every clip."""
         clips, starts = self.tiles()
-        parts = [
-            encoder(self.take(clips[i : i + batch_size], starts[i : i + batch_size]).to(device)).cpu()
-            for i in tqdm(
-                range(0, len(clips), batch_size), desc="audio, once", unit="batch", disable=not progress, leave=False
-            )
-        ]
+        firsts = range(0, len(clips), _AT_ONCE)
+        parts = []
+        for i in tqdm(firsts, desc="audio, once", unit="batch", disable=not progress, leave=False):
+            windows = self.take(clips[i : i + _AT_ONCE], starts[i : i + _AT_ONCE])
+            parts.append(encoder(windows.to(device)).cpu())
         self._frozen = torch.cat(parts), np.concatenate([[0], np.cumsum(np.bincount(clips, minlength=len(self)))])
 
 
@@ -93,8 +76,6 @@ class TextSource:
     """Captions as inputs of a text tower: representations of a frozen encoder, or tokens padded to the batch.
 
     Args:
-        encoder: the text encoder.
-        captions: all captions.
         frozen: compute representations now, on `device`; `cache_dir` keeps them for the next run.
     """
 
@@ -105,17 +86,12 @@ class TextSource:
         *,
         frozen: bool,
         device: torch.device,
-        cache_dir: Path | None = None,
+        cache_dir: Path,
         progress: bool = True,
     ) -> None:
-        self.encoder, self.captions, self._tokens = encoder, list(captions), None
-        self.table = (
-            represent_captions(encoder, self.captions, device=device, cache_dir=cache_dir, progress=progress)
-            if frozen
-            else None
-        )
-        if not frozen:
-            self._tokens = encoder.token_ids(self.captions)
+        self.encoder, self.captions = encoder, list(captions)
+        self.table = _represented(encoder, captions, device, Path(cache_dir), progress) if frozen else None
+        self._tokens = None if frozen else encoder.token_ids(self.captions)
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -129,41 +105,27 @@ class TextSource:
 
 
 @torch.no_grad()
-def represent_captions(
-    encoder: TextEncoder,
-    captions: Sequence[str],
-    *,
-    device: torch.device,
-    cache_dir: Path | None = None,
-    progress: bool = True,
-    batch_size: int = 64,
+def _represented(
+    encoder: TextEncoder, captions: Sequence[str], device: torch.device, cache_dir: Path, progress: bool
 ) -> Tensor:
-    """Representations `[M, H]` of a frozen encoder, float32 on the CPU, by length so that little is padded."""
+    """Representations `[M, H]` of a frozen encoder, float32 on the CPU, kept under its weights and the captions."""
     from safetensors.torch import load_file, save_file
 
     unique, where = np.unique(np.array(captions, dtype=object), return_inverse=True)
-    path = None
-    if cache_dir is not None:
-        settings = f"{encoder.fingerprint()} {encoder.pooling} {encoder.max_tokens}"
-        key = hashlib.sha256("\0".join([settings, *unique]).encode()).hexdigest()[:24]
-        path = Path(cache_dir) / f"text-{key}.safetensors"
-        if path.is_file():
-            return load_file(path)["h"][torch.from_numpy(where)]
+    settings = f"{encoder.fingerprint()} {encoder.pooling} {encoder.max_tokens}"
+    key = hashlib.sha256("\0".join([settings, *unique]).encode()).hexdigest()[:24]
+    path = cache_dir / f"text-{key}.safetensors"
+    if path.is_file():
+        return load_file(path)["h"][torch.from_numpy(where)]
     table = torch.empty(len(unique), encoder.dim)
-    was_training = encoder.training
-    encoder.eval()
-    bar = tqdm(
-        total=len(unique), desc="captions, once", unit="caption", disable=not progress or len(unique) < 500, leave=False
-    )
-    for rows, tokens in encoder.batches(unique.tolist(), batch_size):
+    bar = tqdm(total=len(unique), desc="captions, once", unit="caption", disable=not progress, leave=False, delay=1)
+    for rows, tokens in encoder.batches(unique.tolist(), _AT_ONCE):
         out = encoder({name: value.to(device) for name, value in tokens.items()})
         table[torch.from_numpy(rows)] = out.float().cpu()
         bar.update(len(rows))
     bar.close()
-    encoder.train(was_training)
-    if path is not None:
-        with atomic_path(path, needed=table.nbytes) as temporary:
-            save_file({"h": table}, temporary)
+    with atomic_path(path, needed=table.nbytes) as temporary:
+        save_file({"h": table}, temporary)
     return table[torch.from_numpy(where)]
 
 
@@ -171,10 +133,11 @@ class BatchSource:
     """Micro-batches of a training set by step and number.
 
     Args:
-        audio: the clips' sound, one row a clip.
-        text: all captions.
         captions_of: for each clip, the indices of its captions.
         rank, devices: this process's place among all.
+
+    Raises:
+        DataError: the batch cannot be divided as asked, or there are too few clips for one.
     """
 
     def __init__(
@@ -209,13 +172,12 @@ class BatchSource:
         random caption and window."""
         if self._planned and self._planned[0] == step:
             return self._planned[1]
-        per_epoch = len(self.captions_of) // self.config.batch_size  # a clip never meets itself within a batch
-        epoch, place = divmod(step, per_epoch)
+        seed, size = self.config.seed, self.config.batch_size
+        epoch, place = divmod(step, len(self.captions_of) // size)  # a clip never meets itself within a batch
         if self._order is None or self._order[0] != epoch:
-            shuffled = np.random.default_rng([self.config.seed, 0, epoch]).permutation(len(self.captions_of))
-            self._order = (epoch, shuffled)
-        clips = self._order[1][place * self.config.batch_size : (place + 1) * self.config.batch_size]
-        rng = np.random.default_rng([self.config.seed, 1, step])
+            self._order = (epoch, np.random.default_rng([seed, 0, epoch]).permutation(len(self.captions_of)))
+        clips = self._order[1][place * size : (place + 1) * size]
+        rng = np.random.default_rng([seed, 1, step])
         captions = np.array([rng.choice(self.captions_of[clip]) for clip in clips])
         starts = random_start(self.audio.places(clips), 1, rng)
         self._planned = (step, {"clips": clips, "captions": captions, "starts": starts})
@@ -235,10 +197,11 @@ class BatchSource:
         audio = audio.to(device, non_blocking=True)
         batch = {"audio": audio, "target_audio": audio, "text": self.text.take(captions, device)}
         if audio.dim() == 3 and self.config.masks:
+            frontend = self.audio.frontend
             batch["audio"] = spec_augment(
                 audio,
-                time_mask=round(self.config.time_mask_s / self.audio.hop_s),
-                freq_mask=self.config.freq_mask if self.audio.store.frontend.kind == "log-mel" else 0,  # no bands
+                time_mask=round(self.config.time_mask_s / frontend.hop_s),
+                freq_mask=self.config.freq_mask if frontend.kind == "log-mel" else 0,  # waves have no bands
                 masks=self.config.masks,
             )
         return batch

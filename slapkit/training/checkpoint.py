@@ -1,6 +1,6 @@
 """What training needs to go on: model, optimiser and counters, put in place by one rename, the last two kept.
 
-<out_dir>/training/step-00000400/model.safetensors, optimizer.safetensors, state.json
+<folder>/step-00000400/model.safetensors, optimizer.safetensors, state.json
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from slapkit._io import atomic_write_json, sync_file, write_guard
 from slapkit.errors import CheckpointError
@@ -22,83 +22,64 @@ from slapkit.models.weights import FORMAT, differences, load_strictly, load_tens
 _KEPT = 2
 
 
-class TrainingState:
-    """The folder in which a run keeps what it needs to go on."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
-
-    def save(
-        self,
-        step: int,
-        *,
-        model: JointModel,
-        optimizer: torch.optim.Optimizer,
-        identity: Mapping[str, Any],
-        extra: Mapping[str, Any],
-    ) -> None:
-        """Write everything after `step` optimiser steps; the rename at the end makes it count."""
-        final, temporary = self.folder / f"step-{step:08d}", self.folder / f"step-{step:08d}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        with write_guard(temporary):
-            temporary.mkdir(parents=True)
-        save_tensors(model.own_state(), temporary / "model.safetensors")
-        save_tensors(_moments(model, optimizer), temporary / "optimizer.safetensors")
-        atomic_write_json(
-            temporary / "state.json", {"format": FORMAT, "step": step, "identity": dict(identity), **extra}
-        )
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(temporary, final)
-        sync_file(self.folder)
-        for old in self.complete()[:-_KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
-
-    def complete(self) -> list[Path]:
-        """Complete checkpoints, oldest first; a half-written one is never among them."""
-        return sorted(p for p in self.folder.glob("step-" + "[0-9]" * 8) if (p / "state.json").is_file())
-
-    def load(
-        self, *, model: JointModel, optimizer: torch.optim.Optimizer, identity: Mapping[str, Any]
-    ) -> dict[str, Any] | None:
-        """Load the newest checkpoint; None if there is none.
-
-        Raises:
-            CheckpointError: it belongs to another configuration or other data, or does not fit.
-        """
-        found = self.complete()
-        if not found:
-            return None
-        state = read_json(found[-1] / "state.json")
-        if differing := differences(state.get("identity", {}), dict(identity)):
-            raise CheckpointError(
-                f"{found[-1]} was made with other settings ({differing}): use another folder, or resume=False to "
-                "start anew"
-            )
-        load_strictly(
-            model, load_tensors(found[-1] / "model.safetensors"), found[-1] / "model.safetensors", own=model.own_state()
-        )
-        _restore_moments(model, optimizer, load_tensors(found[-1] / "optimizer.safetensors"), found[-1])
-        return state
+def complete(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first; a half-written one is never among them."""
+    return sorted(p for p in folder.glob("step-" + "[0-9]" * 8) if (p / "state.json").is_file())
 
 
-def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Optimiser state by parameter name."""
-    out = {}
+def save(folder: Path, step: int, model: JointModel, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Write everything after `step` optimiser steps; the rename at the end makes it count."""
+    final, temporary = folder / f"step-{step:08d}", folder / f"step-{step:08d}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    with write_guard(temporary):
+        temporary.mkdir(parents=True)
+    save_tensors(model.own_state(), temporary / "model.safetensors")
+    moments = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
-            out[f"{name}/{key}"] = torch.as_tensor(value)
-    return out
+            moments[f"{name}/{key}"] = torch.as_tensor(value)
+    save_tensors(moments, temporary / "optimizer.safetensors")
+    atomic_write_json(temporary / "state.json", {"format": FORMAT, "step": step, **state})
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+    sync_file(folder)
+    for old in complete(folder)[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def _restore_moments(
-    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], where: Path
-) -> None:
+def load(folder: Path, model: JointModel, optimizer: Optimizer, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Load the newest checkpoint and return its state; None if there is none.
+
+    Raises:
+        CheckpointError: it belongs to another configuration or other data, or does not fit.
+    """
+    found = complete(folder)
+    if not found:
+        return None
+    newest, state = found[-1], read_json(found[-1] / "state.json")
+    if differing := differences(state.get("identity", {}), dict(identity)):
+        raise CheckpointError(
+            f"{newest} was made with other settings ({differing}): use another folder, or resume=False to start anew"
+        )
+    weights = newest / "model.safetensors"
+    load_strictly(model, load_tensors(weights), weights, own=model.own_state())
     parameters = dict(model.named_parameters())
-    for full_name, tensor in tensors.items():
+    for full_name, tensor in load_tensors(newest / "optimizer.safetensors").items():
         name, _, key = full_name.rpartition("/")
         if name not in parameters:
-            raise CheckpointError(f"{where}: the optimiser state names {name!r}, which this model lacks")
+            raise CheckpointError(f"{newest}: the optimiser state names {name!r}, which this model lacks")
         # Beside its parameter and in its layout: the fused optimiser walks both by memory order.
         like = parameters[name] if tensor.dim() else tensor
         moment = torch.empty_like(like, dtype=tensor.dtype, device=parameters[name].device, requires_grad=False)
         optimizer.state[parameters[name]][key] = moment.copy_(tensor)
+    return state
+
+
+def clear(out_dir: Path) -> None:
+    """Remove what a training writes into its folder, and nothing else."""
+    names = ("config.json", "model.safetensors", "text_encoder", "train.jsonl", "training", "tensorboard")
+    for path in [*(out_dir / name for name in names), *out_dir.glob("unusable-*.jsonl")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -13,17 +13,9 @@ from accelerate.utils import DistributedDataParallelKwargs
 from slapkit.errors import ConfigError
 from slapkit.training.config import TrainConfig
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_REUSED = 32 * 2**20  # bytes: larger blocks are mapped one by one; glibc allows no more
-_KEPT = 512 * 2**20
-
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
-    """Return the devices and the precision of `config`.
-
-    Raises:
-        ConfigError: a GPU is asked for and there is none.
-    """
+    """Return the devices and the precision of `config`; `ConfigError` if it asks for a GPU that is not there."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "device='cuda' but torch sees no GPU: take device='cpu' or 'auto', or install a torch build for your GPU"
@@ -34,13 +26,13 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     return Accelerator(cpu=config.device == "cpu", mixed_precision=config.precision, kwargs_handlers=[kwargs])
 
 
-def keep_freed_memory() -> bool:
-    """Let glibc reuse freed blocks of activations in the next step; return whether the system can (Linux with glibc).
+def keep_freed_memory() -> None:
+    """Let glibc reuse freed blocks of activations in the next step.
 
     By default it maps every large block anew and unmaps it, which costs page faults: about 15 % of a step of the `tiny`
     preset on two cores. The peak stays the same.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return bool(mallopt and mallopt(_M_MMAP_THRESHOLD, _REUSED) and mallopt(_M_TRIM_THRESHOLD, _KEPT))
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
+    if mallopt:
+        mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD: larger blocks are mapped one by one; glibc allows no more
+        mallopt(-1, 512 * 2**20)  # M_TRIM_THRESHOLD

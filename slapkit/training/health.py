@@ -13,18 +13,19 @@ from slapkit.metrics import Space, retrieval_scores
 from slapkit.models.embed import mean_by_clip
 from slapkit.models.joint import JointModel
 from slapkit.training.batches import AudioSource, TextSource
+from slapkit.training.config import TrainConfig
 
 COLLAPSED_RANK = 1.5  # an effective rank below this, seen twice in a row after warm-up, is a collapse
+_AT_ONCE = 64
 
 
 @torch.no_grad()
-def predictions(
-    model: JointModel, audio: AudioSource, text: TextSource, device: torch.device, *, batch_size: int = 64
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions q of clips `[N, D]`, the mean over the fixed windows of each, and of captions `[M, D]`; float32, of
-    unit norm."""
+def measure(
+    model: JointModel, audio: AudioSource, text: TextSource, clip_of_caption: np.ndarray, device: torch.device
+) -> dict[str, float]:
+    """Return recall, effective rank and embedding std (the lower of both modalities) and gap of the predictions of
+    clips, each the mean over its fixed windows, and captions."""
     clips, starts = audio.tiles()
-    captions = np.arange(len(text))
     modes = model.training
     model.eval()
 
@@ -32,19 +33,15 @@ def predictions(
         return torch.nn.functional.normalize(model.embed(x, modality)[1].float(), dim=-1).cpu()
 
     of_windows, of_captions = [], []
-    for i in range(0, len(clips), batch_size):
-        windows = audio.take(clips[i : i + batch_size], starts[i : i + batch_size])
+    for i in range(0, len(clips), _AT_ONCE):
+        windows = audio.take(clips[i : i + _AT_ONCE], starts[i : i + _AT_ONCE])
         of_windows.append(embedded(windows.to(device), "audio"))
-    for i in range(0, len(captions), batch_size):
-        of_captions.append(embedded(text.take(captions[i : i + batch_size], device), "text"))
+    for i in range(0, len(text), _AT_ONCE):
+        captions = text.take(np.arange(i, min(i + _AT_ONCE, len(text))), device)
+        of_captions.append(embedded(captions, "text"))
     model.train(modes)
-    return mean_by_clip(torch.cat(of_windows).numpy(), clips, len(audio)), torch.cat(of_captions).numpy()
-
-
-def measure(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> dict[str, float]:
-    """Return recall, effective rank and embedding std (the lower of both modalities) and gap of `audio [N, D]` and
-    `text [M, D]`."""
-    space = Space(audio=audio, text=text, clip_of_caption=clip_of_caption)
+    q_audio = mean_by_clip(torch.cat(of_windows).numpy(), clips, len(audio))
+    space = Space(audio=q_audio, text=torch.cat(of_captions).numpy(), clip_of_caption=clip_of_caption)
     scores = retrieval_scores(space.text_to_audio, at=(1, 10))
     return {
         "R@1": scores["R@1"],
@@ -55,33 +52,21 @@ def measure(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray)
     }
 
 
-def collapse_message(step: int, ranks: list[float], *, lam: float, tau: float, lr: float) -> str:
-    """Say what was seen and what to try."""
-    seen = ", ".join(f"{rank:.2f}" for rank in ranks)
-    return (
+def check_collapse(low: list[float], rank: float, *, step: int, config: TrainConfig) -> list[float]:
+    """Return the effective ranks of a collapse in a row, after those in `low` and another one.
+
+    Raises:
+        CollapseError: there are two, after warm-up.
+    """
+    if step <= round(config.steps * config.warmup_fraction) or rank >= COLLAPSED_RANK:
+        return []
+    low = [*low, rank]
+    if len(low) < 2:
+        return low
+    seen = ", ".join(f"{value:.2f}" for value in low)
+    raise CollapseError(
         f"training collapsed at step {step}: the effective rank of the validation embeddings was {seen} in the last "
-        "checks (1 means that all inputs look alike). "
-        f"Try lam nearer 0.5 (now {lam}), a higher tau (now {tau}), a lower lr (now {lr}), BatchNorm in the "
-        "predictors, or a larger batch; "
-        "stop_on_collapse=False lets a collapsed run go on"
+        "checks (1 means that all inputs look alike). Try lam "
+        f"nearer 0.5 (now {config.lam}), a higher tau (now {config.tau}), a lower lr (now {config.lr}), BatchNorm in "
+        "the predictors, or a larger batch; stop_on_collapse=False lets a collapsed run go on"
     )
-
-
-class CollapseWatch:
-    """Raises once two checks in a row after warm-up found a collapse."""
-
-    def __init__(self, *, warmup_steps: int, lam: float, tau: float, lr: float) -> None:
-        self.warmup_steps, self.settings, self.low = warmup_steps, {"lam": lam, "tau": tau, "lr": lr}, []
-
-    def check(self, step: int, rank: float) -> None:
-        """Take note of one check.
-
-        Raises:
-            CollapseError: this check and the one before it found a collapse.
-        """
-        if step <= self.warmup_steps or rank >= COLLAPSED_RANK:
-            self.low = []
-            return
-        self.low.append(rank)
-        if len(self.low) >= 2:
-            raise CollapseError(collapse_message(step, self.low, **self.settings))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,18 +17,17 @@ from slapkit.audio.features import FeatureStore
 from slapkit.data import AudioTextDataset
 from slapkit.errors import CollapseError, ConfigError, DataError
 from slapkit.models.ema import update_target
+from slapkit.models.encoders.text import tensor_digest
 from slapkit.models.joint import JointModel, ModelConfig
 from slapkit.models.weights import save_model
-from slapkit.training import health
+from slapkit.training import checkpoint, health
 from slapkit.training.batches import AudioSource, BatchSource, TextSource
-from slapkit.training.checkpoint import TrainingState
 from slapkit.training.config import TrainConfig
 from slapkit.training.devices import keep_freed_memory, make_accelerator
 from slapkit.training.log import Callback, TrainLog
 from slapkit.training.objective import backward
-from slapkit.training.prefetch import StreamBatches
 from slapkit.training.schedules import tau_schedule, warmup_cosine
-from slapkit.training.streaming import StreamConfig, StreamStore, open_store
+from slapkit.training.streaming import StreamBatches, StreamStore, open_store
 
 
 @dataclass
@@ -54,14 +50,13 @@ def train(
     progress: bool = True,
     tensorboard: bool = False,
     resume: bool = True,
-    streaming: StreamConfig | None = None,
+    streaming: bool = False,
+    workers: int | None = None,
 ) -> Trained:
     """Train a joint model on the split "train", watching the split "validation" if there is one.
 
     Args:
         model: what to train: a configuration, or a model with weights such as `slapkit.hub.start_from` returns.
-        config: how to train it.
-        dataset: clips with captions and splits.
         out_dir: takes the model, `train.jsonl`, and `training/` with all that is needed to go on after a kill.
         cache_dir: features and representations of frozen encoders.
         callbacks: called with every logged row.
@@ -69,17 +64,19 @@ def train(
         resume: go on from the last checkpoint in `out_dir`; False removes what an earlier training wrote there.
         streaming: decode sounds while training instead of keeping their features, for collections that have no room;
             clips that turn out to be unusable are replaced, and listed in `unusable-<process>.jsonl`.
+        workers: processes for each device that decode while streaming; default: all CPUs.
 
     Raises:
         CollapseError: the embeddings collapsed, or the loss is no longer finite.
         ConfigError, DataError, CheckpointError, StorageError: as their names say.
     """
-    trainer = Trainer(model, config, dataset, Path(out_dir), Path(cache_dir), progress=progress, streaming=streaming)
-    return trainer.run(callbacks=callbacks, tensorboard=tensorboard, resume=resume, progress=progress)
+    given = {"progress": progress, "streaming": streaming, "workers": workers}
+    trainer = Trainer(model, config, dataset, Path(out_dir), Path(cache_dir), **given)
+    return trainer.run(callbacks=callbacks, tensorboard=tensorboard, resume=resume)
 
 
 class Trainer:
-    """State of one training run."""
+    """State of one training run; see `train` for the arguments."""
 
     def __init__(
         self,
@@ -90,87 +87,72 @@ class Trainer:
         cache_dir: Path,
         *,
         progress: bool,
-        streaming: StreamConfig | None = None,
+        streaming: bool = False,
+        workers: int | None = None,
     ) -> None:
-        self.config, self.out_dir = config, out_dir
+        self.config, self.out_dir, self.cache_dir, self.progress = config, out_dir, cache_dir, progress
         keep_freed_memory()
         self.accelerator = make_accelerator(config)
-        self.device = self.accelerator.device
-        started, model = (model, model.config) if isinstance(model, JointModel) else (None, model)
-        _check(model, started, config, self.accelerator.num_processes)  # before any work
-        taken = None if started is None else _digest(started)
+        self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
+        rank, devices = self.accelerator.process_index, self.accelerator.num_processes
+        _check(model, config, devices)  # before any work
+        digest = tensor_digest(model.state_dict()) if isinstance(model, JointModel) else None
+        audio = (model.config if isinstance(model, JointModel) else model).audio
+        given = {"streaming": streaming, "progress": progress and self.main}
         with self.accelerator.main_process_first():
-            show = progress and self.accelerator.is_main_process
-            frontend, window = model.audio.frontend, model.audio.window_frames
-            store = open_store(dataset, frontend, window, cache_dir, streaming, progress=show)
-        usable = set(store.ids)
-        training, validation = (_usable(dataset, split, usable) for split in ("train", "validation"))
+            store = open_store(dataset, audio.frontend, audio.window_frames, cache_dir, **given)
+        ids = set(store.ids)
+        usable = [clip for clip in dataset.clips if clip.id in ids]
+        training = dataset.with_clips(clip for clip in usable if clip.split == "train")
+        validation = dataset.with_clips(clip for clip in usable if clip.split == "validation")
         if not len(training):
             raise DataError(
                 f"{dataset.name}: no usable clip is in the split 'train' (splits: {dataset.splits or 'none'}): "
                 "give the table a column 'split', or divide it by data.make_splits and data.write_table"
             )
-        model = model.replace(
-            audio=model.audio.replace(
-                mel_mean=round(float(store.mean), 3), mel_std=round(max(float(store.std), 1e-3), 3)
-            )
-        )
-        captions, self.clip_of = training.captions_flat()
-        if started is None:
-            torch.manual_seed(config.seed)
-            self.model = JointModel.build(model, config.objective, captions=captions)
-        else:  # a trained CNN keeps the mean and std that its weights know
-            self.model, model = started, started.config
+        captions, clip_of = training.captions_flat()
+        self.model = model if isinstance(model, JointModel) else self._build(model, store, captions)
         self.model.add_targets()
         self.model.to(self.device)
-        self.train_audio, self.train_text = self._sources(training, store, captions, cache_dir, progress)
+        sources = self._sources(training, store, captions)
         self.validation = None
         if len(validation):
             held_out, clip_of_caption = validation.captions_flat()
-            self.validation = (
-                *self._sources(validation, store, held_out, cache_dir, progress),
-                np.asarray(clip_of_caption),
-            )
-        captions_of = np.split(np.arange(len(captions)), np.flatnonzero(np.diff(self.clip_of)) + 1)
-        parts = (self.train_audio, self.train_text, captions_of, config)
-        place = {"rank": self.accelerator.process_index, "devices": self.accelerator.num_processes}
-        if streaming is None:
-            self.batches = BatchSource(*parts, **place)
+            self.validation = (*self._sources(validation, store, held_out), np.asarray(clip_of_caption))
+        captions_of = np.split(np.arange(len(captions)), np.flatnonzero(np.diff(clip_of)) + 1)
+        parts, place = (*sources, captions_of, config), {"rank": rank, "devices": devices}
+        if streaming:
+            self.batches = StreamBatches(*parts, workers=workers, listed=out_dir / f"unusable-{rank}.jsonl", **place)
         else:
-            listed = self.out_dir / f"unusable-{place['rank']}.jsonl"
-            local = int(os.environ.get("LOCAL_WORLD_SIZE", place["devices"]))
-            self.batches = StreamBatches(*parts, stream=streaming, listed=listed, local_devices=local, **place)
+            self.batches = BatchSource(*parts, **place)
         self._wrap()
         self.identity = {
-            "model": model.to_dict(),
+            "model": self.model.config.to_dict(),
             "train": config.to_dict() | {"device": None, "init": None},
-            "init": taken,  # by its weights: where they lie makes no difference
-            "data": dataset.fingerprint if streaming is None else store.fingerprint,
-            "devices": self.accelerator.num_processes,
+            "init": digest,  # by its weights: where they lie makes no difference
+            "data": store.fingerprint if streaming else dataset.fingerprint,
+            "devices": devices,
         }
 
+    def _build(self, config: ModelConfig, store: FeatureStore | StreamStore, captions: list[str]) -> JointModel:
+        """Return a new model, which normalises by the levels of its data."""
+        moments = {"mel_mean": round(float(store.mean), 3), "mel_std": round(max(float(store.std), 1e-3), 3)}
+        torch.manual_seed(self.config.seed)
+        config = config.replace(audio=config.audio.replace(**moments))
+        return JointModel.build(config, self.config.objective, captions=captions)
+
     def _sources(
-        self,
-        dataset: AudioTextDataset,
-        store: FeatureStore | StreamStore,
-        captions: list[str],
-        cache_dir: Path,
-        progress: bool,
+        self, dataset: AudioTextDataset, store: FeatureStore | StreamStore, captions: list[str]
     ) -> tuple[AudioSource, TextSource]:
         ids, window = [clip.id for clip in dataset.clips], self.model.config.audio.window_frames
         audio = store.source(ids, window) if isinstance(store, StreamStore) else AudioSource(store, ids, window)
-        if self.model.audio.frozen:
-            audio.freeze(self.model.audio.encoder, self.device, progress=progress)
+        # What a frozen encoder makes of streamed sounds has no room either: it runs in every step.
+        if self.model.audio.frozen and isinstance(audio, AudioSource):
+            audio.freeze(self.model.audio.encoder, self.device, progress=self.progress)
+        tower = self.model.text
+        given = {"device": self.device, "cache_dir": self.cache_dir, "progress": self.progress}
         with self.accelerator.main_process_first():
-            text = TextSource(
-                self.model.text.encoder,
-                captions,
-                frozen=self.model.text.frozen,
-                device=self.device,
-                cache_dir=cache_dir,
-                progress=progress,
-            )
-        return audio, text
+            return audio, TextSource(tower.encoder, captions, frozen=tower.frozen, **given)
 
     def _wrap(self) -> None:
         """Optimiser, and what the flags ask for, around the bare model."""
@@ -183,62 +165,54 @@ class Trainer:
             for tower in (self.model.audio, self.model.text):
                 if not tower.frozen:
                     tower.encoder.compile()
-        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},  # biases, norms, temperature
+            {"params": [p for p in self.trained if p.dim() > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in self.trained if p.dim() <= 1], "weight_decay": 0.0},  # biases, norms, temperature
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=True)
-        self.trained = trained
         self.wrapped = self.accelerator.prepare(self.model)
 
-    def run(self, *, callbacks: Sequence[Callback], tensorboard: bool, resume: bool, progress: bool) -> Trained:
+    def run(self, *, callbacks: Sequence[Callback], tensorboard: bool, resume: bool) -> Trained:
         """Train to the end, from the last checkpoint on if there is one."""
-        state = TrainingState(self.out_dir / "training")
-        if not resume and self.accelerator.is_main_process:
-            _clear(self.out_dir)
+        config, folder = self.config, self.out_dir / "training"
+        if not resume and self.main:
+            checkpoint.clear(self.out_dir)
         self.accelerator.wait_for_everyone()
-        found = state.load(model=self.model, optimizer=self.optimizer, identity=self.identity)
-        done, spent = (found["step"], found["time_s"]) if found else (0, 0.0)
-        watch = health.CollapseWatch(
-            warmup_steps=round(self.config.steps * self.config.warmup_fraction),
-            lam=self.config.lam,
-            tau=self.config.tau,
-            lr=self.config.lr,
-        )
-        watch.low = found["low_ranks"] if found else []
+        found = checkpoint.load(folder, self.model, self.optimizer, self.identity)
+        found = found or {"step": 0, "time_s": 0.0, "low_ranks": []}
+        low = found["low_ranks"]
         log = TrainLog(
             self.out_dir / "train.jsonl",
-            total=self.config.steps,
-            resume_at=done,
+            total=config.steps,
+            resume_at=found["step"],
             callbacks=callbacks,
-            progress=progress,
+            progress=self.progress,
             tensorboard=tensorboard,
-            active=self.accelerator.is_main_process,
+            active=self.main,
         )
-        began = time.perf_counter() - spent
+        began = time.perf_counter() - found["time_s"]
         try:
-            for step in range(done, self.config.steps):
-                self._one(step, log, watch, began)
-                if self.accelerator.is_main_process and (
-                    (step + 1) % self.config.checkpoint_every == 0 or step + 1 == self.config.steps
-                ):
-                    extra = {"time_s": time.perf_counter() - began, "low_ranks": watch.low}
-                    state.save(
-                        step + 1, model=self.model, optimizer=self.optimizer, identity=self.identity, extra=extra
-                    )
+            for step in range(found["step"], config.steps):
+                row = self._logged_step(step, log, began)
+                if "validation" in row and config.stop_on_collapse:
+                    rank = row["validation"]["effective_rank"]
+                    low = health.check_collapse(low, rank, step=step + 1, config=config)
+                if self.main and ((step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps):
+                    state = {"identity": self.identity, "time_s": time.perf_counter() - began, "low_ranks": low}
+                    checkpoint.save(folder, step + 1, self.model, self.optimizer, state)
         finally:
             log.close()
-        if self.accelerator.is_main_process:
-            save_model(self.model, self.out_dir, train=self.config.to_dict(), step=self.config.steps)
+        if self.main:
+            save_model(self.model, self.out_dir, train=config.to_dict(), step=config.steps)
         self.accelerator.wait_for_everyone()
         return Trained(self.model, log.history, self.out_dir)
 
-    def _one(self, step: int, log: TrainLog, watch: health.CollapseWatch, began: float) -> None:
-        """One optimiser step, with what is due after it."""
+    def _logged_step(self, step: int, log: TrainLog, began: float) -> dict[str, Any]:
+        """One optimiser step; measure and log what is due after it, and return the row."""
         started = time.perf_counter()
         terms, lr, tau = self.step(step)
-        log.tick()
+        log.bar.update()
         number, last = step + 1, step + 1 == self.config.steps
         row: dict[str, Any] = {"step": number}
         if number % self.config.log_every == 0 or last or number == 1:
@@ -253,11 +227,11 @@ class Trainer:
                     "precision='no'"
                 )
         if self.validation and (number % self.config.eval_every == 0 or last):
-            row["validation"] = self._validate()
+            measured = [health.measure(self.model, *self.validation, self.device) if self.main else None]
+            row["validation"] = broadcast_object_list(measured)[0]
         if len(row) > 1:
             log.write(row | {"time_s": round(time.perf_counter() - began, 3)})
-        if "validation" in row and self.config.stop_on_collapse:
-            watch.check(number, row["validation"]["effective_rank"])
+        return row
 
     def step(self, step: int) -> tuple[dict[str, torch.Tensor], float, float]:
         """Gradients of the whole batch, one optimiser step, one EMA update; return loss terms, learning rate and
@@ -281,12 +255,8 @@ class Trainer:
         if config.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.trained, config.clip_norm)
         self.optimizer.step()
-        tau = tau_schedule(
-            step=step,
-            total=config.steps,
-            start=config.tau,
-            end=config.tau if config.tau_end is None else config.tau_end,
-        )
+        end = config.tau if config.tau_end is None else config.tau_end
+        tau = tau_schedule(step=step, total=config.steps, start=config.tau, end=end)
         self._update_targets(tau)
         return terms, lr, tau
 
@@ -297,31 +267,20 @@ class Trainer:
                 if buffer.is_floating_point():
                     torch.distributed.all_reduce(buffer)
                     buffer /= self.accelerator.num_processes
-        for target, context in ((self.model.target_audio, self.model.audio), (self.model.target_text, self.model.text)):
-            if target is not None:
-                update_target(target, context, tau=tau)
-
-    def _validate(self) -> dict[str, float]:
-        """Health on the validation split, measured by the main process and known to all."""
-        result: list[dict[str, float] | None] = [None]
-        if self.accelerator.is_main_process:
-            audio, text, clip_of_caption = self.validation
-            q_audio, q_text = health.predictions(self.model, audio, text, self.device)
-            result[0] = health.measure(audio=q_audio, text=q_text, clip_of_caption=clip_of_caption)
-        return broadcast_object_list(result)[0]
+        if self.model.has_predictor:
+            update_target(self.model.target_audio, self.model.audio, tau=tau)
+            update_target(self.model.target_text, self.model.text, tau=tau)
 
 
-def _check(model: ModelConfig, started: JointModel | None, config: TrainConfig, devices: int) -> None:
-    """Refuse what could not be trained.
-
-    Raises:
-        ConfigError: a starting point that was not made, or one with another objective; or BatchNorm on a single row.
-    """
+def _check(model: ModelConfig | JointModel, config: TrainConfig, devices: int) -> None:
+    """Refuse a starting point that was not made, or for another objective; and BatchNorm on a single row."""
+    started = model if isinstance(model, JointModel) else None
     if started is None and config.init is not None:
         raise ConfigError(f"init={config.init!r}: pass model=slapkit.hub.start_from(model, objective, init)")
     if started is not None and started.objective != config.objective:
         raise ConfigError(f"objective={config.objective!r}, but the model was made for {started.objective!r}")
-    heads = [model.audio_projector, model.text_projector, *([model.predictor] if config.objective == "slap" else [])]
+    shape = model if started is None else started.config
+    heads = [shape.audio_projector, shape.text_projector, *([shape.predictor] if config.objective == "slap" else [])]
     share = config.batch_size // devices
     rows = share if config.exact_accumulation else min(config.micro_batch or share, share)
     if config.sync_batchnorm:
@@ -332,27 +291,3 @@ def _check(model: ModelConfig, started: JointModel | None, config: TrainConfig, 
             f"{name}={value} gives BatchNorm in the heads one pair to normalise by: take at least 2 pairs a device, "
             "exact_accumulation=True, or heads with batch_norm=False"
         )
-
-
-def _digest(model: JointModel) -> str:
-    """Return the digest of a model's weights; where they were read makes no difference."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
-
-
-def _clear(folder: Path) -> None:
-    """Remove what a training writes into its folder, and nothing else."""
-    names = ("config.json", "model.safetensors", "text_encoder", "train.jsonl", "training", "tensorboard")
-    for path in [*(folder / name for name in names), *folder.glob("unusable-*.jsonl")]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _usable(dataset: AudioTextDataset, split: str, ids: set[str]) -> AudioTextDataset:
-    """The split's clips that have features."""
-    return dataset.with_clips(clip for clip in dataset.clips if clip.split == split and clip.id in ids)

@@ -1,14 +1,11 @@
-"""From a batch to its gradient, accumulated over micro-batches.
+"""From a batch to its gradient, accumulated over micro-batches; docs/method.md, section 6.
 
 SLAP is a mean of per-pair terms: without BatchNorm, the gradients of micro-batches add up to that of the whole batch.
 CLAP and SigLIP compare every pair with every other, on all devices: a first pass collects all projections, the loss
 gives their gradients, and a second pass carries these back through the model, micro-batch by micro-batch (GradCache,
-arXiv 2101.06983). Only one micro-batch's activations are held at a time.
-
-BatchNorm normalises each micro-batch by its own statistics, so with BatchNorm in the heads neither is exact. With
-`exact`, the first pass collects the encoders' representations instead, the heads and the loss take the whole batch of
-a device at once, and the second pass carries the gradient of the representations back through the encoders. That is
-the gradient of the whole batch, for heads with BatchNorm too; an encoder's own BatchNorm still sees micro-batches.
+arXiv 2101.06983). BatchNorm normalises each micro-batch by its own statistics, so with BatchNorm in the heads neither
+is exact. With `exact`, the first pass collects the encoders' representations instead, heads and loss take the whole
+batch of a device at once, and the second pass carries the gradient of the representations back through the encoders.
 """
 
 from __future__ import annotations
@@ -72,11 +69,8 @@ def loss_of(objective: Objective, *, lam: float) -> Loss:
             return {"loss": terms.pop("total")} | terms
 
         return slap
-    if objective == "clap":
-        names, function = ("z_audio", "z_text", "logit_scale"), clip_loss
-    else:
-        names, function = ("z_audio", "z_text", "logit_scale", "logit_bias"), siglip_loss
-    return lambda out: {"loss": function(**{name: out[name] for name in names})}
+    function = clip_loss if objective == "clap" else siglip_loss
+    return lambda out: {"loss": function(**out)}
 
 
 def _pairwise(model: nn.Module, batch: Batches, micro_batches: int, *, loss: Loss, accelerator: Accelerator) -> Terms:
@@ -101,24 +95,23 @@ def _exact(
     accelerator: Accelerator,
 ) -> Terms:
     joint = accelerator.unwrap_model(model)
-    towers = {"audio": joint.audio, "text": joint.text}
+    towers = {name: tower for name, tower in (("audio", joint.audio), ("text", joint.text)) if not tower.frozen}
     with torch.no_grad(), _statistics_untouched(joint), accelerator.autocast():
         parts = [joint.represent(batch(k)) for k in range(micro_batches)]
     whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     whole = {name: h.float() if h.dtype in (torch.float16, torch.bfloat16) else h for name, h in whole.items()}
     rows = len(whole["audio"]) // micro_batches
-    trained = [name for name, tower in towers.items() if not tower.frozen]
-    for name in trained:
+    for name in towers:
         whole[name].requires_grad_()
     with accelerator.autocast():
         out = joint(whole)
     terms = loss(out if objective == "slap" else _with_all_devices(out, accelerator))
     accelerator.backward(terms["loss"] * (1 if objective == "slap" else accelerator.num_processes))
-    for k in range(micro_batches if trained else 0):
+    for k in range(micro_batches if towers else 0):
         inputs = batch(k)
         with accelerator.autocast():
-            h = [towers[name].represent(inputs[name]) for name in trained]
-        given = [whole[name].grad[k * rows : (k + 1) * rows].to(value.dtype) for name, value in zip(trained, h)]
+            h = [tower.represent(inputs[name]) for name, tower in towers.items()]
+        given = [whole[name].grad[k * rows : (k + 1) * rows].to(value.dtype) for name, value in zip(towers, h)]
         torch.autograd.backward(h, given)
     if accelerator.num_processes > 1:  # the wrapper exchanges gradients of its own passes only
         for parameter in joint.parameters():
@@ -129,30 +122,27 @@ def _exact(
 
 
 def _cached(model: nn.Module, batch: Batches, micro_batches: int, *, loss: Loss, accelerator: Accelerator) -> Terms:
-    gradients, total = _output_gradients(_all_outputs(model, batch, micro_batches), loss, accelerator)
+    local = _all_outputs(model, batch, micro_batches)
+    for value in local.values():
+        value.requires_grad_()
+    total = loss(_with_all_devices(local, accelerator))["loss"]
+    # Several devices average, but each holds only its own rows' part.
+    found = torch.autograd.grad(total * accelerator.num_processes, list(local.values()))
+    total = total.detach()
+    # Gradients take the outputs' place: whatever is held in the second pass adds to its peak.
+    gradients = {name: value.detach().copy_(grad) for (name, value), grad in zip(local.items(), found)}
+    del local, found, value
     for k in range(micro_batches):
         with _no_sync(model, accelerator, unless=k == micro_batches - 1):
             out = model(batch(k))
             rows = slice(k * len(out["z_audio"]), (k + 1) * len(out["z_audio"]))
-            # A scalar output (temperature, bias) comes with every micro-batch, so each carries its share of the
-            # gradient.
+            # A scalar output (temperature, bias) comes with every micro-batch: each carries its share of the gradient.
             surrogate = sum(
                 (v * (gradients[n][rows] if v.dim() else gradients[n] / micro_batches)).sum() for n, v in out.items()
             )
             accelerator.backward(surrogate)
         del out, surrogate
     return {"loss": total}
-
-
-def _output_gradients(local: Outputs, loss: Loss, accelerator: Accelerator) -> tuple[dict[str, Tensor], Tensor]:
-    """Return the loss and its gradient with respect to this device's outputs, in whose place the gradient is put:
-    whatever is held in the second pass adds to its peak."""
-    for value in local.values():
-        value.requires_grad_()
-    total = loss(_with_all_devices(local, accelerator))["loss"]
-    # Several devices average, but each holds only its own rows' part.
-    found = torch.autograd.grad(total * accelerator.num_processes, list(local.values()))
-    return {name: value.detach().copy_(grad) for (name, value), grad in zip(local.items(), found)}, total.detach()
 
 
 @torch.no_grad()
@@ -165,19 +155,17 @@ def _all_outputs(model: nn.Module, batch: Batches, micro_batches: int) -> Output
                 if k == 0:
                     # Room for all rows at once: pieces kept one by one would lie between the activations' blocks and
                     # keep these from being used again.
-                    local[name] = (
-                        value.new_empty((micro_batches * len(value), *value.shape[1:]))
-                        if value.dim()
-                        else value.clone()
-                    )
+                    rows = (micro_batches * len(value), *value.shape[1:]) if value.dim() else ()
+                    local[name] = value.new_empty(rows)
                 if value.dim():
                     local[name][k * len(value) : (k + 1) * len(value)] = value
+                else:
+                    local[name].copy_(value)
     return local
 
 
 def _with_all_devices(out: Outputs, accelerator: Accelerator) -> Outputs:
-    """Put the rows of all devices beside this device's own, which alone keep their gradient; in float32, for logits are
-    large."""
+    """Put the rows of all devices beside this device's own, which alone keep their gradient."""
     if accelerator.num_processes == 1:
         return out
     # Rows get a gradient on their own device alone, temperature and bias on every one: their shares must add up to one.
@@ -201,13 +189,12 @@ def _no_sync(model: nn.Module, accelerator: Accelerator, *, unless: bool):
 def _statistics_untouched(model: nn.Module) -> Iterator[None]:
     """Let BatchNorm normalise by the micro-batch, as in training, without counting it twice."""
     layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    momenta = [m.momentum for m in layers]
-    counters = [m.num_batches_tracked.clone() for m in layers]
+    before = [(layer, layer.momentum, layer.num_batches_tracked.clone()) for layer in layers]
     try:
         for layer in layers:
             layer.momentum = 0.0
         yield
     finally:
-        for layer, momentum, counter in zip(layers, momenta, counters):
+        for layer, momentum, counter in before:
             layer.momentum = momentum
             layer.num_batches_tracked.copy_(counter)

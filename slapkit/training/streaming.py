@@ -1,64 +1,61 @@
-"""Training without a feature cache: audio files are decoded when a batch asks for them.
+"""Training without a feature cache: worker processes decode audio files ahead of their step.
 
-Which clip, caption and window form a pair is the same pure function of seed and step as with cached features.
+Which clip, caption and window form a pair is the same pure function of seed and step as with cached features. A clip
+that cannot be used is replaced by another one, drawn by seed, step and place in the batch, so that a broken file
+neither stops a long run nor changes what follows it. It is listed; a collection that is mostly broken stops training.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
 
-from slapkit._io import available_cores
+from slapkit._io import available_cores, write_guard
 from slapkit.audio import features
-from slapkit.audio.features import PLACES, FeatureStore
+from slapkit.audio.features import PLACES, FeatureStore, SilentWindow
 from slapkit.audio.frontend import FrontendConfig
-from slapkit.config import Config, require
+from slapkit.audio.windows import random_start
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.data.shards import member
 from slapkit.errors import AudioError, DataError
-from slapkit.training.batches import AudioSource
+from slapkit.training.batches import AudioSource, BatchSource, TextSource
+from slapkit.training.config import TrainConfig
 
+logger = logging.getLogger(__name__)
+_SAMPLE = 256  # training clips whose windows give mean and std
+_AHEAD = 4  # micro-batches that a worker prepares
+_TRIES = 12  # draws for one place in a batch
+_WINDOWS = 3  # windows of one clip that may be silent before another clip takes its place
+_LOGGED = 20  # unusable clips that are logged one by one; the list has all
 
-@dataclass(frozen=True)
-class StreamConfig(Config):
-    """How sounds are decoded while a model trains; none of this changes what it trains on.
-
-    `workers` are processes that decode, for each device (None: all CPUs that this process may use, shared among the
-    devices of the machine; 0: the training process itself). Each prepares up to `ahead` micro-batches.
-    """
-
-    workers: int | None = None
-    ahead: int = 4
-
-    def check(self) -> None:
-        require(self.workers is None or self.workers >= 0, "workers", self.workers, "0 or more, or None")
-        require(self.ahead >= 1, "ahead", self.ahead, "at least 1 micro-batch")
-
-    def processes(self, local_devices: int = 1) -> int:
-        """Return how many processes decode for one device out of `local_devices` on this machine."""
-        return max(1, available_cores() // max(1, local_devices)) if self.workers is None else self.workers
+Drawn = tuple[np.ndarray, np.ndarray, dict[str, str]]
 
 
 class StreamStore:
-    """The sounds of a data set for training: those of the split "train" are streamed; those of "validation", which are
-    few and used again and again, are kept as features in `cache_dir`.
+    """The sounds of a data set: the split "train" is streamed; "validation", which is small and used again and again,
+    is kept as features in `cache_dir`.
 
     Attributes:
         ids: clips that can be asked for. Whether a streamed one can be decoded shows when it is.
         mean, std: of the values of one random window of each of up to 256 training clips, in dB for log-mel.
-        fingerprint: SHA-256 of names, sizes, captions and splits: files of this many bytes are not read to know them.
+        fingerprint: SHA-256 of names, sizes, captions and splits: terabytes of files are not read to know them.
 
     Raises:
         DataError: none of the clips that are tried for `mean` and `std` can be used.
     """
-
-    sample = 256
 
     def __init__(
         self,
@@ -69,31 +66,25 @@ class StreamStore:
         *,
         progress: bool = True,
     ) -> None:
-        self.frontend = frontend
-        streamed = [clip for clip in dataset.clips if clip.split == "train"]
+        self.frontend, self.held = frontend, None
         held = dataset.with_clips(clip for clip in dataset.clips if clip.split == "validation")
-        self.held = (
-            features.build(held.audio_files(progress=progress), frontend, cache_dir, progress=progress)
-            if len(held)
-            else None
-        )
-        self._streamed = {clip.id: clip for clip in streamed}
+        if len(held):
+            self.held = features.build(held.audio_files(progress=progress), frontend, cache_dir, progress=progress)
+        self._streamed = {clip.id: clip for clip in dataset.clips if clip.split == "train"}
         self.ids = list(self._streamed) + (self.held.ids if self.held else [])
-        self.mean, self.std = self._moments(streamed, window_frames, progress) if streamed else (0.0, 1.0)
+        self.mean, self.std = self._moments(window_frames, progress) if self._streamed else (0.0, 1.0)
         self.fingerprint = _fingerprint(dataset)
 
     def source(self, ids: Sequence[str], window_frames: int) -> AudioSource | StreamAudio:
         """Return the windows of clips: streamed, or out of the features of the validation split."""
         if all(id in self._streamed for id in ids):
-            return StreamAudio(self, [self._streamed[id] for id in ids], window_frames)
+            return StreamAudio(self.frontend, [self._streamed[id] for id in ids], window_frames)
         return AudioSource(self.held, ids, window_frames)
 
-    def _moments(self, clips: Sequence[Clip], window_frames: int, progress: bool) -> tuple[float, float]:
-        from tqdm.auto import tqdm
-
-        rng = np.random.default_rng(0)
-        chosen = rng.choice(len(clips), size=min(self.sample, len(clips)), replace=False)
-        source, sums, failure = StreamAudio(self, clips, window_frames), np.zeros(3), None
+    def _moments(self, window_frames: int, progress: bool) -> tuple[float, float]:
+        rng, sums, failure = np.random.default_rng(0), np.zeros(3), None
+        source = StreamAudio(self.frontend, list(self._streamed.values()), window_frames)
+        chosen = rng.choice(len(source), size=min(_SAMPLE, len(source)), replace=False)
         for clip in tqdm(chosen, "Measuring levels", unit="clip", disable=not progress, delay=1):
             try:
                 values = source.window_of(clip, rng.integers(PLACES)).astype(np.float64)
@@ -107,18 +98,25 @@ class StreamStore:
         return float(mean), float(max(sums[2] / sums[0] - mean**2, 1e-12) ** 0.5)
 
 
+def _fingerprint(dataset: AudioTextDataset) -> str:
+    digest = hashlib.sha256(b"slapkit stream 1\n")
+    for clip in dataset.clips:
+        try:
+            size = clip.path.stat().st_size
+        except OSError:  # inside a shard, or gone, which training finds out
+            size = None
+        digest.update(json.dumps([clip.id, size, clip.captions, clip.group, clip.split]).encode() + b"\n")
+    return digest.hexdigest()
+
+
 class StreamAudio:
-    """Windows of clips, decoded when asked for. Places are fractions of a clip in units of 2**-53, for no file is
+    """Windows of clips, decoded when asked for. Places are fractions of a clip in units of 2**-53, since no file is
     opened before its turn."""
 
-    def __init__(self, store: StreamStore, clips: Sequence[Clip], window_frames: int) -> None:
-        self.store, self.window, self.hop_s = store, window_frames, store.frontend.hop_s
+    def __init__(self, frontend: FrontendConfig, clips: Sequence[Clip], window_frames: int) -> None:
+        self.frontend, self.window = frontend, window_frames
         self.ids = [clip.id for clip in clips]
         self._paths = [str(clip.path) for clip in clips]
-
-    def __getstate__(self) -> dict:
-        # A decoding process needs to know the front end only.
-        return self.__dict__ | {"store": _FrontEnd(self.store.frontend)}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -137,33 +135,149 @@ class StreamAudio:
         try:
             content = member(path)
             source = path if content is None else content
-            return features.window(source, self.store.frontend, self.window, place, name=name)
+            return features.window(source, self.frontend, self.window, place, name=name)
         except AudioError as error:  # lists of failures name clips, not where they lie here
             raise type(error)(str(error).replace(path, name)) from error
 
-    def take(self, clips: np.ndarray, starts: np.ndarray) -> torch.Tensor:
-        """Return windows `[B, frames, width]` that begin at the places `starts [B]`; see `window_of`."""
-        windows = [self.window_of(clip, start) for clip, start in zip(clips, starts, strict=True)]
-        return torch.from_numpy(np.stack(windows)).float()
 
-    def freeze(self, encoder: torch.nn.Module, device: torch.device, *, progress: bool = True) -> None:
-        """Keep nothing: what a frozen encoder makes of all sounds has no room either, so it runs in every step."""
+class StreamBatches(BatchSource):
+    """Micro-batches of a streamed training set, by step and number; see `BatchSource`.
+
+    Args:
+        workers: processes that decode (None: the CPUs, shared among the devices of the machine; 0: this process).
+        listed: gets a line of JSON for each clip that cannot be used.
+
+    Attributes:
+        failures: why, by id, clips could not be used so far.
+    """
+
+    def __init__(
+        self,
+        audio: StreamAudio,
+        text: TextSource | None,
+        captions_of: list[np.ndarray],
+        config: TrainConfig,
+        *,
+        workers: int | None = None,
+        rank: int = 0,
+        devices: int = 1,
+        listed: Path | None = None,
+    ) -> None:
+        super().__init__(audio, text, captions_of, config, rank=rank, devices=devices)
+        if workers is None:
+            workers = max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", devices)))
+        self.drawing = Drawing(BatchSource(audio, None, captions_of, config, rank=rank, devices=devices))
+        self.workers, self.listed = workers, listed
+        self.failures: dict[str, str] = {}
+        self._kept: dict[tuple[int, int], tuple[Tensor, np.ndarray]] = {}
+        self._next: tuple[int, int] | None = None
+        self._loader: Iterator[Drawn | DataError] = iter(())
+
+    def pairs(self, step: int, k: int) -> tuple[Tensor, np.ndarray]:
+        """Return the sound `[micro, frames, width]` and the caption indices `[micro]` of micro-batch k.
+
+        Those of the current step are kept, since a contrastive loss goes over them twice.
+
+        Raises:
+            DataError: one place in the batch could not be filled, since nothing that was drawn is usable.
+        """
+        if (step, k) not in self._kept:
+            self._kept = {key: value for key, value in self._kept.items() if key[0] == step}
+            if self._next != (step, k):
+                self._loader = self._load_from(step, k)
+            drawn = next(self._loader)
+            if isinstance(drawn, DataError):
+                raise drawn
+            self._list(drawn[2])
+            self._kept[step, k] = torch.from_numpy(drawn[0]).float(), drawn[1]
+            self._next = (step, k + 1) if k + 1 < self.micro_batches else (step + 1, 0)
+        return self._kept[step, k]
+
+    def _load_from(self, step: int, k: int) -> Iterator[Drawn | DataError]:
+        # Arrays, not tensors, go through the queue: containers often have little shared memory. A generator of its own
+        # keeps the loader from drawing its seed from the one that decides dropout.
+        steps = range(step, max(self.config.steps, step + 1))
+        loader = DataLoader(
+            self.drawing,
+            batch_size=None,
+            sampler=islice(product(steps, range(self.micro_batches)), k, None),
+            num_workers=self.workers,
+            prefetch_factor=_AHEAD if self.workers else None,
+            collate_fn=_as_it_is,
+            worker_init_fn=_begin_worker if self.workers else None,
+            generator=torch.Generator(),
+        )
+        return iter(loader)
+
+    def _list(self, failures: dict[str, str]) -> None:
+        fresh = {id: reason for id, reason in failures.items() if id not in self.failures}
+        for id, reason in fresh.items():
+            self.failures[id] = reason
+            if len(self.failures) <= _LOGGED:
+                logger.warning("%s cannot be used, another clip takes its place: %s", id, reason)
+        if fresh and self.listed is not None:
+            with write_guard(self.listed), open(self.listed, "a", encoding="utf-8") as file:
+                file.writelines(
+                    json.dumps({"id": id, "reason": r}, ensure_ascii=False) + "\n" for id, r in fresh.items()
+                )
 
 
-@dataclass(frozen=True)
-class _FrontEnd:
-    frontend: FrontendConfig
+def _begin_worker(_worker: int) -> None:
+    """Silence stderr (libmpg123 warns after every seek), and end with the parent: a worker that waits to hand over a
+    batch would not notice its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 
-def _fingerprint(dataset: AudioTextDataset) -> str:
-    digest = hashlib.sha256(b"slapkit stream 1\n")
-    for clip in dataset.clips:
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+def _as_it_is(drawn: Drawn | DataError) -> Drawn | DataError:
+    return drawn
+
+
+class Drawing(Dataset):
+    """The micro-batches of one process, by (step, number); what a worker process holds."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self.source = source
+
+    def __getitem__(self, place: tuple[int, int]) -> Drawn | DataError:
+        """Return features, float16 `[micro, frames, width]`, caption indices `[micro]`, and why clips failed."""
+        (step, k), source = place, self.source
+        plan, first = source.plan(step), source.first + k * source.micro
+        failures: dict[str, str] = {}
         try:
-            size = clip.path.stat().st_size
-        except OSError:  # inside a shard, or gone, which training finds out
-            size = None
-        digest.update(json.dumps([clip.id, size, clip.captions, clip.group, clip.split]).encode() + b"\n")
-    return digest.hexdigest()
+            drawn = [self._draw(step, slot, plan, failures) for slot in range(first, first + source.micro)]
+        except DataError as error:  # as a value, since the loader would bury the message in the worker's traceback
+            return error
+        windows, captions = zip(*drawn)
+        return np.stack(windows), np.array(captions, dtype=np.int64), failures
+
+    def _draw(
+        self, step: int, slot: int, plan: dict[str, np.ndarray], failures: dict[str, str]
+    ) -> tuple[np.ndarray, int]:
+        """Return the planned window and caption of a place in the batch, or those of the first usable other draw."""
+        source, silent = self.source, 0
+        clip, caption, start = (int(plan[name][slot]) for name in ("clips", "captions", "starts"))
+        for attempt in range(_TRIES):
+            try:
+                return source.audio.window_of(clip, start), caption
+            except AudioError as error:
+                reason = error
+            rng = np.random.default_rng([source.config.seed, 3, step, slot, attempt])
+            silent = silent + 1 if isinstance(reason, SilentWindow) else _WINDOWS
+            if silent >= _WINDOWS:
+                failures[source.audio.ids[clip]] = str(reason)
+                clip, silent = int(rng.integers(len(source.captions_of))), 0
+                caption = int(rng.choice(source.captions_of[clip]))
+            start = int(random_start(source.audio.places(np.array([clip])), 1, rng)[0])
+        raise DataError(
+            f"{_TRIES} draws in a row gave no sound for step {step + 1}, the last one because {reason}: check the files"
+        )
 
 
 def open_store(
@@ -171,12 +285,12 @@ def open_store(
     frontend: FrontendConfig,
     window_frames: int,
     cache_dir: str | Path,
-    streaming: StreamConfig | None,
     *,
+    streaming: bool,
     progress: bool = True,
 ) -> FeatureStore | StreamStore:
     """Return the features of all clips, from `cache_dir` or computed into it; or, streaming, what decodes them."""
-    if streaming is not None:
+    if streaming:
         return StreamStore(dataset, frontend, window_frames, cache_dir, progress=progress)
     trained = {clip.id for clip in dataset if clip.split == "train"}
     files = dataset.audio_files(progress=progress)

@@ -12,8 +12,7 @@ import pytest
 from slapkit.data.shards import member, read_shards, write_shards
 from slapkit.errors import AudioError, DataError
 from slapkit.training.streaming import StreamStore
-from tests.training.streaming.stream_parts import write_collection
-from tests.training.tones import tiny
+from tests.training.tones import tiny, write_collection
 
 AUDIO = tiny().model.audio
 

@@ -75,9 +75,7 @@ class TextEncoder(nn.Module):
         state = self.model.state_dict()
         if self.pooling != "pooler":  # an unused pooler is random where a source lacks it
             state = {name: tensor for name, tensor in state.items() if not name.startswith("pooler.")}
-        digest = hashlib.sha256()
-        add_tensors(digest, state)
-        return digest.hexdigest()[:16]
+        return tensor_digest(state)
 
     def save_architecture(self, folder: Path) -> None:
         """Write the model's configuration and the tokenizer, which `from_folder` reads, without weights."""
@@ -135,11 +133,14 @@ def build_text_encoder(config: TextEncoderConfig, *, captions: Sequence[str] = (
         return TextEncoder(AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name), config)
 
 
-def add_tensors(digest, tensors: Mapping[str, Tensor]) -> None:
-    """Update a hash by the names and bytes of tensors, sorted by name."""
+def tensor_digest(tensors: Mapping[str, Tensor], *, before: str = "", after: str = "") -> str:
+    """Return 16 hex digits for the names and bytes of tensors, sorted by name, between two texts."""
+    digest = hashlib.sha256(before.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    digest.update(after.encode())
+    return digest.hexdigest()[:16]
 
 
 def scratch_roberta(config: TextEncoderConfig, captions: Sequence[str]) -> TextEncoder:

@@ -1,0 +1,216 @@
+"""Streamed micro-batches: the pairs of any other training, whoever decodes them and wherever it goes on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from slapkit import data
+from slapkit.audio import features
+from slapkit.data.shards import write_shards
+from slapkit.errors import CheckpointError, DataError
+from slapkit.models.weights import load_tensors
+from slapkit.training.batches import AudioSource, BatchSource
+from slapkit.training.streaming import StreamBatches, StreamStore
+from tests.training.tones import run, stopped_at, tiny, write_collection
+
+CHOSEN = tiny({"masks": 0, "batch_size": 8, "steps": 40})
+AUDIO = CHOSEN.model.audio
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The processes that the tests start use one thread: with more, sums are rounded otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class NoText:
+    """Stands in for captions: hands out their numbers."""
+
+    def take(self, captions, device):
+        return torch.from_numpy(np.asarray(captions))
+
+
+def owners(clips: int) -> list[np.ndarray]:
+    return [np.array([2 * i, 2 * i + 1]) for i in range(clips)]
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    return write_collection(tmp_path_factory.mktemp("stream") / "music")
+
+
+def stored(dataset, cache) -> StreamStore:
+    return StreamStore(dataset, AUDIO.frontend, AUDIO.window_frames, cache, progress=False)
+
+
+@pytest.fixture(scope="module")
+def store(collection, tmp_path_factory):
+    return stored(collection, tmp_path_factory.mktemp("c"))
+
+
+def make(store, dataset, *, workers=0, micro_batch=None, **options):
+    source = store.source([clip.id for clip in dataset.split("train")], AUDIO.window_frames)
+    config = CHOSEN.train.replace(micro_batch=micro_batch)
+    return StreamBatches(source, NoText(), owners(len(source)), config, workers=workers, **options)
+
+
+def drawn(batches, steps):
+    """All micro-batches of some steps: sound and captions."""
+    return [batches.pairs(step, k) for step in steps for k in range(batches.micro_batches)]
+
+
+def assert_same(a, b):
+    assert len(a) == len(b)
+    for (sound, captions), (other, others) in zip(a, b):
+        np.testing.assert_array_equal(captions, others)
+        assert torch.equal(sound, other)
+
+
+def test_pairs_are_those_of_training_from_kept_features(store, collection, tmp_path):
+    train = collection.split("train")
+    kept = features.build(train.audio_files(), AUDIO.frontend, tmp_path, progress=False)
+    cached = AudioSource(kept, [clip.id for clip in train], AUDIO.window_frames)
+    plain, streamed = BatchSource(cached, NoText(), owners(len(train)), CHOSEN.train), make(store, collection)
+    for step in range(5):
+        sound, captions = streamed.pairs(step, 0)
+        np.testing.assert_array_equal(captions, plain.plan(step)["captions"])
+        for row, clip in zip(sound, plain.plan(step)["clips"]):
+            whole = kept.row(cached.rows[clip]).astype(np.float32)
+            windows = np.lib.stride_tricks.sliding_window_view(whole, len(row), axis=0).transpose(0, 2, 1)
+            assert np.abs(windows - row.numpy()).max(axis=(1, 2)).min() < 0.1, "it is one of the clip's windows"
+    assert abs(store.mean - kept.mean) < 2 and abs(store.std - kept.std) < 2, "dB, from one window of each clip"
+
+
+def test_workers_change_nothing_wherever_they_begin(store, collection):
+    whole = drawn(make(store, collection, micro_batch=4), range(10))
+    assert_same(drawn(make(store, collection, micro_batch=4), range(6, 10)), whole[12:])
+    batches = make(store, collection, micro_batch=4, workers=2)
+    assert_same(drawn(batches, range(3)), whole[:6])
+    assert_same(drawn(batches, [7]), whole[14:16])  # a jump
+    assert_same(drawn(batches, [7, 2]), whole[14:16] + whole[4:6])  # the step again, as CLAP asks, and a jump back
+
+
+def test_what_goes_to_a_worker_is_light_and_whole(store, collection):
+    batches = make(store, collection)
+    sent = pickle.dumps(batches.drawing)  # where processes do not fork
+    assert len(sent) < 30_000, "neither features nor encoders go along"
+    sound, captions, failures = pickle.loads(sent)[3, 0]
+    assert_same([(torch.from_numpy(sound).float(), captions)], drawn(batches, [3]))
+    assert not failures
+
+
+def test_a_step_is_decoded_once_and_leaves_the_seed_of_dropout_alone(store, collection, monkeypatch):
+    batches, device, opened = make(store, collection), torch.device("cpu"), []
+    original = features.window
+    monkeypatch.setattr(features, "window", lambda *a, **k: opened.append(1) or original(*a, **k))
+    batches.micro_batch(0, 0, device)
+    first = torch.rand(3)
+    batches.micro_batch(0, 0, device)
+    assert len(opened) == 8 and torch.equal(torch.rand(3), first)
+    make(store, collection, workers=1).micro_batch(0, 0, device)
+    assert torch.equal(torch.rand(3), first)
+
+
+def test_devices_share_a_step(store, collection):
+    whole = make(store, collection)
+    ranks = [make(store, collection, rank=rank, devices=2, micro_batch=2, workers=rank) for rank in range(2)]
+    for step in range(4):
+        parts = [pair for batches in ranks for pair in drawn(batches, [step])]
+        joined = torch.cat([sound for sound, _ in parts]), np.concatenate([captions for _, captions in parts])
+        assert_same([joined], drawn(whole, [step]))
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A collection in which some training clips cannot be used; their numbers among the training clips."""
+    dataset = write_collection(tmp_path / "damaged")
+    train = dataset.split("train").clips
+    train[3].path.write_bytes(b"no sound")
+    train[10].path.unlink()
+    soundfile.write(train[15].path, np.zeros(48000), 24000, format="WAV")
+    return dataset, {3, 10, 15}
+
+
+def test_unusable_clips_are_replaced_and_listed(damaged, tmp_path):
+    dataset, bad = damaged
+    store = stored(dataset, tmp_path)
+    batches = make(store, dataset, listed=tmp_path / "unusable.jsonl")
+    whole = drawn(batches, range(8))
+    ids = [clip.id for clip in dataset.split("train")]
+    assert set(batches.failures) == {ids[i] for i in bad}
+    lines = [json.loads(line) for line in (tmp_path / "unusable.jsonl").read_text().splitlines()]
+    assert {line["id"]: line["reason"] for line in lines} == batches.failures
+    assert not any(str(tmp_path) in line["reason"] for line in lines)
+    used = np.concatenate([captions for _, captions in whole]) // 2
+    assert not bad & set(used.tolist()) and len(used) == 64
+    planned = np.concatenate([batches.plan(step)["clips"] for step in range(8)])
+    sound = ~np.isin(planned, list(bad))
+    np.testing.assert_array_equal(used[sound], planned[sound])
+    assert_same(drawn(make(store, dataset, workers=2), range(5, 8)), whole[5:])
+
+
+def test_a_collection_of_ruins_stops_training(damaged, tmp_path):
+    dataset, _ = damaged
+    store = stored(dataset, tmp_path)
+    for clip in dataset.split("train"):
+        clip.path.write_bytes(b"no sound")
+    for workers in (0, 1):
+        with pytest.raises(DataError, match="step 1"):
+            make(store, dataset, workers=workers).pairs(0, 0)
+    with pytest.raises(DataError, match="none of 32"):
+        stored(dataset, tmp_path)
+
+
+def test_fingerprint_follows_names_sizes_and_captions(store, collection, tmp_path):
+    def fingerprint():
+        return stored(data.read(tmp_path / "copy"), tmp_path).fingerprint
+
+    shutil.copytree(collection.root, tmp_path / "copy")
+    assert fingerprint() == store.fingerprint, "the folder's place does not matter"
+    path = collection.split("train")[0].id
+    (tmp_path / "copy" / path).write_bytes((tmp_path / "copy" / path).read_bytes() + b"\0")
+    first = fingerprint()
+    table = tmp_path / "copy" / "metadata.jsonl"
+    table.write_text(table.read_text().replace('tone 1"', 'tone one"'))
+    assert len({first, fingerprint(), store.fingerprint}) == 3
+
+
+def weights(folder):
+    return load_tensors(folder / "model.safetensors")
+
+
+def assert_equal_weights(a, b):
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["slap", "clap"])
+def test_streamed_training_learns_and_goes_on_after_a_stop(objective, tones, tmp_path):
+    chosen, options = tiny({"objective": objective, "micro_batch": 8, "steps": 20}), {"streaming": True, "workers": 0}
+    whole = run(chosen, tones, tmp_path / "whole", **options)
+    losses = [row["loss"] for row in whole.history]
+    assert sum(losses[-5:]) < 0.95 * sum(losses[:5])
+    assert len(list((tmp_path / "whole" / "cache").glob("*.features"))) == 1, "of the validation split"
+    with stopped_at(5):
+        run(chosen, tones, tmp_path / "stopped", **options)
+    run(chosen, tones, tmp_path / "stopped", streaming=True, workers=1)
+    assert_equal_weights(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+
+
+def test_shards_train_the_same_model_and_kept_features_do_not_mix_with_streaming(tones, tmp_path):
+    chosen, options = tiny({"steps": 2}), {"streaming": True, "workers": 0}
+    run(chosen, tones, tmp_path / "files", **options)
+    run(chosen, write_shards(tones, tmp_path / "packed", progress=False), tmp_path / "shards", **options)
+    assert_equal_weights(weights(tmp_path / "files"), weights(tmp_path / "shards"))
+    with pytest.raises(CheckpointError, match="data: "):
+        run(chosen, tones, tmp_path / "files")
