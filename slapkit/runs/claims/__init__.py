@@ -5,12 +5,10 @@
 """
 
 from slapkit.runs.claims.charts import charts, forest
-from slapkit.runs.claims.claims import judge
+from slapkit.runs.claims.claims import counts, judge, words
 from slapkit.runs.claims.estimate import compare, contrast, estimate
-from slapkit.runs.claims.finding import counts, words
 from slapkit.runs.claims.measure import measure
 from slapkit.runs.claims.memory import memory_of
 from slapkit.runs.claims.plan import SIZES, cells, size
-from slapkit.runs.claims.report import claims_table, write_report
+from slapkit.runs.claims.report import claims_table, tables, write_report
 from slapkit.runs.claims.results import Results, collect, train
-from slapkit.runs.claims.tables import tables

@@ -21,7 +21,7 @@ from slapkit.metrics.embedded import Embedded
 from slapkit.metrics.intervals import bootstrap
 from slapkit.metrics.probing import Examples, ProbeConfig, class_numbers, probe, represent_clips, tag_matrix
 from slapkit.metrics.zero_shot import ENSEMBLE, PROMPTS, prompt_scores
-from slapkit.runs.claims.quantity import Quantity
+from slapkit.runs.claims.estimate import Quantity
 
 DRAWS = 100  # bootstrap samples behind the standard error of a figure that is no mean
 PROBES = {"mlp": 512, "linear": 0}  # width of the hidden layer
@@ -47,7 +47,7 @@ def labels_of(facts: dict[str, Any], task: str) -> list[str]:
 
 
 def common_labels(dataset: AudioTextDataset, task: str, *, least: int) -> list[str]:
-    """Return the labels that at least `least` clips of "train" and of "test" have, in alphabetical order."""
+    """Return the sorted labels that at least `least` clips of "train" and of "test" have."""
     train, test = (
         Counter(label for clip in dataset if clip.split == split for label in labels_of(clip.facts, task))
         for split in ("train", "test")
@@ -145,15 +145,9 @@ def _mean(figures: list[Quantity]) -> Quantity:
 
 
 def probed(
-    folder: Path,
-    dataset: AudioTextDataset,
-    *,
-    cache_dir: str | Path,
-    least: int,
-    epochs: int,
-    seed: int,
+    folder: Path, dataset: AudioTextDataset, *, cache_dir: str | Path, least: int, epochs: int, seed: int,
     probe_seed: int,
-) -> dict[str, Quantity]:
+) -> dict[str, Quantity]:  # fmt: skip
     """Train small classifiers on the representation `h` of the frozen audio encoder, and test them."""
     x, ids = represent_clips(load_model(folder, device="cpu"), dataset, cache_dir=cache_dir, progress=False)
     clips = _clips(dataset, ids)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 
 from slapkit.metrics.intervals import Interval
+from slapkit.runs.claims.claims import Finding
 from slapkit.runs.claims.estimate import estimate
-from slapkit.runs.claims.finding import Finding
 from slapkit.runs.claims.plan import NAMES
 from slapkit.runs.claims.results import Results
 from slapkit.viz.figures.claims import Chart, Line, Row

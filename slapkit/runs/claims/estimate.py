@@ -1,17 +1,75 @@
-"""Figures of several training seeds, combined and compared on the same queries, over works and seeds."""
+"""Figures of runs, combined over training seeds and compared on the same queries, with their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from slapkit.errors import MetricError
 from slapkit.metrics.intervals import Comparison, Interval, compare_means, over_seeds, standard_error
 from slapkit.metrics.protocol import Protocol, Score
-from slapkit.runs.claims.quantity import Measured, Quantity
 
 SHARES = ("R@1", "R@5", "R@10", "mean_rank", "separability")  # figures from 0 to 1, with those of abilities
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One figure of one run.
+
+    `units [n]` are figures of single queries, clips or pairs whose mean is `value`, None where it is no mean; `groups`
+    is the work of each unit, or `[G]` all works. `error` is the standard error over works where there are no units,
+    None where only training seeds give one. `about` are the fields of the protocol in which figures of one run differ.
+    """
+
+    value: float
+    units: np.ndarray | None
+    groups: np.ndarray
+    error: float | None
+    about: dict[str, str | int]
+
+    @classmethod
+    def mean(cls, units: np.ndarray, groups: np.ndarray, **about: str | int) -> Quantity:
+        """Return the figure that is the mean of `units [n]`.
+
+        Raises:
+            MetricError: units and groups are not both `[n]`.
+        """
+        units = np.asarray(units, dtype=np.float64)
+        if units.shape != np.shape(groups) or not len(units):
+            raise MetricError(f"units {units.shape} and groups {np.shape(groups)} must both be [n] with n >= 1")
+        return cls(float(units.mean()), units, np.asarray(groups), None, about)
+
+    @classmethod
+    def other(cls, value: float, error: float | None, groups: np.ndarray, **about: str | int) -> Quantity:
+        """Return a figure that is no mean, with its standard error."""
+        return cls(float(value), None, np.unique(groups), None if error is None else float(error), about)
+
+    def standard_error(self, seed: int) -> float:
+        if self.units is not None:
+            return standard_error(self.units, group_of=self.groups, seed=seed)
+        return self.error or 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one run by name, such as "q.text_to_audio.R@10"; `card` are the protocol fields they share."""
+
+    folder: Path
+    seed: int
+    figures: dict[str, Quantity]
+    card: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Quantity:
+        if name not in self.figures:
+            why = ": too few clips share a label" if name.startswith(("zero.", "probe.")) else ""
+            raise MetricError(f"{self.folder.name}: {name!r} was not measured{why}")
+        return self.figures[name]
+
+
 Term = tuple[float, Sequence[Measured], str]  # weight, runs of one setting by seed, name of the figure
 
 
@@ -36,8 +94,7 @@ def contrast(terms: Sequence[Term], *, seed: int = 0) -> Comparison:
     the p-value is that of flipping signs of whole works. Elsewhere errors add up as if they were independent, and there
     is no p-value.
 
-    Args:
-        terms: (weight, runs by seed, figure). The seeds that all have count.
+    The training seeds that all terms have count.
 
     Raises:
         MetricError: as in `estimate`, no seed is common to all, or runs were measured on different data.
@@ -59,7 +116,7 @@ def contrast(terms: Sequence[Term], *, seed: int = 0) -> Comparison:
         error = standard_error(units, group_of=groups, seed=seed)
         p_value = compare_means(units, np.zeros_like(units), group_of=groups, seed=seed).p_value
     else:
-        errors = [weight * np.mean([_error(f, seed) for f in figures]) for weight, figures in parts]
+        errors = [weight * np.mean([f.standard_error(seed) for f in figures]) for weight, figures in parts]
         error, p_value = float(np.hypot.reduce(errors)), float("nan")
     # A figure of one seed and without an error of its own has no interval at all.
     known = error > 0 or len(values) > 1
@@ -76,14 +133,7 @@ def _require_same_data(runs: Sequence[Measured]) -> None:
 
 
 def _same_units(figures: Sequence[Quantity]) -> bool:
-    first = figures[0]
-    return all(f.units is not None and np.array_equal(f.groups, first.groups) for f in figures)
-
-
-def _error(figure: Quantity, seed: int) -> float:
-    if figure.units is not None:
-        return standard_error(figure.units, group_of=figure.groups, seed=seed)
-    return figure.error or 0.0
+    return all(f.units is not None and np.array_equal(f.groups, figures[0].groups) for f in figures)
 
 
 def score(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Score:
@@ -99,12 +149,8 @@ def score(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Score:
     alone = figure.units is None and figure.error is None
     over = f"95 %, over {seeds} alone" if alone else f"95 %, bootstrap by work, over works and {seeds}"
     card = {**runs[0].card, **figure.about, "interval": f"{over}, Student's t"}
-    return Score.of(_within(estimate(runs, name, seed=seed), name), Protocol.from_dict(card))
-
-
-def _within(found: Interval, name: str) -> Interval:
-    """Cut an interval at the ends of the figure's scale."""
+    found = estimate(runs, name, seed=seed)
     share = name.endswith(SHARES) or name.startswith(("zero.", "probe."))
-    least = 0.0 if share or name.endswith("distance") else -np.inf
-    most = 1.0 if share else np.inf
-    return Interval(found.value, *(float(np.clip(end, least, most)) for end in found[1:]))
+    least, most = (0.0 if share or name.endswith("distance") else -np.inf), (1.0 if share else np.inf)
+    ends = (float(np.clip(end, least, most)) for end in found[1:])  # cut at the ends of the figure's scale
+    return Score.of(Interval(found.value, *ends), Protocol.from_dict(card))

@@ -6,6 +6,7 @@ query by query. Figures are kept beside the model: a claim looked at twice is me
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from slapkit.metrics.embedded import Embedded
 from slapkit.metrics.gap import matched_and_unmatched
 from slapkit.metrics.microscope import distribution_gap, joint_v_measure, modality_preference
 from slapkit.runs.claims.abilities import probed, zero_shot
-from slapkit.runs.claims.quantity import Measured, Quantity
+from slapkit.runs.claims.estimate import Measured, Quantity
 from slapkit.runs.runner import Run
 from slapkit.viz.maps.embedded import embed_run
 
@@ -46,9 +47,7 @@ def measure(
 
     Args:
         dataset: the data that it was trained on, all splits.
-        cache_dir: where features are kept.
-        detail: also prompts, probes and the gap at every stage.
-        epochs: most epochs of a probe.
+        detail: also prompts, probes (of `epochs` at most) and the gap at every stage.
         least: clips of training and of test that a label needs.
         seed: of everything random in measuring; a probe's own seed is the run's.
 
@@ -92,18 +91,11 @@ def stages(embedded: Embedded, *, seed: int) -> dict[str, Quantity]:
     """
     trained = embedded.space("q", seed=seed)
     figures: dict[str, Quantity] = {}
-    for stage, change in (
-        ("trained", lambda: trained),
-        ("recentred", trained.recentred),
-        ("whitened", trained.whitened),
-    ):
-        try:
+    for stage, change in zip(STAGES, (lambda: trained, trained.recentred, trained.whitened)):
+        with contextlib.suppress(MetricError):
             space = change()
-            found = dict(_space(embedded, space, kind="q", recalls=(10,)))
-            found |= _microscope(embedded, space)
-        except MetricError:
-            continue
-        figures |= {f"space.{stage}.{name}": figure for name, figure in found.items()}
+            found = dict(_space(embedded, space, kind="q", recalls=(10,))) | _microscope(embedded, space)
+            figures |= {f"space.{stage}.{name}": figure for name, figure in found.items()}
     return figures
 
 
@@ -127,17 +119,13 @@ def _microscope(embedded: Embedded, space: Space) -> dict[str, Quantity]:
     """Return what the gap does beyond its size; see `slapkit.metrics.microscope`."""
     audio, pair, seed = space.audio, space.pairs, space.seed
     values: dict[str, float] = dict(distribution_gap(**pair))
-    values["matched"], values["unmatched"] = (
-        cosines.mean()
-        for cosines in matched_and_unmatched(
-            queries=space.text,
-            candidates=audio,
-            query_of=space.clip_of_caption,
-            candidate_of=np.arange(len(audio)),
-        )
-    )
+    of = {"query_of": space.clip_of_caption, "candidate_of": np.arange(len(audio))}
+    matched, unmatched = matched_and_unmatched(queries=space.text, candidates=audio, **of)
+    values |= {"matched": matched.mean(), "unmatched": unmatched.mean()}
     for name, fact in _FACTS.items():
-        labels = _labels(embedded, fact)
+        # The first value where there are several.
+        facts = embedded.frame[fact] if fact in embedded.frame else []
+        labels = [str(v[0] if isinstance(v, list) and v else v) for v in facts]
         if len(set(labels)) > 1:
             found = joint_v_measure(**pair, audio_labels=labels, text_labels=labels, seed=seed)
             values |= {f"V {name}": found["label"], f"V modality, {name}": found["modality"]}
@@ -152,13 +140,6 @@ def _microscope(embedded: Embedded, space: Space) -> dict[str, Quantity]:
         name: Quantity.other(value, None, embedded.works, **({"embedding": "q"} if name in every else _first("q")))
         for name, value in values.items()
     }
-
-
-def _labels(embedded: Embedded, fact: str) -> list[str]:
-    """Return a fact of each clip, the first value where there are several."""
-    if fact not in embedded.frame:
-        return []
-    return [str(v[0] if isinstance(v, list) and v else v) for v in embedded.frame[fact]]
 
 
 def _card(embedded: Embedded, dataset: AudioTextDataset, seed: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Peak memory of a batch size, each measured over some steps in a process of its own.
 
-On a CPU the figure is the peak of the process's anonymous resident memory (Linux), sampled every 2 ms: pages of the
+On a CPU the figure is the peak of the process's anonymous resident memory, sampled every 2 ms: pages of the
 memory-mapped features are the system's to take back and do not count. On a GPU it is what torch allocated at most.
 """
 
@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
+
+import psutil
 
 from slapkit._io import atomic_write_json
 from slapkit.data import read
@@ -26,26 +27,6 @@ _STEPS = 2  # of training, in each process
 Peaks = dict[tuple[str, str, int], list[float]]  # (objective, kind, batch) -> MiB, one value a repetition
 
 
-class Peak:
-    """Watches this process's anonymous resident memory; `mib` is its peak (MiB)."""
-
-    def __enter__(self) -> Peak:
-        self.mib, self._running = 0.0, True
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while self._running:
-            status = Path("/proc/self/status").read_text()
-            self.mib = max(self.mib, int(status.split("RssAnon:")[1].split()[0]) / 1024)
-            time.sleep(0.002)
-
-    def __exit__(self, *exception: object) -> None:
-        self._running = False
-        self._thread.join()
-
-
 def take_steps(
     data: str | Path, cache_dir: str | Path, preset: str, objective: str, batch: int, micro: int, steps: int
 ) -> float:
@@ -53,12 +34,22 @@ def take_steps(
     import torch
 
     chosen = named(preset, train={"objective": objective, "batch_size": batch, "micro_batch": micro})
+    peak, done, process = [0], threading.Event(), psutil.Process()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            memory = process.memory_info()
+            peak[0] = max(peak[0], memory.rss - memory.shared)
+
     with tempfile.TemporaryDirectory() as out:
         trainer = Trainer(chosen.model, chosen.train, read(data), Path(out), Path(cache_dir), progress=False)
-        with Peak() as peak:
-            for step in range(steps):
-                trainer.step(step)
-    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else peak.mib
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for step in range(steps):
+            trainer.step(step)
+        done.set()
+        watcher.join()
+    return (torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak[0]) / 2**20
 
 
 def memory_of(plan: Size, *, data: str | Path, cache_dir: str | Path, keep: str | Path, progress: bool = True) -> Peaks:
@@ -74,7 +65,10 @@ def memory_of(plan: Size, *, data: str | Path, cache_dir: str | Path, keep: str 
 
     path, micro = Path(keep) / f"memory-{plan.corpus}-{plan.preset}.json", plan.memory[0]
     settings = {"preset": plan.preset, "batches": list(plan.memory), "repetitions": plan.repetitions, "steps": _STEPS}
-    kept = _kept(path, settings)
+    kept = {}
+    if path.exists():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        kept = content["peaks"] if content["settings"] == settings else {}
     cases = [(kind, batch, n) for kind in KINDS for batch in plan.memory for n in range(plan.repetitions)]
     if any(f"{kind} {batch} {n}" not in kept for kind, batch, n in cases):
         _in_process(data, cache_dir, plan.preset, "slap", micro, micro, 1)  # does not count: it fills the caches
@@ -88,15 +82,6 @@ def memory_of(plan: Size, *, data: str | Path, cache_dir: str | Path, keep: str 
             atomic_write_json(path, {"settings": settings, "peaks": kept})
         peaks.setdefault((KINDS[kind], kind, batch), []).append(kept[name])
     return peaks
-
-
-def _kept(path: Path, settings: dict[str, object]) -> dict[str, float]:
-    """Return what was measured before with the same settings."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return dict(content["peaks"]) if content["settings"] == settings else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def _in_process(*arguments: object) -> float:

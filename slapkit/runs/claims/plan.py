@@ -6,7 +6,6 @@ varies, SLAP and its rivals are trained alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,20 +94,12 @@ def cells(plan: Size) -> list[Cell]:
     found = [Cell("models", name, None, _parameters(plan, name)) for name in ("slap", "clap", "siglip")]
     # lam 0 leaves the intra-modal terms: BYOL for audio, BYOL for text, and nothing that joins them.
     found.append(Cell("models", "byol", None, _parameters(plan, "slap", lam=0.0)))
-    found += _batch_cells(plan)
+    found += [Cell("batch", "slap", n, _parameters(plan, "slap", batch_size=n)) for n in plan.batches]
+    found += [Cell("batch", "clap", n, _parameters(plan, "clap", batch_size=n, plain=True)) for n in plan.batches]
+    cached = [n for n in plan.batches if n > plan.micro_batch]  # which SLAP does not need
+    found += [Cell("batch", "clap, cached", n, _parameters(plan, "clap", batch_size=n)) for n in cached]
     found += [Cell("lam", "slap", lam, _parameters(plan, "slap", lam=lam)) for lam in plan.lams]
     return found + [Cell("tau", "slap", tau, _parameters(plan, "slap", tau=tau)) for tau in plan.taus]
-
-
-def _batch_cells(plan: Size) -> Iterator[Cell]:
-    """SLAP by accumulation, CLAP on plain batches, and CLAP by cached accumulation, which SLAP does not need."""
-    for batch in plan.batches:
-        yield Cell("batch", "slap", batch, _parameters(plan, "slap", batch_size=batch))
-    for batch in plan.batches:
-        yield Cell("batch", "clap", batch, _parameters(plan, "clap", batch_size=batch, plain=True))
-    for batch in plan.batches:
-        if batch > plan.micro_batch:
-            yield Cell("batch", "clap, cached", batch, _parameters(plan, "clap", batch_size=batch))
 
 
 def _parameters(

@@ -1,19 +1,21 @@
-"""The report: one Markdown page with the table of claims, intervals and small pictures, and the findings as JSON."""
+"""The report: a Markdown page with the table of claims, pictures and the paper's tables, and the findings as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from slapkit._io import atomic_write_bytes, atomic_write_json, atomic_write_text
-from slapkit.metrics.protocol import markdown
+from slapkit.metrics.protocol import Column, Table, markdown
+from slapkit.metrics.zero_shot import PROMPTS
 from slapkit.runs import record as records
 from slapkit.runs.claims.charts import charts, forest
-from slapkit.runs.claims.finding import Finding, counts
+from slapkit.runs.claims.claims import Finding, counts
+from slapkit.runs.claims.estimate import Measured, score
+from slapkit.runs.claims.measure import STAGES
+from slapkit.runs.claims.plan import NAMES
 from slapkit.runs.claims.results import Results
-from slapkit.runs.claims.tables import tables
 from slapkit.runs.sweeps import Sweep
 from slapkit.viz.figures.claims import claim_chart, claim_forest
 
@@ -26,15 +28,32 @@ SECTIONS = (
 )
 
 
+Cells = dict[str, str]  # title of a column -> name of the figure
+_WAYS = {"text_to_audio": "T→A", "audio_to_text": "A→T"}
+_ZERO_SHOT = [
+    ("style", "accuracy"),
+    *((task, m) for task in ("instruments", "tags") for m in ("ROC-AUC", "mAP", "mAR")),
+]
+_MICROSCOPE = {
+    "centroid distance": "distance",
+    "separability": "separability",
+    "covariance mismatch": "covariance",
+    "spectrum mismatch": "spectrum",
+    "cosine, matched": "matched",
+    "cosine, unmatched": "unmatched",
+    "V-measure with style": "V style",
+    "V-measure with instruments": "V instrument",
+    "V-measure with modality": "V modality, style",
+    "own modality preferred, audio asks": "preference, audio asks",
+    "own modality preferred, text asks": "preference, text asks",
+    "T→A R@10": "text_to_audio.R@10",
+}
+
+
 def write_report(folder: str | Path, results: Results, findings: Sequence[Finding], *, size: str, sweep: Sweep) -> Path:
     """Write `claims.md`, its pictures in `figures/`, `findings.json` and `tables/` into `folder`.
 
-    Args:
-        size: name of the size.
-        sweep: the runs that the results come from.
-
-    Returns:
-        path of the page.
+    `size` is the size's name, `sweep` the runs that the results come from. Returns the path of the page.
     """
     folder = Path(folder)
     drawn, made = charts(results), tables(results)
@@ -83,15 +102,16 @@ def _head(results: Results, findings: Sequence[Finding], size: str, sweep: Sweep
     number, machine, commit = counts(findings), records.machine(), records.commit()
     plan = results.size
     minutes = sum(run.record.get("wall_s") or 0 for run in sweep.runs) / 60
-    took = (
-        f", {minutes:.0f} minutes in all, {plan.workers} at a time" if plan.workers > 1 else f", {minutes:.0f} minutes"
-    )
+    took = f", {minutes:.0f} minutes in all, {plan.workers} at a time"
+    memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
+    card = next((run.card for runs in results.runs for run in runs), None)
+    data = f"{card['data']}, {card['split']} split, fingerprint {card['data_hash']}" if card else "none"
     words = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": _machine_words(machine),
+        "machine": ", ".join([f"{machine['cores']} cores", machine["cpu"], memory, *machine["accelerators"]]),
         "code": str(commit.get("commit") or "no commit")[:12],
         "size": f"`{size}`: {len(sweep.runs)} runs of {plan.pairs:,} pairs, {len(plan.seeds)} training seeds{took}",
-        "data": _data_words(results),
+        "data": data,
     }
     lines = [
         "# Is it true? The claims of SLAP, measured",
@@ -103,16 +123,6 @@ def _head(results: Results, findings: Sequence[Finding], size: str, sweep: Sweep
         "side, and *does not hold* if all of it lies on the other; between, it *cannot be told*.",
     ]
     return "\n\n".join(lines)
-
-
-def _machine_words(machine: dict[str, Any]) -> str:
-    memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
-    return ", ".join([f"{machine['cores']} cores", machine["cpu"], memory, *machine["accelerators"]])
-
-
-def _data_words(results: Results) -> str:
-    card = next((run.card for runs in results.runs for run in runs), None)
-    return f"{card['data']}, {card['split']} split, fingerprint {card['data_hash']}" if card else "none"
 
 
 def _protocol(results: Results) -> str:
@@ -128,3 +138,65 @@ def _protocol(results: Results) -> str:
         f"{plan.epochs} epochs at the latest. Best of four prompts is chosen on the test clips, as the paper does; "
         "mean and ensemble are not. `tables/` says how each figure was measured."
     )
+
+
+def tables(results: Results) -> dict[str, Table]:
+    """Return the tables by name; a figure that no run has leaves its place empty.
+
+    Raises:
+        MetricError: runs were measured on different data, or otherwise not alike.
+    """
+    models = {NAMES[label]: runs for label, runs in results.models().items()}
+    q_against_z = Table([Column(title) for title in _retrieval("q")], vary=("embedding",))
+    for kind, words in (("q", "predictions q"), ("z", "projections z")):
+        _add(q_against_z, f"SLAP, {words}", models["SLAP"], _retrieval(kind))
+    shares = ("separability", "preference", "text_to_audio")
+    columns = [(title, name.startswith(shares)) for title, name in _MICROSCOPE.items()]
+    microscope = Table([Column(title, percent=share, digits=1 if share else 3) for title, share in columns])
+    for name in ("SLAP", "CLAP", "SigLIP"):
+        for stage, words in STAGES.items():
+            cells = {title: f"space.{stage}.{figure}" for title, figure in _MICROSCOPE.items()}
+            _add(microscope, f"{name}, {words}", models[name], cells)
+    made = {"q-against-z": q_against_z, "microscope": microscope}
+    every = {"retrieval": _retrieval("q"), "zero-shot": _zero_shot(), "prompts": _prompts(), "probing": _probing()}
+    for name, cells in every.items():
+        made[name] = Table([Column(title) for title in cells])
+        for row, runs in models.items():
+            _add(made[name], row, runs, cells)
+    return made
+
+
+def _add(table: Table, row: str, runs: list[Measured], cells: Cells) -> None:
+    """Add a row of the figures that all runs have, if there are any."""
+    present = {title: name for title, name in cells.items() if runs and all(name in run.figures for run in runs)}
+    if present:
+        table.add(row, {title: score(runs, name) for title, name in present.items()})
+
+
+def _retrieval(kind: str) -> Cells:
+    names = {"R@1": "R@1", "R@5": "R@5", "R@10": "R@10", "mean rank": "mean_rank"}
+    return {f"{words} {what}": f"{kind}.{way}.{n}" for way, words in _WAYS.items() for what, n in names.items()}
+
+
+def _zero_shot() -> Cells:
+    return {
+        f"{task} {metric}, {how}": f"zero.{task}.{metric}.{how}"
+        for task, metric in _ZERO_SHOT
+        for how in (("best", "mean", "ensemble") if metric in ("accuracy", "mAP") else ("best", "ensemble"))
+    }
+
+
+def _prompts() -> Cells:
+    """Every prompt alone, for one figure a task."""
+    figures = (("style", "accuracy"), ("instruments", "mAP"), ("tags", "mAP"))
+    return {f"{task} {metric}, “{p}”": f"zero.{task}.{metric}.{p}" for task, metric in figures for p in PROMPTS}
+
+
+def _probing() -> Cells:
+    probes = {"mlp": "one hidden layer", "linear": "linear"}
+    return {
+        f"{task} {metric}, {words}": f"probe.{probe}.{task}.{metric}"
+        for task, metric in _ZERO_SHOT
+        if metric != "mAR"
+        for probe, words in probes.items()
+    }

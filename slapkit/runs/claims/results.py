@@ -9,10 +9,10 @@ from pathlib import Path
 
 from slapkit.data import AudioTextDataset
 from slapkit.errors import MetricError
+from slapkit.runs.claims.estimate import Measured
 from slapkit.runs.claims.measure import measure
 from slapkit.runs.claims.memory import Peaks
 from slapkit.runs.claims.plan import Cell, Size, cells
-from slapkit.runs.claims.quantity import Measured
 from slapkit.runs.sweeps import Sweep, sweep
 
 _VARIED = ("objective", "preset", "steps", "batch_size", "micro_batch", "lam", "tau")
@@ -22,13 +22,8 @@ _VARIED = ("objective", "preset", "steps", "batch_size", "micro_batch", "lam", "
 class Results:
     """What was measured of a plan.
 
-    Attributes:
-        size: what was planned.
-        cells: all cells, study by study.
-        runs: for each cell, its measured runs by seed; empty where all failed.
-        collapsed: for each cell, how many of its runs collapsed while training.
-        failed: reasons of all cells that gave no run.
-        memory: (objective, "accumulated", "plain" or "cached", batch size) -> peak memory in MiB of each repetition.
+    For each of `cells`: `runs`, its measured runs by seed, empty where all failed, and how many `collapsed` while
+    training. `failed` are the reasons of all cells that gave no run, `memory` the peaks of batch sizes.
     """
 
     size: Size
@@ -94,11 +89,7 @@ def collect(
 ) -> Results:
     """Measure the runs of a sweep, cell by cell; what was measured before is read.
 
-    Args:
-        size, cells, sweep: what was planned, and what was run of it.
-        dataset: the data that all runs were trained on, all splits.
-        cache_dir: where features are kept.
-        seed: of everything random in measuring.
+    `dataset` is what all runs were trained on, all splits; `seed` is that of everything random in measuring.
 
     Raises:
         DataError, CheckpointError: a run cannot be measured.
@@ -122,5 +113,4 @@ def collect(
 
 
 def _key(parameters: dict[str, object]) -> str:
-    """Return the name of a cell: the parameters that studies vary."""
     return ", ".join(f"{name}={parameters[name]}" for name in _VARIED if parameters.get(name) is not None)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from slapkit.runs.claims.estimate import Measured, Quantity
 from slapkit.runs.claims.plan import SIZES, cells
-from slapkit.runs.claims.quantity import Measured, Quantity
 from slapkit.runs.claims.results import Results
 
 WORKS = np.repeat(np.arange(80), 3)

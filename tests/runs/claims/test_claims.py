@@ -6,7 +6,7 @@ import pytest
 
 from slapkit.errors import ConfigError, MetricError
 from slapkit.runs import claims
-from slapkit.runs.claims.finding import Evidence, Finding
+from slapkit.runs.claims.claims import Evidence, Finding
 from slapkit.runs.claims.plan import SIZES, cells
 from tests.runs.claims.made import PLAN, results
 

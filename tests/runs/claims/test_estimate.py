@@ -4,8 +4,7 @@ from scipy import stats
 
 from slapkit.errors import MetricError
 from slapkit.metrics.intervals import standard_error
-from slapkit.runs.claims.estimate import compare, contrast, estimate, score
-from slapkit.runs.claims.quantity import Quantity
+from slapkit.runs.claims.estimate import Quantity, compare, contrast, estimate, score
 from tests.runs.claims.made import CARD, WORKS, run
 
 RECALL = "q.text_to_audio.R@10"

@@ -8,7 +8,7 @@ import pytest
 from slapkit.errors import MetricError
 from slapkit.metrics.protocol import markdown
 from slapkit.runs import claims
-from slapkit.runs.claims.quantity import Quantity
+from slapkit.runs.claims.estimate import Quantity
 from slapkit.runs.claims.report import copy_report
 from slapkit.runs.sweeps import Sweep
 from slapkit.viz import figures
