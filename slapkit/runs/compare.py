@@ -58,12 +58,9 @@ def differences(folders: Sequence[str | Path]) -> list[str]:
 
 
 def choose_runs(chosen: str, *, runs_dir: str | Path = "runs", data_fingerprint: str | None = None) -> list[Path]:
-    """Return the folders of trained runs.
+    """Return the folders of trained runs: those named, separated by commas, or the "latest" comparable ones.
 
-    Args:
-        chosen: folders separated by commas, or "latest": the newest comparable ones.
-        runs_dir: where "latest" searches.
-        data_fingerprint: "latest" takes only runs on this data.
+    "latest" searches `runs_dir`, and takes only runs on the data of `data_fingerprint` if given.
 
     Raises:
         RunError: there is no such run.

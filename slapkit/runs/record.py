@@ -8,7 +8,6 @@ import hashlib
 import json
 import platform
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from typing import Any
 import psutil
 
 import slapkit
-from slapkit._io import atomic_write_json, available_cores
+from slapkit._io import available_cores
 from slapkit.errors import RunError
 
 RECORD = "run.json"
@@ -55,7 +54,7 @@ def changed(before: Mapping[str, str] | None, now: Mapping[str, str] | None) -> 
 
 
 def code_note(record: Mapping[str, Any], now: Mapping[str, str]) -> str:
-    """Return a sentence on the code that a run was made with, empty where it is the code of now."""
+    """Return a sentence on the code that a run was made with, empty where it is today's."""
     files = changed(record.get("code"), now)
     if not files:
         return ""
@@ -99,10 +98,9 @@ def machine() -> dict[str, Any]:
         match = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
         cpu = match[1] if match else cpu
     accelerators: list[str] = []
-    if shutil.which("nvidia-smi"):
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
-            accelerators = [line.split(" (UUID")[0] for line in listed.splitlines() if line.startswith("GPU")]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+        accelerators = [line.split(" (UUID")[0] for line in listed.splitlines() if line.startswith("GPU")]
     return {
         "host": socket.gethostname(),
         "system": platform.platform(),
@@ -125,11 +123,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and "status" in record else None
-
-
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write `run.json` in one step."""
-    atomic_write_json(folder / RECORD, record)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """Run a notebook once for its code, parameters and data; continue what was cut off; refuse what cannot run.
 
-A run lives in `runs/<notebook>/<run id>/`: the executed `notebook.ipynb`, `run.json` (its record), `metrics.json`,
-`figures/` and `checkpoint/`. The id follows from the notebook's code cells, the parameters, the content of the data and
-slapkit's version, so the same call finds the same folder: a finished run is returned as it is, a killed or failed one
-continues from its checkpoint. Changes of slapkit's code between versions do not change the id. A run made with other
-code is returned with a note that names the changed files; `force` runs it again.
+A run lives in `runs/<notebook>/<run id>/`. The id follows from the notebook's code cells, the parameters, the content
+of the data and slapkit's version: the same call finds the same folder, where a finished run is returned as it is and a
+killed or failed one continues from its checkpoint. A run made with other code of the same version is returned with a
+note that names the changed files; `force` runs it again.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 import slapkit
-from slapkit._io import locked
+from slapkit._io import atomic_write_json, locked
 from slapkit.config import nearest
 from slapkit.data import read
 from slapkit.errors import DataError, RunError
@@ -77,11 +76,10 @@ def run(
         notebook: path, or name in `notebooks/` ("02_train").
         force: run again from nothing, even if the same run is finished or begun.
         runs_dir: where runs are kept; relative to the project that holds the notebook.
-        parameters: parameters of the notebook's `parameters` cell; the others keep their defaults.
+        parameters: of the notebook's `parameters` cell; the others keep their defaults.
 
     Raises:
-        ConfigError: an unknown parameter (with the nearest name), or a value of the wrong type.
-        DataError: the `data` parameter names no usable data set.
+        ConfigError, DataError: an unknown parameter, a value of the wrong type, or no usable data.
         RunError: no such notebook, the same run is under way elsewhere, no trained run where `runs` asks for the
             latest, or a cell failed (see run.json).
     """
@@ -92,14 +90,9 @@ def run(
 
 
 def attempt(
-    notebook: str | Path,
-    parameters: dict[str, Any],
-    *,
-    force: bool = False,
-    runs_dir: str | Path = "runs",
-    progress: bool = True,
-    sweep: bool = False,
-) -> Run:
+    notebook: str | Path, parameters: dict[str, Any], *, force: bool = False, runs_dir: str | Path = "runs",
+    progress: bool = True, sweep: bool = False,
+) -> Run:  # fmt: skip
     """Do the work of `run`, without its warning. Runs of a sweep are marked, until they are asked for by themselves."""
     import nbformat
 
@@ -131,12 +124,14 @@ def attempt(
         if before and before["status"] == "done" and not force:
             if before.get("sweep") and not sweep:
                 before["sweep"] = False
-                records.write_record(folder, before)
+                atomic_write_json(folder / records.RECORD, before)
             note = records.code_note(before, code)
             return Run(folder, before, records.read_metrics(folder), reused=True, note=note)
         _end_orphan(before)
         if force:
-            _clear(folder)
+            for path in folder.iterdir():
+                if path.name != LOCK:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
             before = None
         if before:
             files = records.changed(before.get("code"), code)
@@ -198,8 +193,7 @@ def _held(folder: Path) -> Iterator[None]:
             stack.enter_context(locked(folder / LOCK))
         except BlockingIOError:
             pid = ((records.read_record(folder) or {}).get("process") or {}).get("pid", "unknown")
-            message = f"the same run is under way in {folder} (process {pid}): wait for it, or stop it"
-            raise RunError(message) from None
+            raise RunError(f"the same run is under way in {folder} (process {pid}): wait for it, or stop it") from None
         yield
 
 
@@ -214,34 +208,22 @@ def _end_orphan(record: dict[str, Any] | None, patience_s: float = 10.0) -> None
             psutil.Process(process["pid"]).kill()
 
 
-def _clear(folder: Path) -> None:
-    """Empty a run's folder but for its lock."""
-    for path in folder.iterdir():
-        if path.name != LOCK:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 def _execute(
-    node: NotebookNode,
-    folder: Path,
-    values: dict[str, Any],
-    record: dict[str, Any],
-    root: Path,
-    progress: bool,
+    node: NotebookNode, folder: Path, values: dict[str, Any], record: dict[str, Any], root: Path, progress: bool
 ) -> Run:
     """Execute the notebook and keep `run.json` up to date."""
     begin = time.monotonic()
     (folder / "figures").mkdir(exist_ok=True)
-    records.write_record(folder, record)
+    atomic_write_json(folder / records.RECORD, record)
 
     def on_kernel(pid: int) -> None:
         record["kernel"] = records.describe_process(pid)
-        records.write_record(folder, record)
+        atomic_write_json(folder / records.RECORD, record)
 
     def end(status: str, failure: dict[str, Any] | None = None) -> None:
         wall_s = round(time.monotonic() - begin, 1)
         record.update(status=status, failure=failure, finished=records.now(), wall_s=wall_s)
-        records.write_record(folder, record)
+        atomic_write_json(folder / records.RECORD, record)
 
     try:
         execute(node, folder, values, cwd=root, title=record["notebook"], progress=progress, on_kernel=on_kernel)

@@ -48,7 +48,13 @@ class Sweep:
 
     def table(self) -> pd.DataFrame:
         """Return a row for each run: its parameters, its metrics by dotted name, seconds and folder."""
-        return run_table(self.runs)
+        import pandas as pd
+
+        return pd.json_normalize(
+            {"notebook": run.record["notebook"], **run.record["parameters"], **run.metrics}
+            | {"status": run.record["status"], "wall_s": run.record.get("wall_s"), "folder": str(run.folder)}
+            for run in self.runs
+        )
 
 
 def grid(**values: Sequence[Any]) -> list[Values]:
@@ -77,12 +83,9 @@ def sweep(
     """Run a notebook for every cell and seed.
 
     Args:
-        notebook: path, or name in `notebooks/`.
         cells: parameters of each cell, such as `grid(objective=["slap", "clap"], lam=[0.2, 0.5])`.
-        seeds: every cell runs once for each.
         workers: runs at a time; they share the machine's cores.
-        retries: how often a cell that fails is tried again; one that collapsed would collapse again, and is not.
-        runs_dir: as in `slapkit.runs.run`.
+        retries: how often a cell that fails is tried again, unless it fails by an error of slapkit.
         common: parameters of all cells.
 
     Raises:
@@ -140,24 +143,11 @@ def _attempt(path: Path, values: Values, retries: int, runs_dir: str | Path) -> 
 @contextmanager
 def _shared_cores(workers: int) -> Iterator[None]:
     """Let each of several kernels use its share of the cores: more threads than cores only wait for each other."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    if workers > 1 and before is None:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, available_cores() // workers))
+    if workers == 1 or "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    os.environ["OMP_NUM_THREADS"] = str(max(1, available_cores() // workers))
     try:
         yield
     finally:
-        if workers > 1 and before is None:
-            os.environ.pop("OMP_NUM_THREADS", None)
-
-
-def run_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return a row for each run: parameters, metrics by dotted name (`retrieval.q.text_to_audio.R@10`), status, seconds
-    and folder."""
-    import pandas as pd
-
-    about = [{"notebook": run.record["notebook"], **run.record["parameters"]} for run in runs]
-    ends = [
-        {"status": run.record["status"], "wall_s": run.record.get("wall_s"), "folder": str(run.folder)} for run in runs
-    ]
-    rows = [{**first, **run.metrics, **last} for first, run, last in zip(about, runs, ends)]
-    return pd.json_normalize(rows)
+        os.environ.pop("OMP_NUM_THREADS", None)

@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Workspace:
-    """A run's folder, seen from inside its notebook.
+    """A run's folder, seen from inside its notebook, and the `cache` that all runs of the project share.
 
-    Attributes:
-        folder: the run's folder; `figures` and `checkpoint` lie in it.
-        cache: features of data sets, shared by all runs of the project.
-        interactive: no runner around it: live curves and progress bars are worth showing.
+    `interactive`: no runner around it, so that live curves and progress bars are worth showing.
     """
 
     folder: Path
@@ -64,6 +61,5 @@ class Workspace:
 def workspace(notebook: str, run_dir: str | None = None) -> Workspace:
     """Return the workspace of `notebook`: the runner's `run_dir`, or a new folder `runs/<notebook>/lab-<time>`."""
     root = project_root()
-    name = f"lab-{datetime.now():%Y%m%d-%H%M%S}"
-    folder = Path(run_dir) if run_dir else root / "runs" / notebook / name
+    folder = Path(run_dir) if run_dir else root / "runs" / notebook / f"lab-{datetime.now():%Y%m%d-%H%M%S}"
     return Workspace(folder=folder, cache=root / "data" / "cache", interactive=run_dir is None)

@@ -1,14 +1,11 @@
 import json
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from slapkit.errors import MetricError
 from slapkit.metrics.protocol import markdown
 from slapkit.runs import claims
-from slapkit.runs.claims.estimate import Quantity
 from slapkit.runs.claims.report import copy_report
 from slapkit.runs.sweeps import Sweep
 from slapkit.viz import figures
@@ -61,25 +58,6 @@ def test_charts_show_what_they_are_made_of(made):
     picture = figures.claim_chart(charts["batch"]).decode()
     assert all(f">{words}<" in picture for words in ("SLAP, accumulated", "CLAP, plain batch", "CLAP, cached"))
     assert "collapsed" in figures.claim_chart(charts["lam"]).decode()
-
-
-def test_a_figure_without_an_interval_is_drawn_without_a_bar():
-    made = results(plan=replace(PLAN, seeds=(0,)))
-    for runs in made.runs:
-        runs[0].figures["q.distance"] = Quantity.other(0.2, None, np.arange(5))
-    chart = claims.charts(made)["gap"]
-    assert np.isnan(chart.lines[0].points[0][1].low) and "nan" not in figures.claim_chart(chart).decode().lower()
-
-
-def test_the_forest_shows_differences_in_points(made):
-    findings = claims.judge(made)
-    rows = claims.forest(findings)
-    shown = [one for finding in findings for one in finding.evidence if one.unit == "points"]
-    assert [row.what for row in rows] == [one.what for one in shown]
-    assert all(row.interval.low <= row.interval.value <= row.interval.high for row in rows)
-    picture = ET.fromstring(figures.claim_forest(rows))
-    texts = {text for element in picture.iter() if (text := element.text)}
-    assert {row.what for row in rows} <= texts
 
 
 def test_runs_of_other_data_are_not_put_into_one_table():
