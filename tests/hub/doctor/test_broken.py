@@ -10,7 +10,6 @@ import pytest
 import soundfile
 import torch
 
-from slapkit.audio.frontend import LogMel
 from slapkit.hub.doctor import examine
 from slapkit.hub.doctor.checks import CHECKS
 from slapkit.hub.doctor.examination import run_check
@@ -87,14 +86,6 @@ def test_nan_weights(broken):
     assert found.check("audio similarity").verdict == "unknown"
 
 
-def test_running_statistics_of_another_model(model):
-    for module in model.joint.audio.modules():
-        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
-            module.running_mean.add_(20 * module.running_var.sqrt())
-    check = run("running statistics", model)
-    assert check.verdict == "fail" and "audio" in check.words
-
-
 def test_another_text_encoder(model):
     assert run("text encoder", model).verdict == "pass"
     with torch.no_grad():
@@ -165,12 +156,6 @@ def test_another_mel_scale_in_the_configuration(broken, setting):
     assert {"front end as saved", "audio tower as saved"} <= found and "text tower as saved" not in found
 
 
-def test_another_front_end_than_the_configuration_says(model):
-    assert run("front-end parity", model).verdict == "pass"
-    model.log_mel = LogMel(model.config.audio.frontend.replace(mel_scale="htk"))
-    assert run("front-end parity", model).verdict == "fail"
-
-
 @pytest.mark.parametrize(("factor", "verdict"), [(1, "pass"), (3e-2, "fail")])
 def test_sounds_at_another_level(loaded, held_out, factor, verdict):
     sounds = [np.float32(factor) * soundfile.read(path, dtype="float32")[0] for path in held_out[0]]
@@ -218,12 +203,6 @@ def draws_windows(model, sounds, rate, rng=np.random.default_rng(0)):  # noqa: B
     return model.embed_audio(cut, sample_rate=rate)
 
 
-def hashes_samples(model, sounds, rate):
-    hashes = [abs(int(1e6 * float(np.abs(np.asarray(s)[1000:1100]).sum()))) for s in sounds]
-    out = np.stack([np.random.default_rng(h).standard_normal(32) for h in hashes])
-    return out / np.linalg.norm(out, axis=1, keepdims=True)
-
-
 def fails_on_faint_sounds(model, sounds, rate):
     out = model.embed_audio(sounds, sample_rate=rate)
     out[[isinstance(sound, np.ndarray) and np.abs(sound).max() < 2e-3 for sound in sounds]] = np.nan
@@ -251,10 +230,9 @@ def raises(model, captions):
         ({"audio": ignores_rate}, "any sampling rate"),
         ({"audio": reads_files_at_48}, "any sampling rate"),
         ({"audio": draws_windows}, "repeatable"),
-        ({"audio": hashes_samples}, "small shifts"),
         ({"audio": fails_on_faint_sounds}, "extreme inputs"),
         ({"text": centres_the_batch}, "batch invariance"),
-        ({"text": lambda model, captions: model.embed_text(sorted(captions, key=len))}, "order invariance"),
+        ({"text": lambda model, captions: model.embed_text(sorted(captions, key=len))}, "batch invariance"),
         ({"text": counts_padding}, "padding invariance"),
         ({"text": lambda model, captions: 3 * model.embed_text(captions)}, "finite embeddings"),
         ({"text": raises}, "finite embeddings"),
@@ -263,8 +241,3 @@ def raises(model, captions):
 def test_fault_around_the_model(loaded, fault, name):
     assert run(name, Wrapped(loaded)).verdict in ("pass", "unknown")
     assert run(name, Wrapped(loaded, **fault)).verdict == "fail"
-
-
-@pytest.mark.slow
-def test_wrapped_model_is_healthy(loaded):
-    assert failed(examine(Wrapped(loaded), progress=False)) == set()
