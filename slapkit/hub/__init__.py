@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "Source": "source", "find": "source", "load_joint": "load", "load_model": "load", "convert": "starting",
+    "Source": "load", "find": "load", "load_joint": "load", "load_model": "load",
     "start_from": "starting", "with_encoders_of": "starting",
 }  # fmt: skip
 __all__ = list(_HOMES)

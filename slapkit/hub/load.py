@@ -2,21 +2,93 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import torch
 
 from slapkit.errors import CheckpointError
 from slapkit.hub import laion, transformers_clap
 from slapkit.hub.published import assemble
-from slapkit.hub.source import find
 from slapkit.models.encoders import build_audio_encoder, build_text_encoder
 from slapkit.models.encoders.text import TextEncoder
 from slapkit.models.inference import Model, Precision
 from slapkit.models.joint import JointModel
-from slapkit.models.weights import load_strictly, load_tensors, read_model_config
+from slapkit.models.weights import load_strictly, load_tensors, read_json, read_model_config
 
+Kind = Literal["run", "clap", "laion"]
 TOKENIZER = "roberta-base"  # LAION-CLAP's files come without theirs
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TORCH = {".pt", ".pth", ".ckpt", ".bin"}
+_SMALL = ["*.json", "merges.txt"]  # all that a CLAP folder needs but its weights; no code is ever fetched
+
+
+class Source(NamedTuple):
+    """A checkpoint: its kind, where it lies, and the user's name for it."""
+
+    kind: Kind
+    place: Path
+    name: str
+
+
+def find(path: str | Path) -> Source:
+    """Return what lies at `path`, or under the name `owner/model` of the hub, if `path` is a string of that form.
+
+    A name may reach the network, only where nothing of that name lies here.
+
+    Raises:
+        CheckpointError: nothing usable is there, or the name cannot be reached.
+    """
+    place = Path(path).expanduser()
+    if place.is_file() and place.suffix in _TORCH:
+        return Source("laion", place, str(path))
+    if place.is_file():
+        hint = f"name its folder, {place.parent}" if place.suffix in {".safetensors", ".json"} else "of another kind"
+        raise CheckpointError(
+            f"{place} is no checkpoint that can be loaded ({hint}): take a run's folder, a folder of transformers' "
+            f"CLAP, or a LAION-CLAP file ({', '.join(sorted(_TORCH))})"
+        )
+    if place.is_dir():
+        return Source(*_in_folder(place), str(path))
+    if isinstance(path, str) and _NAME.fullmatch(path) and not Path(path.split("/")[0]).exists():
+        return Source(*_in_folder(_from_hub(path)), path)
+    raise CheckpointError(f"{path} does not exist: it holds no trained model")
+
+
+def _in_folder(folder: Path) -> tuple[Kind, Path]:
+    """Return kind and place of the checkpoint in `folder`."""
+    if not (folder / "config.json").is_file() and (folder / "checkpoint" / "config.json").is_file():
+        folder = folder / "checkpoint"
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder} holds no trained model (no config.json): name a run's folder whose training has ended, its "
+            "checkpoint folder, or a folder of transformers' CLAP"
+        )
+    content = read_json(folder / "config.json")
+    kind = content.get("model_type")
+    if kind is None or "format" in content:
+        return "run", folder
+    if kind != "clap":
+        raise CheckpointError(f"{folder} holds a transformers model of type {kind!r}: only 'clap' is a joint model")
+    return "clap", folder
+
+
+def _from_hub(name: str) -> Path:
+    """Return the folder of the hub's model `name`, from its cache or over the network."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=[*_SMALL, "model.safetensors"]))
+        if not (folder / "model.safetensors").is_file():
+            folder = Path(snapshot_download(name, allow_patterns=[*_SMALL, "pytorch_model.bin"]))
+        return folder
+    except Exception as error:  # the hub's client and the network below it have dozens of classes
+        reason = next(iter(str(error).strip().splitlines()), "no reason given")
+        raise CheckpointError(
+            f"{name!r} does not lie here, and as the name of a model on the hub it cannot be had "
+            f"({type(error).__name__}: {reason}): check the name and the network, or name a folder"
+        ) from error
 
 
 def load_model(

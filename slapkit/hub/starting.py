@@ -1,4 +1,4 @@
-"""A checkpoint of any kind as the start of a training, or as a folder of slapkit's own."""
+"""A checkpoint of any kind as the start of a training."""
 
 from __future__ import annotations
 
@@ -11,23 +11,9 @@ from torch import nn
 from slapkit.errors import CheckpointError
 from slapkit.hub.load import load_joint
 from slapkit.models.joint import JointModel, ModelConfig, Objective
-from slapkit.models.weights import differences, save_model
+from slapkit.models.weights import differences
 
 logger = logging.getLogger(__name__)
-
-
-def convert(path: str | Path, folder: str | Path, *, tokenizer: str | Path | None = None) -> Path:
-    """Write a checkpoint of any kind as slapkit keeps its own, tokenizer included, and return its folder.
-
-    Raises:
-        CheckpointError: see `load_joint`; or `folder` is not empty.
-        StorageError: the disk is full or forbidden.
-    """
-    folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise CheckpointError(f"{folder} is not empty: name a folder that is still to be made")
-    save_model(load_joint(path, tokenizer=tokenizer), folder, train={}, step=0)
-    return folder
 
 
 def with_encoders_of(model: ModelConfig, init: str | Path) -> ModelConfig:

@@ -15,8 +15,7 @@ from slapkit.errors import DataError, MetricError, SlapkitError
 from slapkit.hub.doctor.checks import CHECKS, Kind, Unknown
 from slapkit.hub.doctor.report import Check, Examination
 from slapkit.hub.doctor.subject import Subject
-from slapkit.hub.load import load_model
-from slapkit.hub.source import find
+from slapkit.hub.load import find, load_model
 from slapkit.models.weights import read_json
 
 MOST = 200  # sounds given that are looked at, drawn by the seed

@@ -4,8 +4,7 @@ Every export is compared with the model before it gets its name: one that differ
 
     slapkit.hub.export.to_clap(model, "folder")          ClapModel.from_pretrained("folder")
     slapkit.hub.export.to_onnx(model, "folder")          audio.onnx, text.onnx
-    slapkit.hub.export.to_hub_folder("run", "folder")    HubModel.from_pretrained("folder"), with a model card
-    slapkit.hub.export.HubModel.of("run").push_to_hub("name/model")
+    slapkit.hub.export.to_hub_folder("run", "folder")    slapkit.load("folder"), with a model card, for `hf upload`
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "ExportError": "folder", "HubModel": "hub", "model_card": "card", "read_run": "card", "to_clap": "clap",
-    "to_hub_folder": "hub", "to_onnx": "onnx",
+    "ExportError": "folder", "model_card": "card", "read_run": "card", "to_clap": "clap",
+    "to_hub_folder": "folder", "to_onnx": "onnx",
 }  # fmt: skip
 __all__ = list(_HOMES)
 

@@ -1,4 +1,4 @@
-"""The folder that an export is written into, and the comparison with the model that every export must pass."""
+"""The folder that an export is written into, the comparison that it must pass, and the folder for the Hub."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from slapkit._io import sync_file, write_guard
+from slapkit._io import atomic_write_text, sync_file, write_guard
 from slapkit.errors import ConfigError, SlapkitError
+from slapkit.hub.export.card import model_card, read_run
+from slapkit.hub.load import find, load_model
 from slapkit.models.inference import Model
+from slapkit.models.joint import JointModel
+from slapkit.models.weights import read_json, save_model
 
 TOLERANCE = 1e-4  # largest difference that an embedding of unit norm may show in any dimension
 _SHORT = ["a slow waltz for two flutes", "drums", "Bright, hurried fiddle tune over a drone; ends on a long chord."]
@@ -64,16 +69,13 @@ def probe_sounds(model: Model) -> list[list[np.ndarray]]:
 def embed_audio(model: Model, sounds: list[np.ndarray]) -> dict[str, np.ndarray]:
     """Return "z" and "q" `[B, D]` of sounds of one window each, from features that are not rounded to float16."""
     features = model.log_mel(torch.from_numpy(np.stack(sounds)).to(model.device))[:, : model.config.audio.window_frames]
-    return _by_name(model.encode(features, "audio"))
+    return dict(zip("zq", (x.numpy() for x in model.encode(features, "audio"))))
 
 
 def embed_text(model: Model, captions: list[str]) -> dict[str, np.ndarray]:
     """Return "z" and "q" `[B, D]` of captions."""
-    return _by_name(model.encode(model.joint.text.encoder.tokenize(captions), "text"))
-
-
-def _by_name(embeddings: tuple[torch.Tensor, torch.Tensor]) -> dict[str, np.ndarray]:
-    return {name: found.numpy() for name, found in zip("zq", embeddings, strict=True)}
+    tokens = model.joint.text.encoder.tokenize(captions)
+    return dict(zip("zq", (x.numpy() for x in model.encode(tokens, "text"))))
 
 
 def require_same(
@@ -84,9 +86,8 @@ def require_same(
 ) -> float:
     """Compare an export with the model on batches of sounds and captions; return the largest difference.
 
-    Args:
-        audio, text: what the export makes of a batch: unit-norm embeddings `[B, D]` by name, "z" or "q". None is not
-            part of the export.
+    `audio` and `text` are what the export makes of a batch: unit-norm embeddings `[B, D]` by name, "z" or "q"; None is
+    not part of the export.
 
     Raises:
         ExportError: a difference passes `TOLERANCE`, or values are not finite.
@@ -106,3 +107,36 @@ def require_same(
                     )
                 worst = max(worst, difference)
     return worst
+
+
+def to_hub_folder(path: str | Path, out: str | Path) -> Path:
+    """Write the model of a run or a checkpoint into the new folder `out`, with its card, and return `out`.
+
+    `slapkit.load` reads the folder, and `hf upload` takes it to the Hub. A frozen text encoder is in it too.
+
+    Raises:
+        CheckpointError: nothing usable is at `path`.
+        ExportError: what was written does not embed as the model does.
+        ConfigError: `out` is there already.
+    """
+    model, source = load_model(path, device="cpu"), find(path)
+    details = read_json(source.place / "config.json") if source.kind == "run" else {}
+    with staged_folder(out) as folder:
+        save_model(_portable(model.joint), folder, train=details.get("train", {}), step=details.get("step", 0))
+        atomic_write_text(folder / "README.md", model_card(model, *read_run(path)))
+        written = load_model(folder, device="cpu")
+        require_same(model, audio=partial(embed_audio, written), text=partial(embed_text, written))
+    return Path(out)
+
+
+def _portable(joint: JointModel) -> JointModel:
+    """Return the model, sharing its encoders, with a configuration that names no folder of this machine."""
+    text, audio = joint.config.text, joint.config.audio
+    if Path(text.source).is_dir():
+        text = text.replace(source=Path(text.source).name, frozen=False, fingerprint=None)
+    if audio.waveform and Path(audio.waveform.source).is_dir():
+        audio = audio.replace(waveform=audio.waveform.replace(source=Path(audio.waveform.source).name))
+    config = joint.config.replace(text=text, audio=audio)
+    portable = JointModel(config, joint.objective, joint.audio.encoder, joint.text.encoder).eval()
+    portable.load_state_dict({n: t for n, t in joint.state_dict().items() if not n.startswith("target_")})
+    return portable

@@ -8,7 +8,6 @@ import torch
 
 import slapkit
 from slapkit.errors import CheckpointError
-from slapkit.hub import convert
 from tests.hub.checkpoints.published_files import CAPTIONS, laion_names, make_clap, save_tokenizer
 
 RATE = 48000
@@ -73,14 +72,12 @@ def test_embeddings_are_those_of_the_weights(kind, truncation, made, words):
     assert htsat["enable_fusion"] == (kind == "fused") and model.config.text.max_tokens == 58
 
 
-def test_weights_alone_and_converted(made, words, tmp_path):
-    """A bare `state_dict` without the prefix of several devices; then slapkit's own form, which needs no tokenizer."""
+def test_weights_alone(made, words, tmp_path):
+    """A bare `state_dict` without the prefix of several devices."""
     clap, file = made["unfused"]
     torch.save(laion_names(clap), tmp_path / "bare.pt")
     wanted = slapkit.load(file, tokenizer=words, device="cpu").embed_text(CAPTIONS)
     np.testing.assert_array_equal(slapkit.load(tmp_path / "bare.pt", tokenizer=words).embed_text(CAPTIONS), wanted)
-    kept = convert(tmp_path / "bare.pt", tmp_path / "kept", tokenizer=words)
-    np.testing.assert_array_equal(slapkit.load(kept).embed_text(CAPTIONS), wanted)
 
 
 def test_the_published_sizes_are_read_off_their_tensors():

@@ -10,8 +10,8 @@ import pytest
 
 import slapkit
 from slapkit.errors import CheckpointError, ConfigError
-from slapkit.hub.export import ExportError, HubModel, to_hub_folder
-from slapkit.hub.export import hub as hub_module
+from slapkit.hub.export import ExportError, to_hub_folder
+from slapkit.hub.export import folder as folder_module
 from slapkit.models.encoders import TextEncoderConfig, waveform_encoder
 from tests.hub.export.export_parts import build, save_run, sounds
 from tests.models.waveform.wave_folders import write
@@ -40,15 +40,12 @@ def test_what_training_writes_is_safetensors_and_json_alone(run):
     assert {Path(name).suffix for name in kept} <= {".json", ".safetensors", ".txt"}
 
 
-def test_the_folder_is_read_by_slapkit_and_by_the_hubs_class(run, tmp_path):
+def test_the_folder_is_read_and_written_again(run, tmp_path):
     expected = embeddings(slapkit.load(run, device="cpu"))
     to_hub_folder(run, tmp_path / "out")
     same(embeddings(slapkit.load(tmp_path / "out", device="cpu")), expected)
-    hub = HubModel.from_pretrained(tmp_path / "out")
-    same(embeddings(hub), expected)
-    assert hub.details == {"train": {"steps": 7}, "step": 7}
-    hub.save_pretrained(tmp_path / "again")
-    for name in ("config.json", "model.safetensors", "README.md"):
+    to_hub_folder(tmp_path / "out", tmp_path / "again")
+    for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
@@ -78,51 +75,14 @@ def test_an_encoder_of_waves_needs_no_source(text, tmp_path):
     assert str(tmp_path) not in (tmp_path / "out" / "config.json").read_text()
 
 
-def test_push_uploads_the_folder_and_a_name_loads_it(run, tmp_path, monkeypatch):
-    """The mixin's own push, with the Hub's client replaced by one that keeps the folder."""
-    from huggingface_hub import hub_mixin
-
-    there, calls = tmp_path / "there", []
-
-    class Client:
-        def __init__(self, token=None):
-            calls.append(("token", token))
-
-        def create_repo(self, repo_id, private=None, exist_ok=False):
-            calls.append(("create", repo_id, private))
-            return type("Url", (), {"repo_id": repo_id})
-
-        def upload_folder(self, *, folder_path, repo_id, **options):
-            shutil.copytree(folder_path, there)
-            return f"https://example.org/{repo_id}"
-
-    def download(repo_id, **options):
-        calls.append(("download", repo_id, options["revision"], options["allow_patterns"]))
-        return str(there)
-
-    def no_config(repo_id, filename, **_):
-        return str(there / filename)
-
-    monkeypatch.setattr(hub_mixin, "HfApi", Client)
-    monkeypatch.setattr(hub_mixin, "hf_hub_download", no_config)
-    monkeypatch.setattr(hub_module, "snapshot_download", download)
-    url = HubModel.of(run).push_to_hub("me/model", private=True, token="t")
-    assert url == "https://example.org/me/model" and ("create", "me/model", True) in calls
-    assert {"config.json", "model.safetensors", "README.md", "text_encoder"} == {p.name for p in there.iterdir()}
-    same(embeddings(HubModel.from_pretrained("me/model", revision="v1")), embeddings(slapkit.load(run, device="cpu")))
-    assert calls[-1][:3] == ("download", "me/model", "v1")
-    # Nothing is asked for that could hold code.
-    assert not any(pattern.endswith((".py", ".bin", "*.pt")) or pattern == "*" for pattern in calls[-1][3])
-
-
 def test_a_folder_that_embeds_otherwise_is_not_written(run, tmp_path, monkeypatch):
-    save = hub_module.save_model
+    save = folder_module.save_model
 
     def losing(model, folder, **options):
         model.state_dict()["audio.projector.0.weight"].zero_()
         save(model, folder, **options)
 
-    monkeypatch.setattr(hub_module, "save_model", losing)
+    monkeypatch.setattr(folder_module, "save_model", losing)
     with pytest.raises(ExportError, match="audio"):
         to_hub_folder(run, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
