@@ -62,7 +62,6 @@ def embed_windows(
         features: `[frames, width]` of each clip, or in words why it has none.
         forward: takes windows `[B, window, width]`, float32, and returns outputs `[B, D]`, such as z and q.
         window, hop: length of a window, and from one to the next (default: the length), in frames.
-        batch_size: windows that go through the model together.
     """
     waiting: list[np.ndarray | Tensor | str] = []
     pending = 0
@@ -82,7 +81,7 @@ def _embed(
     cuts = [item[s : s + window] for item, own in zip(waiting, starts) if own is not None for s in own]
     parts = []
     for first in range(0, len(cuts), batch_size):
-        batch = torch.stack([_float(cut) for cut in cuts[first : first + batch_size]])
+        batch = torch.stack([torch.from_numpy(np.array(cut, np.float32)) for cut in cuts[first : first + batch_size]])
         with torch.no_grad():
             parts.append([output.float().cpu().numpy() for output in forward(batch)])
     outputs = [np.concatenate(output) for output in zip(*parts)]
@@ -100,10 +99,6 @@ def mean_by_clip(windows: np.ndarray, clips: np.ndarray, count: int) -> np.ndarr
     sums = np.zeros((count, windows.shape[1]), dtype=np.float64)
     np.add.at(sums, clips, windows)
     return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
-
-
-def _float(cut: np.ndarray | Tensor) -> Tensor:
-    return torch.from_numpy(cut.astype(np.float32)) if isinstance(cut, np.ndarray) else cut.float()
 
 
 def read_features(
@@ -124,7 +119,7 @@ def read_features(
 
 
 class Embedder:
-    """A model with helper processes and a cache of features, for many files; a context manager.
+    """A model with helper processes and a cache of features, to embed many files; a context manager.
 
     Args:
         model: gives z and q by its `encode`.
@@ -132,16 +127,12 @@ class Embedder:
         expected: about how many files there are: a few are done before a helper has started.
         cache_dir: folder with feature files of earlier work; nothing is written there.
         workers: helper processes that decode; 0 chooses.
-        forward: see `embed_windows`; default: z and q.
     """
 
     def __init__(
-        self, model, *, hop: int | None = None, expected: int = 0, cache_dir: Path | None = None, workers: int = 0,
-        batch_size: int = BATCH, forward: Forward | None = None,
-    ) -> None:  # fmt: skip
-        self.frontend = model.config.audio.frontend
-        self._forward = forward or (lambda windows: model.encode(windows, "audio"))
-        self._windows = {"window": model.config.audio.window_frames, "hop": hop, "batch_size": batch_size}
+        self, model, *, hop: int | None = None, expected: int = 0, cache_dir: Path | None = None, workers: int = 0
+    ) -> None:
+        self.model, self.hop, self.frontend = model, hop, model.config.audio.frontend
         self._cache = FeatureCache(cache_dir, self.frontend) if cache_dir is not None else None
         self._extractor = Extractor(self.frontend, workers, expected=expected)
 
@@ -153,15 +144,12 @@ class Embedder:
         self._extractor.__exit__(*error)
 
     def embed(self, paths: Sequence[Path], hashes: Sequence[str] | None = None) -> Iterator[Embedded]:
-        """Yield what became of each file, in order.
-
-        Args:
-            hashes: SHA-256 of the files' contents, by which features are found in the cache.
-        """
-        durations = [duration(path) for path in paths]
-        features = self._features(paths, hashes or [""] * len(paths))
-        with contextlib.closing(features):
-            for found, length_s in zip(embed_windows(features, self._forward, **self._windows), durations):
+        """Yield what became of each file, in order; by the SHA-256 of the files, features are found in the cache."""
+        durations = [_duration(path) for path in paths]
+        window = self.model.config.audio.window_frames
+        with contextlib.closing(self._features(paths, hashes or [""] * len(paths))) as features:
+            embedded = embed_windows(features, lambda x: self.model.encode(x, "audio"), window=window, hop=self.hop)
+            for found, length_s in zip(embedded, durations):
                 if not all(np.isfinite(output).all() for output in found.outputs):
                     found = Embedded(failure="the model gives an embedding that is not finite")
                 yield replace(found, duration_s=length_s or found.frames * self.frontend.hop_s)
@@ -176,17 +164,13 @@ class Embedder:
 
 
 def hop_frames(audio: AudioEncoderConfig, hop_s: float | None) -> int:
-    """Return the frames from one window to the next; None is the window's length.
-
-    Raises:
-        ConfigError: not more than 0 s, or more than a window.
-    """
+    """Return the frames from one window to the next; None is the window's length, which is the most."""
     hop = audio.window_frames if hop_s is None else round(hop_s / audio.frontend.hop_s)
     require(1 <= hop <= audio.window_frames, "hop_s", hop_s, f"more than 0 s, up to the window's {audio.window_s} s")
     return hop
 
 
-def duration(path: Path) -> float:
+def _duration(path: Path) -> float:
     """Return how long the header of an audio file says that it lasts, in s; 0 where it does not say."""
     import soundfile
 

@@ -9,6 +9,8 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from slapkit.audio.frontend import make_transform
@@ -30,9 +32,6 @@ class Model:
     Args:
         precision: "no" for float32, or "bf16" for matrix products in bfloat16. With bfloat16 instructions, HTS-AT on a
             CPU takes two thirds of the time; embeddings keep a cosine of 0.9999 with the exact ones.
-
-    Raises:
-        ConfigError: there is no such precision.
     """
 
     def __init__(self, joint: JointModel, *, device: str | torch.device = "cpu", precision: Precision = "no") -> None:
@@ -41,8 +40,7 @@ class Model:
         self.device, self.precision = torch.device(device), precision
         self.joint = joint.to(self.device).eval().requires_grad_(False)
         self.config = joint.config
-        # For an encoder of waves, it cuts frames.
-        self.log_mel = make_transform(self.config.audio.frontend).to(self.device)
+        self.log_mel = make_transform(self.config.audio.frontend).to(self.device)  # or what cuts a wave into frames
 
     @property
     def has_predictor(self) -> bool:
@@ -71,7 +69,7 @@ class Model:
         batch_size: int = 64,
         progress: bool = False,
     ) -> np.ndarray:
-        """Embed audio: the mean over the windows that cover each clip.
+        """Return float32 `[N, D]`, rows of unit norm: the mean over the windows that cover each clip.
 
         Args:
             sounds: paths of audio files, or arrays `[T]` or `[C, T]` of samples in [-1, 1].
@@ -79,63 +77,58 @@ class Model:
             embedding: prediction "q" or projection "z".
             batch_size: windows that go through the encoder together; changes no result.
 
-        Returns:
-            float32 `[N, D]`, rows of unit norm.
-
         Raises:
             AudioError: an input cannot be used, silence among others; its path or index is named.
             DataError: no sounds are given.
         """
-        sounds = _as_list(sounds, "sounds", (str, Path, np.ndarray))
-        _check_embedding(embedding)
-        audio, names = self.config.audio, ("z", "q")
+        sounds, which = _as_list(sounds, "sounds", (str, Path, np.ndarray)), _column(embedding)
+        audio = self.config.audio
         features = read_features(sounds, audio.frontend, sample_rate=sample_rate)
         found = embed_windows(
             features, lambda windows: self.encode(windows, "audio"), window=audio.window_frames, batch_size=batch_size
         )
         bar = tqdm(found, "embedding", len(sounds), unit="file", disable=not progress)
-        windows = [one.outputs[names.index(embedding)] for one in bar]
+        windows = [one.outputs[which] for one in bar]
         clips = np.repeat(np.arange(len(sounds)), [len(own) for own in windows])
         return mean_by_clip(np.concatenate(windows), clips, len(sounds))
 
     @torch.no_grad()
-    def encode(
-        self, x: torch.Tensor | dict[str, torch.Tensor], modality: Literal["audio", "text"]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, x: Tensor | dict[str, Tensor], modality: Literal["audio", "text"]) -> tuple[Tensor, Tensor]:
         """Return `z` and `q`, float32 `[B, D]` of unit norm, on the CPU, of windows of features `[B, frames, width]` or
         of tokens."""
-        x = x.to(self.device) if isinstance(x, torch.Tensor) else {k: v.to(self.device) for k, v in x.items()}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        x = x.to(self.device) if isinstance(x, Tensor) else {k: v.to(self.device) for k, v in x.items()}
+        with self._autocast():
             both = self.joint.embed(x, modality)
-        z, q = (torch.nn.functional.normalize(value.float(), dim=-1).cpu() for value in both)
+        z, q = (normalize(value.float(), dim=-1).cpu() for value in both)
         return z, q
 
     @torch.no_grad()
-    def represent(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+    def represent(self, x: Tensor) -> tuple[Tensor]:
         """Return the audio encoder's representation, float32 `[B, H]` on the CPU, of windows `[B, frames, width]`."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with self._autocast():
             return (self.joint.audio.represent(x.to(self.device)).float().cpu(),)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     @torch.no_grad()
     def embed_text(
         self, captions: Sequence[str], *, embedding: Embedding = "q", batch_size: int = 128, progress: bool = False
     ) -> np.ndarray:
-        """Embed captions: float32 `[N, D]`, rows of unit norm. Captions are cut at the encoder's `max_tokens`.
+        """Return float32 `[N, D]`, rows of unit norm. Captions are cut at the encoder's `max_tokens`.
 
         Raises:
             DataError: no captions are given, or one is empty.
         """
-        captions = _as_list(captions, "captions", str)
-        _check_embedding(embedding)
-        empty = [i for i, caption in enumerate(captions) if not caption.strip()]
-        if empty:
-            raise DataError(f"caption {empty[0]} is empty")
+        captions, which = _as_list(captions, "captions", str), _column(embedding)
+        for i, caption in enumerate(captions):
+            if not caption.strip():
+                raise DataError(f"caption {i} is empty")
         out = np.empty((len(captions), self.dim), dtype=np.float32)
         batches = self.joint.text.encoder.batches(captions, batch_size)
         total = -(-len(captions) // batch_size)
         for rows, tokens in tqdm(batches, total=total, desc="embedding", unit="batch", disable=not progress):
-            z, q = self.encode(tokens, "text")
-            out[rows] = (q if embedding == "q" else z).numpy()
+            out[rows] = self.encode(tokens, "text")[which].numpy()
         return out
 
 
@@ -151,6 +144,8 @@ def _as_list(values, what: str, kind: type | tuple[type, ...]) -> list:
     return values
 
 
-def _check_embedding(embedding: str) -> None:
+def _column(embedding: str) -> int:
+    """Place of an embedding in what `encode` returns."""
     if embedding not in ("q", "z"):
         raise ConfigError(f"embedding={embedding!r}: take 'q' (prediction) or 'z' (projection)")
+    return ("z", "q").index(embedding)

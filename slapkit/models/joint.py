@@ -11,16 +11,17 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from slapkit.config import Config, nearest, require
 from slapkit.errors import ConfigError
 from slapkit.models import Objective
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
-from slapkit.models.encoders.recompute import recompute_layers
 
 Input = Tensor | dict[str, Tensor]  # features [B, frames, width], tokens, or representations [B, H]
 Batch = dict[str, Input]
@@ -150,12 +151,12 @@ class JointModel(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.objective = config, objective
-        self.audio = Tower(
-            audio_encoder, head(config.audio_projector, audio_encoder.dim, config.dim), frozen=config.audio.frozen
+        projectors = (
+            head(config.audio_projector, audio_encoder.dim, config.dim),
+            head(config.text_projector, text_encoder.dim, config.dim),
         )
-        self.text = Tower(
-            text_encoder, head(config.text_projector, text_encoder.dim, config.dim), frozen=config.text.frozen
-        )
+        self.audio = Tower(audio_encoder, projectors[0], frozen=config.audio.frozen)
+        self.text = Tower(text_encoder, projectors[1], frozen=config.text.frozen)
         self.target_audio = self.target_text = None
         if objective == "slap":
             self.audio_predictor = head(config.predictor, config.dim, config.dim)
@@ -172,9 +173,8 @@ class JointModel(nn.Module):
     @classmethod
     def build(cls, config: ModelConfig, objective: Objective, *, captions: Sequence[str] = ()) -> JointModel:
         """Build towers and heads with weights drawn from torch's global generator."""
-        return cls(
-            config, objective, build_audio_encoder(config.audio), build_text_encoder(config.text, captions=captions)
-        )
+        audio, text = build_audio_encoder(config.audio), build_text_encoder(config.text, captions=captions)
+        return cls(config, objective, audio, text)
 
     @property
     def has_predictor(self) -> bool:
@@ -243,3 +243,17 @@ class JointModel(nn.Module):
             raise ConfigError(
                 "gradient_checkpointing=True needs a trained transformer (HTS-AT or an unfrozen text encoder)"
             )
+
+
+def recompute_layers(encoder: nn.Module) -> int:
+    """Recompute every layer that transformers marks as able to, and return how many there are.
+
+    transformers' own switch refuses CLAP, whose stages are such layers all the same.
+    """
+    able = [module for module in encoder.modules() if hasattr(module, "gradient_checkpointing")]
+    for module in able:
+        module.gradient_checkpointing = True
+        module._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+        if hasattr(module, "config"):
+            module.config.use_cache = False  # a cache would keep the activations
+    return len(able)

@@ -1,13 +1,7 @@
 """The objectives, as pure functions of embeddings `[N, D]`; row i of every argument belongs to pair i.
 
-- `slap_loss`: Siamese Language-Audio Pretraining, arXiv 2506.17815, section 3. No negatives: a mean of per-pair terms,
-  so that, for given embeddings, gradients of micro-batches add up to those of the large batch. With `lam=0` it is BYOL
-  (arXiv 2006.07733) per modality.
-- `clip_loss`: symmetric InfoNCE, arXiv 2103.00020; with music and text, CLAP (arXiv 2211.06687).
-- `siglip_loss`: pairwise sigmoid loss, arXiv 2303.15343.
-
-Embeddings need not be normalised: every function works on cosines. Arguments are keyword-only and carry the
-paper's names: swapped modalities would not show at lam = 0.5.
+Embeddings need not be normalised: every function works on cosines. Arguments are keyword-only and carry the paper's
+names: swapped modalities would not show at lam = 0.5. `MetricError` is raised where shapes differ or N = 0.
 """
 
 from __future__ import annotations
@@ -32,7 +26,6 @@ class SlapLoss(NamedTuple):
 
 
 def _require_pairs(**embeddings: Tensor) -> None:
-    """Raise `MetricError` unless all arguments are matrices of one shape with at least one row."""
     shapes = {name: tuple(value.shape) for name, value in embeddings.items()}
     if len(set(shapes.values())) != 1 or any(len(shape) != 2 or 0 in shape for shape in shapes.values()):
         raise MetricError(f"embeddings must be matrices [N, D] of one shape with N, D >= 1; found {shapes}")
@@ -46,17 +39,16 @@ def _unit(x: Tensor) -> Tensor:
 def slap_loss(
     *, q_audio: Tensor, q_text: Tensor, target_audio: Tensor, target_text: Tensor, lam: float = 0.5
 ) -> SlapLoss:
-    """SLAP: predictions approach the other modality's target, and their own.
+    """SLAP (arXiv 2506.17815, section 3): predictions approach the other modality's target, and their own.
 
         L = lam (L_AT + L_TA) + (1 - lam) (L_A + L_T),    L_XY = mean_i 1 - cos(q_X[i], target_Y[i])
+
+    Without negatives: a mean of per-pair terms. With `lam=0` it is BYOL (arXiv 2006.07733) per modality.
 
     Args:
         q_audio, q_text: predictions `[N, D]` of the context towers.
         target_audio, target_text: projections `[N, D]` of the target towers; no gradient flows into them.
-        lam: weight of the inter-modal terms, in [0, 1].
-
-    Raises:
-        MetricError: shapes differ, N = 0, or `lam` leaves [0, 1].
+        lam: weight of the inter-modal terms, in [0, 1]; `MetricError` beyond.
     """
     _require_pairs(q_audio=q_audio, q_text=q_text, target_audio=target_audio, target_text=target_text)
     if not 0.0 <= lam <= 1.0:
@@ -71,30 +63,24 @@ def slap_loss(
     return SlapLoss(total, audio_to_text, text_to_audio, audio, text)
 
 
-def _cosines(z_audio: Tensor, z_text: Tensor) -> Tensor:
-    return _unit(z_audio) @ _unit(z_text).T
-
-
 def clip_loss(*, z_audio: Tensor, z_text: Tensor, logit_scale: Tensor | float) -> Tensor:
-    """Symmetric InfoNCE: each projection picks its partner out of all N of the other modality.
+    """Symmetric InfoNCE (CLIP, arXiv 2103.00020; CLAP, arXiv 2211.06687): each projection picks its partner out of all
+    N of the other modality.
 
         L = 1/2 (CE(s S, I) + CE(s S^T, I)),    S[i, j] = cos(z_audio[i], z_text[j])
 
     Args:
         z_audio, z_text: projections `[N, D]`, gathered from all devices.
         logit_scale: s > 0, the inverse temperature.
-
-    Raises:
-        MetricError: shapes differ, or N = 0.
     """
     _require_pairs(z_audio=z_audio, z_text=z_text)
-    logits = logit_scale * _cosines(z_audio, z_text)
+    logits = logit_scale * (_unit(z_audio) @ _unit(z_text).T)
     pairs = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
 def siglip_loss(*, z_audio: Tensor, z_text: Tensor, logit_scale: Tensor | float, logit_bias: Tensor | float) -> Tensor:
-    """Sigmoid loss: each of the N x N combinations is classified as pair or no pair.
+    """Sigmoid loss (SigLIP, arXiv 2303.15343): each of the N x N combinations is classified as pair or no pair.
 
         L = -1/N sum_ij log sigmoid(y_ij (s S[i, j] + b)),    y_ii = 1, y_ij = -1
 
@@ -102,11 +88,8 @@ def siglip_loss(*, z_audio: Tensor, z_text: Tensor, logit_scale: Tensor | float,
         z_audio, z_text: projections `[N, D]`, gathered from all devices.
         logit_scale: s > 0, the inverse temperature.
         logit_bias: b, negative at first: most combinations are no pairs.
-
-    Raises:
-        MetricError: shapes differ, or N = 0.
     """
     _require_pairs(z_audio=z_audio, z_text=z_text)
-    logits = logit_scale * _cosines(z_audio, z_text) + logit_bias
+    logits = logit_scale * (_unit(z_audio) @ _unit(z_text).T) + logit_bias
     signs = 2 * torch.eye(len(logits), device=logits.device, dtype=logits.dtype) - 1
     return -F.logsigmoid(signs * logits).sum() / len(logits)

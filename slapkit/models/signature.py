@@ -1,8 +1,7 @@
-"""The signature of a model: what it says of a few made-up sounds and captions, kept in `config.json` when it is saved.
+"""The signature of a model: its embeddings of a few made-up sounds and captions, kept in `config.json`.
 
-`slapkit.hub.doctor` compares it with what the loaded model says, and so sees a change of the front end, the audio tower
-or the text tower. A probe sound is a function of time whose partials lie below `band` Hz, so it is written down
-exactly at any sampling rate, without resampling.
+`slapkit.hub.doctor` compares it with those of the loaded model, and so sees a change of the front end or a tower. A
+probe sound is a function of time with partials below `band` Hz, so it needs no resampling at any sampling rate.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ CAPTIONS = (
 
 
 def signature_of(joint: JointModel) -> dict[str, Any] | None:
-    """Return the signature of a model as JSON values, about 4 kB; the model is left as it was.
+    """Return the signature of a model as JSON values, about 4 kB; None where it cannot embed the probes finitely.
 
     It holds the first coordinates of the embeddings of eight sounds and eight captions, and of a log-mel front end the
-    mean of each band in dB. A model that cannot embed the probes, or not finitely, has none.
+    mean of each band in dB.
     """
     modes = {module: module.training for module in joint.modules()}
     try:
@@ -76,11 +75,7 @@ def probe_sounds(
 ) -> tuple[np.ndarray, ...]:
     """Return probe sounds, float32 `[SECONDS * sample_rate]` each, of rms 0.05 to 0.1: notes, noises and sweeps.
 
-    Args:
-        sample_rate: in Hz.
-        band: no partial above this, in Hz; default: what a resampler from 22,050 Hz leaves alone.
-        count: how many; the first ones are the same for any count.
-        seed: another seed gives other sounds.
+    No partial is above `band` Hz; default: what a resampler from 22,050 Hz leaves alone.
     """
     band = min(9900.0, 0.45 * sample_rate) if band is None else band
     time = np.arange(SECONDS * sample_rate) / sample_rate

@@ -34,28 +34,18 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read safetensors.
-
-    Raises:
-        CheckpointError: the file is missing, cut short or no safetensors.
-    """
+    """Read safetensors; `CheckpointError` if the file is missing, cut short or of another kind."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as safetensors ({error}): the file is missing, incomplete or of another kind"
-        ) from error
+        raise CheckpointError(f"{path} is missing or no complete safetensors file ({error})") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        CheckpointError: the file is missing or no JSON object.
-    """
+    """Read a JSON object; `CheckpointError` if the file is missing or holds none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -74,22 +64,13 @@ def load_strictly(
         CheckpointError: a tensor is missing, unknown, or of another shape.
     """
     expected = dict(module.state_dict() if own is None else own)
-    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    shapes = [
-        f"{n} is {list(state[n].shape)}, not {list(expected[n].shape)}"
-        for n in expected.keys() & state.keys()
-        if state[n].shape != expected[n].shape
-    ]
-    if missing or unknown or shapes:
-        found = [
-            f"{len(x)} {what}, e.g. {x[0]}"
-            for what, x in (("missing", missing), ("unknown", unknown), ("of another shape", sorted(shapes)))
-            if x
-        ]
-        raise CheckpointError(
-            f"{path} does not fit this model ({'; '.join(found)}): load it with the configuration that it was "
-            "trained with"
-        )
+    unfit = {
+        "missing": expected.keys() - state.keys(),
+        "unknown": state.keys() - expected.keys(),
+        "of another shape": {n for n in expected.keys() & state.keys() if state[n].shape != expected[n].shape},
+    }
+    if found := [f"{len(names)} {what}, e.g. {min(names)}" for what, names in unfit.items() if names]:
+        raise CheckpointError(f"{path} does not fit this model ({'; '.join(found)}): use its own configuration")
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(state[name])
@@ -104,10 +85,9 @@ def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], ste
     config, staged = model.config, folder / "model.tmp"
     shutil.rmtree(staged, ignore_errors=True)
     with write_guard(staged):
-        (staged / "text_encoder").mkdir(parents=True)
+        staged.mkdir(parents=True)
         if config.text.frozen:
             config = config.replace(text=config.text.replace(fingerprint=model.text.encoder.fingerprint()))
-            (staged / "text_encoder").rmdir()
         else:
             model.text.encoder.save_architecture(staged / "text_encoder")
     weights = {name: t for name, t in model.own_state().items() if not name.startswith("target_")}
@@ -124,14 +104,12 @@ def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], ste
 
 def read_model_config(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
     """Return the model's configuration and all of `config.json`."""
-    content = read_json(folder / "config.json")
+    path, content = folder / "config.json", read_json(folder / "config.json")
     if content.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{folder / 'config.json'} has format {content.get('format')!r}, and this version reads format {FORMAT}"
-        )
+        raise CheckpointError(f"{path} has format {content.get('format')!r}, and this version reads format {FORMAT}")
     if content.get("objective") not in get_args(Objective) or "model" not in content:
-        raise CheckpointError(f"{folder / 'config.json'} names no model with an objective out of {get_args(Objective)}")
-    return ModelConfig.from_dict(content["model"], where=str(folder / "config.json")), content
+        raise CheckpointError(f"{path} names no model with an objective out of {get_args(Objective)}")
+    return ModelConfig.from_dict(content["model"], where=str(path)), content
 
 
 def differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 
 import numpy as np
 import pytest
@@ -12,16 +11,12 @@ import torch
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig
 from slapkit.errors import ConfigError
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
-from slapkit.models.encoders.recompute import recompute_layers
+from slapkit.models.encoders.text import TextEncoder
+from slapkit.models.joint import recompute_layers
 
 LIGHT = FRONTENDS["light"]
-HTSAT = {
-    "spec_size": 128,
-    "window_size": 4,
-    "patch_embeds_hidden_size": 16,
-    "depths": [1, 2, 1, 1],
-    "num_attention_heads": [1, 2, 4, 8],
-}
+HTSAT = {"spec_size": 128, "window_size": 4, "patch_embeds_hidden_size": 16}
+HTSAT |= {"depths": [1, 2, 1, 1], "num_attention_heads": [1, 2, 4, 8]}
 AUDIO = {
     "cnn": AudioEncoderConfig(channels=(4, 8, 16), window_s=1.0),
     "htsat": AudioEncoderConfig(kind="htsat", htsat=HTSAT, window_s=1.0),
@@ -30,7 +25,6 @@ MELS = {
     "noise": lambda b: 15 * torch.randn(b, 51, 64) - 40,
     "silence": lambda b: torch.full((b, 51, 64), -100.0),
     "equal frames": lambda b: (15 * torch.randn(b, 1, 64) - 40).expand(b, 51, 64).clone(),
-    "equal clips": lambda b: (15 * torch.randn(1, 51, 64) - 40).expand(b, 51, 64).clone(),
     "one frame": lambda b: 15 * torch.randn(b, 1, 64) - 40,
 }
 TOKENS = ["input_ids", "attention_mask"]
@@ -43,9 +37,6 @@ def audio_encoder(kind: str, **changes):
 
 def gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
-
-
-# --- audio -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", AUDIO)
@@ -72,7 +63,7 @@ def test_one_alone_equals_one_in_a_batch(kind):
     assert (together[0] - together[1]).abs().max() > 1e-3  # and the sounds differ
 
 
-@pytest.mark.parametrize("n_mels", [16, 50, 64, 65, 66, 67, 128])
+@pytest.mark.parametrize("n_mels", [16, 50, 65, 67])
 def test_cnn_takes_any_number_of_bands(n_mels):
     encoder = audio_encoder("cnn", frontend=LIGHT.replace(n_mels=n_mels))
     assert encoder(torch.randn(2, 20, n_mels)).shape == (2, encoder.dim)
@@ -97,8 +88,7 @@ def test_cnn_summarises_time_by_mean_spread_and_maximum():
 def test_cnn_normalises_by_what_training_measured():
     torch.manual_seed(0)
     x = MELS["noise"](2)
-    plain = audio_encoder("cnn", mel_mean=0.0, mel_std=1.0).eval()
-    shifted = audio_encoder("cnn", mel_mean=-40.0, mel_std=15.0).eval()
+    plain, shifted = (audio_encoder("cnn", mel_mean=m, mel_std=s).eval() for m, s in ((0.0, 1.0), (-40.0, 15.0)))
     with torch.no_grad():
         torch.testing.assert_close(shifted(x), plain((x + 40) / 15), rtol=1e-4, atol=1e-5)
 
@@ -117,45 +107,40 @@ def test_bfloat16_keeps_what_bfloat16_can(kind):
         assert (spread[1] - spread[0]).norm() / spread[0].norm() < 0.015
 
 
-@pytest.mark.parametrize("kind", AUDIO)
-def test_checkpointing_changes_neither_gradients_nor_statistics(kind):
-    plain = audio_encoder(kind).train()
-    saving = copy.deepcopy(plain)
-    assert (recompute_layers(saving) > 0) == (kind == "htsat")
-    x = MELS["noise"](3)
-    for encoder in (plain, saving):
-        torch.manual_seed(7)  # HTS-AT has dropout
-        encoder(x).square().sum().backward()
-    assert gradients(plain).keys() == gradients(saving).keys()
+def assert_same_gradients(plain: torch.nn.Module, saving: torch.nn.Module, *inputs) -> None:
+    """Gradients of both, at equal dropout, reach every weight that can be trained."""
+    for encoder in (plain.train(), saving.train()):
+        torch.manual_seed(7)
+        encoder(*inputs).square().sum().backward()
+    trained = {name for name, p in plain.named_parameters() if p.requires_grad}
+    assert gradients(plain).keys() == gradients(saving).keys() == trained
     for name, g in gradients(plain).items():
         torch.testing.assert_close(gradients(saving)[name], g, rtol=1e-4, atol=1e-5 * g.abs().max().item(), msg=name)
+
+
+def test_checkpointing_recomputes_the_stages_and_changes_neither_gradients_nor_statistics():
+    plain, calls = audio_encoder("htsat").train(), []
+    saving = copy.deepcopy(plain)
+    assert recompute_layers(saving) > 0 == recompute_layers(audio_encoder("cnn"))
+    saving.model.audio_encoder.layers[1].blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    assert_same_gradients(plain, saving, MELS["noise"](3))
+    assert len(calls) == 2
     buffers = dict(saving.named_buffers())
     for name, buffer in plain.named_buffers():
         assert torch.equal(buffer, buffers[name]), f"{name} was counted twice"
 
 
-def test_checkpointing_recomputes_the_stages():
-    encoder = audio_encoder("htsat").train()
-    calls = []
-    encoder.model.audio_encoder.layers[1].blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
-    encoder(MELS["noise"](1)).sum().backward()
-    assert len(calls) == 1
-    recompute_layers(encoder)
-    encoder(MELS["noise"](1)).sum().backward()
-    assert len(calls) == 3
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"htsat": HTSAT | {"dephts": [1]}}, "htsat has no key 'dephts': did you mean 'depths'"),
+        ({"htsat": HTSAT | {"dephts": [1]}}, "'dephts'.*'depths'"),
         ({"htsat": HTSAT | {"spec_size": "big"}}, "htsat.*spec_size"),
         ({"htsat": HTSAT | {"window_size": 8}}, "window_size=8.*4"),
         ({"htsat": HTSAT | {"hidden_size": 1000}}, "hidden_size=1000.*128"),
         ({"htsat": HTSAT | {"num_mel_bins": 32}}, "num_mel_bins=32.*n_mels=64"),
-        ({"window_s": 5.0, "htsat": HTSAT | {"spec_size": 64, "window_size": 2}}, "251 frames.*at most 64"),
+        ({"window_s": 5.0, "htsat": HTSAT | {"spec_size": 64, "window_size": 2}}, "window_s=5.0.*64 frames"),
         ({"frontend": LIGHT.replace(n_mels=50)}, "spec_size=128.*n_mels=50"),
-        ({"frontend": LIGHT.replace(n_mels=200)}, "spec_size=128.*n_mels=200"),
+        ({"htsat": HTSAT | {"enable_fusion": True, "fusion_type": "channel_map"}}, "channel_map"),
     ],
 )
 def test_htsat_refuses_shapes_that_do_not_fit(changes, words):
@@ -163,15 +148,11 @@ def test_htsat_refuses_shapes_that_do_not_fit(changes, words):
         audio_encoder("htsat", **changes)
 
 
-@pytest.mark.parametrize("n_mels", [64, 128])
-def test_htsat_takes_the_longest_window_that_it_allows(n_mels):
-    frames = 128 * 128 // n_mels
-    frontend = FrontendConfig(n_mels=n_mels, min_s=6.0)
-    encoder = audio_encoder("htsat", frontend=frontend, window_s=(frames - 1) * frontend.hop_s)
-    assert encoder(torch.randn(1, frames, n_mels)).shape == (1, encoder.dim)
+def test_htsat_takes_the_longest_window_that_it_allows():
+    frontend = FrontendConfig(n_mels=128, min_s=6.0)
+    encoder = audio_encoder("htsat", frontend=frontend, window_s=127 * frontend.hop_s)
+    assert encoder(torch.randn(1, 128, 128)).shape == (1, encoder.dim)
 
-
-# --- text ------------------------------------------------------------------------------------------------------------
 
 CAPTIONS = [
     "a slow waltz for strings",
@@ -240,8 +221,7 @@ def test_long_captions_are_cut():
 
 def test_fingerprint_belongs_to_the_weights(minilm):
     again = build_text_encoder(TextEncoderConfig(pooling="cls", max_tokens=5))
-    assert again.fingerprint() == minilm.fingerprint() == minilm.fingerprint()
-    assert len(minilm.fingerprint()) == 16
+    assert again.fingerprint() == minilm.fingerprint() and len(minilm.fingerprint()) == 16
     with torch.no_grad():
         again.model.pooler.dense.weight.add_(1)  # not on the way to the representation
         assert again.fingerprint() == minilm.fingerprint()
@@ -252,17 +232,8 @@ def test_fingerprint_belongs_to_the_weights(minilm):
 def test_text_gradients_reach_every_trainable_weight_with_and_without_checkpointing(scratch):
     encoder = build_text_encoder(scratch, captions=CAPTIONS)
     saving = copy.deepcopy(encoder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        recompute_layers(saving)
-    tokens = encoder.tokenize(CAPTIONS)
-    for one in (encoder.train(), saving.train()):
-        torch.manual_seed(3)
-        one(tokens).square().sum().backward()
-    trainable = {name for name, p in encoder.named_parameters() if p.requires_grad}
-    assert gradients(encoder).keys() == gradients(saving).keys() == trainable
-    for name, g in gradients(encoder).items():
-        torch.testing.assert_close(gradients(saving)[name], g, rtol=1e-4, atol=1e-5 * g.abs().max().item(), msg=name)
+    assert recompute_layers(saving) > 0
+    assert_same_gradients(encoder, saving, encoder.tokenize(CAPTIONS))
 
 
 @pytest.mark.parametrize("source", ["no-such-model", "no/such-model", "/no/such/folder", "a/b/c", ".."])
@@ -271,10 +242,9 @@ def test_an_unknown_source_is_refused_by_name(source):
         build_text_encoder(TextEncoderConfig(source=source))
 
 
-@pytest.mark.parametrize("content", [None, "", "{}", "not json", '{"model_type": "bert"}', '{"model_type": "nope"}'])
+@pytest.mark.parametrize("content", ["", "{}", "not json", '{"model_type": "bert"}', '{"model_type": "nope"}'])
 def test_a_folder_without_a_model_is_refused_by_name(tmp_path, content):
-    if content is not None:
-        (tmp_path / "config.json").write_text(content)
+    (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=str(tmp_path)):
         build_text_encoder(TextEncoderConfig(source=str(tmp_path)))
 
@@ -285,26 +255,21 @@ def test_a_scratch_encoder_needs_captions():
 
 
 def test_a_scratch_tokenizer_returns_what_it_was_given(scratch):
-    encoder = build_text_encoder(scratch, captions=CAPTIONS * 3).eval()
-    unseen = ["a waltz", "Ein Stück für Flöte, ♪ 日本!", "x  y"]
-    tokens = encoder.tokenize(CAPTIONS[:2] + unseen)
-    assert tokens["input_ids"].max() < encoder.model.config.vocab_size
-    decoded = [encoder.tokenizer.decode(row, skip_special_tokens=True) for row in tokens["input_ids"]]
-    assert decoded[:3] == [*CAPTIONS[:2], "a waltz"] and decoded[4] == "x  y"
-    long = encoder.tokenizer(unseen[1])["input_ids"]
-    assert encoder.tokenizer.decode(long, skip_special_tokens=True) == unseen[1]
+    encoder = build_text_encoder(scratch, captions=CAPTIONS * 3)
+    captions = [*CAPTIONS[:2], "a waltz", "x  y"]
+    tokens = encoder.tokenize(captions)
+    assert encoder.tokenizer.batch_decode(tokens["input_ids"], skip_special_tokens=True) == captions
+    unseen = "Ein Stück für Flöte, ♪ 日本!"
+    assert encoder.tokenizer.decode(encoder.tokenizer(unseen)["input_ids"], skip_special_tokens=True) == unseen
     for row, mask in zip(*(tokens[name].tolist() for name in TOKENS)):
         there = sum(mask)
         assert (row[0], row[there - 1], set(row[there:]) <= {1}) == (0, 2, True)  # <s> ... </s> <pad>
-    assert len(tokens["input_ids"][0]) <= 20
     # Captions that it has seen are a few tokens, not a token a letter.
-    assert sum(encoder.tokenize(CAPTIONS[:1])["attention_mask"][0]) < len(CAPTIONS[0]) / 2
+    assert sum(tokens["attention_mask"][0]) < len(CAPTIONS[0]) / 2
 
 
 @torch.no_grad()
 def test_a_scratch_encoder_ignores_padding_and_survives_saving(scratch, tmp_path):
-    from slapkit.models.encoders.text import TextEncoder
-
     encoder = build_text_encoder(scratch, captions=CAPTIONS * 3).eval()
     together = encoder(encoder.tokenize(CAPTIONS))
     alone = torch.cat([encoder(encoder.tokenize([caption])) for caption in CAPTIONS])
@@ -312,5 +277,4 @@ def test_a_scratch_encoder_ignores_padding_and_survives_saving(scratch, tmp_path
     encoder.save_architecture(tmp_path)
     again = TextEncoder.from_folder(tmp_path, scratch).eval()
     again.load_state_dict(encoder.state_dict())
-    assert torch.equal(again.tokenize(CAPTIONS)["input_ids"], encoder.tokenize(CAPTIONS)["input_ids"])
     torch.testing.assert_close(again(again.tokenize(CAPTIONS)), together)

@@ -11,13 +11,8 @@ from slapkit.audio.frontend import FRONTENDS
 from slapkit.models.encoders import AudioEncoderConfig, build_audio_encoder, htsat_inference
 from slapkit.models.joint import TargetTower, Tower
 
-SMALL = {
-    "spec_size": 128,
-    "window_size": 4,
-    "patch_embeds_hidden_size": 16,
-    "depths": [2, 3, 2, 2],
-    "num_attention_heads": [1, 2, 4, 8],
-}
+SMALL = {"spec_size": 128, "window_size": 4, "patch_embeds_hidden_size": 16}
+SMALL |= {"depths": [2, 3, 2, 2], "num_attention_heads": [1, 2, 4, 8]}
 SHAPES = {
     "shifted windows": {},
     "windows as large as the last maps": {"window_size": 2, "spec_size": 64},
@@ -68,7 +63,7 @@ def paths(monkeypatch):
 
 @torch.no_grad()
 @pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("count", [1, 3, 6])
+@pytest.mark.parametrize("count", [1, 6])
 def test_it_gives_what_transformers_gives(changes, count, paths):
     built, mel = encoder(**changes), sounds(count)
     expected = oracle(built, mel)

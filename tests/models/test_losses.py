@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 
 import pytest
@@ -64,11 +63,6 @@ def rows(count: int, n: int, d: int, *, seed: int = 0, dtype: torch.dtype = torc
 
 def named(q_audio, q_text, target_audio, target_text) -> dict[str, torch.Tensor]:
     return {"q_audio": q_audio, "q_text": q_text, "target_audio": target_audio, "target_text": target_text}
-
-
-def q_gradients(arguments: dict[str, torch.Tensor], loss) -> list[torch.Tensor]:
-    q = [arguments["q_audio"].clone().requires_grad_(), arguments["q_text"].clone().requires_grad_()]
-    return list(torch.autograd.grad(loss(**arguments | {"q_audio": q[0], "q_text": q[1]}), q))
 
 
 @examples
@@ -139,13 +133,6 @@ def test_gradients_equal_finite_differences():
     )
 
 
-@pytest.mark.parametrize("loss", [slap_loss, clip_loss, siglip_loss])
-def test_arguments_are_keyword_only(loss):
-    assert {p.kind for p in inspect.signature(loss).parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
-    with pytest.raises(TypeError):
-        loss(*rows(4, 2, 3))
-
-
 def test_no_gradient_reaches_the_targets():
     q_audio, q_text, target_audio, target_text = (t.requires_grad_() for t in rows(4, 3, 4))
     slap_loss(q_audio=q_audio, q_text=q_text, target_audio=target_audio, target_text=target_text).total.backward()
@@ -160,17 +147,6 @@ def test_lam_zero_is_byol_for_each_modality():
         (unit(x[f"q_{m}"]) - unit(x[f"target_{m}"])).square().sum(-1).mean().item() / 2 for m in ("audio", "text")
     )
     assert slap_loss(**x, lam=0.0).total.item() == pytest.approx(byol, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("lam", "unused"), [(0.0, ("target_text", "target_audio")), (1.0, ("target_audio", "target_text"))]
-)
-def test_at_its_ends_lam_leaves_one_target_out_of_each_gradient(lam, unused):
-    x, other = named(*rows(4, 5, 6)), rows(1, 5, 6, seed=9)[0]
-    kept = q_gradients(x, lambda **a: slap_loss(**a, lam=lam).total)
-    for q, name in enumerate(unused):
-        replaced = q_gradients(x | {name: other}, lambda **a: slap_loss(**a, lam=lam).total)
-        assert torch.equal(kept[q], replaced[q]) and kept[q].abs().sum() > 0
 
 
 def test_exchanging_the_predictions_exchanges_inter_and_intra_modal_terms():
@@ -211,18 +187,14 @@ def test_lam_out_of_range_is_refused_by_value(lam):
         slap_loss(**named(*rows(4, 2, 3)), lam=lam)
 
 
-@pytest.mark.parametrize(
-    ("shape", "agree"),
-    [(shape, agree) for shape in ((0, 3), (2, 0), (3,), (2, 3, 1)) for agree in (True, False)]
-    + [((3, 3), False), ((2, 4), False)],
-)
-def test_shapes_that_are_no_pairs_are_refused(shape, agree):
-    odd = torch.ones(shape)
-    good = odd if agree else torch.ones(2, 3)
-    for call in (
-        lambda: slap_loss(q_audio=good, q_text=good, target_audio=good, target_text=odd),
-        lambda: clip_loss(z_audio=good, z_text=odd, logit_scale=1.0),
-        lambda: siglip_loss(z_audio=odd, z_text=good, logit_scale=1.0, logit_bias=0.0),
-    ):
-        with pytest.raises(MetricError, match=r"\[N, D\]"):
-            call()
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (3,), (2, 3, 1), (3, 3), (2, 4)])
+def test_shapes_that_are_no_pairs_are_refused(shape):
+    odd, good = torch.ones(shape), torch.ones(2, 3)
+    for other in (good, odd) if shape not in ((3, 3), (2, 4)) else (good,):
+        for call in (
+            lambda x=other: slap_loss(q_audio=x, q_text=x, target_audio=x, target_text=odd),
+            lambda x=other: clip_loss(z_audio=x, z_text=odd, logit_scale=1.0),
+            lambda x=other: siglip_loss(z_audio=odd, z_text=x, logit_scale=1.0, logit_bias=0.0),
+        ):
+            with pytest.raises(MetricError, match=r"\[N, D\]"):
+                call()

@@ -48,7 +48,7 @@ def start(kind, model, root, out, log, seed):
     flush, fsync, embed_windows = store.sync_file, os.fsync, embed._embed
     store.sync_file = lambda path: (time.sleep(random.uniform(0, 0.02)), flush(path))
     os.fsync = lambda handle: (time.sleep(random.uniform(0, 0.02)), fsync(handle))
-    embed.Embedder.__init__.__kwdefaults__["batch_size"] = 4
+    embed.embed_windows.__kwdefaults__["batch_size"] = 4
 
     def counting(waiting, *rest):
         with open(log, "a") as file:

@@ -23,7 +23,7 @@ import slapkit
 from slapkit._io import atomic_write_json, atomic_write_text
 from slapkit.config import require
 from slapkit.hub.export.folder import CAPTIONS, TOLERANCE, ExportError, probe_sounds, require_same, staged_folder
-from slapkit.models.encoders.feature_extractors import WaveFeatures
+from slapkit.models.encoders.waveform import WaveFeatures
 from slapkit.models.inference import Model
 from slapkit.models.joint import JointModel
 

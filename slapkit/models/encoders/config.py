@@ -13,9 +13,8 @@ from slapkit.config import Config, require
 class WaveformConfig(Config):
     """A published encoder of waves; `slapkit.models.encoders.waveform_encoder` fills it in.
 
-    `source`: the name or folder that the weights come from when training starts. `layer`: whose output is the
-    representation, 0 being what goes into the first layer, negative from the end, None the mean of all. `architecture`
-    is the model's own configuration and `features` that of its feature extractor, so that a checkpoint needs no source.
+    `source`: the name or folder that the weights come from when training starts. `layer`: see there. `architecture` is
+    the model's own configuration and `features` that of its feature extractor, so that a checkpoint needs no source.
     """
 
     source: str
@@ -27,9 +26,7 @@ class WaveformConfig(Config):
         require(bool(self.source.strip()), "source", self.source, "a name or a folder")
         for name in ("architecture", "features"):
             value = getattr(self, name)
-            require(
-                bool(value), name, value, "what slapkit.models.encoders.waveform_encoder(source) reads at the source"
-            )
+            require(bool(value), name, value, "what slapkit.models.encoders.waveform_encoder(source) reads")
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,8 @@ class AudioEncoderConfig(Config):
         hint = "waves go with kind='waveform': make it with slapkit.models.encoders.waveform_encoder(source)"
         require((self.frontend.kind == "wave") == wave, "frontend.kind", self.frontend.kind, hint)
         require((self.waveform is not None) == wave, "waveform", self.waveform, hint)
-        require(
-            len(self.channels) >= 2 and min(self.channels) > 0, "channels", self.channels, "two or more positive widths"
-        )
+        wide = len(self.channels) >= 2 and min(self.channels) > 0
+        require(wide, "channels", self.channels, "two or more positive widths")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for `from_dict`. An encoder of log-mels has no key `waveform`: hashes of the values name
@@ -83,8 +79,7 @@ class TextEncoderConfig(Config):
 
     `source`: "minilm" (the packaged all-MiniLM-L6-v2), "roberta-scratch" (RoBERTa-base's shape with random weights and
     a tokenizer trained on the training captions; nothing is downloaded), or a name or folder for
-    `AutoModel.from_pretrained`.
-    `pooling`: "mean" over tokens, "cls" for the first one, "pooler" for the model's own pooler.
+    `AutoModel.from_pretrained`. `pooling`: "mean" over tokens, "cls" for the first one, "pooler" for the model's own.
     `fingerprint`: set when a frozen encoder is saved as a reference, and checked when it is loaded.
     """
 
@@ -97,9 +92,5 @@ class TextEncoderConfig(Config):
     def check(self) -> None:
         require(bool(self.source.strip()), "source", self.source, "a name or a folder")
         require(2 <= self.max_tokens <= 512, "max_tokens", self.max_tokens, "2 to 512 tokens")
-        require(
-            not (self.frozen and self.source == "roberta-scratch"),
-            "frozen",
-            True,
-            "False: a scratch encoder has nothing to freeze",
-        )
+        scratch = self.frozen and self.source == "roberta-scratch"
+        require(not scratch, "frozen", True, "False: a scratch encoder has nothing to freeze")

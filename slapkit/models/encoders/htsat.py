@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
-from slapkit.config import nearest
+from slapkit.config import nearest, require
 from slapkit.errors import ConfigError
 from slapkit.models.encoders import htsat_inference
 from slapkit.models.encoders.config import AudioEncoderConfig
-
-if TYPE_CHECKING:
-    from transformers import ClapAudioConfig
 
 
 class HTSAT(nn.Module):
     """Log-mel `[B, frames, n_mels]` (dB) to a representation `[B, dim]`: the pooled output, before CLAP's projection.
 
-    With `enable_fusion`, the encoder of CLAP's fused checkpoints, where every window counts as a short clip: fusion is
-    for clips longer than a window, and here windows cover these. The fusion layers are kept and never trained.
+    With `enable_fusion`, the encoder of CLAP's fused checkpoints, where every window counts as a short clip: fusion
+    serves clips longer than a window, and here windows cover these. The fusion layers are kept and never trained.
 
     Raises:
         ConfigError: `htsat` has a key that `ClapAudioConfig` lacks, or bands, window and widths do not fit each other.
@@ -32,8 +27,7 @@ class HTSAT(nn.Module):
 
         clap = _clap_config(config)
         self.model = ClapAudioModel(clap)
-        self.dim = clap.hidden_size
-        self.fused = clap.enable_fusion
+        self.dim, self.fused = clap.hidden_size, clap.enable_fusion
         if self.fused:  # unused, so DistributedDataParallel would wait for their gradient
             patches = self.model.audio_encoder.patch_embed
             patches.fusion_model.requires_grad_(False)
@@ -48,36 +42,29 @@ class HTSAT(nn.Module):
         return self.model(input_features=mel.unsqueeze(1), is_longer=is_longer).pooler_output
 
 
-def _clap_config(config: AudioEncoderConfig) -> ClapAudioConfig:
+def _clap_config(config: AudioEncoderConfig):
     """Return the `ClapAudioConfig`; refuse values with which the first forward pass would fail."""
     from transformers import ClapAudioConfig
 
+    given, n_mels, frames = config.htsat, config.frontend.n_mels, config.window_frames
     known = ClapAudioConfig().to_dict()
-    for key in config.htsat:
+    for key in given:
         if key not in known:
             raise ConfigError(f"htsat has no key {key!r}: {nearest(key, known)}")
-    if config.htsat.get("enable_fusion") and config.htsat.get("fusion_type") == "channel_map":
-        raise ConfigError("htsat fusion_type='channel_map' is not supported: its input cannot be a single window")
-    n_mels, frames = config.frontend.n_mels, config.window_frames
     try:
-        clap = ClapAudioConfig(**{"num_mel_bins": n_mels, **config.htsat})
+        clap = ClapAudioConfig(**{"num_mel_bins": n_mels, **given})
         size, halvings = clap.spec_size, len(clap.depths) - 1
         width = clap.patch_embeds_hidden_size * 2**halvings
         smallest = size // max(clap.patch_stride) // 2**halvings  # side of the last stage's map, in patches
     except Exception as error:  # its class differs between versions of transformers
-        raise ConfigError(f"htsat={config.htsat!r} is no configuration of HTS-AT: {error}") from error
-    if clap.num_mel_bins != n_mels:
-        raise ConfigError(f"htsat num_mel_bins={clap.num_mel_bins} is not the frontend's n_mels={n_mels}: leave it out")
-    if size % n_mels:
-        raise ConfigError(f"htsat spec_size={size} must be a multiple of the frontend's n_mels={n_mels}")
-    if frames > (longest := size * size // n_mels):
-        raise ConfigError(
-            f"window_s={config.window_s} gives {frames} frames, and spec_size={size} takes at most {longest}: "
-            "shorten the window or enlarge spec_size"
-        )
-    if clap.window_size > smallest:
-        raise ConfigError(f"htsat window_size={clap.window_size} must be at most {smallest}, the last stage's map")
-    if "hidden_size" in config.htsat and clap.hidden_size != width:
-        raise ConfigError(f"htsat hidden_size={clap.hidden_size} must be {width}, the width of the last stage")
+        raise ConfigError(f"htsat={given!r} is no configuration of HTS-AT: {error}") from error
+    if given.get("enable_fusion") and given.get("fusion_type") == "channel_map":
+        raise ConfigError("htsat fusion_type='channel_map' is not supported: its input cannot be a single window")
+    longest, hidden = size * size // n_mels, given.get("hidden_size", width)
+    require(clap.num_mel_bins == n_mels, "htsat num_mel_bins", clap.num_mel_bins, f"the frontend's n_mels={n_mels}")
+    require(size % n_mels == 0, "htsat spec_size", size, f"a multiple of the frontend's n_mels={n_mels}")
+    require(frames <= longest, "window_s", config.window_s, f"at most {longest} frames, as spec_size={size} takes")
+    require(clap.window_size <= smallest, "htsat window_size", clap.window_size, f"at most {smallest}, the last map")
+    require(hidden == width, "htsat hidden_size", hidden, f"{width}, the width of the last stage")
     clap.hidden_size = width
     return clap

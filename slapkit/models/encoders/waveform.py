@@ -1,10 +1,7 @@
 """Published encoders of waves: wav2vec 2.0, HuBERT, WavLM, MERT and their kin, AST, and Whisper's encoder.
 
-Any audio model of transformers will do whose feature extractor is one of `feature_extractors.KINDS`. The representation
-is the mean over time of the hidden states of one layer, or of all.
-
-Code that comes with a model is never run. MERT's published code is HuBERT's in the settings of its 95 M model, so its
-weights are loaded into HuBERT; other settings are refused.
+Any audio model of transformers will do whose feature extractor is one of `KINDS`. Code that comes with a model is never
+run. MERT's is HuBERT's in the settings of its 95 M model, so its weights are loaded into HuBERT; others are refused.
 """
 
 from __future__ import annotations
@@ -15,18 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slapkit.audio.frontend import FrontendConfig
+from slapkit.audio.frontend import FrontendConfig, LogMel, import_torchaudio
 from slapkit.config import require
 from slapkit.errors import ConfigError
 from slapkit.models.encoders.config import AudioEncoderConfig, WaveformConfig
-from slapkit.models.encoders.feature_extractors import KINDS, build_feature_extractor
-from slapkit.models.encoders.source import reading
+from slapkit.models.encoders.text import reading
 
+# The feature extractors that are known, and their settings that matter.
+KINDS = {
+    "Wav2Vec2FeatureExtractor": ("sampling_rate", "do_normalize"),
+    "ASTFeatureExtractor": ("sampling_rate", "do_normalize", "num_mel_bins", "max_length", "mean", "std"),
+    "WhisperFeatureExtractor": ("sampling_rate", "feature_size", "hop_length", "chunk_length", "n_fft"),
+}
 _FRAME_S = 0.02  # s, of the wave as it is kept: about the step of what these encoders give
 _NOT_ARCHITECTURE = ("auto_map", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "architectures")
 # MERT's own switches, with the values under which its code does what HuBERT's does.
 _MERT_AS_HUBERT = {"feature_extractor_cqt": False, "deepnorm": False, "attention_relax": -1.0}
-_MAY_BE_MISSING = {"masked_spec_embed"}  # for masked frames, which are never made here
+_MAY_BE_MISSING = {"masked_spec_embed"}  # belongs to masked frames, which are never made here
 _REMEDY = "Name a folder with config.json, preprocessor_config.json and weights, or a model that can be reached"
 
 
@@ -37,10 +39,8 @@ def waveform_encoder(
 
     Args:
         source: name or folder that transformers' `AutoModel` takes; a name may reach the network.
-        layer: whose hidden states are the representation: 0 is what goes into the first layer, -1 the model's last
-            output, None the mean of all.
-        window_s: length of a window in s.
-        frozen: keep the published weights as they are.
+        layer: whose hidden states, averaged over time, are the representation: 0 is what goes into the first layer, -1
+            the model's last output, None the mean of all.
 
     Raises:
         ConfigError: nothing usable is there, or such a model is not known.
@@ -54,11 +54,7 @@ def waveform_encoder(
 
 
 class WaveformEncoder(nn.Module):
-    """Frames of a wave `[B, frames, hop]` to a representation `[B, dim]`.
-
-    Args:
-        config: of kind "waveform".
-        weights: take the weights of the source; False leaves random ones, for others to be loaded.
+    """Frames of a wave `[B, frames, hop]` to a representation `[B, dim]`; `weights` takes those of the source.
 
     Raises:
         ConfigError: the source, a layer, the rate or the window does not fit the model.
@@ -68,14 +64,10 @@ class WaveformEncoder(nn.Module):
         super().__init__()
         waveform, samples = config.waveform, config.window_frames * config.frontend.hop
         model_config = _model_config(waveform)
-        rate = waveform.features["sampling_rate"]
-        if config.frontend.sample_rate != rate:
-            raise ConfigError(
-                f"frontend.sample_rate={config.frontend.sample_rate} is not the {rate} Hz that {waveform.source!r} "
-                "takes: make the configuration with slapkit.models.encoders.waveform_encoder"
-            )
-        self.extract = build_feature_extractor(waveform, model_config, samples)
-        self.model = _load(waveform, model_config) if weights else _random(model_config)
+        rate, own = config.frontend.sample_rate, waveform.features["sampling_rate"]
+        require(rate == own, "frontend.sample_rate", rate, f"the {own} Hz of {waveform.source!r}, see waveform_encoder")
+        self.extract = _feature_extractor(waveform, model_config, samples)
+        self.model = _load(waveform, model_config, weights)
         self.dim, self.layer = model_config.hidden_size, waveform.layer
         self._choose_layer((self.model if hasattr(self.model, "layers") else self.model.encoder).layers, waveform)
         if weights and not config.frozen:
@@ -88,8 +80,7 @@ class WaveformEncoder(nn.Module):
             return
         if not -count - 1 <= self.layer <= count:
             raise ConfigError(
-                f"layer={self.layer}: {waveform.source!r} has {count} layers: take {-count - 1} to {count}, 0 being "
-                "what goes into the first, or None for the mean of all"
+                f"layer={self.layer}: {waveform.source!r} has {count} layers: take {-count - 1} to {count}, or None"
             )
         self.layer %= count + 1
         if self.layer == count:
@@ -172,25 +163,134 @@ def _model_config(waveform: WaveformConfig):
     return config
 
 
-def _load(waveform: WaveformConfig, config) -> nn.Module:
-    """Return the model with the weights of the source, all of them there."""
+def _load(waveform: WaveformConfig, config, weights: bool) -> nn.Module:
+    """Return the model with random weights, or with all those of the source."""
     from transformers import AutoModel
 
-    with reading(waveform.source, "audio model", remedy=_REMEDY):
-        model, info = AutoModel.from_pretrained(
-            waveform.source, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+    if weights:
+        with reading(waveform.source, "audio model", remedy=_REMEDY):
+            model, info = AutoModel.from_pretrained(
+                waveform.source, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+            )
+        # By the last name: the checkpoint of a larger model has a prefix before it.
+        wanted = (name for name in info["missing_keys"] if not name.startswith("decoder."))
+        missing = sorted(name for name in wanted if name.split(".")[-1] not in _MAY_BE_MISSING)
+        unfit = missing + [str(key) for key in info["mismatched_keys"]]
+        if unfit:
+            raise ConfigError(f"{waveform.source!r} lacks {len(unfit)} of the model's weights, the first is {unfit[0]}")
+    else:
+        model = AutoModel.from_config(config)
+    return model.encoder if config.model_type == "whisper" else model
+
+
+class WaveFeatures(nn.Module):
+    """The wave itself; each window has zero mean and unit variance where the model was trained so."""
+
+    def __init__(self, waveform: WaveformConfig, model_config, samples: int) -> None:
+        super().__init__()
+        self.normalize = waveform.features.get("do_normalize", True)
+        length = samples
+        for kernel, stride in zip(model_config.conv_kernel, model_config.conv_stride, strict=True):
+            length = (length - kernel) // stride + 1
+        if length < 1:
+            raise ConfigError(f"window_s: {samples} samples are too few for {waveform.source!r}: take longer windows")
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """Return `[B, T]`."""
+        if not self.normalize:
+            return wave
+        with torch.autocast(wave.device.type, enabled=False):
+            wave = wave.float()
+            variance, mean = torch.var_mean(wave, dim=1, keepdim=True, correction=0)
+            return (wave - mean) / (variance + 1e-7).sqrt()
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """Return the mean `[B, dim]` over all steps of hidden states `[B, L, dim]`."""
+        return hidden.float().mean(1)
+
+
+class _ASTFeatures(nn.Module):
+    """Kaldi's log-mel filter bank, padded with zeros to the model's length, then normalised."""
+
+    def __init__(self, waveform: WaveformConfig, model_config, samples: int) -> None:
+        super().__init__()
+        self.settings = settings = waveform.features
+        # Kaldi's frames: 25 ms every 10 ms, none beyond the ends.
+        window, hop = int(settings["sampling_rate"] * 0.025), int(settings["sampling_rate"] * 0.010)
+        for name in ("max_length", "num_mel_bins"):
+            _require_same(name, settings[name], getattr(model_config, name), waveform)
+        _require_window(window, samples, window + settings["max_length"] * hop - 1, waveform)
+        frames = 1 + (samples - window) // hop
+        stride, patch = model_config.time_stride, model_config.patch_size
+        self.times = (settings["max_length"] - patch) // stride + 1
+        self.audible = min(self.times, -(-frames // stride))  # patches that begin before the padding
+
+    @torch.no_grad()
+    def forward(self, wave: Tensor) -> Tensor:
+        """Return the spectrogram `[B, max_length, num_mel_bins]`."""
+        kaldi, settings = import_torchaudio().compliance.kaldi, self.settings
+        rate, bands = settings["sampling_rate"], settings["num_mel_bins"]
+        with torch.autocast(wave.device.type, enabled=False):
+            given = {"sample_frequency": rate, "window_type": "hanning", "num_mel_bins": bands}
+            mel = torch.stack([kaldi.fbank(row[None], **given) for row in wave.float()])
+            mel = nn.functional.pad(mel, (0, 0, 0, settings["max_length"] - mel.shape[1]))
+            return (mel - settings["mean"]) / (2 * settings["std"]) if settings.get("do_normalize", True) else mel
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """Return the mean over patches of all bands; the first two tokens are no patches."""
+        patches = hidden[:, 2:].float().unflatten(1, (-1, self.times))  # [B, bands, times, dim]
+        return patches[:, :, : self.audible].mean((1, 2))
+
+
+class _WhisperFeatures(nn.Module):
+    """Whisper's log-mel of the wave, padded with silence to the model's length."""
+
+    def __init__(self, waveform: WaveformConfig, model_config, samples: int) -> None:
+        super().__init__()
+        settings = waveform.features
+        hop, rate = settings["hop_length"], settings["sampling_rate"]
+        self.longest = settings["chunk_length"] * rate
+        _require_window(hop, samples, self.longest, waveform)
+        _require_same("chunk_length", self.longest // hop, 2 * model_config.max_source_positions, waveform)
+        _require_same("feature_size", settings["feature_size"], model_config.num_mel_bins, waveform)
+        # The highest band ends at 8 kHz whatever the rate.
+        bands = {"n_mels": settings["feature_size"], "f_max": 8000.0, "mel_scale": "slaney", "norm": "slaney"}
+        self.log_mel = LogMel(FrontendConfig(sample_rate=rate, n_fft=settings["n_fft"], hop=hop, **bands))
+        self.audible = -(-samples // (2 * hop))  # of the model's steps, two frames each
+
+    @torch.no_grad()
+    def forward(self, wave: Tensor) -> Tensor:
+        """Return the spectrogram `[B, feature_size, frames]`."""
+        with torch.autocast(wave.device.type, enabled=False):
+            padded = nn.functional.pad(wave.float(), (0, self.longest - wave.shape[1]))
+            mel = self.log_mel(padded)[:, :-1].transpose(1, 2) / 10  # dB to powers of ten
+            return (torch.maximum(mel, mel.amax((1, 2), keepdim=True) - 8) + 4) / 4
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """Return the mean over the steps before the padding."""
+        return hidden[:, : self.audible].float().mean(1)
+
+
+def _require_window(least: int, samples: int, most: int, waveform: WaveformConfig) -> None:
+    if not least <= samples <= most:
+        window_s, most_s = (value / waveform.features["sampling_rate"] for value in (samples, most))
+        raise ConfigError(
+            f"window_s={window_s:g}: {waveform.source!r} takes {most_s:.3g} s at most, and a frame at least"
         )
-    # By the last name: the checkpoint of a larger model has a prefix before it.
-    wanted = (name for name in info["missing_keys"] if not name.startswith("decoder."))
-    missing = sorted(name for name in wanted if name.split(".")[-1] not in _MAY_BE_MISSING)
-    unfit = missing + [str(key) for key in info["mismatched_keys"]]
-    if unfit:
-        raise ConfigError(f"{waveform.source!r} lacks {len(unfit)} of the model's weights, the first is {unfit[0]}")
-    return model.encoder if config.model_type == "whisper" else model
 
 
-def _random(config) -> nn.Module:
-    from transformers import AutoModel
+def _require_same(name: str, value: int, expected: int, waveform: WaveformConfig) -> None:
+    if value != expected:
+        raise ConfigError(f"{waveform.source!r}: {name} of its feature extractor is not that of its model")
 
-    model = AutoModel.from_config(config)
-    return model.encoder if config.model_type == "whisper" else model
+
+def _feature_extractor(waveform: WaveformConfig, model_config, samples: int) -> nn.Module:
+    """Return the feature extractor of a model, which takes windows of `samples` samples."""
+    kind, model = waveform.features.get("feature_extractor_type"), model_config.model_type
+    if kind == "ASTFeatureExtractor" and model == "audio-spectrogram-transformer":
+        return _ASTFeatures(waveform, model_config, samples)
+    if kind == "WhisperFeatureExtractor" and model == "whisper":
+        return _WhisperFeatures(waveform, model_config, samples)
+    if kind == "Wav2Vec2FeatureExtractor" and hasattr(model_config, "conv_kernel"):
+        return WaveFeatures(waveform, model_config, samples)
+    raise ConfigError(f"{waveform.source!r} is a {model} with a {kind}: the two do not go together")

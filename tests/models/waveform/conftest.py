@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models.waveform.wave_folders import write  # noqa: E402
-
-KINDS = ("wav2vec2", "hubert", "wavlm", "ast", "whisper")
+from tests.models.waveform.wave_folders import PARTS, write
 
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("published")
-    return {kind: str(write(root / kind, kind)) for kind in KINDS}
+    return {kind: str(write(root / kind, kind)) for kind in PARTS}
