@@ -31,24 +31,17 @@ KINDS: tuple[Kind, ...] = ("q", "z")
 class Embedded:
     """One split in one model's space.
 
-    Attributes:
-        name: name of the model ("SLAP").
-        objective: what it was trained by ("slap").
-        split: name of the split.
-        clips: the N clips that can be used.
-        arrays: `q_audio`, `z_audio` `[N, D]` and `q_text`, `z_text` `[M, D]` of unit norm; `*_first` and `*_last`
-            `[N, D]` are the first and the last window of each clip, equal where it has only one.
-        candidates: number of clips among which `text_ranks` were taken: the whole split, though a sample shows fewer.
-        text_ranks: kind -> expected 1-based rank of its clip for each caption, `[M]`.
+    `arrays` are `q_audio`, `z_audio` `[N, D]` and `q_text`, `z_text` `[M, D]` of unit norm; `*_first` and `*_last`
+    `[N, D]` are the first and the last window of each clip, equal where it has only one.
     """
 
-    name: str
-    objective: str
+    name: str  # of the model ("SLAP")
+    objective: str  # what it was trained by ("slap")
     split: str
-    clips: AudioTextDataset
+    clips: AudioTextDataset  # the N clips that can be used
     arrays: dict[str, np.ndarray]
-    candidates: int
-    text_ranks: dict[str, np.ndarray]
+    candidates: int  # clips among which `text_ranks` were taken: the whole split, though a sample shows fewer
+    text_ranks: dict[str, np.ndarray]  # kind -> expected 1-based rank of its clip for each caption, [M]
 
     def __len__(self) -> int:
         """Number of points: clips and captions."""
@@ -108,15 +101,12 @@ class Embedded:
         count = int(np.searchsorted(np.cumsum(sizes), points, side="right"))
         if count < 1:
             raise DataError(f"points={points} has no room for one clip with its {int(sizes[0]) - 1} captions")
-        return self._only(np.sort(order[:count]))
-
-    def _only(self, clips: np.ndarray) -> Embedded:
-        captions = np.flatnonzero(np.isin(self.clip_of_caption, clips))
-        rows = {name: captions if name.endswith("text") else clips for name in self.arrays}
+        chosen = np.sort(order[:count])
+        captions = np.flatnonzero(np.isin(self.clip_of_caption, chosen))
         return dataclasses.replace(
             self,
-            clips=self.clips.subset(clips),
-            arrays={name: array[rows[name]] for name, array in self.arrays.items()},
+            clips=self.clips.subset(chosen),
+            arrays={n: array[captions if n.endswith("text") else chosen] for n, array in self.arrays.items()},
             text_ranks={kind: ranks[captions] for kind, ranks in self.text_ranks.items()},
         )
 
@@ -125,11 +115,11 @@ def make(
     clips: AudioTextDataset, arrays: dict[str, np.ndarray], *, name: str = "", objective: str = "", split: str = "test"
 ) -> Embedded:
     """Return the embedded form of `clips` with their arrays; ranks are computed here, never read from a file."""
-    name = name or OBJECTIVE_NAMES.get(objective, objective)
     arrays = dict(arrays)
     for kind in KINDS:
         arrays.setdefault(f"{kind}_first", arrays[f"{kind}_audio"])
         arrays.setdefault(f"{kind}_last", arrays[f"{kind}_first"])
+    name = name or OBJECTIVE_NAMES.get(objective, objective)
     found = Embedded(name, objective, split, clips, arrays, len(clips), text_ranks={})
     return dataclasses.replace(found, text_ranks={kind: found.space(kind).text_to_audio.expected for kind in KINDS})
 
@@ -137,21 +127,13 @@ def make(
 def embed_split(
     model: Model, dataset: AudioTextDataset, *, split: str, cache_dir: str | Path, name: str = "", progress: bool = True
 ) -> Embedded:
-    """Embed one split.
-
-    Args:
-        dataset: the data set, all splits.
-        cache_dir: where features are kept.
-        name: name of the model; default: that of its objective.
+    """Embed one split of `dataset`, with features kept in `cache_dir`; the model's name is by default its objective's.
 
     Raises:
         DataError: the split is missing or has no usable clip.
     """
-
-    def encode(windows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return model.encode(windows, "audio")
-
-    clips, (z, q) = embed_clips(model, dataset, encode, split=split, cache_dir=cache_dir, progress=progress)
+    given = {"split": split, "cache_dir": cache_dir, "progress": progress}
+    clips, (z, q) = embed_clips(model, dataset, lambda windows: model.encode(windows, "audio"), **given)
     clip_of_window = np.repeat(np.arange(len(clips)), [len(windows) for windows in z])
     arrays = {}
     for kind, windows in (("z", z), ("q", q)):
@@ -176,11 +158,7 @@ def embed_clips(
     cache_dir: str | Path,
     progress: bool = True,
 ) -> tuple[AudioTextDataset, list[list[np.ndarray]]]:
-    """Put the windows of clips through a model, with cached features.
-
-    Args:
-        forward: takes windows `[B, frames, width]` and returns outputs `[B, D]`.
-        split: None takes all clips.
+    """Put the windows of clips through `forward`, which takes `[B, frames, width]` and returns outputs `[B, D]`.
 
     Returns:
         the usable clips, and for each output of `forward` the values `[windows, D]` of each clip.
@@ -205,9 +183,6 @@ def require_same_clips(models: Sequence[Embedded]) -> None:
     if not models:
         raise DataError("no model is given: there is nothing to draw")
     shown = [[(clip.id, clip.captions) for clip in model.clips] for model in models]
-    for model, own in zip(models, shown):
-        if own != shown[0]:
-            raise DataError(
-                f"{models[0].name} and {model.name} embedded different clips or captions: compare models on the same "
-                "split of the same data set"
-            )
+    if any(own != shown[0] for own in shown):
+        names = ", ".join(model.name for model in models)
+        raise DataError(f"{names} embedded different clips or captions: compare models on one split of one data set")

@@ -1,11 +1,6 @@
 """The modality gap and the health of an embedding, on rows of unit norm.
 
-- Gap: distance of the two modalities' means (arXiv 2203.02053), 0 (no gap) to 2.
-- Linear separability: accuracy of a linear classifier of audio against text, 0.5 (no gap) to 1. It is cross-validated
-  with both halves of a pair in one fold, so that no pair is seen in training.
-- Effective rank: exp of the entropy of the normalised singular values (Roy and Vetterli 2007; RankMe, arXiv
-  2210.02885), 1 (collapsed) to min(N, D).
-- `recentred` and `whitened` use no labels: whatever retrieval gains by them was hidden by the gap.
+`recentred` and `whitened` use no labels: whatever retrieval gains by them was hidden by the gap.
 """
 
 from __future__ import annotations
@@ -13,24 +8,20 @@ from __future__ import annotations
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics.checks import joint_rows, pair_rows, unit_rows
+from slapkit.metrics.checks import joint_rows, unit_rows
 
 _SMALLEST = 1e-9  # norm below which a row has no direction
 
 
 def centroid_distance(*, audio: np.ndarray, text: np.ndarray) -> float:
-    """Euclidean distance between the means of `audio [N, D]` and `text [M, D]`, rows first brought to unit norm."""
+    """Distance between the means of `audio [N, D]` and `text [M, D]` (arXiv 2203.02053): 0 (no gap) to 2."""
     audio, text = joint_rows(audio=audio, text=text)
     return float(np.linalg.norm(audio.mean(0) - text.mean(0)))
 
 
 def along_gap(*, audio: np.ndarray, text: np.ndarray) -> np.ndarray:
-    """Return each pair's difference along the direction of the gap, `[N]`; their mean is the centroids' distance.
-
-    Raises:
-        MetricError: N differs between `audio [N, D]` and `text [N, D]`.
-    """
-    audio, text = pair_rows(audio=audio, text=text)
+    """Return each pair's difference along the direction of the gap, `[N]`; their mean is the centroids' distance."""
+    audio, text = joint_rows(audio=audio, text=text, pairs=True)
     difference = audio - text
     mean = difference.mean(axis=0)
     distance = np.linalg.norm(mean)
@@ -38,12 +29,12 @@ def along_gap(*, audio: np.ndarray, text: np.ndarray) -> np.ndarray:
 
 
 def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, seed: int = 0) -> float:
-    """Held-out accuracy of a logistic regression of `audio [N, D]` against `text [N, D]`, row i of both being one pair.
+    """Held-out accuracy of a logistic regression of `audio [N, D]` against `text [N, D]`: 0.5 (no gap) to 1.
 
-    Folds are made of whole pairs, shuffled by `seed`. Chance is 0.5.
+    Both halves of a pair lie in the same of the `folds`, which are shuffled by `seed`.
 
     Raises:
-        MetricError: N differs, or there are fewer than two folds, or fewer pairs than folds.
+        MetricError: shapes differ, or there are fewer than two folds, or fewer pairs than folds.
     """
     return float(pair_separability(audio=audio, text=text, folds=folds, seed=seed).mean())
 
@@ -53,7 +44,7 @@ def pair_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, se
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import KFold
 
-    audio, text = pair_rows(audio=audio, text=text)
+    audio, text = joint_rows(audio=audio, text=text, pairs=True)
     if not 2 <= folds <= len(audio):
         raise MetricError(f"{len(audio)} pairs cannot be split into {folds} folds: take from 2 folds to one a pair")
     right = np.empty(len(audio))
@@ -72,7 +63,10 @@ def spectrum(embeddings: np.ndarray) -> np.ndarray:
 
 
 def effective_rank(embeddings: np.ndarray) -> float:
-    """Effective rank of `embeddings [N, D]`, not centred: all rows equal gives 1."""
+    """Exp of the entropy of the spectrum of `embeddings [N, D]`: 1 (collapsed) to min(N, D).
+
+    Roy and Vetterli 2007; RankMe, arXiv 2210.02885.
+    """
     return entropy_rank(spectrum(embeddings))
 
 
@@ -129,11 +123,7 @@ def _whitened(name: str, embeddings: np.ndarray, shrinkage: float) -> np.ndarray
 
 
 def centred(name: str, embeddings: np.ndarray) -> np.ndarray:
-    """Return unit rows `[N, D]` less their mean.
-
-    Raises:
-        MetricError: there is one row, or all are equal.
-    """
+    """Return unit rows `[N, D]` less their mean; raises `MetricError` where there is one row, or all are equal."""
     x = unit_rows(name, embeddings)
     x = x - x.mean(axis=0)
     if len(x) < 2 or np.abs(x).max() < _SMALLEST:
@@ -149,8 +139,7 @@ def matched_and_unmatched(
     Args:
         queries: `[N, D]`.
         candidates: `[M, D]`. The same array object as `queries`: each pair counts once, and no row with itself.
-        query_of: integers `[N]`, the clip of each query.
-        candidate_of: integers `[M]`, the clip of each candidate.
+        query_of, candidate_of: integers `[N]` and `[M]`, the clip of each.
     """
     same = candidates is queries
     left = unit_rows("queries", queries)

@@ -1,7 +1,7 @@
 """Bootstrap intervals and permutation tests that respect groups.
 
 Queries about one work are not independent: *groups* (works) are resampled, or have their signs flipped, with all of
-their queries. Everything is a pure function of its arguments and `seed`.
+their queries. Everything is a pure function of its arguments and `seed`. Intervals are of 95 %.
 
 Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 14.3 (percentile and BCa
 intervals; recalls near 0 or 1 are skewed); Davison and Hinkley, Bootstrap Methods (1997), 3.8 (clusters); Ernst,
@@ -18,6 +18,7 @@ import numpy as np
 
 from slapkit.errors import MetricError
 
+_LEVEL = 0.95
 _Z95 = 1.959964  # standard normal quantile of a two-sided interval of 95 %
 
 
@@ -30,7 +31,7 @@ class Interval(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A mean and half the width of its 95 % interval, NaN where one group leaves none."""
+    """A mean and half the width of its interval, NaN where one group leaves none."""
 
     value: float
     half_width: float
@@ -45,28 +46,22 @@ class Comparison(NamedTuple):
     p_value: float
 
 
-def bootstrap_mean(
-    values: np.ndarray, *, group_of: np.ndarray, seed: int, draws: int = 2000, level: float = 0.95
-) -> Interval:
+def bootstrap_mean(values: np.ndarray, *, group_of: np.ndarray, seed: int, draws: int = 2000) -> Interval:
     """Mean of `values [Q]` and its BCa interval over groups.
 
     Args:
         values: one figure a query.
         group_of: `[Q]`, the group of each query.
-        seed: of the draws.
         draws: number of bootstrap samples.
-        level: nominal coverage, in (0, 1).
 
     Raises:
-        MetricError: shapes differ, no values, values that are not finite, or settings out of range.
+        MetricError: shapes differ, no values, values that are not finite, or fewer than 100 draws.
     """
-    values, number = _checked(values, group_of, draws, level)
-    sums, counts = np.bincount(number, weights=values), np.bincount(number)
+    value, sums, counts = _by_group(values, group_of, draws)
     if len(sums) < 2:
-        return Interval(float(values.mean()), float("nan"), float("nan"))
-    drawn = _drawn_means(sums, counts, seed, draws)
+        return Interval(value, float("nan"), float("nan"))
     without = (sums.sum() - sums) / (counts.sum() - counts)
-    return _bca(float(values.mean()), drawn, without, level)
+    return _bca(value, _drawn_means(sums, counts, seed, draws), without)
 
 
 def bootstrap(
@@ -75,7 +70,7 @@ def bootstrap(
     group_of: np.ndarray,
     seed: int,
     draws: int = 1000,
-    level: float = 0.95,
+    level: float = _LEVEL,
 ) -> Interval:
     """A statistic of rows and its percentile interval over groups.
 
@@ -83,19 +78,20 @@ def bootstrap(
         statistic: takes row indices `[R]`, with repetitions, and returns the figure on these rows. Draws on which it
             is NaN (a single class, say) are left out.
         group_of: `[Q]`, the group of each row.
-        seed, draws, level: as in `bootstrap_mean`.
+        draws: number of bootstrap samples.
+        level: nominal coverage, in (0, 1).
 
     Raises:
         MetricError: as in `bootstrap_mean`, or the statistic is defined on less than half of the draws.
     """
-    _, number = _checked(np.zeros(len(group_of)), group_of, draws, level)
+    _, number = _checked(np.zeros(len(group_of)), group_of, draws)
     value = float(statistic(np.arange(len(number))))
     order = np.argsort(number, kind="stable")
     rows_of = np.split(order, np.cumsum(np.bincount(number))[:-1])
-    if len(rows_of) < 2:
+    count = len(rows_of)
+    if count < 2:
         return Interval(value, float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    count = len(rows_of)
     samples = (np.concatenate([rows_of[g] for g in rng.integers(count, size=count)]) for _ in range(draws))
     drawn = np.array([statistic(rows) for rows in samples])
     drawn = drawn[np.isfinite(drawn)]
@@ -105,36 +101,22 @@ def bootstrap(
             "labels that are less rare"
         )
     tail = (1 - level) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(value, float(low), float(high))
+    return Interval(value, *map(float, np.quantile(drawn, [tail, 1 - tail])))
 
 
 def compare_means(
-    ours: np.ndarray,
-    theirs: np.ndarray,
-    *,
-    group_of: np.ndarray,
-    seed: int,
-    draws: int = 10_000,
-    level: float = 0.95,
+    ours: np.ndarray, theirs: np.ndarray, *, group_of: np.ndarray, seed: int, draws: int = 10_000
 ) -> Comparison:
-    """Paired comparison of two models on the same queries: mean of `ours - theirs`, interval and p-value.
+    """Paired comparison of two models on the same queries: mean of `ours - theirs`, both `[Q]`, and its interval.
 
     The p-value is the share of sign flips of whole groups whose difference is at least as large as the observed one,
-    which itself counts.
-
-    Args:
-        ours, theirs: `[Q]`, one figure a query for each model, in the same order.
-        group_of, seed, draws, level: as in `bootstrap_mean`.
-
-    Raises:
-        MetricError: as in `bootstrap_mean`, or the two have different lengths.
+    which itself counts. Arguments and errors are otherwise those of `bootstrap_mean`.
     """
     if np.shape(ours) != np.shape(theirs):
         raise MetricError(f"figures of {np.shape(ours)} and {np.shape(theirs)} queries: the same queries are needed")
-    difference, number = _checked(np.subtract(ours, theirs, dtype=np.float64), group_of, draws, level)
-    interval = bootstrap_mean(difference, group_of=number, seed=seed, level=level)
-    sums = np.bincount(number, weights=difference)
+    difference = np.subtract(ours, theirs, dtype=np.float64)
+    interval = bootstrap_mean(difference, group_of=group_of, seed=seed)
+    _, sums, _ = _by_group(difference, group_of, draws)
     rng = np.random.default_rng([seed, 1])
     signs = rng.choice(np.array([-1.0, 1.0]), size=(draws, len(sums)))
     observed = abs(sums.sum())
@@ -144,16 +126,9 @@ def compare_means(
 
 
 def standard_error(values: np.ndarray, *, group_of: np.ndarray, seed: int, draws: int = 1000) -> float:
-    """Bootstrap standard error of the mean of `values [Q]` over groups; NaN where there is one group.
-
-    Raises:
-        MetricError: as in `bootstrap_mean`.
-    """
-    values, number = _checked(values, group_of, draws, 0.95)
-    sums, counts = np.bincount(number, weights=values), np.bincount(number)
-    if len(sums) < 2:
-        return float("nan")
-    return float(_drawn_means(sums, counts, seed, draws).std(ddof=1))
+    """Bootstrap standard error of the mean of `values [Q]` over groups; NaN where there is one group."""
+    _, sums, counts = _by_group(values, group_of, draws)
+    return float(_drawn_means(sums, counts, seed, draws).std(ddof=1)) if len(sums) > 1 else float("nan")
 
 
 def _drawn_means(sums: np.ndarray, counts: np.ndarray, seed: int, draws: int) -> np.ndarray:
@@ -164,18 +139,15 @@ def _drawn_means(sums: np.ndarray, counts: np.ndarray, seed: int, draws: int) ->
 
 
 def estimate(values: np.ndarray, group_of: np.ndarray | None = None) -> Estimate:
-    """Mean of `values [Q]` with half its 95 % interval, by the cluster-robust standard error of a mean.
+    """Mean of `values [Q]` with half its interval, by the cluster-robust standard error of a mean.
 
-    For a panel that is drawn at once; `bootstrap_mean` is more exact where values are skewed.
-
-    Args:
-        group_of: `[Q]`, the group of each value; default: each is its own.
+    It is quick enough to be drawn at once; `bootstrap_mean` is more exact where values are skewed. By default each
+    value is a group of its own.
 
     Raises:
         MetricError: shapes differ, no values, or values that are not finite.
     """
-    group_of = np.arange(len(values)) if group_of is None else group_of
-    values, number = _checked(values, group_of, 100, 0.95)
+    values, number = _checked(values, np.arange(len(values)) if group_of is None else group_of)
     sums = np.bincount(number, weights=values - values.mean())
     groups = len(sums)
     if groups < 2:
@@ -184,7 +156,7 @@ def estimate(values: np.ndarray, group_of: np.ndarray | None = None) -> Estimate
     return Estimate(float(values.mean()), float(_Z95 * error))
 
 
-def over_seeds(values: np.ndarray, *, error: float, groups: int, level: float = 0.95) -> Interval:
+def over_seeds(values: np.ndarray, *, error: float, groups: int) -> Interval:
     """Mean of a figure over training seeds, with an interval for other seeds and other test data.
 
     All seeds share the test data, so its error does not shrink with more seeds; that of the seeds does. Both add up as
@@ -196,15 +168,13 @@ def over_seeds(values: np.ndarray, *, error: float, groups: int, level: float = 
         groups: number of groups of the test data.
 
     Raises:
-        MetricError: no values, values that are not finite, a negative error, or `level` out of range.
+        MetricError: no values, values that are not finite, or a negative error.
     """
     from scipy.stats import t
 
     values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise MetricError(f"values {values} must be [S], finite, with S >= 1")
-    if error < 0 or not 0 < level < 1:
-        raise MetricError(f"error={error!r} must be at least 0 and level={level!r} between 0 and 1")
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or error < 0:
+        raise MetricError(f"values {values} must be [S], finite, with S >= 1, and error={error!r} at least 0")
     mean, seeds = float(values.mean()), len(values)
     parts = [(error**2, groups - 1)]
     if seeds > 1:
@@ -215,27 +185,29 @@ def over_seeds(values: np.ndarray, *, error: float, groups: int, level: float = 
     if variance == 0:
         return Interval(mean, mean, mean)
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    half = float(t.ppf((1 + level) / 2, freedom)) * np.sqrt(variance)
+    half = float(t.ppf((1 + _LEVEL) / 2, freedom)) * np.sqrt(variance)
     return Interval(mean, mean - half, mean + half)
 
 
-def _checked(values: np.ndarray, group_of: np.ndarray, draws: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+def _by_group(values: np.ndarray, group_of: np.ndarray, draws: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return the mean of all values, and sum and count of each group's."""
+    values, number = _checked(values, group_of, draws)
+    return float(values.mean()), np.bincount(number, weights=values), np.bincount(number)
+
+
+def _checked(values: np.ndarray, group_of: np.ndarray, draws: int = 100) -> tuple[np.ndarray, np.ndarray]:
     """Return values as float64 and groups as numbers from 0."""
     values, group_of = np.asarray(values, dtype=np.float64), np.asarray(group_of)
     if values.ndim != 1 or values.shape != group_of.shape or not len(values):
         raise MetricError(f"values {values.shape} and groups {group_of.shape} must both be [Q] with Q >= 1")
     if not np.isfinite(values).all():
-        raise MetricError(
-            f"value {int(np.argmin(np.isfinite(values)))} is not finite: {values[~np.isfinite(values)][0]}"
-        )
+        raise MetricError(f"value {int(np.argmin(np.isfinite(values)))} is not finite")
     if draws < 100:
         raise MetricError(f"draws={draws!r}: at least 100 are needed for an interval")
-    if not 0 < level < 1:
-        raise MetricError(f"level={level!r} must lie between 0 and 1, such as 0.95")
     return values, np.unique(group_of, return_inverse=True)[1]
 
 
-def _bca(value: float, drawn: np.ndarray, without: np.ndarray, level: float) -> Interval:
+def _bca(value: float, drawn: np.ndarray, without: np.ndarray) -> Interval:
     """Bias-corrected and accelerated interval from bootstrap means and leave-one-group-out means."""
     from scipy.stats import norm
 
@@ -246,7 +218,6 @@ def _bca(value: float, drawn: np.ndarray, without: np.ndarray, level: float) -> 
     deviation = without.mean() - without
     squares = (deviation**2).sum()
     acceleration = (deviation**3).sum() / (6 * squares**1.5) if squares > 0 else 0.0
-    tails = norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    tails = norm.ppf([(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     shares = norm.cdf(bias + (bias + tails) / (1 - acceleration * (bias + tails)))
-    low, high = np.quantile(drawn, shares)
-    return Interval(value, float(low), float(high))
+    return Interval(value, *map(float, np.quantile(drawn, shares)))

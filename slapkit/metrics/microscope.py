@@ -1,11 +1,4 @@
-"""Effects of the modality gap on a joint space, beyond its size.
-
-Conventions: rows are brought to unit norm; `audio [N, D]` and `text [M, D]`.
-
-- `distribution_gap`: difference of the modalities beyond their centroids.
-- `joint_v_measure`: whether clusters of audio and text together follow the music or the modality.
-- `modality_preference`: whether a search over audio and text together prefers one of them.
-"""
+"""Effects of the modality gap on a joint space, beyond its size, on rows of unit norm."""
 
 from __future__ import annotations
 
@@ -19,7 +12,7 @@ from slapkit.metrics.gap import centred
 
 
 def distribution_gap(*, audio: np.ndarray, text: np.ndarray) -> dict[str, float]:
-    """Difference between audio and text once each has lost its mean.
+    """Difference between `audio [N, D]` and `text [M, D]` once each has lost its mean.
 
     Returns:
         "covariance": distance between the two normal distributions of these covariances and no mean (2-Wasserstein,
@@ -48,45 +41,34 @@ def distribution_gap(*, audio: np.ndarray, text: np.ndarray) -> dict[str, float]
 
 
 def joint_v_measure(
-    *,
-    audio: np.ndarray,
-    text: np.ndarray,
-    audio_labels: Sequence[str],
-    text_labels: Sequence[str],
-    seed: int,
-    clusters: int | None = None,
+    *, audio: np.ndarray, text: np.ndarray, audio_labels: Sequence[str], text_labels: Sequence[str], seed: int
 ) -> dict[str, float]:
-    """Cluster audio and text together by k-means, and compare the clusters with labels and with the modality.
+    """Cluster `audio [N, D]` and `text [M, D]` together by k-means, with as many clusters as there are labels.
 
     V-measure (Rosenberg and Hirschberg 2007) is 1 where clusters and groups agree, and near 0 where they are unrelated.
 
     Args:
         audio_labels, text_labels: the group of each row (its style, say), `[N]` and `[M]`.
         seed: of k-means.
-        clusters: how many; default: as many as there are groups.
 
     Returns:
-        "label": V-measure against the groups; "modality": against audio or text.
+        "label": V-measure of the clusters against the groups; "modality": against audio or text.
 
     Raises:
-        MetricError: labels do not fit, there is a single group, or there are fewer rows than clusters.
+        MetricError: labels do not fit, there is a single group, or one for each row.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import v_measure_score
 
     audio, text = joint_rows(audio=audio, text=text)
-    if len(audio_labels) != len(audio) or len(text_labels) != len(text):
-        raise MetricError(
-            f"{len(audio_labels)} and {len(text_labels)} labels for {len(audio)} clips and {len(text)} texts"
-        )
+    counts = [len(audio), len(text)]
+    if [len(audio_labels), len(text_labels)] != counts:
+        raise MetricError(f"{len(audio_labels)} and {len(text_labels)} labels for {counts[0]} clips, {counts[1]} texts")
     labels = [str(label) for label in (*audio_labels, *text_labels)]
-    clusters = clusters or len(set(labels))
-    if len(set(labels)) < 2 or clusters < 2:
-        raise MetricError(f"{len(set(labels))} group(s) and {clusters} cluster(s): two of each are needed to compare")
-    if clusters > len(labels):
-        raise MetricError(f"{len(labels)} rows cannot be put into {clusters} clusters")
-    found = KMeans(clusters, n_init=10, random_state=seed).fit_predict(np.concatenate([audio, text]))
-    modality = np.repeat([0, 1], [len(audio), len(text)])
+    if len(set(labels)) < 2:
+        raise MetricError(f"{len(set(labels))} group of {len(labels)} rows: at least two are needed to compare")
+    found = KMeans(len(set(labels)), n_init=10, random_state=seed).fit_predict(np.concatenate([audio, text]))
+    modality = np.repeat([0, 1], counts)
     return {"label": float(v_measure_score(labels, found)), "modality": float(v_measure_score(modality, found))}
 
 

@@ -25,28 +25,18 @@ from slapkit.models.inference import Model
 
 @dataclass(frozen=True)
 class ProbeConfig(Config):
-    """How a probe is trained.
+    """How a probe is trained."""
 
-    Attributes:
-        hidden: width of the hidden layer; 0 for a linear probe.
-        lr: learning rate of Adam.
-        batch_size: clips a step.
-        epochs: at most this many.
-        patience: epochs without a better validation loss after which training stops.
-    """
-
-    hidden: int = 512
+    hidden: int = 512  # width of the hidden layer; 0 for a linear probe
     lr: float = 1e-4
     batch_size: int = 64
-    epochs: int = 500
-    patience: int = 20
+    epochs: int = 500  # at most
+    patience: int = 20  # epochs without a better validation loss after which training stops
 
     def check(self) -> None:
         require(self.hidden >= 0, "hidden", self.hidden, "a width, or 0 for a linear probe")
-        require(self.lr > 0, "lr", self.lr, "a positive learning rate")
-        require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
-        require(self.epochs > 0, "epochs", self.epochs, "at least 1")
-        require(self.patience > 0, "patience", self.patience, "at least 1")
+        for name in ("lr", "batch_size", "epochs", "patience"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
 
 
 class Examples(NamedTuple):
@@ -75,11 +65,10 @@ def probe(
     """Train one probe and score the test clips.
 
     Args:
-        train, validation: examples to learn from, and those that stop training.
+        validation: examples whose loss stops training.
         test: `[N, H]`.
         classes: C, the number of classes or tags.
         seed: of weights and of the order of clips.
-        config: default: the paper's.
 
     Raises:
         DataError: shapes do not fit, a split is empty, or training has a single class.
@@ -130,10 +119,8 @@ def _check(train: Examples, validation: Examples, test: np.ndarray, classes: int
         if y.ndim == 1 and (y.min() < 0 or y.max() >= classes):
             raise DataError(f"the {name} split names classes {y.min()}..{y.max()}, and classes={classes}")
     if test.ndim != 2 or test.shape[1] != train.x.shape[1] != 0 or validation.x.shape[1] != train.x.shape[1]:
-        raise DataError(
-            f"representations differ in width: train {train.x.shape}, validation {validation.x.shape}, "
-            f"test {test.shape}"
-        )
+        shapes = f"train {train.x.shape}, validation {validation.x.shape}, test {test.shape}"
+        raise DataError(f"representations differ in width: {shapes}")
     if train.y.ndim == 1 and len(np.unique(train.y)) < 2:
         raise DataError(f"all {len(train.y)} training clips are of class {train.y[0]}: nothing can be learned")
 

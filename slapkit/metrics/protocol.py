@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -15,34 +15,21 @@ from slapkit.errors import MetricError
 
 @dataclass(frozen=True)
 class Protocol(Config):
-    """How a figure was measured; fields that make no sense for a figure are empty.
-
-    Attributes:
-        data: name of the data set; `data_hash` its fingerprint.
-        split: which part of it; `split_hash` names the clips themselves.
-        queries, candidates: how many were ranked against how many.
-        captions: which captions of a clip were used, and how.
-        ties: how ties count.
-        direction: "text_to_audio", "audio_to_text" or another.
-        embedding: "q", "z" or "h", the representation before the projector.
-        prompts: prompts of a zero-shot figure.
-        seed: of everything random in measuring.
-        interval: how the interval was made.
-    """
+    """How a figure was measured; fields that make no sense for a figure are empty."""
 
     data: str
-    data_hash: str
+    data_hash: str  # the data set's fingerprint
     split: str
-    split_hash: str
+    split_hash: str  # names the clips themselves
     queries: int = 0
     candidates: int = 0
-    captions: str = ""
+    captions: str = ""  # which of a clip were used, and how
     ties: str = "expected value over random orders"
     direction: str = ""
-    embedding: str = ""
+    embedding: str = ""  # "q", "z" or "h", the representation before the projector
     prompts: str = ""
-    seed: int = 0
-    interval: str = ""
+    seed: int = 0  # of everything random in measuring
+    interval: str = ""  # how it was made
 
 
 @dataclass(frozen=True)
@@ -77,29 +64,12 @@ class Column:
     percent: bool = True
     digits: int = 1
 
-    @property
-    def title(self) -> str:
-        return f"{self.name} (%)" if self.percent else self.name
-
 
 class Table:
-    """Scores by row and column.
-
-    Args:
-        columns: in the order in which they are shown.
-        vary: fields of the protocol in which the rows of a column may differ, such as "embedding".
-
-    Raises:
-        MetricError: `vary` names no field of a protocol, or a column is given twice.
-    """
+    """Scores by row and column; `vary` are fields of the protocol in which the rows of a column may differ."""
 
     def __init__(self, columns: Sequence[Column], *, vary: Sequence[str] = ()) -> None:
-        known = [field.name for field in fields(Protocol)]
-        if unknown := [name for name in vary if name not in known]:
-            raise MetricError(f"vary={unknown[0]!r} is no field of a protocol: {nearest(unknown[0], known)}")
         self.columns = {column.name: column for column in columns}
-        if len(self.columns) < len(columns):
-            raise MetricError(f"a column is given twice among {[column.name for column in columns]}")
         self.vary, self.rows = tuple(vary), {}
 
     def add(self, row: str, scores: Mapping[str, Score]) -> Table:
@@ -114,14 +84,12 @@ class Table:
         for name, score in scores.items():
             if name not in self.columns:
                 raise MetricError(f"there is no column {name!r}: {nearest(name, self.columns)}")
-            other = next((other for other, present in self.rows.items() if name in present), None)
-            if other is not None:
+            for other in [other for other, present in self.rows.items() if name in present][:1]:
                 ours, theirs = score.protocol.to_dict(), self.rows[other][name].protocol.to_dict()
                 differing = [k for k in ours if ours[k] != theirs[k] and k not in self.vary]
-                if differing:
-                    unlike = [f"{k} ({theirs[k]!r} and {ours[k]!r})" for k in differing]
+                if unlike := ", ".join(f"{k} ({theirs[k]!r} and {ours[k]!r})" for k in differing):
                     raise MetricError(
-                        f"{other!r} and {row!r} cannot share the column {name!r}: they differ in {', '.join(unlike)}; "
+                        f"{other!r} and {row!r} cannot share the column {name!r}: they differ in {unlike}; "
                         "measure both alike, or give each a column of its own"
                     )
         self.rows[row] = dict(scores)
@@ -129,7 +97,7 @@ class Table:
 
     def cells(self) -> list[list[str]]:
         """Return the table as texts, its head first."""
-        table = [["", *(column.title for column in self.columns.values())]]
+        table = [["", *(f"{one.name} (%)" if one.percent else one.name for one in self.columns.values())]]
         for row, scores in self.rows.items():
             shown = [
                 scores[name].text(percent=column.percent, digits=column.digits) if name in scores else "\u2013"
@@ -152,7 +120,7 @@ class Table:
         return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"])
 
     def write(self, path: str | Path) -> Path:
-        """Write all scores with their protocols as JSON, in one step."""
+        """Write all scores with their protocols as JSON."""
         rows = {row: {name: score.to_dict() for name, score in scores.items()} for row, scores in self.rows.items()}
         return atomic_write_json(Path(path), rows)
 

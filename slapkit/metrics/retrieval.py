@@ -1,15 +1,9 @@
 """Retrieval between text and audio by cosine.
 
-Conventions:
-- A *query* ranks all *candidates* by cosine. Text to audio: every caption is a query, the clips are candidates, and its
-  own clip is the one right answer. Audio to text: every clip is a query, all captions are candidates, and the best
-  placed of its own captions counts.
-- Ranks are 1-based. Normalised rank is rank / number of candidates, so chance is about 0.5 and perfect is 1 /
-  candidates.
-- Ties count as if in random order: recall is the probability of a right answer among the first k, rank its
-  expectation. A constant embedding, as of a collapsed model, scores exactly chance. Two cosines are tied when they
-  differ by at most `TIE_TOLERANCE`, about what float32 embeddings resolve.
-- Recalls lie in [0, 1].
+Text to audio, every caption is a query, the clips are candidates, and its own clip is the one right answer. Audio to
+text, every clip is a query, all captions are candidates, and the best placed of its own captions counts. Ranks are
+1-based; a normalised rank is rank / candidates. Ties count as if in random order, so that a constant embedding scores
+exactly chance: recall, in [0, 1], is the probability of a right answer among the first k, rank its expectation.
 """
 
 from __future__ import annotations
@@ -22,21 +16,17 @@ import numpy as np
 from slapkit.errors import MetricError
 from slapkit.metrics.checks import joint_rows
 
-TIE_TOLERANCE = 1e-6
+TIE_TOLERANCE = 1e-6  # cosines that differ by less are tied: about what float32 embeddings resolve
 _BLOCK = 1024  # queries ranked at a time: bounds the memory for similarities, changes no result
 
 
 class Ranks(NamedTuple):
-    """Place of the best right answer for each of Q queries.
+    """Place of the best right answer for each of Q queries."""
 
-    `better [Q]`: candidates strictly above it; `tied [Q]`: candidates in its group of ties, itself included; `right
-    [Q]`: right answers in that group; `candidates`: how many were ranked.
-    """
-
-    better: np.ndarray
-    tied: np.ndarray
-    right: np.ndarray
-    candidates: int
+    better: np.ndarray  # [Q], candidates strictly above it
+    tied: np.ndarray  # [Q], candidates in its group of ties, itself included
+    right: np.ndarray  # [Q], right answers in that group
+    candidates: int  # how many were ranked
 
     @property
     def expected(self) -> np.ndarray:
@@ -47,8 +37,7 @@ class Ranks(NamedTuple):
         """Probability `[Q]` that a right answer is among the first `k` when ties are in random order."""
         places = np.clip(k - self.better, 0, self.tied)
         miss = np.ones(len(places))
-        # All `right` answers miss the first `places` of `tied`: prod_i (tied - places - i) / (tied - i), a
-        # hypergeometric term.
+        # All `right` answers miss the first `places` of `tied`: prod_i (tied - places - i) / (tied - i).
         for i in range(int(self.right.max(initial=0))):
             active = i < self.right
             miss[active] *= np.maximum(self.tied - places - i, 0)[active] / (self.tied - i)[active]
@@ -56,20 +45,15 @@ class Ranks(NamedTuple):
 
 
 def ranks_of_positives(similarities: np.ndarray, positives: np.ndarray) -> Ranks:
-    """Place the best right answer of each query.
-
-    Args:
-        similarities: `[Q, C]`, higher is better.
-        positives: bool `[Q, C]`, True where the candidate is a right answer; at least one a row.
+    """Place the best right answer of each query, by `similarities [Q, C]` and bool `positives [Q, C]`.
 
     Raises:
         MetricError: shapes differ, values are not finite, or a query has no right answer.
     """
     similarities, positives = np.asarray(similarities, dtype=np.float64), np.asarray(positives, dtype=bool)
     if similarities.ndim != 2 or similarities.shape != positives.shape or 0 in similarities.shape:
-        raise MetricError(
-            f"similarities {similarities.shape} and positives {positives.shape} must both be [Q, C] with Q, C >= 1"
-        )
+        shapes = f"similarities {similarities.shape} and positives {positives.shape}"
+        raise MetricError(f"{shapes} must both be [Q, C] with Q, C >= 1")
     if not np.isfinite(similarities).all():
         raise MetricError("similarities hold values that are not finite")
     if not positives.any(axis=1).all():
@@ -103,11 +87,7 @@ def text_to_audio_ranks(
 
 
 def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> Ranks:
-    """Rank all captions for every clip; the best placed of the clip's own captions counts. Arguments as above.
-
-    Raises:
-        MetricError: shapes do not fit, values are not finite, or a clip has no caption.
-    """
+    """Rank all captions for every clip, which must have one. Arguments as in `text_to_audio_ranks`."""
     audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
     without = np.setdiff1d(np.arange(len(audio)), clip_of_caption)
     if len(without):
@@ -121,14 +101,11 @@ def _checked(
     audio, text = joint_rows(audio=audio, text=text)
     clip_of_caption = np.asarray(clip_of_caption)
     if clip_of_caption.shape != (len(text),) or not np.issubdtype(clip_of_caption.dtype, np.integer):
-        raise MetricError(
-            f"clip_of_caption must be integers [{len(text)}], one a caption; found {clip_of_caption.dtype} "
-            f"{clip_of_caption.shape}"
-        )
-    if clip_of_caption.min() < 0 or clip_of_caption.max() >= len(audio):
-        raise MetricError(
-            f"clip_of_caption names clips {clip_of_caption.min()}..{clip_of_caption.max()} of {len(audio)}"
-        )
+        found = f"{clip_of_caption.dtype} {clip_of_caption.shape}"
+        raise MetricError(f"clip_of_caption must be integers [{len(text)}], one a caption; found {found}")
+    least, most = clip_of_caption.min(), clip_of_caption.max()
+    if least < 0 or most >= len(audio):
+        raise MetricError(f"clip_of_caption names clips {least}..{most} of {len(audio)}")
     return audio, text, clip_of_caption
 
 

@@ -5,7 +5,6 @@ Retrieval takes all captions; gap and separability take the first caption of eac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,29 +16,17 @@ from slapkit.metrics.retrieval import Ranks, audio_to_text_ranks, retrieval_scor
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Space:
-    """Embeddings of clips and of their captions in one space. Each measurement is made when it is first read.
+    """Embeddings of clips and of their captions in one space. Each measurement is made when it is first read."""
 
-    Attributes:
-        audio: clips `[N, D]`.
-        text: captions `[M, D]`.
-        clip_of_caption: integers `[M]`; every clip has a caption.
-        seed: of the folds of the classifier.
-    """
-
-    audio: np.ndarray
-    text: np.ndarray
-    clip_of_caption: np.ndarray
-    seed: int = 0
+    audio: np.ndarray  # clips [N, D]
+    text: np.ndarray  # captions [M, D]
+    clip_of_caption: np.ndarray  # integers [M]; every clip has a caption
+    seed: int = 0  # of the folds of the classifier
 
     @cached_property
-    def first_captions(self) -> np.ndarray:
-        """Index `[N]` of the first caption of each clip."""
-        return np.unique(self.clip_of_caption, return_index=True)[1]
-
-    @property
     def pairs(self) -> dict[str, np.ndarray]:
         """`audio` and `text`, both `[N, D]`: clips and their first captions."""
-        return {"audio": self.audio, "text": self.text[self.first_captions]}
+        return {"audio": self.audio, "text": self.text[np.unique(self.clip_of_caption, return_index=True)[1]]}
 
     @cached_property
     def text_to_audio(self) -> Ranks:
@@ -54,10 +41,9 @@ class Space:
     @property
     def queries(self) -> dict[str, tuple[Ranks, np.ndarray]]:
         """By direction: the ranks of its queries, and the clip of each query."""
-        clips = np.arange(len(self.audio))
         return {
             "text_to_audio": (self.text_to_audio, np.asarray(self.clip_of_caption)),
-            "audio_to_text": (self.audio_to_text, clips),
+            "audio_to_text": (self.audio_to_text, np.arange(len(self.audio))),
         }
 
     @cached_property
@@ -85,9 +71,9 @@ class Space:
         """Standard deviation of the embeddings, the lower of both modalities."""
         return min(gap.embedding_std(self.audio), gap.embedding_std(self.text))
 
-    def retrieval(self, at: Sequence[int] = (1, 5, 10)) -> dict[str, dict[str, float]]:
+    def retrieval(self) -> dict[str, dict[str, float]]:
         """Return recalls and normalised ranks by direction."""
-        return {way: retrieval_scores(ranks, at=at) for way, (ranks, _) in self.queries.items()}
+        return {way: retrieval_scores(ranks) for way, (ranks, _) in self.queries.items()}
 
     def gap(self) -> dict[str, float]:
         """Return the distance of the centroids and the linear separability."""

@@ -1,7 +1,4 @@
-"""Measured values as text, as the terminal, the report of the runs and model cards show them.
-
-`metrics` is what a run's `metrics.json` holds.
-"""
+"""Measured values as text; `metrics` is what a run's `metrics.json` holds."""
 
 from __future__ import annotations
 

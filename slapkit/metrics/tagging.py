@@ -1,11 +1,11 @@
 """Classification and tagging metrics.
 
-Conventions: `scores [N, C]` of N clips for C labels, higher is better; only their order matters. `labels [N]` are label
-indices, one a clip; `tags [N, C]` are bool, any number a clip. Ties count at their expected value over random orders:
-a constant score has accuracy 1 / C and ROC-AUC 0.5. Averages over tags weigh every tag alike ("macro").
+`scores [N, C]` of N clips for C labels, higher is better; only their order matters. `labels [N]` are label indices, one
+a clip; `tags [N, C]` are bool, any number a clip. Ties count at their expected value over random orders: a constant
+score has accuracy 1 / C and ROC-AUC 0.5. Averages over tags weigh every tag alike ("macro"). All raise `MetricError`
+where shapes do not fit or values are not finite.
 
-ROC-AUC and average precision agree with scikit-learn's, but take all tags at once, which makes resampling fast. mAR is
-that of arXiv 2506.17815.
+ROC-AUC and average precision agree with scikit-learn's, but take all tags at once, which makes resampling fast.
 """
 
 from __future__ import annotations
@@ -17,15 +17,7 @@ from slapkit.errors import MetricError
 
 
 def accuracy(*, scores: np.ndarray, labels: np.ndarray) -> float:
-    """Share of clips whose best label is the right one; m labels tied for the best count 1 / m.
-
-    Args:
-        scores: `[N, C]`.
-        labels: integers `[N]`, 0 to C - 1.
-
-    Raises:
-        MetricError: shapes do not fit, values are not finite, or there is a single class.
-    """
+    """Share of clips whose best label is the right one; m labels tied for the best count 1 / m."""
     return float(hits(scores=scores, labels=labels).mean())
 
 
@@ -42,11 +34,7 @@ def hits(*, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def roc_auc(*, scores: np.ndarray, tags: np.ndarray) -> float:
-    """Area under the ROC curve, averaged over tags.
-
-    Raises:
-        MetricError: shapes do not fit, values are not finite, or a tag is in no clip or in all.
-    """
+    """Area under the ROC curve, averaged over tags, none of which may be in no clip or in all."""
     scores, tags = _tagged(scores, tags)
     _require(tags.any(axis=0), "tag {} is in no clip")
     _require(~tags.all(axis=0), "tag {} is in every clip")
@@ -57,12 +45,9 @@ def roc_auc(*, scores: np.ndarray, tags: np.ndarray) -> float:
 
 
 def mean_average_precision(*, scores: np.ndarray, tags: np.ndarray) -> float:
-    """Average precision of the clips ranked for each tag, averaged over tags (mAP).
+    """Average precision of the clips ranked for each tag, averaged over tags (mAP), none of which may be in no clip.
 
     Clips tied with each other all have the precision at the end of their tie, as one threshold takes them all.
-
-    Raises:
-        MetricError: shapes do not fit, values are not finite, or a tag is in no clip.
     """
     scores, tags = _tagged(scores, tags)
     _require(tags.any(axis=0), "tag {} is in no clip")
@@ -72,16 +57,12 @@ def mean_average_precision(*, scores: np.ndarray, tags: np.ndarray) -> float:
 
 
 def mean_average_recall(*, scores: np.ndarray, tags: np.ndarray) -> float:
-    """Recall of a clip's own tags among the first k, averaged over k = 1..C and over clips (mAR).
-
-    Raises:
-        MetricError: shapes do not fit, values are not finite, or a clip has no tag.
-    """
+    """Recall of a clip's own tags among the first k, averaged over k = 1..C and over clips (mAR, arXiv 2506.17815)."""
     return float(average_recalls(scores=scores, tags=tags).mean())
 
 
 def average_recalls(*, scores: np.ndarray, tags: np.ndarray) -> np.ndarray:
-    """Return each clip's recall averaged over k, `[N]`."""
+    """Return each clip's recall averaged over k, `[N]`; a clip must have a tag."""
     scores, tags = _tagged(scores, tags)
     _require(tags.any(axis=1), "clip {} has no tag")
     count = scores.shape[1]
@@ -101,10 +82,8 @@ def _scores(scores: np.ndarray) -> np.ndarray:
 
 def _tagged(scores: np.ndarray, tags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scores, tags = _scores(scores), np.asarray(tags)
-    if tags.dtype != bool and not np.isin(tags, (0, 1)).all():
-        raise MetricError(f"tags must be bool or 0 and 1; found {tags.dtype} with {np.unique(tags)[:4]}")
-    if scores.shape != tags.shape:
-        raise MetricError(f"scores {scores.shape} and tags {tags.shape} must both be [N, C]")
+    if scores.shape != tags.shape or not np.isin(tags, (0, 1)).all():
+        raise MetricError(f"tags {tags.shape} must be bool or 0 and 1, for scores {scores.shape}; found {tags.dtype}")
     return scores, tags.astype(bool)
 
 

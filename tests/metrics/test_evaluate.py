@@ -32,17 +32,13 @@ def test_a_split_is_embedded_by_windows_and_measured_as_by_the_pure_functions(to
     halves = found.arrays["z_first"] + found.arrays["z_last"]  # clips of 2 s: two windows of 1 s
     np.testing.assert_allclose(halves / np.linalg.norm(halves, axis=1, keepdims=True), found.audio("z"), atol=1e-5)
     np.testing.assert_allclose(model.embed_text(found.captions), found.text("q"), atol=1e-6)
+    rank = {"text_to_audio": metrics.text_to_audio_ranks, "audio_to_text": metrics.audio_to_text_ranks}
     for kind, gap in (("q", "gap"), ("z", "gap_z")):
-        audio, text, of = found.audio(kind), found.text(kind), found.clip_of_caption
-        for way, ranks in (
-            ("text_to_audio", metrics.text_to_audio_ranks),
-            ("audio_to_text", metrics.audio_to_text_ranks),
-        ):
-            scores = metrics.retrieval_scores(ranks(audio=audio, text=text, clip_of_caption=of))
-            assert result["retrieval"][kind][way] == scores
-        pairs = {"audio": audio, "text": text[::2]}
-        distance = metrics.centroid_distance(**pairs)
-        assert result[gap]["centroid_distance"] == pytest.approx(distance)
+        space = {"audio": found.audio(kind), "text": found.text(kind), "clip_of_caption": found.clip_of_caption}
+        for way, scores in result["retrieval"][kind].items():
+            assert scores == metrics.retrieval_scores(rank[way](**space))
+        pairs = {"audio": space["audio"], "text": space["text"][::2]}
+        assert result[gap]["centroid_distance"] == pytest.approx(metrics.centroid_distance(**pairs))
         assert result[gap]["linear_separability"] == metrics.linear_separability(**pairs, folds=4, seed=3)
     ranks = [metrics.effective_rank(found.audio()), metrics.effective_rank(found.text())]
     assert result["health"]["effective_rank"] == pytest.approx(min(ranks))

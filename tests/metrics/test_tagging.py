@@ -1,4 +1,4 @@
-"""Tagging metrics against slow loops in plain Python, and what they must be worth at their ends."""
+"""Tagging metrics against slow loops and scikit-learn, and what they must be worth at their ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from slapkit.errors import MetricError
 from slapkit.metrics import tagging
@@ -23,33 +24,7 @@ def random_case(seed, clips=17, labels=5, ties=True):
     return scores.astype(float), tags
 
 
-def slow_auc(scores, tags):
-    parts = []
-    for tag in range(tags.shape[1]):
-        wins = [
-            1.0 if a > b else 0.5 if a == b else 0.0
-            for a in scores[tags[:, tag], tag]
-            for b in scores[~tags[:, tag], tag]
-        ]
-        parts.append(sum(wins) / len(wins))
-    return sum(parts) / len(parts)
-
-
-def slow_precision(scores, tags):
-    parts = []
-    for tag in range(tags.shape[1]):
-        pairs = [(float(s), bool(t)) for s, t in zip(scores[:, tag], tags[:, tag])]
-        total, before = sum(t for _, t in pairs), 0.0
-        for bar in sorted({s for s, _ in pairs}, reverse=True):  # scikit-learn takes a group of ties as one step
-            chosen = [t for s, t in pairs if s >= bar]
-            recall = sum(chosen) / total
-            before_precision = sum(chosen) / len(chosen)
-            parts.append(((recall - before) * before_precision, tag))
-            before = recall
-    return sum(value for value, _ in parts) / tags.shape[1]
-
-
-def slow_recall(scores, tags, orders=3000):
+def slow_recall(scores, tags, orders):
     """Rank the labels in many random orders of the ties, and count."""
     chance, total = random.Random(0), 0.0
     for row, truth in zip(scores, tags):
@@ -60,34 +35,25 @@ def slow_recall(scores, tags, orders=3000):
     return total / len(scores)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("ties", [True, False])
-def test_metrics_agree_with_slow_loops(seed, ties):
-    scores, tags = random_case(seed, ties=ties)
-    assert tagging.roc_auc(scores=scores, tags=tags) == pytest.approx(slow_auc(scores, tags), abs=1e-12)
-    assert tagging.mean_average_precision(scores=scores, tags=tags) == pytest.approx(
-        slow_precision(scores, tags), abs=1e-12
-    )
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("ties", [True, False])
-def test_metrics_agree_with_scikit_learn(seed, ties):
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
+def test_tag_metrics_agree_with_scikit_learn_and_only_the_order_matters(seed, ties):
     scores, tags = random_case(seed, clips=60, labels=9, ties=ties)
-    assert tagging.roc_auc(scores=scores, tags=tags) == pytest.approx(roc_auc_score(tags, scores, average="macro"))
+    auc, precision = tagging.roc_auc, tagging.mean_average_precision
+    assert auc(scores=scores, tags=tags) == pytest.approx(roc_auc_score(tags, scores, average="macro"))
     expected = average_precision_score(tags, scores, average="macro")
-    assert tagging.mean_average_precision(scores=scores, tags=tags) == pytest.approx(expected)
+    assert precision(scores=scores, tags=tags) == pytest.approx(expected)
+    order = np.random.default_rng(0).permutation(len(scores))
+    for metric in (auc, precision, tagging.mean_average_recall):
+        value = metric(scores=np.exp(scores)[order], tags=tags[order])
+        assert value == pytest.approx(metric(scores=scores, tags=tags))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_average_recall_agrees_with_rankings_drawn_at_random(seed):
-    scores, tags = random_case(seed, clips=11)
-    assert tagging.mean_average_recall(scores=scores, tags=tags) == pytest.approx(slow_recall(scores, tags), abs=3e-3)
-    scores, tags = random_case(seed, clips=11, ties=False)
-    exact = slow_recall(scores, tags, orders=1)
-    assert tagging.mean_average_recall(scores=scores, tags=tags) == pytest.approx(exact, abs=1e-12)
+@pytest.mark.parametrize(("ties", "orders", "tolerance"), [(True, 3000, 3e-3), (False, 1, 1e-12)])
+def test_average_recall_agrees_with_rankings_drawn_at_random(ties, orders, tolerance):
+    scores, tags = random_case(1, clips=11, ties=ties)
+    expected = slow_recall(scores, tags, orders)
+    assert tagging.mean_average_recall(scores=scores, tags=tags) == pytest.approx(expected, abs=tolerance)
 
 
 def test_accuracy_counts_ties_at_their_expected_value():
@@ -110,15 +76,6 @@ def test_a_constant_score_is_worth_chance_and_a_perfect_one_everything():
     assert tagging.mean_average_recall(scores=one_hot, tags=one_hot.astype(bool)) == 1
 
 
-def test_only_the_order_matters_and_clips_may_come_in_any():
-    scores, tags = random_case(3, ties=False)
-    order = np.random.default_rng(0).permutation(len(scores))
-    for metric in (tagging.roc_auc, tagging.mean_average_precision, tagging.mean_average_recall):
-        value = metric(scores=scores, tags=tags)
-        assert metric(scores=np.exp(scores), tags=tags) == pytest.approx(value)
-        assert metric(scores=scores[order], tags=tags[order]) == pytest.approx(value)
-
-
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -129,12 +86,11 @@ def test_only_the_order_matters_and_clips_may_come_in_any():
         (lambda s, t: tagging.accuracy(scores=s * np.nan, labels=np.zeros(len(s), int)), "not finite"),
         (lambda s, t: tagging.accuracy(scores=s, labels=np.full(len(s), 5)), "5..5"),
         (lambda s, t: tagging.accuracy(scores=s, labels=np.zeros(3, int)), r"integers \[17\]"),
-        (lambda s, t: tagging.mean_average_precision(scores=s, tags=t[:3]), r"scores \(17, 5\) and tags \(3, 5\)"),
-        (lambda s, t: tagging.mean_average_precision(scores=s, tags=t * 0.5), "0.5"),
+        (lambda s, t: tagging.mean_average_precision(scores=s, tags=t[:3]), r"\(3, 5\).*\(17, 5\)"),
+        (lambda s, t: tagging.mean_average_precision(scores=s, tags=t * 0.5), "float64"),
         (lambda s, t: tagging.accuracy(scores=s[:0], labels=np.zeros(0, int)), r"\(0, 5\)"),
     ],
 )
 def test_bad_input_is_named(call, said):
-    scores, tags = random_case(0)
     with pytest.raises(MetricError, match=said):
-        call(scores, tags)
+        call(*random_case(0))

@@ -14,8 +14,10 @@ LABELS = ["jig", "reel", "chorale"]
 class Words:
     """A text tower that knows words: each has a direction of its own, a text is their sum."""
 
-    def __init__(self, dim=64):
-        self.dim, self.asked = dim, []
+    dim = 64
+
+    def __init__(self):
+        self.asked = []
 
     def word(self, word):
         return np.random.default_rng([ord(c) for c in word.lower()]).normal(size=self.dim)
@@ -26,42 +28,25 @@ class Words:
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def clips_of(model, seed=0, noise=0.3):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, 50)
-    return np.stack([model.word(LABELS[k]) for k in labels]) + noise * rng.normal(size=(50, model.dim)), labels
-
-
-def test_labels_stand_in_the_papers_prompts_and_scores_are_cosines():
-    model = Words()
-    audio, _ = clips_of(model)
-    scores = zero_shot.prompt_scores(model, audio, LABELS, embedding="z")
-    assert ("this sounds like reel", "z") in model.asked and ("A jig track", "z") in model.asked
-    assert len(model.asked) == 12 and set(scores) == {*zero_shot.PROMPTS, "ensemble"}
-    slow = np.array([[_cosine(a, model.word("music") + model.word(label)) for label in LABELS] for a in audio])
-    assert scores["{} music"] == pytest.approx(slow, abs=1e-6)
-
-
-def _cosine(a, b):
+def cosine(a, b):
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-def test_the_ensemble_is_the_mean_of_the_prompts_embeddings():
-    model = Words()
-    audio, _ = clips_of(model)
-    scores = zero_shot.prompt_scores(model, audio, LABELS)
+def test_scores_are_cosines_with_the_papers_prompts_and_with_their_mean():
+    model, rng = Words(), np.random.default_rng(0)
+    labels = rng.integers(0, 3, 50)
+    audio = np.stack([model.word(LABELS[k]) for k in labels]) + 0.3 * rng.normal(size=(50, model.dim))
+    scores = zero_shot.prompt_scores(model, audio, LABELS, embedding="z")
+    assert ("this sounds like reel", "z") in model.asked and ("A jig track", "z") in model.asked
+    assert len(model.asked) == 12 and set(scores) == {*zero_shot.PROMPTS, "ensemble"}
+    slow = np.array([[cosine(a, model.word("music") + model.word(label)) for label in LABELS] for a in audio])
+    assert scores["{} music"] == pytest.approx(slow, abs=1e-6)
     texts = [model.embed_text([p.replace("{}", label) for p in zero_shot.PROMPTS]).mean(0) for label in LABELS]
-    assert scores["ensemble"] == pytest.approx(np.array([[_cosine(a, t) for t in texts] for a in audio]), abs=1e-6)
-    one = zero_shot.prompt_scores(model, audio, LABELS, prompts=["{} music"])
+    assert scores["ensemble"] == pytest.approx(np.array([[cosine(a, t) for t in texts] for a in audio]), abs=1e-6)
+    one = zero_shot.prompt_scores(model, audio, LABELS[::-1], prompts=["{} music"])
     assert one["ensemble"] == pytest.approx(one["{} music"])
-
-
-def test_labels_are_found_by_words_in_any_order():
-    model = Words()
-    audio, labels = clips_of(model)
-    forward, back = (zero_shot.prompt_scores(model, audio, names)["ensemble"] for names in (LABELS, LABELS[::-1]))
-    assert forward == pytest.approx(back[:, ::-1])
-    assert tagging.accuracy(scores=forward, labels=labels) > 0.9
+    assert one["{} music"] == pytest.approx(scores["{} music"][:, ::-1])
+    assert tagging.accuracy(scores=scores["ensemble"], labels=labels) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -73,7 +58,7 @@ def test_labels_are_found_by_words_in_any_order():
         (LABELS, ["{}", "{}"], ConfigError, "'{}', '{}'"),
         (LABELS, "{} music", ConfigError, "prompts"),
         (["jig"], ["{}"], DataError, "'jig'"),
-        (["jig", " "], ["{}"], DataError, "label 1 is empty"),
+        (["jig", " "], ["{}"], DataError, "' '"),
         (["jig", "jig"], ["{}"], DataError, "'jig', 'jig'"),
     ],
 )
