@@ -1,12 +1,8 @@
 """Embedding a whole collection into one Parquet file, on one device or many, stopped and continued at will.
 
-    slapkit embed runs/02_train/slap-... music --out music.parquet
-    torchrun --nproc-per-node 8 -m slapkit embed runs/02_train/slap-... music --out music.parquet
-
-Processes never talk to each other: they share the folder `<out>.parts/`. Each takes the next chunk of files that nobody
-else holds, so one that dies leaves its chunk to the others; finished chunks are kept in a `VectorStore`. A chunk is
-named by all that decides its result (model, windows, names, sizes, times and captions of the files), so it is found
-again after a kill, and never mistaken for another.
+Processes share the folder `<out>.parts/` and nothing else. Each takes the next chunk of files that nobody holds, so one
+that dies leaves its chunk to the others; finished chunks are kept in a `VectorStore`, under a name made of all that
+decides the result (model, windows, names, sizes, times and captions of the files).
 
 Columns: `id`, `path` (relative to the collection's folder), `modality` ("audio" or "text"), `caption` (null for
 audio), `start_s` and `end_s` (s, of the window, or of the file where windows are pooled; null for text), and `z` and
@@ -23,7 +19,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,10 +53,7 @@ class Outcome:
     made: int
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Some files that are embedded and kept together."""
-
+class _Chunk(NamedTuple):
     sources: tuple[Source, ...]
     key: str
 
@@ -88,7 +81,6 @@ def embed_collection(
         pooled: one row a file, the mean over windows that cover it; else one row a window.
         hop_s: from one window to the next, in s; default: the window's length.
         chunk: files that are kept together. With another value, finished work is done again.
-        workers: helper processes that decode; 0 chooses.
 
     Raises:
         ConfigError: a setting out of range, or `out` holds something else.
@@ -156,7 +148,7 @@ def device_of_process(device: str = "auto") -> str:
 
 
 def _environ(*names: str, default: int) -> int:
-    """Return the first of some numbers that a launcher (torchrun, accelerate, srun) sets."""
+    """Return the first of some numbers that a launcher sets."""
     for name in names:
         if name in os.environ:
             require(os.environ[name].isdecimal(), name, os.environ[name], "a whole number")
@@ -165,12 +157,7 @@ def _environ(*names: str, default: int) -> int:
 
 
 def _collect(data: AudioTextDataset | str | Path) -> tuple[list[Source], list[Failure]]:
-    """Return the audio files in the order of their ids, and what cannot be used.
-
-    Raises:
-        DataError: nothing is there, or no audio file is in it.
-        LibraryError: the folder is not there.
-    """
+    """Return the audio files in the order of their ids, and what cannot be used."""
     if not isinstance(data, AudioTextDataset) and Path(data).is_file():
         data = read(data)
     if isinstance(data, AudioTextDataset):

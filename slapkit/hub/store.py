@@ -22,11 +22,7 @@ from slapkit._io import locked, read_json_lines, sync_file, write_guard
 
 
 class VectorStore:
-    """The vectors of one folder.
-
-    Attributes:
-        items: what the journal says of each item, by `id`: its rows `first` to `first + windows`, and more.
-    """
+    """The vectors of one folder; `items` has by `id` what the journal says: rows from `first` on, `windows` of them."""
 
     def __init__(self, folder: Path, dim: int, generation: int = 0) -> None:
         self.folder, self.dim = folder, dim

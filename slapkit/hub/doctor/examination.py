@@ -22,14 +22,9 @@ MOST = 200  # sounds given that are looked at, drawn by the seed
 
 
 def examine(
-    model_or_path: Any,
-    *,
-    sounds: Sequence[str | Path | np.ndarray] | None = None,
-    captions: Sequence[str] | None = None,
-    sample_rate: int | None = None,
-    seed: int = 0,
-    progress: bool = True,
-) -> Examination:
+    model_or_path: Any, *, sounds: Sequence[str | Path | np.ndarray] | None = None,
+    captions: Sequence[str] | None = None, sample_rate: int | None = None, seed: int = 0, progress: bool = True,
+) -> Examination:  # fmt: skip
     """Examine a model: is it whole, does it behave, do its embeddings use their space?
 
     Args:
@@ -39,8 +34,6 @@ def examine(
             synthetic probe sounds alone.
         captions: one for each sound, for the check that pairs match.
         sample_rate: rate of `sounds` that are arrays, in Hz.
-        seed: of the probe sounds and of what is drawn.
-        progress: show a bar.
 
     Raises:
         AudioError, DataError: the sounds or captions given cannot be used. A fault of the model never raises.

@@ -32,16 +32,7 @@ _CSS = """
 
 @dataclass(frozen=True)
 class Check:
-    """A finding.
-
-    Attributes:
-        group, name: short and fixed, such as "space" and "effective rank".
-        verdict: "pass", "warn", "fail", or "unknown" where nothing can be measured.
-        figure: what was measured; NaN where nothing could be.
-        limit: the value at which `figure` fails.
-        words: what was found, in a sentence.
-        remedy: what to do about it; empty where nothing need be done.
-    """
+    """A finding: `figure` (NaN where nothing could be measured) fails at `limit`; `words` say what was found."""
 
     group: str
     name: str

@@ -26,23 +26,14 @@ CAPTIONS = (
 class Subject:
     """A model with its probes.
 
-    Args:
-        model: the model.
-        sounds: real music, arrays `[T]` at the model's rate, for the checks of the embedding space; default: probes.
-        captions: one for each of `sounds`.
-        seed: of the probe sounds.
-        saved: the signature in the checkpoint, see `slapkit.models.signature`.
+    `sounds` are real music, arrays `[T]` at the model's rate, with one of `captions` each; `saved` is the signature in
+    the checkpoint, see `slapkit.models.signature`.
     """
 
     def __init__(
-        self,
-        model: Any,
-        *,
-        sounds: Sequence[np.ndarray] | None = None,
-        captions: Sequence[str] | None = None,
-        seed: int = 0,
-        saved: Mapping[str, Any] | None = None,
-    ) -> None:
+        self, model: Any, *, sounds: Sequence[np.ndarray] | None = None, captions: Sequence[str] | None = None,
+        seed: int = 0, saved: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.sounds, self.captions, self.seed, self.saved = model, sounds, captions, seed, saved
         self.joint = getattr(model, "joint", None)  # None in a model of another make, as is the next
         self.config = getattr(getattr(model, "config", None), "audio", None)
@@ -69,7 +60,6 @@ class Subject:
 
     @cached_property
     def embedded_probes(self) -> np.ndarray:
-        """Embeddings of the probe sounds."""
         return finite("audio embeddings", self.embed_audio(self.probes))
 
     @cached_property
@@ -90,11 +80,7 @@ class Subject:
         return (None if self.joint is None else signature.signature_of(self.joint)) or {}
 
     def relative(self, moved: np.ndarray) -> float:
-        """Return the mean length of differences `[N, D]`, by the mean distance of two probe sounds.
-
-        Raises:
-            MetricError: all probe sounds have one embedding.
-        """
+        """Return the mean length of differences `[N, D]`, by the mean distance of two probe sounds."""
         mean = mean_distance(self.embedded_probes)
         if mean < 1e-6:
             raise MetricError("all sounds have one embedding: no distance can be compared with another")
@@ -108,11 +94,7 @@ def mean_distance(embeddings: np.ndarray) -> float:
 
 
 def finite(what: str, embeddings: np.ndarray) -> np.ndarray:
-    """Return the embeddings if all are finite.
-
-    Raises:
-        MetricError: they are not.
-    """
+    """Return the embeddings; raise `MetricError` unless all are finite."""
     bad = int((~np.isfinite(embeddings).all(axis=-1)).sum())
     if bad:
         raise MetricError(f"{bad} of {len(embeddings)} {what} are not finite")

@@ -48,19 +48,10 @@ _FORMS = {  # code to use a form, and a note
 
 
 def model_card(
-    model: Model,
-    record: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
-    *,
+    model: Model, record: Mapping[str, Any] | None = None, metrics: Mapping[str, Any] | None = None, *,
     form: str = "hub-folder",
-) -> str:
-    """Return the card of a model as Markdown.
-
-    Args:
-        model: the model.
-        record, metrics: of the run that trained it, see `read_run`; None says that nothing is known.
-        form: what the card lies beside: "hub-folder", "clap" or "onnx".
-    """
+) -> str:  # fmt: skip
+    """Return the card of a model as Markdown, with what `read_run` knows of its run, for a `form` of export."""
     metrics = dict(metrics or {})
     if form == "clap":  # it has no predictors: the figures are those of the projections
         retrieval_z = {"retrieval": {"z": z} if (z := dig(metrics, "retrieval", "z")) else {}, "health": {}}

@@ -25,26 +25,6 @@ def repack(path, edit, *, compression=zipfile.ZIP_STORED):
     return path
 
 
-def lying(path, *, claimed=6, offset=0, shape=(2, 3), stride=(3, 1), after=None):
-    """Write a file whose pickle claims what the arguments say about the six numbers that are there."""
-    torch.save({"a": torch.zeros(2, 3)}, path)
-    store = object()
-
-    class Lie:
-        def __reduce__(self):
-            rebuilt = (torch._utils._rebuild_tensor_v2, (store, offset, shape, stride, False, OrderedDict()))
-            return rebuilt if after is None else (*rebuilt, after)
-
-    class Pickler(pickle._Pickler):
-        def persistent_id(self, thing):
-            return ("storage", torch.FloatStorage, "0", "cpu", claimed) if thing is store else None
-
-    with open(path.with_suffix(".pkl"), "wb") as file:
-        Pickler(file, protocol=2).dump({"a": Lie()})
-    program = path.with_suffix(".pkl").read_bytes()
-    return repack(path, lambda _: program)
-
-
 def test_what_torch_saves_is_read(tmp_path):
     base = torch.arange(24.0).view(2, 3, 4)
     kinds = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
@@ -104,45 +84,18 @@ def test_code_is_refused_and_not_run(where, tmp_path):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("name", ["builtins.eval", "builtins.getattr", "torch.load", "torch.hub.load", "io.open"])
-def test_other_functions_are_refused(name, tmp_path):
-    module, function = name.rsplit(".", 1)
-    program = b"\x80\x02c" + module.encode() + b"\n" + function.encode() + b"\nX\x01\x00\x00\x00a\x85R."
-    torch.save({"a": torch.zeros(2)}, tmp_path / "a.pt")
-    with pytest.raises(CheckpointError, match=function):
-        read_weights(repack(tmp_path / "a.pt", lambda _: program))
-
-
 @pytest.mark.parametrize(
     ("content", "named"),
     [
         ({"a": np.dtype("O")}, "a.pt"), ({"a": torch.zeros(2), "b": 3}, "'b'"), ({3: torch.zeros(2)}, "3"),
         ({}, "a.pt"), ([torch.zeros(2)], "a.pt"), ({"state_dict": 3}, "a.pt"), (torch.zeros(2), "a.pt"),
-        (torch.nn.Linear(2, 2), "Linear"),
+        (torch.nn.Linear(2, 2), "Linear"), ({"a": torch.zeros(1).expand(50_000, 50_000)}, "'a'"),  # 10 GB of one number
     ],
 )  # fmt: skip
 def test_other_content_is_refused(content, named, tmp_path):
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=named):
         read_weights(tmp_path / "a.pt")
-
-
-@pytest.mark.parametrize(
-    "lie",
-    [
-        {"claimed": 2_500_000_000, "shape": (2_500_000_000,), "stride": (1,)},
-        {"claimed": 300, "shape": (300,), "stride": (1,)},  # within the file, not within the member
-        {"claimed": -6},
-        {"shape": (2, 4), "stride": (4, 1)},
-        {"shape": (50_000, 50_000), "stride": (0, 0)},  # 10 GB once it is copied
-        {"offset": -1},
-        {"after": {"shape": (9, 9)}},
-    ],
-)
-def test_claims_beyond_the_file_are_refused(lie, tmp_path):
-    assert read_weights(lying(tmp_path / "honest.pt"))["a"].shape == (2, 3)  # the forger's tool itself works
-    with pytest.raises(CheckpointError, match="a.pt"):
-        read_weights(lying(tmp_path / "a.pt", **lie))
 
 
 def test_bombs_and_damaged_files_are_refused(tmp_path):

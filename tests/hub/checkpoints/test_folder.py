@@ -10,13 +10,10 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from transformers import RobertaModel
 
 import slapkit
-from slapkit.errors import CheckpointError, ConfigError
+from slapkit.errors import CheckpointError
 from slapkit.hub.export import to_hub_folder
-from slapkit.models.encoders import TextEncoderConfig
-from slapkit.models.encoders.text import TextEncoder
 from tests.hub.checkpoints.published_files import CAPTIONS, RATE, make_clap, save_folder, sounds
 
 KINDS = ["unfused", "fused"]
@@ -194,15 +191,3 @@ def test_a_name_gives_what_its_folder_gives(folders, monkeypatch, tmp_path):
     assert model.config.text.source == "someone/clap"
     wanted = slapkit.load(folders["unfused"][0], device="cpu").embed_text(CAPTIONS)
     np.testing.assert_array_equal(model.embed_text(CAPTIONS), wanted)
-
-
-def test_a_text_encoder_needs_the_pooler_that_it_is_pooled_by(folders):
-    text = slapkit.load(folders["unfused"][0], device="cpu").joint.text.encoder
-    config = TextEncoderConfig(source="here", pooling="pooler", frozen=False)
-    used, unused = TextEncoder(text.model, None, config), TextEncoder(text.model, None, config.replace(pooling="mean"))
-    before = used.fingerprint(), unused.fingerprint()
-    with torch.no_grad():
-        text.model.pooler.dense.weight += 1
-    assert used.fingerprint() != before[0] and unused.fingerprint() == before[1], "it counts where it is used"
-    with pytest.raises(ConfigError, match="'here'"):
-        TextEncoder(RobertaModel(text.model.config, add_pooling_layer=False), None, config)

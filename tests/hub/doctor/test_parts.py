@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from slapkit.errors import AudioError, DataError
 from slapkit.hub.doctor import examine
@@ -46,13 +45,6 @@ def test_probe_sounds_are_the_same_function_of_time_at_every_rate():
         np.testing.assert_allclose(other[::2], one, atol=2e-5)
         spectrum = np.abs(np.fft.rfft(other * np.hanning(len(other)))) ** 2
         assert spectrum[round(10500 * SECONDS) :].sum() < 1e-4 * spectrum.sum()
-
-
-def test_probe_sounds_differ_and_depend_on_the_seed_alone():
-    first, again, other = (np.stack(probe_sounds(24000, band=9900.0, count=12, seed=s)) for s in (0, 0, 1))
-    assert np.array_equal(first, again) and not np.allclose(first, other, atol=0.01)
-    assert np.abs(np.corrcoef(first) - np.eye(12)).max() < 0.5, "no two alike"
-    assert 0.04 < first.std(axis=1).min() and np.abs(first).max() <= 1.5
 
 
 # Weights
@@ -112,12 +104,6 @@ def test_signature_leaves_the_model_as_it_was(loaded):
     assert len(json.dumps(found)) < 6000
     assert np.shape(found["audio"]) == np.shape(found["text"]) == (8, 16) and np.shape(found["frontend"]) == (64,)
     assert found == signature_of(joint), "dropout was off"
-
-
-def test_a_model_without_finite_embeddings_has_no_signature(model):
-    with torch.no_grad():
-        model.joint.text.projector[-1].bias.fill_(float("inf"))
-    assert signature_of(model.joint) is None
 
 
 @pytest.mark.parametrize(

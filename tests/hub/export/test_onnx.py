@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from slapkit.audio.frontend import FrontendConfig, make_transform
-from slapkit.errors import ConfigError
 from slapkit.hub.export import ExportError, to_onnx
 from slapkit.hub.export import onnx as onnx_module
 from slapkit.models.encoders import TextEncoderConfig, waveform_encoder
@@ -99,13 +98,6 @@ def test_encoders_of_waves(text, tmp_path, kind, layer):
     check_audio(tmp_path / "out", model, waves, rate, features.astype(np.float32))
 
 
-@pytest.mark.parametrize("towers", [[], ["audio", "speech"]])
-def test_other_towers_are_refused(text, tmp_path, towers):
-    with pytest.raises(ConfigError, match="towers"):
-        to_onnx(build("clap", {}, text, batch_norm=False), tmp_path / "out", towers=towers)
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("tower", ["audio", pytest.param("text", marks=pytest.mark.slow)])
 def test_a_graph_that_differs_is_not_written(text, tmp_path, monkeypatch, tower):
     embeddings = onnx_module._embeddings
@@ -117,19 +109,3 @@ def test_a_graph_that_differs_is_not_written(text, tmp_path, monkeypatch, tower)
     with pytest.raises(ExportError, match=f"{tower} tower differs"):
         to_onnx(build("clap", {}, text, batch_norm=False), tmp_path / "out", towers=[tower])
     assert not list(tmp_path.iterdir())
-
-
-def test_a_tower_without_a_form_in_onnx_is_told(text, tmp_path, monkeypatch):
-    model = build("clap", {}, text, batch_norm=False)
-    encoder = model.joint.audio.encoder
-    monkeypatch.setattr(type(encoder), "forward", lambda self, x: x.mean(1) * float(x.mean().item() > 0))
-    with pytest.raises(ExportError, match="audio"):
-        to_onnx(model, tmp_path / "out")
-    assert not list(tmp_path.iterdir())
-
-
-def test_missing_packages_are_named(text, tmp_path, monkeypatch):
-    found = onnx_module.find_spec
-    monkeypatch.setattr(onnx_module, "find_spec", lambda n, *a: None if n == "onnxruntime" else found(n, *a))
-    with pytest.raises(ExportError, match="onnxruntime"):
-        to_onnx(build("clap", {}, text, batch_norm=False), tmp_path / "out")
