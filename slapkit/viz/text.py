@@ -63,12 +63,7 @@ def lines(text: Any, *, most: int = 3) -> list[str]:
 
 
 def card(head: Any, body: Sequence[tuple[Any, int]], *, most: int = 1) -> str:
-    """Return a hover card of at most six lines: a bold head, then texts.
-
-    Args:
-        head: at most `most` lines of it are shown.
-        body: texts, each with the most lines that it may take.
-    """
+    """Return a hover card of at most six lines: a bold head of `most` lines, then texts with the most of each."""
     rows = [f"<b>{line}</b>" for line in lines(head, most=most)]
     for text, limit in body:
         if text and len(rows) < MOST_LINES:

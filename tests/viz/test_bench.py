@@ -9,7 +9,6 @@ import pytest
 
 from slapkit.errors import LibraryError
 from slapkit.viz.widgets import SearchBench
-from slapkit.viz.widgets.cards import cards, span
 from tests.viz.fakes import FakeLibrary
 
 LIKE = {"sign": "+", "kind": "track", "key": "audio/003.ogg"}
@@ -102,15 +101,6 @@ def test_what_cannot_be_searched_is_said_and_the_results_stay(bench, library, mo
     assert len(reply["columns"][1]["cards"]) == 10 and list(bench.tables) == ["CLAP"]
 
 
-def test_an_empty_library_says_so_and_none_is_an_error():
-    bench = SearchBench(FakeLibrary(0))
-    reply = search(bench)
-    assert reply["columns"][0]["cards"] == [] and "no track" in reply["columns"][0]["text"]
-    assert bench.options["filters"] == [] and bench.results is None
-    with pytest.raises(LibraryError):
-        SearchBench({})
-
-
 @pytest.mark.parametrize(
     "message",
     [
@@ -164,18 +154,6 @@ def test_marks_are_kept_for_the_query_and_shown_when_it_is_asked_again(bench):
     assert bench.options["marks"] and not SearchBench(FakeLibrary()).options["marks"]
 
 
-def test_history_grows_by_queries_not_by_letters(bench):
-    for text in ("s", "slo", "slow"):
-        search(bench, text, live=True)
-    assert bench.history == ["slow"]
-    for text in ("slow", "fast", "fast"):
-        search(bench, text)
-    assert bench.history == ["slow", "fast"]
-    for i in range(60):
-        search(bench, f"q{i}")
-    assert len(bench.history) == 50
-
-
 def test_answers_and_state_are_json_whatever_the_texts_hold(library):
     library.tracks["title"] = '<script>"\x00\u202e'
     library.tracks.at[0, "captions"] = None
@@ -184,12 +162,3 @@ def test_answers_and_state_are_json_whatever_the_texts_hold(library):
     text = json.dumps(search(bench, k=30), allow_nan=False) + json.dumps(bench.options, allow_nan=False)
     text.encode("utf-8")
     assert "\\u0000" not in text
-
-
-def test_cards_say_where_the_window_is_and_what_the_file_is_called():
-    assert span(40.0, 10.0, 185.0) == "0:40–0:50"
-    assert span(0.0, 10.0, 10.0) == "0:10" and span(None, None, 61.0) == "1:01" and span(0.0, 1.0, None) == ""
-    row = {"rank": 1, "id": "a/b.ogg", "title": "", "score_percentile": 0.003, "file": "a/b.ogg", "captions": None}
-    [card] = cards([row])
-    assert card["title"] == "b.ogg" and card["score"] == "top 0.3 %"
-    assert card["captions"] == card["facts"] == [] and card["span"] == card["length"] == ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slapkit.errors import LibraryError
 from slapkit.viz.widgets import ErrorsView
 from tests.viz.fakes import FakeLibrary, split_of
 
@@ -58,17 +57,7 @@ def test_without_marks_nothing_changes_and_marks_count_as_right_answers(view):
     assert view.scores() == before
 
 
-@pytest.mark.parametrize("caption", [-1, 40, "0", None, True, 1.0])
-def test_only_captions_of_the_split_open(view, caption):
-    assert view.handle({"type": "open", "caption": caption})["type"] == "error"
-
-
 @pytest.mark.parametrize("id", ["../x", "/etc/passwd", 5, None, ""])
 def test_only_tracks_of_the_library_are_marked(view, id):
     assert view.handle({"type": "mark", "model": "SLAP", "id": id, "caption": 0, "on": True})["type"] == "error"
     assert len(view.marks) == 0
-
-
-def test_a_library_without_the_clips_is_refused(library, marks):
-    with pytest.raises(LibraryError, match="10 clips"):
-        ErrorsView(FakeLibrary(10), split_of(library), marks)

@@ -13,12 +13,11 @@ import pytest
 import soundfile
 from plotly.offline import get_plotlyjs
 
-from slapkit.errors import DataError
 from slapkit.metrics import centroid_distance, text_to_audio_ranks
 from slapkit.viz import figures, text, theme
-from slapkit.viz.figures.map_frame import ENTRIES, legend_entries, make_room, square
+from slapkit.viz.figures.map_frame import ENTRIES
 from slapkit.viz.figures.maps import coloring, gap_answer, worst_rows
-from slapkit.viz.maps import color_columns, save_html, worst_table
+from slapkit.viz.maps import save_html, worst_table
 from slapkit.viz.maps.export import chosen_clips
 from tests.viz.fakes import make_clips, make_embedded, make_panel
 from tests.viz.payloads import PAYLOADS
@@ -59,17 +58,6 @@ def test_the_gap_on_the_figure_is_that_of_the_embeddings(models, panels):
     assert gap_answer([panels[0], panels[0]]).startswith("Their gaps between audio and text do not differ")
 
 
-def test_axes_are_square_bare_and_hold_all_points(panels):
-    figure = figures.joint_map(panels)
-    for suffix in ("", "2"):
-        x, y = figure.layout[f"xaxis{suffix}"], figure.layout[f"yaxis{suffix}"]
-        assert x.range[1] - x.range[0] == pytest.approx(y.range[1] - y.range[0])
-        assert y.scaleanchor == f"x{suffix}" and not x.showticklabels and not y.showticklabels
-    coordinates = np.random.default_rng(0).normal(size=(50, 3))
-    for axis, (low, high) in zip(coordinates.T, square(coordinates)):
-        assert low < axis.min() and axis.max() < high
-
-
 def test_worst_pairs_join_the_captions_of_the_worst_rank_to_their_clips(models, panels):
     model, panel = models[0], panels[0]
     ranks = text_to_audio_ranks(audio=model.audio(), text=model.text(), clip_of_caption=model.clip_of_caption).expected
@@ -99,28 +87,6 @@ def test_colours_follow_the_facts_of_the_clips(models, panels, column):
         assert name == (first if column == "style" else first[0])
 
 
-def test_beyond_nine_groups_the_rest_is_other(models, panels):
-    for panel in panels:
-        panel.points["mine"] = [f"g{min(c, 10)}" for c in panel.points["clip"]]  # g10 holds two clips
-    colors = coloring(panels, "mine")
-    assert len(colors.names) == 10 and colors.names[0] == "g10" and colors.names[-1] == "2 others"
-    assert colors.colors[-1] == theme.OTHER and (np.bincount(colors.codes[0])[-1] == 2 * 3)
-    assert [e["name"] for e in legend_entries(colors) if e["showlegend"]][2:] == colors.names
-    with pytest.raises(DataError, match="instrumets"):
-        coloring(panels, "instrumets")
-
-
-def test_the_legend_gets_room_and_the_panels_keep_theirs(panels):
-    figure = figures.joint_map(panels)
-    before = figure.layout.height - figure.layout.margin.t
-    for panel in panels:
-        panel.points["long"] = [f"a rather long name of a group {c % 9}" for c in panel.points["clip"]]
-    make_room(figure, coloring(panels, "long"))
-    assert figure.layout.height - figure.layout.margin.t == before and figure.layout.margin.t > 120
-    make_room(figure, coloring(panels))
-    assert figure.layout.height == 700
-
-
 def test_cards_have_at_most_six_lines_of_sixty_characters(panels):
     for panel in panels:
         for card in panel.points["card"]:
@@ -142,12 +108,6 @@ def test_no_text_from_data_is_markup_for_plotly():
         for shown in map(str, texts):
             assert not re.search(r"<(?!/?b>|br>)", shown), shown
             assert "$" not in shown and not re.search("[\x00-\x1f\u202a-\u202e\u2066-\u2069]", shown)
-
-
-def test_facts_in_words():
-    row = {"style": "jig", "instruments": ["flute", "viola"], "tempo_bpm": 96.0, "drums": True, "peak_db": -3.0}
-    row |= {"mood": "calm", "year": float("nan"), "artist": None, "genre": "unknown", "loudness": 7, "album": "jig"}
-    assert text.facts(row) == ["flute, viola", "jig", "96 bpm", "calm"]
 
 
 def test_invisible_characters_go_and_visible_ones_stay():
@@ -173,12 +133,6 @@ def test_the_page_holds_all_it_needs(tmp_path, models, panels):
     assert "default-src 'none'" in own and "prefers-color-scheme" in own
 
 
-def test_the_clips_with_excerpts_are_the_worst_and_then_random_ones(panels):
-    assert sorted(chosen_clips(panels, 99)) == list(range(12)) and chosen_clips(panels, 0) == []
-    assert chosen_clips(panels, 4)[0] == panels[0].points["clip"][panels[0].points["rank"].idxmax()]
-    assert chosen_clips(panels, 6, seed=1) == chosen_clips(panels, 6, seed=1)
-
-
 def test_hostile_texts_end_no_script_and_a_lost_file_stops_no_page(tmp_path):
     dataset = make_clips(None, clips=len(PAYLOADS), per_clip=1, texts=PAYLOADS)  # their files do not exist
     model = make_embedded(dataset, name=PAYLOADS[0])
@@ -186,8 +140,3 @@ def test_hostile_texts_end_no_script_and_a_lost_file_stops_no_page(tmp_path):
     assert data_of(page)["sounds"] == {}
     assert page.count("<script") == page.count("</script>") == 3 + get_plotlyjs().count("</script>")
     assert "<" not in re.search(r"<title>(.*?)</title>", page, re.DOTALL)[1]
-
-
-def test_columns_worth_colouring_by(panels):
-    table = panels[0].points.assign(rare=["x", *[None] * (len(panels[0].points) - 1)])
-    assert color_columns(table) == ["modality", "style", "instruments", "tempo_bpm"]

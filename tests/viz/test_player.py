@@ -40,16 +40,6 @@ def test_a_clip_is_read_when_it_is_asked_for_and_not_before(player, sounds):
     assert [s.read for s in sounds] == [0, 1]
 
 
-def test_showing_plays_the_first_clip_unless_told_otherwise(player, sounds):
-    assert player.sent == [{"type": "play", "id": 0, "generation": 1}]
-    player.show([PlayerItem("Other", [], sounds[0])], autoplay=False)
-    assert len(player.sent) == 1 and player.items == [{"title": "Other", "lines": []}]
-    reply = player.handle({"type": "sound", "id": 0, "generation": 1})
-    assert reply["type"] == "error" and sounds[0].read == 0, "asked of what was shown before"
-    player.show([])
-    assert len(player.sent) == 1 and player.items == []
-
-
 @pytest.mark.parametrize("id", [2, -1, "0", "../../etc/passwd", None, True, 0.0, [0], {}])
 def test_a_crafted_id_gets_an_error_and_reads_nothing(player, sounds, id):
     reply = player.handle({"type": "sound", "id": id})
@@ -71,10 +61,3 @@ def test_texts_lose_control_characters_and_excess_but_keep_markup_as_text():
     [item] = player.items
     assert item["title"] == "<img src=x onerror=alert(1)>"
     assert len(item["lines"][0]) == 400 and item["lines"][0].endswith("…") and item["lines"][1] == "b c"
-
-
-def test_a_notebook_does_not_grow_with_the_audio():
-    big = Player([PlayerItem("Tune", [], Sound(bytes(10_000_000)))])
-    big.handle({"type": "sound", "id": 0})
-    state = {name: value for name, value in big.get_state().items() if name not in ("_esm", "_css")}
-    assert len(repr(state)) < 3000

@@ -59,18 +59,10 @@ def log_mel(mel: np.ndarray, *, hop_s: float, title: str) -> go.Figure:
     import plotly.graph_objects as go
 
     top = float(mel.max())
-    figure = go.Figure(
-        go.Heatmap(
-            z=mel.T.astype("float32").round(1),
-            x0=0,
-            dx=hop_s,
-            zmin=top - 70,
-            zmax=top,
-            colorscale="Magma",
-            colorbar={"title": {"text": "dB"}, "thickness": 12},
-            hovertemplate="%{x:.2f} s, band %{y}: %{z:.0f} dB<extra></extra>",
-        )
-    )
+    bar = {"title": {"text": "dB"}, "thickness": 12}
+    look = {"zmin": top - 70, "zmax": top, "colorscale": "Magma", "colorbar": bar}
+    hover = "%{x:.2f} s, band %{y}: %{z:.0f} dB<extra></extra>"
+    figure = go.Figure(go.Heatmap(z=mel.T.astype("float32").round(1), x0=0, dx=hop_s, hovertemplate=hover, **look))
     figure.update_xaxes(title_text="time (s)")
     figure.update_yaxes(title_text="mel band")
     return finish(figure, label(title, 400), height=320)

@@ -38,24 +38,16 @@ def recentring(reports: Sequence[Any]) -> go.Figure:
             values = [measures[panel] for measures in stages.values()]
             rivals = {name: [other[name][panel][0] for other in measured if name in other] for name in stages}
             sides = zip(stages, values, ("left", "right"))
-            figure.add_scatter(
-                x=list(stages),
-                y=[value for value, _ in values],
-                error_y={"type": "data", "array": [half for _, half in values], "thickness": 1.5, "width": 5},
-                mode="lines+markers+text",
-                text=[f"{value:.3f}" if panel == 0 else f"{value:.1f}" for value, _ in values],
-                textposition=[f"{_beside(value, rivals[name])} {side}" for name, (value, _), side in sides],
-                cliponaxis=False,
-                textfont={"color": color},
-                marker={"size": 9, "color": color},
-                line={"color": color, "dash": theme.DASH.get(report.objective, "solid")},
-                name=label(report.name),
-                legendgroup=report.name,
-                showlegend=panel == 0,
-                hoverinfo="x+y+name",
-                row=1,
-                col=panel + 1,
-            )
+            numbers = {
+                "mode": "lines+markers+text", "cliponaxis": False, "textfont": {"color": color},
+                "text": [f"{value:.3f}" if panel == 0 else f"{value:.1f}" for value, _ in values],
+                "textposition": [f"{_beside(value, rivals[name])} {side}" for name, (value, _), side in sides],
+                "error_y": {"type": "data", "array": [half for _, half in values], "thickness": 1.5, "width": 5},
+            }  # fmt: skip
+            line = {"color": color, "dash": theme.DASH.get(report.objective, "solid")}
+            named = {"name": label(report.name), "legendgroup": report.name, "showlegend": panel == 0}
+            look = {"line": line, "marker": {"size": 9, "color": color}, "hoverinfo": "x+y+name"} | named | numbers
+            figure.add_scatter(x=list(stages), y=[value for value, _ in values], row=1, col=panel + 1, **look)
     largest = max(measures[0][0] for stages in measured for measures in stages.values())
     # Room above the largest value for its number.
     figure.update_yaxes(title_text="distance of the centroids", range=[0, 1.15 * max(largest, 1e-3)], col=1)
@@ -93,14 +85,9 @@ def cosines(reports: Sequence[Any]) -> go.Figure:
     from plotly.subplots import make_subplots
 
     columns = [(report, name) for report in reports for name in report.stages]
-    figure = make_subplots(
-        rows=3,
-        cols=len(columns),
-        shared_xaxes=True,
-        horizontal_spacing=0.03,
-        vertical_spacing=0.06,
-        column_titles=[f"{label(report.name)} {name}" for report, name in columns],
-    )
+    space = {"shared_xaxes": True, "horizontal_spacing": 0.03, "vertical_spacing": 0.06}
+    titles = [f"{label(report.name)} {name}" for report, name in columns]
+    figure = make_subplots(rows=3, cols=len(columns), column_titles=titles, **space)
     for column, (report, name) in enumerate(columns, start=1):
         for row, kind in enumerate(PAIRS, start=1):
             _histogram(figure, report, report.stages[name].cosines[kind], kind, row, column)
@@ -128,20 +115,11 @@ def _histogram(figure: go.Figure, report: Any, found: Any, kind: str, row: int, 
     bins = len(found.unmatched)
     centres = np.round(np.linspace(-1 + 1 / bins, 1 - 1 / bins, bins), 4)
     for name, values, shade in (("unmatched", found.unmatched, theme.NEUTRAL), ("matched", found.matched, color)):
-        if values is None:
-            continue
-        figure.add_scatter(
-            x=centres,
-            y=np.round(values, 4),
-            mode="lines",
-            line={"color": shade, "shape": "hvh", "width": 1.5},
-            fill="tozeroy",
-            name=name,
-            showlegend=False,
-            hovertemplate=f"{name}, cosine %{{x:.2f}}: density %{{y:.2f}}<extra></extra>",
-            row=row,
-            col=column,
-        )
+        if values is not None:
+            steps = {"mode": "lines", "fill": "tozeroy", "line": {"color": shade, "shape": "hvh", "width": 1.5}}
+            hover = {"hovertemplate": f"{name}, cosine %{{x:.2f}}: density %{{y:.2f}}<extra></extra>"}
+            look = {"name": name, "showlegend": False} | steps | hover
+            figure.add_scatter(x=centres, y=np.round(values, 4), row=row, col=column, **look)
 
 
 def spectra(reports: Sequence[Any]) -> go.Figure:
@@ -155,18 +133,9 @@ def spectra(reports: Sequence[Any]) -> go.Figure:
             for what, values in stage.spectra.items():
                 shown = 100 * values[values > 1e-6]
                 line = {"color": theme.MODALITY[what], "dash": "dot" if name == "recentred" else "solid", "width": 2}
-                figure.add_scatter(
-                    x=np.arange(1, len(shown) + 1),
-                    y=np.round(shown, 5),
-                    mode="lines",
-                    line=line,
-                    name=f"{what}, {name}",
-                    legendgroup=f"{what} {name}",
-                    showlegend=column == 1,
-                    hovertemplate="direction %{x}: %{y:.3f} %",
-                    row=1,
-                    col=column,
-                )
+                named = {"name": f"{what}, {name}", "legendgroup": f"{what} {name}", "showlegend": column == 1}
+                look = {"mode": "lines", "line": line, "hovertemplate": "direction %{x}: %{y:.3f} %"} | named
+                figure.add_scatter(x=np.arange(1, len(shown) + 1), y=np.round(shown, 5), row=1, col=column, **look)
     figure.update_xaxes(title={"text": "direction, largest first", "standoff": 6}, rangemode="tozero")
     figure.update_annotations(font_size=14)
     figure.update_yaxes(type="log", exponentformat="none", dtick=1)

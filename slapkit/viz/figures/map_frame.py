@@ -48,19 +48,10 @@ def frame(figure: go.Figure, panels: Sequence[Any], colors: Any, words: Sequence
             x.update(range=ranges[0], constrain="domain", constraintoward="left", **_FLAT)
             y.update(range=ranges[1], constrain="domain", constraintoward="top", **tied, **_FLAT)
             left = x.domain[0]
-        figure.add_annotation(
-            text=f"<b>{label(panel.name)}</b>  {words[number]}",
-            x=left,
-            y=1.0,
-            xref="paper",
-            yref="paper",
-            xanchor="left",
-            yanchor="bottom",
-            yshift=4,
-            showarrow=False,
-            align="left",
-            font={"size": 14, "color": theme.objective_color(panel.objective)},
-        )
+        place = {"x": left, "y": 1.0, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+        look = {"yshift": 4, "showarrow": False, "align": "left"}
+        look["font"] = {"size": 14, "color": theme.objective_color(panel.objective)}
+        figure.add_annotation(text=f"<b>{label(panel.name)}</b>  {words[number]}", **place, **look)
     figure.update_layout(
         meta={"wide": True, "top": figure.layout.margin.t + _HEAD - 4, "height": figure.layout.height},
         legend={"itemsizing": "constant", "itemwidth": 30, "font": {"size": 13}},

@@ -62,7 +62,7 @@ class Panel:
 
 @dataclasses.dataclass(frozen=True)
 class Coloring:
-    """How points are coloured: a number for each row of each panel, the names of the numbers and their colours."""
+    """How points are coloured: a number for each row of each panel, their names and colours."""
 
     column: str
     codes: list[np.ndarray]
@@ -117,21 +117,15 @@ def _categories(series: pd.Series) -> pd.Series:
 
 
 def joint_map(
-    panels: Sequence[Panel],
-    *,
-    color: str = MODALITY,
-    worst: int = 0,
-    height: int = 700,
-    title: str | None = None,
+    panels: Sequence[Panel], *, color: str = MODALITY, worst: int = 0, height: int = 700, title: str | None = None,
     card_lines: int = MOST_LINES,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Do audio and text share one space? Clips (circles) and captions (diamonds) of each model, its gap drawn.
 
     Args:
-        panels: one map each, all of the same number of dimensions.
         color: "modality" or a column of the points.
         worst: lines from this many captions of the worst rank to their clips.
-        height: of the figure, in px.
+        height: in px.
         title: None computes the answer from the gaps.
         card_lines: lines of the hover cards; 0 leaves the points without cards, which makes a small figure.
 
@@ -159,13 +153,15 @@ def joint_map(
 
 def _panel_traces(panel: Panel, number: int, colors: Coloring, worst: int, card_lines: int) -> list[go.Scattergl]:
     """Return the traces of one panel in the order of `ROLES`; "line" and "ring" are empty until a hover or a click."""
-    nothing = _none(panel)
+    nothing, worst_paths = _none(panel), paths(panel, worst_rows(panel, worst))
     thin = {"color": theme.NEUTRAL, "width": 1}
     ring = {"symbol": "circle-open", "size": 18, "color": theme.WARNING, "line": {"width": 3}}
     found = {
         "text": _points_trace(panel, "text", colors, colors.codes[number], card_lines),
         "audio": _points_trace(panel, "audio", colors, colors.codes[number], card_lines),
-        "worst": on_map(worst_lines(panel, worst), mode="lines", line=thin, opacity=0.55, hoverinfo="skip"),
+        "worst": on_map(
+            paths(panel, worst_rows(panel, worst)), mode="lines", line=thin, opacity=0.55, hoverinfo="skip"
+        ),
         "gap": _gap_trace(panel),
         "line": on_map(nothing, mode="lines", line={"color": theme.WARNING, "width": 2}, hoverinfo="skip"),
         "ring": on_map(nothing, mode="markers", marker=ring, hoverinfo="skip"),
@@ -218,14 +214,10 @@ def worst_rows(panel: Panel, worst: int) -> np.ndarray:
     return rows[np.argsort(-ranks, kind="stable")[: max(0, worst)]]
 
 
-def worst_lines(panel: Panel, worst: int) -> np.ndarray:
-    """Return the path `[3 * worst, 2 or 3]` from each of the worst captions to its clip, NaN between two lines."""
-    rows = worst_rows(panel, worst)
-    return paths(panel, rows) if len(rows) else _none(panel)
-
-
 def paths(panel: Panel, rows: Sequence[int]) -> np.ndarray:
-    """Return the path from each row to the row of its clip, NaN between two lines."""
+    """Return the path `[3 * rows, 2 or 3]` from each row to the row of its clip, NaN between two lines."""
+    if not len(rows):
+        return _none(panel)
     places, rows = panel.coordinates, np.asarray(rows, dtype=np.int64)
     gaps = np.full((len(rows), panel.dimensions), np.nan, dtype=np.float32)
     clips = panel.points["clip"].to_numpy()[rows]

@@ -20,25 +20,16 @@ _ARRAYS = tuple(f"{kind}_{what}" for kind in "qz" for what in ("audio", "text", 
 
 
 def embed_run(
-    run: str | Path,
-    dataset: AudioTextDataset,
-    *,
-    split: str = "test",
-    cache_dir: str | Path,
-    name: str = "",
+    run: str | Path, dataset: AudioTextDataset, *, split: str = "test", cache_dir: str | Path, name: str = "",
     progress: bool = True,
-) -> Embedded:
+) -> Embedded:  # fmt: skip
     """Embed one split with the model of a run; the second time it is read from `maps/` beside the model.
 
-    Args:
-        run: a run's folder, or a checkpoint folder.
-        dataset: the data set, all splits.
-        cache_dir: where features are kept.
-        name: name of the model; default: that of its objective.
+    `run` is a run's or a checkpoint's folder, `dataset` has all splits; the model's name is that of its objective,
+    unless another is given.
 
     Raises:
-        CheckpointError: no usable model there.
-        DataError: the split is missing or has no usable clip.
+        CheckpointError, DataError: no usable model there, or no usable clip in the split.
     """
     weights = _weights(Path(run))
     part = dataset.split(split)

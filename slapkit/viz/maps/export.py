@@ -26,32 +26,19 @@ _LARGER = 4  # px that a clip with an excerpt is wider than others
 
 
 def save_html(
-    models: Sequence[Embedded],
-    panels: Sequence[Panel],
-    path: str | Path,
-    *,
-    clips: int = 60,
-    color: str = MODALITY,
-    worst: int = 0,
-    seed: int = 0,
-    seconds: float = EXCERPT_S,
-    progress: bool = False,
-) -> Path:
+    models: Sequence[Embedded], panels: Sequence[Panel], path: str | Path, *, clips: int = 60, color: str = MODALITY,
+    worst: int = 0, seed: int = 0, seconds: float = EXCERPT_S, progress: bool = False,
+) -> Path:  # fmt: skip
     """Write the map of `models` as one HTML file, and return its path.
 
     A click on a clip plays it, on a caption its clip, if it is among the `clips` that the page holds: first those of
     the worst captions of each model, then clips drawn at random. Their circles are larger.
 
     Args:
-        models: what was mapped.
-        panels: their maps, in the same order.
-        path: of the page.
-        clips: number of excerpts in the page; a file that cannot be decoded is left out.
+        models, panels: what was mapped, and the maps in the same order.
+        clips: number of excerpts of `seconds` in the page; a file that cannot be decoded is left out.
         color: "modality" or a column of the points.
         worst: number of the worst captions that are joined to their clips by lines.
-        seed: of the choice of clips.
-        seconds: length of an excerpt.
-        progress: show the excerpts being made.
 
     Raises:
         StorageError: the page cannot be written.
@@ -119,14 +106,11 @@ def _sounds(model: Embedded, chosen: Sequence[int], seconds: float, progress: bo
 
 def _clip_texts(model: Embedded) -> list[dict[str, Any]]:
     """Return title and lines of each clip, as plain text: the page sets them as text."""
-    rows = model.frame.to_dict("records")
-    return [
-        {
-            "title": plain(title_of(row), 120),
-            "lines": [plain(line, 200) for line in (" · ".join(facts(row)), *list(row["captions"])[:1]) if line],
-        }
-        for row in rows
-    ]
+    texts = []
+    for row in model.frame.to_dict("records"):
+        lines = (" · ".join(facts(row)), *list(row["captions"])[:1])
+        texts.append({"title": plain(title_of(row), 120), "lines": [plain(line, 200) for line in lines if line]})
+    return texts
 
 
 def _caption_texts(model: Embedded, panel: Panel) -> dict[str, Any]:

@@ -25,10 +25,7 @@ _NOT_COLORS = {
 def panel(embedded: Embedded, coordinates: np.ndarray, kind: Kind = "q") -> Panel:
     """Return the map of one model with the gap measured in its own space, one pair per clip.
 
-    Args:
-        embedded: N clips and M captions.
-        coordinates: `[N + M, 2 or 3]`, clips first.
-        kind: which embedding the map and the gap are of.
+    `coordinates` are `[N + M, 2 or 3]`, of N clips and then M captions.
     """
     gap = estimate(embedded.space(kind).along_gap)
     table = points_table(embedded, coordinates, kind)

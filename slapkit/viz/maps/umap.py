@@ -52,15 +52,10 @@ class MapConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class Map:
-    """A fitted map, and the arrays that place new points on it.
+    """A fitted map, float32 `[N, 2 or 3]`, and the arrays that place new points on it.
 
-    Attributes:
-        coordinates: float32 `[N, 2 or 3]`.
-        reduced: float32 `[N, R]`, the mapped rows after PCA.
-        mean, axes: `[D]` and `[R, D]` of the PCA; None without one.
-        config: settings.
-        versions: of the packages used.
-        key: hash of the mapped vectors and of `config`.
+    `reduced [N, R]` are the mapped rows after a PCA of `mean [D]` and `axes [R, D]` (None without one). `versions` are
+    those of the packages used, `key` is a hash of the mapped vectors and of `config`.
     """
 
     coordinates: np.ndarray
@@ -136,10 +131,7 @@ class Map:
 class MapStore:
     """Fits each map once: a map in `folder` made of the same vectors with the same settings is read instead.
 
-    Args:
-        folder: where maps are kept, one file each; None keeps them in memory alone.
-        config: settings of all maps; the number of dimensions is asked for with each.
-        progress: show the epochs of a fit.
+    Without a folder, maps are kept in memory alone.
     """
 
     def __init__(
@@ -183,14 +175,10 @@ def map_key(vectors: np.ndarray, config: MapConfig) -> str:
 def fit_map(vectors: np.ndarray, config: MapConfig | None = None, *, progress: bool = True, **settings: Any) -> Map:
     """Fit a map of `vectors [N, D]`: the same vectors and settings give the same map on the same machine.
 
-    Args:
-        vectors: rows to be mapped.
-        config: settings; `**settings` (`n_components=3`, `seed=1`...) replace single ones.
-        progress: show the epochs.
+    `settings` (`n_components=3`, `seed=1`...) replace single ones of `config`.
 
     Raises:
-        DataError: fewer than four rows.
-        ConfigError: a setting out of range.
+        DataError, ConfigError: fewer than four rows, or a setting out of range.
     """
     config = (config or MapConfig()).replace(**settings)
     rows = unit_rows("vectors", vectors)

@@ -97,22 +97,14 @@ class LibraryWidget(Widget):
         return {"sound": self._sound, "picture": self._picture}
 
     def library(self, message: Mapping[str, Any]) -> Library:
-        """Return the library that a message names.
-
-        Raises:
-            LibraryError: there is none of that name.
-        """
+        """Return the library that a message names."""
         name = message.get("model")
         if not isinstance(name, str) or name not in self.libraries:
             raise LibraryError(f"no model {plain(name, 40)!r} here: there is {', '.join(self.libraries)}")
         return self.libraries[name]
 
     def set_mark(self, query: str, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Mark a track as relevant to a query, or take the mark away.
-
-        Raises:
-            LibraryError: there is no place for marks, or no such track.
-        """
+        """Mark a track as relevant to a query, or take the mark away."""
         if self.marks is None:
             raise LibraryError("nowhere to keep marks: give the widget `marks`")
         id, on = track_id(message), bool(message.get("on"))
@@ -133,11 +125,7 @@ class LibraryWidget(Widget):
 
 
 def track_id(message: Mapping[str, Any]) -> str:
-    """Return the id of a track in a message; the library checks whether there is such a track.
-
-    Raises:
-        LibraryError: it is no text.
-    """
+    """Return the id of a track in a message; the library checks whether there is such a track."""
     id = message.get("id")
     if not isinstance(id, str):
         raise LibraryError(f"{plain(id, 40)!r} is no id of a track")

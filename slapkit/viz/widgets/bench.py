@@ -36,16 +36,13 @@ class SearchBench(LibraryWidget):
 
     Args:
         libraries: one library, or several by the name to show; two can be shown side by side.
-        query: the first query.
-        k: number of results.
-        where: the first filters, `{"style": "jig"}`.
+        query, k, where: the first query, number of results and filters, such as `{"style": "jig"}`.
         compare: begin with the first two libraries side by side.
         suggestions: terms to add by one press, each with its sign.
         marks: keeps what is marked "also relevant"; without it there is no such button.
 
     Attributes:
-        results: what the last search returned, exactly as `library.search` returns it.
-        tables: the same for every library that was searched, by name.
+        results, tables: what the last search returned, exactly as `library.search` returns it; of all models by name.
         history: queries so far, the last one at the end.
 
     Raises:
@@ -57,16 +54,10 @@ class SearchBench(LibraryWidget):
     options = traitlets.Dict(help="models, filters, suggestions and where to begin").tag(sync=True)
 
     def __init__(
-        self,
-        libraries: Library | Mapping[str, Library],
-        *,
-        query: str = "",
-        k: int = 10,
-        where: Mapping[str, Any] | None = None,
-        compare: bool = False,
-        suggestions: Sequence[str] = SUGGESTIONS,
+        self, libraries: Library | Mapping[str, Library], *, query: str = "", k: int = 10,
+        where: Mapping[str, Any] | None = None, compare: bool = False, suggestions: Sequence[str] = SUGGESTIONS,
         marks: Marks | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         named = dict(libraries) if isinstance(libraries, Mapping) else {libraries.model_name: libraries}
         if not named:
             raise LibraryError("no library to search: give one, or {name: library}")

@@ -32,11 +32,9 @@ class ErrorsView(LibraryWidget):
         split: the clips and captions, as `slapkit.metrics.embedded.embed_split` returns them.
         marks: keeps what is marked "also relevant"; metrics count marked tracks as right answers too.
         embedding: which embedding ranks, "q" or "z".
-        worst: number of captions listed.
-        k: number of tracks shown per caption.
+        worst, k: number of captions listed, and of tracks shown for each.
 
-    Attributes:
-        table: DataFrame of all captions, worst first: expected 1-based `rank` of its track, `caption`, `title`, `id`.
+    `table` has all captions, worst first: expected 1-based `rank` of its track, `caption`, `title`, `id`.
 
     Raises:
         LibraryError: a clip of the split is not in the library.
@@ -47,14 +45,7 @@ class ErrorsView(LibraryWidget):
     options = traitlets.Dict(help="captions listed, and what the page begins with").tag(sync=True)
 
     def __init__(
-        self,
-        library: Library,
-        split: Embedded,
-        marks: Marks,
-        *,
-        embedding: str = "q",
-        worst: int = 50,
-        k: int = 5,
+        self, library: Library, split: Embedded, marks: Marks, *, embedding: str = "q", worst: int = 50, k: int = 5
     ) -> None:
         self.split, self.captions, self.clip_of_caption = split, split.captions, split.clip_of_caption
         self.embedding = embedding
@@ -139,11 +130,7 @@ class ErrorsView(LibraryWidget):
             "status": self.status(),
             "first": self.handle({"type": "open", "caption": int(listed.index[0])}) if len(listed) else None,
             "captions": [
-                {
-                    "caption": int(row),
-                    "text": plain(caption),
-                    "rank": f"own track: {rank:,.0f} of {total:,}",
-                }
+                {"caption": int(row), "text": plain(caption), "rank": f"own track: {rank:,.0f} of {total:,}"}
                 for row, rank, caption in zip(listed.index, listed["rank"], listed["caption"])
             ],
         }

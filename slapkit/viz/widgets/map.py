@@ -41,30 +41,14 @@ MOST_BYTES, MOST_S = 2_000_000, 30.0  # of a file that is played as it is, and o
 class MapView(ipywidgets.VBox):
     """The maps of one model or of several over the same clips, with a player below.
 
-    Args:
-        models: what was embedded; all of the same clips.
-        store: fits and keeps the maps.
-        kind: the space to begin with, predictions "q" or projections "z".
-        dimensions: 2 or 3 to begin with.
-        color: "modality" or a column.
-        height: of the figure, in px.
-
-    Attributes:
-        figure: the `FigureWidget` on show.
-        player: the `Player` below it.
-        selected: table of the points within the last lasso.
+    It begins with predictions "q" or projections "z", in 2 or 3 `dimensions`, coloured by "modality" or a column.
+    `figure` is the `FigureWidget` on show, `selected` the table of the points within the last lasso.
     """
 
     def __init__(
-        self,
-        models: Sequence[Embedded],
-        store: MapStore | None = None,
-        *,
-        kind: Kind = "q",
-        dimensions: int = 2,
-        color: str = MODALITY,
-        height: int = 640,
-    ) -> None:
+        self, models: Sequence[Embedded], store: MapStore | None = None, *, kind: Kind = "q", dimensions: int = 2,
+        color: str = MODALITY, height: int = 640,
+    ) -> None:  # fmt: skip
         require_same_clips(models)
         self.models, self.store = list(models), store or MapStore()
         self.kind, self.dimensions, self.color, self.figure_height = kind, dimensions, color, height
@@ -170,11 +154,7 @@ class MapView(ipywidgets.VBox):
             self.kinds.value, self.sizes.value = self.kind, self.dimensions
 
     def set_color(self, column: str) -> None:
-        """Colour the points by "modality" or by a column.
-
-        Raises:
-            DataError: there is no such column.
-        """
+        """Colour the points by "modality" or by a column."""
         colors = coloring(self.panels, column)
         self.color = column
         with self.figure.batch_update():
@@ -227,8 +207,8 @@ class MapView(ipywidgets.VBox):
         if self.dimensions == 3:
             with self.figure.batch_update():
                 for number, panel in enumerate(self.panels):
-                    line = paths(panel, rows) if rows else np.full((1, 3), np.nan)
-                    self._trace(number, "line").update(dict(zip("xyz", line.T.astype(np.float64))))
+                    line = paths(panel, rows).T.astype(np.float64)
+                    self._trace(number, "line").update(dict(zip("xyz", line)))
             return
         # Shapes: they are drawn without touching the points.
         self.figure.layout.shapes = [self._shape(i, panel, row) for i, panel in enumerate(self.panels) for row in rows]
@@ -272,12 +252,7 @@ class MapView(ipywidgets.VBox):
 
 
 def items_of(model: Embedded, kind: Kind, role: str, index: int) -> list[PlayerItem]:
-    """Return what a click on a point of `model` plays: a clip; for a caption its own clip, then what the model finds.
-
-    Args:
-        kind: the space in which hits are nearest.
-        role: "audio" for the clip `index`, "text" for the caption `index`.
-    """
+    """Return what a click on a point plays: a clip ("audio"); for a caption ("text") its own clip, then its hits."""
     if role == "audio":
         row = model.frame.iloc[index].to_dict()
         return [_item(row, title_of(row), row["captions"][:3])]

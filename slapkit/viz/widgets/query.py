@@ -33,11 +33,7 @@ class Term:
     key: str  # id of the track, or key of the file
 
     def value(self, library: Library, files: Mapping[str, Path]) -> Any:
-        """Return what `search` takes for it.
-
-        Raises:
-            LibraryError: no such track, or no such file was received.
-        """
+        """Return what `search` takes for it."""
         if self.kind == "track":
             return library.like(self.key)
         if self.key not in files:
@@ -77,11 +73,7 @@ class Query:
         return first, {name: values for name, values in (("plus", plus), ("minus", minus)) if values}
 
     def run(self, library: Library, files: Mapping[str, Path]) -> pd.DataFrame:
-        """Search one library.
-
-        Raises:
-            LibraryError: the query, a filter or a term cannot be used.
-        """
+        """Search one library."""
         first, more = self._call(self.texts, lambda term: term.value(library, files))
         return library.search(first, k=self.k, where=self.where or None, **more)
 
@@ -99,11 +91,7 @@ class Query:
 
 
 def read_query(message: Mapping[str, Any], models: Sequence[str]) -> Query:
-    """Check a message of the browser.
-
-    Raises:
-        LibraryError: a part of it is not what the widget sends.
-    """
+    """Return the search of a message of the browser; raise `LibraryError` where it is not what the widget sends."""
     text, k = message.get("query", ""), message.get("k", 10)
     if not isinstance(text, str) or len(text) > LONGEST_QUERY:
         raise LibraryError(f"the query has {len(str(text)):,} characters: {LONGEST_QUERY:,} are the most")
@@ -129,11 +117,7 @@ def _term(item: Any) -> Term:
 
 
 class Uploads:
-    """Audio files of the reader, received in parts into a temporary folder under names of our own.
-
-    Attributes:
-        files: complete files by key.
-    """
+    """Audio files of the reader, received in parts into a temporary folder under names of our own; `files` by key."""
 
     def __init__(self) -> None:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -141,11 +125,7 @@ class Uploads:
         self.files: dict[str, Path] = {}
 
     def receive(self, message: dict[str, Any], part: bytes) -> dict[str, Any]:
-        """Take in one part of a file: `{"upload": key, "name": ..., "offset": ..., "size": ...}` and its bytes.
-
-        Raises:
-            LibraryError: no audio file by its name, too large, or parts out of order.
-        """
+        """Take in one part of a file: `{"upload": key, "name": ..., "offset": ..., "size": ...}` and its bytes."""
         key, name, offset, size = (message.get(field) for field in ("upload", "name", "offset", "size"))
         if not isinstance(key, str) or not isinstance(name, str) or type(offset) is not int or type(size) is not int:
             raise LibraryError("a part of an audio file is malformed: choose the file again")
