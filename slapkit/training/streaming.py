@@ -29,7 +29,6 @@ from slapkit.audio.features import PLACES, FeatureStore, SilentWindow
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.audio.windows import random_start
 from slapkit.data.dataset import AudioTextDataset, Clip
-from slapkit.data.shards import member
 from slapkit.errors import AudioError, DataError
 from slapkit.training.batches import AudioSource, BatchSource, TextSource
 from slapkit.training.config import TrainConfig
@@ -103,7 +102,7 @@ def _fingerprint(dataset: AudioTextDataset) -> str:
     for clip in dataset.clips:
         try:
             size = clip.path.stat().st_size
-        except OSError:  # inside a shard, or gone, which training finds out
+        except OSError:  # gone, which training finds out
             size = None
         digest.update(json.dumps([clip.id, size, clip.captions, clip.group, clip.split]).encode() + b"\n")
     return digest.hexdigest()
@@ -133,9 +132,7 @@ class StreamAudio:
         """
         path, name = self._paths[clip], self.ids[clip]
         try:
-            content = member(path)
-            source = path if content is None else content
-            return features.window(source, self.frontend, self.window, place, name=name)
+            return features.window(path, self.frontend, self.window, place, name=name)
         except AudioError as error:  # lists of failures name clips, not where they lie here
             raise type(error)(str(error).replace(path, name)) from error
 

@@ -13,7 +13,6 @@ import torch
 
 from slapkit import data
 from slapkit.audio import features
-from slapkit.data.shards import write_shards
 from slapkit.errors import CheckpointError, DataError
 from slapkit.models.weights import load_tensors
 from slapkit.training.batches import AudioSource, BatchSource
@@ -207,10 +206,8 @@ def test_streamed_training_learns_and_goes_on_after_a_stop(objective, tones, tmp
     assert_equal_weights(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
 
 
-def test_shards_train_the_same_model_and_kept_features_do_not_mix_with_streaming(tones, tmp_path):
-    chosen, options = tiny({"steps": 2}), {"streaming": True, "workers": 0}
-    run(chosen, tones, tmp_path / "files", **options)
-    run(chosen, write_shards(tones, tmp_path / "packed", progress=False), tmp_path / "shards", **options)
-    assert_equal_weights(weights(tmp_path / "files"), weights(tmp_path / "shards"))
+def test_kept_features_do_not_mix_with_streaming(tones, tmp_path):
+    chosen = tiny({"steps": 2})
+    run(chosen, tones, tmp_path / "files", streaming=True, workers=0)
     with pytest.raises(CheckpointError, match="data: "):
         run(chosen, tones, tmp_path / "files")

@@ -159,9 +159,7 @@ def _panel_traces(panel: Panel, number: int, colors: Coloring, worst: int, card_
     found = {
         "text": _points_trace(panel, "text", colors, colors.codes[number], card_lines),
         "audio": _points_trace(panel, "audio", colors, colors.codes[number], card_lines),
-        "worst": on_map(
-            paths(panel, worst_rows(panel, worst)), mode="lines", line=thin, opacity=0.55, hoverinfo="skip"
-        ),
+        "worst": on_map(worst_paths, mode="lines", line=thin, opacity=0.55, hoverinfo="skip"),
         "gap": _gap_trace(panel),
         "line": on_map(nothing, mode="lines", line={"color": theme.WARNING, "width": 2}, hoverinfo="skip"),
         "ring": on_map(nothing, mode="markers", marker=ring, hoverinfo="skip"),
