@@ -1,10 +1,7 @@
 """Leakage: does the test split hold what training has seen?
 
-Equal files, equal sounds and near-equal embeddings across parts.
-
-Three questions, from certain to likely. The same *file*: equal bytes. The same *sound*: equal samples once decoded to
-mono at the file's own rate, so that a FLAC and the WAV that it came from are one. *Near* duplicates: embeddings whose
-cosine reaches a threshold, found by matrix products block by block; what they mean depends on the model.
+Two files are the same *file* where their bytes are equal, and the same *sound* where their samples are, decoded to mono
+at the file's own rate: a FLAC and the WAV that it came from are one.
 """
 
 from __future__ import annotations
@@ -23,7 +20,6 @@ import numpy as np
 from slapkit._io import available_cores
 from slapkit.audio import decode
 from slapkit.data.dataset import SPLITS, AudioTextDataset
-from slapkit.data.near import near_duplicates
 from slapkit.errors import AudioError, DataError
 
 
@@ -36,29 +32,22 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """Clips of different parts that are the same; `cosine` where embeddings say so."""
+    """Clips of different parts that are the same."""
 
-    kind: Literal["file", "sound", "embedding"]
+    kind: Literal["file", "sound"]
     members: tuple[Member, ...]
-    cosine: float | None = None
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """What was found between parts.
+    """What was found between `parts` (number of clips by name).
 
-    Attributes:
-        parts: number of clips in each.
-        findings: certain ones first; of embeddings the closest first.
-        near_total: how many pairs of embeddings reach the threshold, also where `findings` holds fewer.
-        inside: clips that repeat another of their own part, by part.
-        groups: groups (works, artists) that are in more than one part.
-        unreadable: clips whose sound cannot be decoded, with the reason.
+    `inside` counts clips that repeat another of their own part, `groups` (works, artists) are in more than one part,
+    and `unreadable` are clips whose sound cannot be decoded, with the reason.
     """
 
     parts: dict[str, int]
     findings: list[Finding] = field(default_factory=list)
-    near_total: int = 0
     inside: dict[str, int] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
     unreadable: dict[Member, str] = field(default_factory=dict)
@@ -66,18 +55,17 @@ class Leakage:
     @property
     def clean(self) -> bool:
         """Whether no clip of one part was found in another."""
-        return not self.findings and not self.near_total
+        return not self.findings
 
     def describe(self, examples: int = 3) -> str:
         """Return what was found in words, with the first `examples` of each kind."""
         sizes = ", ".join(f"{name} {count:,}" for name, count in self.parts.items())
         lines = [f"{'nothing' if self.clean else 'the same music'} in more than one of: {sizes}"]
-        for kind, words in (("file", "equal files"), ("sound", "equal sounds in other files"), ("embedding", "near")):
-            found = [finding for finding in self.findings if finding.kind == kind]
-            count = self.near_total if kind == "embedding" else len(found)
-            if count:
-                shown = "; ".join(_words(finding) for finding in found[:examples])
-                lines.append(f"{count:,} x {words}: {shown}{'; ...' if count > examples else ''}")
+        for kind, words in (("file", "equal files"), ("sound", "equal sounds in other files")):
+            found = [finding.members[:4] for finding in self.findings if finding.kind == kind]
+            if found:
+                shown = "; ".join(" = ".join(f"{m.part}: {m.id}" for m in members) for members in found[:examples])
+                lines.append(f"{len(found):,} x {words}: {shown}{'; ...' if len(found) > examples else ''}")
         if self.groups:
             names = ", ".join(self.groups[:examples]) + (", ..." if len(self.groups) > examples else "")
             lines.append(f"{len(self.groups):,} groups are in several parts: {names}")
@@ -90,36 +78,23 @@ class Leakage:
         return "\n".join(lines)
 
 
-def _words(finding: Finding) -> str:
-    cosine = "" if finding.cosine is None else f" (cosine {finding.cosine:.4f})"
-    return " = ".join(f"{part}: {id}" for part, id in finding.members[:4]) + cosine
-
-
 def check(
-    parts: AudioTextDataset | Mapping[str, AudioTextDataset],
-    *,
-    embeddings: np.ndarray | Mapping[str, np.ndarray] | None = None,
-    threshold: float = 0.98,
-    decoded: bool = True,
-    limit: int = 10_000,
-    progress: bool = True,
+    parts: AudioTextDataset | Mapping[str, AudioTextDataset], *, decoded: bool = True, progress: bool = True
 ) -> Leakage:
     """Look for the same music in different parts.
 
     Args:
         parts: a data set, whose splits are compared (clips without one are left out), or several data sets by name,
             such as what a model was trained on and what it is tested on.
-        embeddings: of the clips, `[N, D]` in the order of the data set, or by the names of `parts`.
-        threshold: cosine from which two embeddings count as near, in (0, 1].
         decoded: also compare decoded sounds, for which files that could be equal are decoded.
-        limit: pairs of embeddings that are listed, the closest first; all are counted.
-        progress: show progress bars.
 
     Raises:
-        ConfigError: `threshold` or `limit` is out of range.
-        DataError: fewer than two parts, or embeddings that do not fit the clips, are not finite or are zero.
+        DataError: fewer than two parts.
     """
-    parts, embeddings = _parts(parts, embeddings)
+    if isinstance(parts, AudioTextDataset):
+        parts = {name: parts.split(name) for name in parts.splits}
+    if len(parts) < 2:
+        raise DataError(f"{len(parts)} part(s) {list(parts)}: at least two to compare, see {', '.join(SPLITS)}")
     members = [Member(name, clip.id) for name, dataset in parts.items() for clip in dataset]
     paths = [clip.path for dataset in parts.values() for clip in dataset]
     hashes = [digest for dataset in parts.values() for digest in dataset.audio_hashes(progress=progress)]
@@ -129,16 +104,9 @@ def check(
         keys, unreadable = _sound_keys(members, paths, hashes, progress)
         files = {finding.members for finding in findings}
         findings += [finding for finding in _clusters("sound", members, keys) if finding.members not in files]
-    near_total = 0
-    if embeddings is not None:
-        part_of = np.repeat(np.arange(len(parts)), [len(dataset) for dataset in parts.values()])
-        rows, cosines, near_total = near_duplicates(embeddings, threshold=threshold, part_of=part_of, limit=limit)
-        pairs = zip(rows.tolist(), cosines.tolist())
-        findings += [Finding("embedding", (members[a], members[b]), cosine) for (a, b), cosine in pairs]
     return Leakage(
         parts={name: len(dataset) for name, dataset in parts.items()},
         findings=findings,
-        near_total=near_total,
         inside=_repetitions(members, keys),
         groups=_shared_groups(parts),
         unreadable=unreadable,
@@ -154,30 +122,6 @@ def sound_hash(path: str | os.PathLike[str]) -> str:
     rate, _ = _claims(Path(path))
     wave = decode.read(path, sample_rate=rate)
     return hashlib.sha256(f"{rate}\n".encode() + np.ascontiguousarray(wave, dtype="<f4").tobytes()).hexdigest()
-
-
-def _parts(
-    parts: AudioTextDataset | Mapping[str, AudioTextDataset], embeddings: np.ndarray | Mapping[str, np.ndarray] | None
-) -> tuple[dict[str, AudioTextDataset], np.ndarray | None]:
-    """Return the parts by name, and the embeddings of their clips one part after the other."""
-    if isinstance(parts, AudioTextDataset):
-        dataset = parts
-        parts = {name: dataset.split(name) for name in dataset.splits}
-        if embeddings is not None:
-            if isinstance(embeddings, Mapping) or len(embeddings) != len(dataset):
-                raise DataError(f"embeddings of one data set must be a matrix with its {len(dataset)} clips as rows")
-            order = [i for name in parts for i, clip in enumerate(dataset) if clip.split == name]
-            embeddings = np.asarray(embeddings)[order]
-    elif embeddings is not None:
-        if not isinstance(embeddings, Mapping) or set(embeddings) != set(parts):
-            raise DataError(f"embeddings must be given by the names of the parts: {', '.join(parts)}")
-        for name, dataset in parts.items():
-            if len(embeddings[name]) != len(dataset):
-                raise DataError(f"{name} has {len(dataset)} clips and {len(embeddings[name])} embeddings")
-        embeddings = np.concatenate([np.asarray(embeddings[name]) for name in parts])
-    if len(parts) < 2:
-        raise DataError(f"{len(parts)} part(s) {list(parts)}: at least two to compare, see {', '.join(SPLITS)}")
-    return dict(parts), embeddings
 
 
 def _clusters(kind: Literal["file", "sound"], members: Sequence[Member], keys: Sequence[str | None]) -> list[Finding]:

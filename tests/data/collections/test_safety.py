@@ -143,20 +143,6 @@ def test_arrays_that_lie(tmp_path, monkeypatch, kind):
     assert not (tmp_path / "executed").exists()
 
 
-def test_true_arrays(tmp_path):
-    rng = np.random.default_rng(0)
-    several = (rng.random((3, 4)), np.asfortranarray(rng.random((3, 4))), np.arange(5, dtype=">i2"), np.ones((2, 0, 3)))
-    for value in several:
-        np.savez_compressed(tmp_path / "x.npz", x=value, other=value)
-        np.testing.assert_array_equal(read_member(tmp_path / "x.npz", "x"), value)
-        if value.size:
-            np.save(tmp_path / "x.npy", value)
-            np.testing.assert_array_equal(open_array(tmp_path / "x.npy"), value)
-    with pytest.raises(DataError, match="'y' .*x, other"):
-        read_member(tmp_path / "x.npz", "y")
-    assert not open_array(tmp_path / "x.npy").flags.writeable
-
-
 def test_pickled_arrays_do_not_run(tmp_path):
     np.save(tmp_path / "x.npy", np.array([Bomb(tmp_path / "executed")], dtype=object))
     with pytest.raises(DataError, match="x.npy"):
@@ -174,14 +160,6 @@ def test_an_npz_that_unpacks_to_much(tmp_path, monkeypatch):
     assert path.stat().st_size < 10_000
     with pytest.raises(DataError, match="3.0 MB.*2.0 MB"):
         read_member(path, "x")
-
-
-def test_an_npz_with_a_wrong_check_sum(tmp_path):
-    np.savez(tmp_path / "x.npz", x=np.arange(50.0))
-    data = (tmp_path / "x.npz").read_bytes()
-    (tmp_path / "x.npz").write_bytes(data[:180] + bytes([data[180] ^ 255]) + data[181:])
-    with pytest.raises(DataError, match="x.npz"):
-        read_member(tmp_path / "x.npz", "x")
 
 
 def zipped(path, **members):
@@ -221,13 +199,6 @@ def test_extracting_tar(tmp_path, mode):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
     with pytest.raises(DataError, match="deep/out"):  # nothing is overwritten
         collections.extract(path, tmp_path / "deep" / "out")
-
-
-def test_extracting_zip(tmp_path):
-    content = {"a/b.txt": b"1" * 100, "c.txt": b"", "d\\e.txt": b"2", "__MACOSX/._c": b"x", "f/": b""}
-    out = collections.extract(zipped(tmp_path / "x.zip", **content), tmp_path / "out", progress=False)
-    found = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert found == {"a/b.txt": b"1" * 100, "c.txt": b"", "d/e.txt": b"2"}
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "..\\x", "C:\\x", "C:x", "\\\\host\\x", "a\nb", ".."])
@@ -272,17 +243,6 @@ def test_a_zip_that_lies_about_sizes_is_refused(tmp_path):
     with zipfile.ZipFile(path) as archive:
         assert archive.getinfo("a").file_size == 10
     refused(tmp_path, path, "x.zip")
-
-
-def test_names_that_come_twice_are_refused(tmp_path):
-    refused(tmp_path, tarred(tmp_path / "x.tar", member("a"), member("A")), "'A' twice")
-
-
-def test_other_files_are_no_archives(tmp_path):
-    (tmp_path / "no.zip").write_bytes(b"hello")
-    refused(tmp_path, tmp_path / "no.zip", "no.zip")
-    with pytest.raises(DataError, match="nowhere.zip"):
-        collections.extract(tmp_path / "nowhere.zip", tmp_path / "out")
 
 
 def test_a_converted_file_is_whole_or_absent(make, tmp_path, monkeypatch):
