@@ -1,7 +1,6 @@
 """slapkit: a notebook-first workbench around SLAP, Siamese Language-Audio Pretraining (arXiv 2506.17815).
 
-Joint music-text embeddings trained without negative samples, their contrastive rivals, and the measurements that
-compare them. Importing this package costs nothing: what is heavy is imported where it is used.
+Importing this package costs nothing: what is heavy is imported where it is used.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-# safetensors and torch write through their own code and raise their own classes: only the words tell a full disk.
+# safetensors and torch write through their own code and raise their own classes: only the words name a full disk.
 _FULL_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
 
 
@@ -38,49 +38,27 @@ def readable_size(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def _storage_error(path: Path, problem: str, needed: int | None) -> StorageError:
-    """Return the error for `path` that says what was needed, what is left, and what to do."""
-    folder = next((p for p in (path, *path.parents) if p.is_dir()), Path("/"))
-    if problem != "full":
-        return StorageError(f"cannot write {path}: {problem}; check the permissions of {folder} or choose another one")
-    free = "an unknown amount"
-    with contextlib.suppress(OSError):
-        free = readable_size(shutil.disk_usage(folder).free)
-    wanted = f"{readable_size(needed)} needed" if needed is not None else "more room needed"
-    return StorageError(
-        f"no space left to write {path}: {wanted}, {free} free in {folder}; free some space or choose another folder, "
-        "then run the same command again: finished work is kept"
-    )
-
-
 @contextlib.contextmanager
 def write_guard(path: str | Path, *, needed: int | None = None) -> Iterator[None]:
-    """Translate the errors of a full or forbidden disk, raised inside, into `StorageError` naming `path`.
-
-    Args:
-        path: file or folder being written; its name goes into the message.
-        needed: number of bytes that the write takes, where known.
-
-    Raises:
-        StorageError: no space, no permission, read-only file system, or a file where a folder must be.
-    """
-    path = Path(path)
+    """Raise what a full or forbidden disk raises inside as `StorageError` naming `path`; `needed` bytes are wanted."""
     try:
         yield
     except StorageError:
         raise
-    except OSError as error:
-        if error.errno in _FULL:
-            raise _storage_error(path, "full", needed) from error
-        if error.errno in _FORBIDDEN:
-            raise _storage_error(path, error.strerror or "not permitted", needed) from error
-        if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
-            words = f"cannot write {path}: {error.strerror} ({error.filename}); move that file or folder"
-            raise StorageError(words) from error
-        raise
     except Exception as error:
-        if any(words in str(error) for words in _FULL_WORDS):
-            raise _storage_error(path, "full", needed) from error
+        code, path = getattr(error, "errno", None), Path(path)
+        folder = next((p for p in (path, *path.parents) if p.is_dir()), Path("/"))
+        if code in _FULL or any(words in str(error) for words in _FULL_WORDS):
+            free = readable_size(shutil.disk_usage(folder).free)
+            wanted = f"{readable_size(needed)} needed, " if needed is not None else ""
+            raise StorageError(
+                f"no space left to write {path}: {wanted}{free} free in {folder}; free some space or choose another "
+                "folder, then run the same command again: finished work is kept"
+            ) from error
+        if code in _FORBIDDEN:
+            raise StorageError(f"cannot write {path}: {error}; check the permissions of {folder}") from error
+        if isinstance(error, (NotADirectoryError, IsADirectoryError, FileExistsError)):
+            raise StorageError(f"cannot write {path}: {error}; move that file or folder") from error
         raise
 
 
@@ -89,9 +67,6 @@ def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path
     """Yield a temporary path beside `path`; what the block wrote there becomes `path` when the block ends well.
 
     The parent folder is made if missing. When the block raises, the temporary file goes and `path` stays as it was.
-
-    Raises:
-        StorageError: see `write_guard`.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -115,34 +90,24 @@ def sync_file(path: str | Path) -> None:
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> Path:
-    """Write `data` to `path` in one step, making the parent folder if missing; return the path.
-
-    Raises:
-        StorageError: the disk is full or does not let us.
-    """
+    """Write `data` to `path` in one step, making the parent folder if missing; return the path."""
     with atomic_path(path, needed=len(data)) as temporary:
         temporary.write_bytes(data)
     return Path(path)
 
 
 def atomic_write_text(path: str | Path, text: str) -> Path:
-    """Write `text` as UTF-8 to `path` in one step; otherwise as `atomic_write_bytes`."""
+    """Write `text` as UTF-8 to `path` in one step."""
     return atomic_write_bytes(path, text.encode("utf-8"))
 
 
 def atomic_write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> Path:
-    """Write `value` as strict JSON (no NaN or Infinity) to `path` in one step; otherwise as `atomic_write_bytes`.
-
-    Raises:
-        ValueError, TypeError: `value` is not JSON; nothing is written.
-        StorageError: the disk is full or does not let us.
-    """
-    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    return atomic_write_text(path, text + "\n")
+    """Write `value` as JSON to `path` in one step; NaN and Infinity raise `ValueError`, and nothing is written."""
+    return atomic_write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def atomic_write_json_lines(path: str | Path, rows: Iterable[Any]) -> Path:
-    """Write each row as strict JSON on a line of its own to `path` in one step; raises as `atomic_write_json`."""
+    """Write each row as JSON on a line of its own to `path` in one step; NaN and Infinity raise `ValueError`."""
     return atomic_write_text(path, "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows))
 
 
@@ -153,26 +118,19 @@ def sha256_file(path: str | Path) -> str:
 
 
 def read_json_lines(path: str | Path, start: int = 0) -> tuple[list[Any], int]:
-    """Return the values of a JSON Lines file up to its last whole line, and the bytes up to its end.
+    """Return the values of a JSON Lines file from byte `start` up to its last whole line, and the bytes up to its end.
 
     A kill may tear the last line that was appended; what follows the bytes returned can be cut off. A missing file has
     no lines.
-
-    Args:
-        start: bytes that are skipped, as an earlier call returned them.
     """
     rows: list[Any] = []
     size = start
-    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+    with contextlib.suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
         file.seek(start)
         for line in file:
-            try:
-                row = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                row = None
-            if row is None:
+            if not line.endswith(b"\n"):
                 break
-            rows.append(row)
+            rows.append(json.loads(line))
             size += len(line)
     return rows, size
 
@@ -182,22 +140,18 @@ def locked(path: str | Path, *, wait: str | None = None, progress: bool = True) 
     """Hold the lock file `path`; the system frees it when its holder ends, however that happens.
 
     Args:
-        path: lock file, made if missing and left behind.
         wait: what to show while another process holds the lock; None does not wait.
-        progress: whether to show it.
 
     Raises:
         BlockingIOError: another process holds the lock and `wait` is None.
-        StorageError: see `write_guard`.
     """
     from filelock import FileLock, Timeout
     from tqdm.auto import tqdm
 
     path = Path(path)
     lock = FileLock(path)
-    with tqdm(
-        desc=wait, bar_format="{desc} [{elapsed}]", disable=not progress or not wait, delay=1, leave=False
-    ) as bar:
+    shown = {"bar_format": "{desc} [{elapsed}]", "disable": not progress or not wait, "delay": 1, "leave": False}
+    with tqdm(desc=wait, **shown) as bar:
         while not lock.is_locked:
             try:
                 with write_guard(path):
@@ -221,17 +175,10 @@ def available_cores() -> int:
 
 
 def spread(function: Callable[[Piece], Result], pieces: Sequence[Piece], *, most: int | None = None) -> list[Result]:
-    """Return `function` of each piece, in order; threads take a piece each and share torch's cores evenly.
+    """Return `function` of each piece, in order, without gradients; up to `most` threads take a piece each.
 
-    Threads that share one product wait for each other after every operation, and what torch does not divide leaves all
-    cores but one idle. Where pieces are fewer than threads, they are taken one after another, by all cores together.
-    The function runs without gradients; autocast is its own to set, for it does not reach other threads.
-
-    Args:
-        most: pieces that are worked on at a time; by default as many as there are cores.
-
-    Raises:
-        Exception: what the function raised, for the first piece of those for which it did.
+    Threads that share one product wait for each other after every operation. Where pieces are fewer than threads, they
+    are taken one after another, by all cores together. Autocast does not reach the threads.
     """
     import torch
 

@@ -45,10 +45,7 @@ def process_pool(workers: int, *, quiet: bool = False) -> Iterator[ProcessPool]:
     # Fork is quick, and scripts need no `__main__` guard; the workers use no thread pool that a fork would break.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     if sys.platform != "linux" and multiprocessing.parent_process() is not None:
-        raise ConfigError(
-            "worker processes are being started from inside a worker process; in a script, put the call under "
-            'if __name__ == "__main__":'
-        )
+        raise ConfigError('a worker starts workers: in a script, put the call under `if __name__ == "__main__":`')
     pool = ProcessPool(workers, initializer=_start, initargs=(os.getpid(), quiet), context=context)
     try:
         yield pool
@@ -81,10 +78,7 @@ def outcome(future: Future, timeout_s: float) -> tuple[Any, str | None]:
 def run_tasks(
     function: Callable[..., Any], tasks: Sequence[Any], *, workers: int, timeout_s: float, quiet: bool = False
 ) -> Iterator[tuple[int, Any, str | None]]:
-    """Yield `(index, result, None)` or `(index, None, reason)` for each task, in the order they end; see `outcome`.
-
-    A task that takes longer than `timeout_s` seconds is killed; one whose process dies is reported as crashed.
-    """
+    """Yield the index of each task and its `outcome`, in the order they end; one that takes too long is killed."""
     if not tasks:
         return
     with process_pool(min(workers, len(tasks)), quiet=quiet) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -28,11 +29,10 @@ Examples:
   slapkit search my-library "slow flute + strings - drums" -k 5
   slapkit doctor runs/02_train/slap-0123456789
   slapkit collection my-gtzan"""
-FORMS = {
-    "clap": "a folder that transformers' ClapModel loads",
-    "onnx": "both towers as ONNX graphs (needs slapkit[export])",
-    "hub-folder": "a folder for the Hugging Face Hub, which slapkit loads",
-}
+FORMS = (
+    "clap: a folder that transformers' ClapModel loads; onnx: both towers as ONNX graphs (needs slapkit[export]); "
+    "hub-folder: a folder for the Hugging Face Hub, which slapkit loads"
+)
 
 
 class _Commands(TyperGroup):
@@ -60,7 +60,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Form = Literal["clap", "onnx", "hub-folder"]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
 RunsDir = Annotated[str, typer.Option(help="where runs are kept")]
 ModelFolder = Annotated[str, typer.Argument(help="folder of a run of 02_train, or of a checkpoint")]
@@ -93,7 +92,7 @@ def corpus(
     """build the score corpus"""
     from slapkit.data import scores
 
-    config = scores.CorpusConfig(size=size, seed=seed, **({"soundfont": soundfont} if soundfont else {}))
+    config = scores.CorpusConfig(size=size, seed=seed, soundfont=soundfont)
     print(f"corpus: {scores.build(config, root=root, progress=not quiet)}")
 
 
@@ -130,9 +129,7 @@ def run(
         done = runs.run(path, force=force, runs_dir=runs_dir, progress=not quiet, **values)
     took = "done before, not run again (--force runs it)" if done.reused else f"{done.record['wall_s']:.0f} s"
     print(f"{path.stem}: {os.path.relpath(done.folder)} ({took})")
-    if done.note:
-        print(f"  {done.note}")
-    for line in main_figures(done.record, done.metrics):
+    for line in filter(None, [done.note, *main_figures(done.record, done.metrics)]):
         print(f"  {line}")
 
 
@@ -158,8 +155,7 @@ def claims(
     given = {"data": data, "runs_dir": runs_dir, "progress": not quiet}
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
-        # Trained here, where a bar can be seen, and found by the notebook.
-        measured.train(plan, **given)
+        measured.train(plan, **given)  # here, where a bar can be seen; the notebook finds what was trained
         done = runs.run("05_claims", force=force, size=size, seeds=seeds, workers=workers, **given)
     for note in notes:
         print(note.message)
@@ -177,10 +173,9 @@ def list_runs(runs_dir: RunsDir = "runs") -> None:
     from slapkit import runs
 
     found = runs.list_runs(runs_dir)
-    for item in found:
-        record = item.record
+    for record, folder in ((item.record, item.folder) for item in found):
         wall = f"{record['wall_s']:7.0f} s" if record.get("wall_s") is not None else " " * 9
-        print(f"{record['started']}  {record['status']:<11} {wall}  {os.path.relpath(item.folder)}")
+        print(f"{record['started']}  {record['status']:<11} {wall}  {os.path.relpath(folder)}")
     if not found:
         print(f"no runs in {runs_dir}: `slapkit run 02_train` makes one")
 
@@ -249,10 +244,8 @@ def collection(
 
     options: dict[str, Any] = dict(_value("-o", text) for text in option or ())
     for name, text in options.items():
-        try:
+        with contextlib.suppress(ValueError):  # a text
             options[name] = json.loads(text)
-        except ValueError:
-            pass  # a text
     dataset = read(layout, folder, progress=not quiet, **options)
     print(dataset.summary())
     if leaks:
@@ -270,9 +263,7 @@ def unpack(archive: str, folder: Annotated[str, typer.Argument(help="must not ex
 @app.command()
 def doctor(
     path: ModelFolder,
-    data: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="pairs to try: its test split, else validation")
-    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="FOLDER", help="pairs to try: test split or validation")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the page")] = False,
     html: Annotated[str | None, typer.Option(metavar="FILE", help="also write the page as HTML")] = None,
     seed: Annotated[int, typer.Option(help="of the probe sounds")] = 0,
@@ -282,13 +273,13 @@ def doctor(
     from slapkit.data import read
     from slapkit.hub.doctor import examine
 
-    audio, captions = None, None
+    pairs = {}
     if data is not None:
         dataset = read(data)
         split = next((name for name in ("test", "validation") if name in dataset.splits), None)
         clips = [clip for clip in (dataset.split(split) if split else dataset) if clip.captions]
-        audio, captions = [clip.path for clip in clips], [clip.captions[0] for clip in clips]
-    found = examine(path, sounds=audio, captions=captions, seed=seed, progress=not quiet)
+        pairs = {"sounds": [clip.path for clip in clips], "captions": [clip.captions[0] for clip in clips]}
+    found = examine(path, **pairs, seed=seed, progress=not quiet)
     print(json.dumps(found.to_dict(), indent=2) if as_json else found.text())
     if html:
         page = found.write_html(html)
@@ -301,7 +292,7 @@ def doctor(
 @app.command()
 def export(
     run: ModelFolder,
-    to: Annotated[Form, typer.Option(metavar="FORM", help="; ".join(f"{k}: {v}" for k, v in FORMS.items()))],
+    to: Annotated[Literal["clap", "onnx", "hub-folder"], typer.Option(metavar="FORM", help=FORMS)],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="new folder for it")],
 ) -> None:
     """write a trained model in a form that others read"""
@@ -315,7 +306,7 @@ def export(
         model = load_model(path, device="cpu")
         card = export.model_card(model, *export.read_run(path), form=to)
         done = (export.to_clap if to == "clap" else export.to_onnx)(model, out, card=card)
-    print(f"export: {os.path.relpath(done)} ({FORMS[to]})")
+    print(f"export: {os.path.relpath(done)} ({to})")
 
 
 @app.command()
@@ -325,7 +316,7 @@ def embed(
     out: Annotated[str, typer.Option(metavar="FILE.parquet", help="the file to make")],
     windows: Annotated[Literal["pooled", "all"], typer.Option(help="a row per file, or per window")] = "pooled",
     hop_s: Annotated[float | None, typer.Option(metavar="S", help="between windows; default: their length")] = None,
-    chunk: Annotated[int | None, typer.Option(help="files that are finished together; default: 256")] = None,
+    chunk: Annotated[int, typer.Option(help="files that are finished together")] = 256,
     workers: Annotated[int, typer.Option(help="helper processes that decode; 0: chosen")] = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Annotated[Literal["no", "bf16"], typer.Option(help="bf16: faster where it is native")] = "no",
@@ -337,8 +328,7 @@ def embed(
 
     first = os.environ.get("RANK", "0") == "0"
     loaded = load_model(model, device=device_of_process(device), precision=precision)
-    options = {"pooled": windows == "pooled", "hop_s": hop_s, "workers": workers}
-    options |= {} if chunk is None else {"chunk": chunk}
+    options = {"pooled": windows == "pooled", "hop_s": hop_s, "workers": workers, "chunk": chunk}
     outcome = embed_collection(loaded, data, out, progress=first and not quiet, **options)
     if first:
         left_out = [(failure.file, failure.reason) for failure in outcome.failures]

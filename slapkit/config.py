@@ -1,8 +1,4 @@
-"""Typed configurations: frozen dataclasses that refuse unknown keys and values of the wrong type.
-
-A configuration class derives from `Config`, declares its fields as a frozen dataclass, and checks ranges
-in `__post_init__` with `require`. `from_dict` is strict; `to_dict` gives plain JSON values.
-"""
+"""Typed configurations: frozen dataclasses that refuse unknown keys and values of the wrong type."""
 
 from __future__ import annotations
 
@@ -33,9 +29,8 @@ def require(condition: bool, key: str, value: object, expected: str) -> None:
 def coerce(value: Any, kind: Any, key: str) -> Any:
     """Return `value` as the annotated type `kind`, or raise `ConfigError` naming key and value.
 
-    The one widening is int to float; nothing is parsed out of strings, and a bool is not a number.
-    Understands bool, int, float, str, `Literal`, unions with None, `list[...]`, `tuple[..., ...]`, `dict`
-    and nested `Config` classes.
+    An int becomes a float where one is asked for; nothing is parsed out of strings, and a bool is not a number. `kind`
+    is bool, int, float, str, `Literal`, a union with None, `list[...]`, `tuple[..., ...]`, `dict` or a `Config`.
     """
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
@@ -66,7 +61,7 @@ def coerce(value: Any, kind: Any, key: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Base of the typed configurations. Derive with `@dataclass(frozen=True)`."""
+    """Base of the typed configurations, which are frozen dataclasses and check ranges in `check` by `require`."""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
@@ -100,5 +95,4 @@ class Config:
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some values changed, as strictly checked as `from_dict`."""
-        shallow = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return type(self).from_dict({**shallow, **changes})
+        return type(self).from_dict({f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | changes)

@@ -2,19 +2,16 @@
 
 - `tiny`: small CNN, frozen MiniLM. The method, sized for two CPU cores and minutes.
 - `small`: reduced HTS-AT, frozen MiniLM. The method, sized for a laptop and an hour.
-- `paper`: HTS-AT (68 M) and RoBERTa-base (125 M). Follows the paper: tau 0.95, batch 768, lr 4e-4, predictors with one
-  hidden layer of 4096 and BatchNorm.
-- `released`: the same encoders. Follows the released configuration: tau 0.995, batch 256, lr 1e-4, dropout 0.1, no
-  BatchNorm but in the text projector.
+- `paper`: HTS-AT (68 M) and RoBERTa-base (125 M), with the hyper-parameters of the paper.
+- `released`: the same encoders, with the hyper-parameters of the released configuration.
 
 `paper` and `released` start from scratch, with a tokenizer trained on the captions; `text={"source": "roberta-base"}`
-takes the published weights instead. The paper names 60 epochs of 260 k pairs, the released configuration 100: that many
-steps at that batch size are the defaults here.
+takes the published weights instead. Their steps are those of 60 and 100 epochs of 260 k pairs, as the authors trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +22,6 @@ from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.models.joint import HeadConfig, ModelConfig
 from slapkit.training.config import TrainConfig
 
-_HTSAT_193M = {
-    "patch_embeds_hidden_size": 128,
-    "depths": [2, 2, 12, 2],
-    "num_attention_heads": [4, 8, 16, 32],
-    "hidden_size": 1024,
-}
-_PAPER_PAIRS = 260_000
-
 
 @dataclass(frozen=True)
 class Preset(Config):
@@ -42,68 +31,62 @@ class Preset(Config):
     train: TrainConfig
 
 
-def _tiny() -> Preset:
-    # Heads are narrow, for the encoder is small. Dropout on the text side alone: the frozen encoder shows the same
+_NARROW = HeadConfig(hidden=256)
+_HTSAT_SMALL = {
+    "spec_size": 128,
+    "window_size": 4,
+    "patch_embeds_hidden_size": 48,
+    "depths": [2, 2, 2, 2],
+    "num_attention_heads": [2, 4, 8, 16],
+    "hidden_size": 384,
+}
+_HTSAT_193M = {
+    "patch_embeds_hidden_size": 128,
+    "depths": [2, 2, 12, 2],
+    "num_attention_heads": [4, 8, 16, 32],
+    "hidden_size": 1024,
+}
+_PAPER_PAIRS = 260_000
+_PAPER = Preset(
+    ModelConfig(
+        audio=AudioEncoderConfig(kind="htsat", frontend=FRONTENDS["clap"], window_s=10.0, htsat=_HTSAT_193M),
+        text=TextEncoderConfig(source="roberta-scratch", frozen=False),
+        audio_projector=HeadConfig(batch_norm=False),
+        text_projector=HeadConfig(batch_norm=False),
+        predictor=HeadConfig(hidden=4096),
+    ),
+    TrainConfig(
+        steps=60 * _PAPER_PAIRS // 768,
+        batch_size=768,
+        micro_batch=128,
+        lr=4e-4,
+        tau=0.95,
+        eval_every=1000,
+        checkpoint_every=1000,
+        precision="bf16",
+    ),
+)
+PRESETS = {
+    # Heads are narrow, as the encoder is small. Dropout on the text side alone: the frozen encoder shows the same
     # captions in every epoch.
-    narrow = HeadConfig(hidden=256)
-    return Preset(
-        model=ModelConfig(
-            audio_projector=narrow, text_projector=narrow.replace(dropout=0.2), predictor=narrow, dim=256
-        ),
-        train=TrainConfig(steps=1600, lr=2e-3, eval_every=200, checkpoint_every=200),
-    )
-
-
-def _small() -> Preset:
-    htsat = {
-        "spec_size": 128,
-        "window_size": 4,
-        "patch_embeds_hidden_size": 48,
-        "depths": [2, 2, 2, 2],
-        "num_attention_heads": [2, 4, 8, 16],
-        "hidden_size": 384,
-    }
-    return Preset(
-        model=ModelConfig(audio=AudioEncoderConfig(kind="htsat", htsat=htsat), predictor=HeadConfig(hidden=2048)),
-        train=TrainConfig(steps=4000, lr=5e-4),
-    )
-
-
-def _paper() -> Preset:
-    audio = AudioEncoderConfig(kind="htsat", frontend=FRONTENDS["clap"], window_s=10.0, htsat=_HTSAT_193M)
-    text = TextEncoderConfig(source="roberta-scratch", frozen=False)
-    plain = HeadConfig(batch_norm=False)
-    return Preset(
-        model=ModelConfig(
-            audio=audio, text=text, audio_projector=plain, text_projector=plain, predictor=HeadConfig(hidden=4096)
-        ),
-        train=TrainConfig(
-            steps=60 * _PAPER_PAIRS // 768,
-            batch_size=768,
-            micro_batch=128,
-            lr=4e-4,
-            tau=0.95,
-            eval_every=1000,
-            checkpoint_every=1000,
-            precision="bf16",
-        ),
-    )
-
-
-def _released() -> Preset:
-    paper = _paper()
-    dropout = HeadConfig(batch_norm=False, dropout=0.1)
-    return Preset(
-        model=paper.model.replace(
-            audio_projector=dropout,
+    "tiny": Preset(
+        ModelConfig(audio_projector=_NARROW, text_projector=_NARROW.replace(dropout=0.2), predictor=_NARROW, dim=256),
+        TrainConfig(steps=1600, lr=2e-3, eval_every=200, checkpoint_every=200),
+    ),
+    "small": Preset(
+        ModelConfig(audio=AudioEncoderConfig(kind="htsat", htsat=_HTSAT_SMALL), predictor=HeadConfig(hidden=2048)),
+        TrainConfig(steps=4000, lr=5e-4),
+    ),
+    "paper": _PAPER,
+    "released": Preset(
+        _PAPER.model.replace(
+            audio_projector=HeadConfig(batch_norm=False, dropout=0.1),
             text_projector=HeadConfig(dropout=0.1),
             predictor=HeadConfig(hidden=4096, batch_norm=False, dropout=0.1),
         ),
-        train=paper.train.replace(steps=100 * _PAPER_PAIRS // 256, batch_size=256, lr=1e-4, tau=0.995),
-    )
-
-
-PRESETS: dict[str, Callable[[], Preset]] = {"tiny": _tiny, "small": _small, "paper": _paper, "released": _released}
+        _PAPER.train.replace(steps=100 * _PAPER_PAIRS // 256, batch_size=256, lr=1e-4, tau=0.995),
+    ),
+}
 
 
 def preset(
@@ -112,25 +95,20 @@ def preset(
     model: Mapping[str, Any] | ModelConfig | None = None,
     train: Mapping[str, Any] | TrainConfig | None = None,
 ) -> Preset:
-    """Return the preset `name` with some values changed; nested configurations may be given in part.
-
-    Plain dictionaries, such as `htsat`, are replaced whole.
+    """Return the preset `name` with some values changed; nested configurations may be given in part, but not `htsat`.
 
     Raises:
         ConfigError: the preset or a key is unknown, or a value is out of range.
     """
     if name not in PRESETS:
         raise ConfigError(f"there is no preset {name!r}: {nearest(name, PRESETS)}")
-    chosen = PRESETS[name]()
-    changes = {key: value for key, value in {"model": model, "train": train}.items() if value is not None}
-    return _merge(chosen, changes)
+    return _merge(PRESETS[name], {"model": model or {}, "train": train or {}})
 
 
 def _merge(config: Config, changes: Mapping[str, Any]) -> Config:
     """Replace values, going into nested configurations where a mapping is given."""
-    nested = {
-        k: _merge(getattr(config, k), v)
-        for k, v in changes.items()
-        if isinstance(getattr(config, k, None), Config) and isinstance(v, Mapping)
-    }
-    return config.replace(**{**changes, **nested})
+    changes = dict(changes)
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(getattr(config, key, None), Config):
+            changes[key] = _merge(getattr(config, key), value)
+    return config.replace(**changes)
