@@ -26,9 +26,9 @@ from slapkit.presets import preset
 class Plain:
     """A linear layer by `F.linear`."""
 
-    def __init__(self, weight, bias, dtype, gelu=False) -> None:
-        self.weight, self.bias = (None if t is None else t.detach().to(dtype).contiguous() for t in (weight, bias))
-        self.gelu = gelu
+    def __init__(self, layers, dtype, gelu=False) -> None:
+        self.weight, self.gelu = torch.cat([layer.weight for layer in layers]).detach().to(dtype), gelu
+        self.bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers]).detach().to(dtype)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         y = F.linear(x, self.weight, self.bias)

@@ -12,7 +12,7 @@ from torch import nn
 from slapkit.errors import ConfigError
 from slapkit.models.ema import update_target
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
-from slapkit.models.joint import HeadConfig, JointModel, ModelConfig, head
+from slapkit.models.joint import HeadConfig, JointModel, ModelConfig
 from slapkit.models.losses import slap_loss
 from slapkit.presets import preset
 
@@ -120,20 +120,6 @@ def test_the_scale_starts_as_published_stays_within_100_and_can_come_back(object
     with torch.no_grad():
         model.log_scale -= 1
     assert model(batch())["logit_scale"].item() == pytest.approx(100 / math.e, rel=1e-5)
-
-
-def test_an_unknown_objective_is_refused_by_name():
-    with pytest.raises(ConfigError, match="objective='clip'.*did you mean"):
-        joint("clip")
-
-
-@pytest.mark.parametrize(("batch_norm", "dropout"), [(True, 0.0), (False, 0.1)])
-def test_heads_are_one_hidden_layer(batch_norm, dropout):
-    layers = head(HeadConfig(hidden=7, batch_norm=batch_norm, dropout=dropout), 3, 2)
-    expected = ["Linear", *["BatchNorm1d"] * batch_norm, "ReLU", *["Dropout"] * bool(dropout), "Linear"]
-    assert [type(layer).__name__ for layer in layers] == expected
-    assert (layers[0].in_features, layers[0].out_features, layers[-1].out_features) == (3, 7, 2)
-    assert not dropout or layers[-2].p == dropout
 
 
 def test_targets_follow_by_moving_average_and_nothing_else():

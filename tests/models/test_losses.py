@@ -161,26 +161,6 @@ def test_exchanging_the_predictions_exchanges_inter_and_intra_modal_terms():
     assert halves[0].item() == pytest.approx(halves[1].item(), abs=1e-12)
 
 
-def test_slap_is_a_mean_over_pairs_and_infonce_is_not():
-    x = rows(4, 8, 5)
-    halves = [[t[:4] for t in x], [t[4:] for t in x]]
-    mean = sum(slap_loss(**named(*h), lam=0.3).total for h in halves) / 2
-    torch.testing.assert_close(slap_loss(**named(*x), lam=0.3).total, mean)
-    mean = sum(clip_loss(z_audio=h[0], z_text=h[1], logit_scale=9.0) for h in halves) / 2
-    assert abs(clip_loss(z_audio=x[0], z_text=x[1], logit_scale=9.0) - mean) > 1e-2
-
-
-def test_best_and_worst_values():
-    x = rows(1, 4, 6)[0]
-    assert slap_loss(**named(x, x, x, x)).total.item() == pytest.approx(0, abs=1e-12)
-    assert slap_loss(**named(x, x, -x, -x)).total.item() == pytest.approx(4, abs=1e-12)
-    eye = torch.eye(5, dtype=torch.float64)
-    assert clip_loss(z_audio=eye, z_text=eye, logit_scale=50.0).item() < 1e-12
-    same = torch.ones(5, 3, dtype=torch.float64)
-    assert clip_loss(z_audio=same, z_text=same, logit_scale=50.0).item() == pytest.approx(math.log(5), abs=1e-12)
-    assert siglip_loss(z_audio=eye, z_text=eye, logit_scale=80.0, logit_bias=-40.0).item() < 1e-12
-
-
 @pytest.mark.parametrize("lam", [-0.01, 1.01, float("nan")])
 def test_lam_out_of_range_is_refused_by_value(lam):
     with pytest.raises(MetricError, match=f"lam={lam}"):

@@ -43,14 +43,6 @@ def test_every_objective_learns_and_says_how(objective, tones, cache, tmp_path):
     assert rows[0].keys() & terms == (terms if objective == "slap" else set())
 
 
-def test_same_seed_same_weights_other_seed_other_weights(tones, cache, tmp_path):
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        run(tiny({"seed": seed, "steps": 4}), tones, tmp_path / name, cache)
-    assert_equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    other = weights(tmp_path / "c")
-    assert any(not torch.equal(tensor, other[name]) for name, tensor in weights(tmp_path / "a").items())
-
-
 @pytest.mark.parametrize("objective", ["slap", "clap"])
 def test_resumed_run_is_bit_equal(objective, tones, cache, tmp_path):
     chosen = tiny({"objective": objective, "micro_batch": 8})

@@ -70,13 +70,6 @@ def test_values_change_one_by_one_at_any_depth():
     assert flat(preset("paper").to_dict()) == before
 
 
-def test_a_whole_configuration_replaces_one():
-    text = TextEncoderConfig(source="roberta-base", frozen=False)
-    assert preset("tiny", model={"text": text}).model.text is text
-    train = TrainConfig(steps=3)
-    assert preset("tiny", train=train).train == train
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -12,15 +12,8 @@ from slapkit.models.encoders.waveform import WaveformEncoder, waveform_encoder
 
 
 def build_audio_encoder(config: AudioEncoderConfig, *, weights: bool = True) -> nn.Module:
-    """Return the audio encoder `[B, frames, width] -> [B, dim]`.
-
-    Args:
-        weights: give an encoder of waves the weights of its source; False where others are loaded next. CNN and HTS-AT
-            always start from random ones.
-
-    Raises:
-        ConfigError: an encoder of waves has no usable source.
-    """
+    """Return the audio encoder `[B, frames, width] -> [B, dim]`; `weights=False` leaves an encoder of waves without
+    those of its source, where others are loaded next."""
     if config.kind == "waveform":
         return WaveformEncoder(config, weights=weights)
     return CNN(config) if config.kind == "cnn" else HTSAT(config)

