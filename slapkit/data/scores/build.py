@@ -14,15 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from slapkit._io import (
-    atomic_write_json,
-    atomic_write_json_lines,
-    available_cores,
-    locked,
-    read_json_lines,
-    sha256_file,
-    write_guard,
-)
+from slapkit import _io
 from slapkit._pool import run_tasks
 from slapkit.data.scores.captions import write_captions
 from slapkit.data.scores.card import write_card
@@ -49,8 +41,7 @@ def build(
     Args:
         config: settings, or a size ("quick", "full", "smoke").
         root: folder that holds data sets; the corpus becomes `<root>/scores-<size>`.
-        progress: whether to show progress bars.
-        **values: settings by name: `build(size="smoke", seed=1)`.
+        values: settings by name: `build(size="smoke", seed=1)`.
 
     Raises:
         ConfigError: an unknown or unusable setting.
@@ -61,11 +52,11 @@ def build(
         config, values = None, {"size": config, **values}
     config = config.replace(**values) if config is not None else CorpusConfig.from_dict(values)
     soundfont = find_soundfont(config.soundfont)
-    identity = _identity(config, sha256_file(soundfont))
+    identity = _identity(config, _io.sha256_file(soundfont))
     folder = Path(root) / config.folder_name(identity["soundfont_sha256"])
     if is_complete(folder, identity):
         return folder
-    with locked(folder / ".lock", wait=f"another process builds {folder.name}", progress=progress):
+    with _io.locked(folder / ".lock", wait=f"another process builds {folder.name}", progress=progress):
         if not is_complete(folder, identity):
             _build(config, identity, soundfont, folder, progress)
     return folder
@@ -103,11 +94,11 @@ def verify(folder: str | Path) -> list[str]:
 
 def _intact(folder: Path, row: dict[str, Any]) -> bool:
     path = folder / row["file_name"]
-    return path.is_file() and path.stat().st_size == row["bytes"] and sha256_file(path) == row["sha256"]
+    return path.is_file() and path.stat().st_size == row["bytes"] and _io.sha256_file(path) == row["sha256"]
 
 
 def _build(config: CorpusConfig, identity: dict[str, Any], soundfont: Path, folder: Path, progress: bool) -> None:
-    workers = config.workers or available_cores()
+    workers = config.workers or _io.available_cores()
     versions = {name: version(name) for name in _VERSIONED}
     done = _resume(folder, {"identity": identity, "versions": versions})
     works = {work.id: work for work in choose_works(list_works(), config.n_clips // CLIPS_PER_WORK, config.seed)}
@@ -141,7 +132,7 @@ def _build(config: CorpusConfig, identity: dict[str, Any], soundfont: Path, fold
         "rejected_draws": dict(Counter(reason for entry in entries for reason in entry["rejected"]).most_common()),
     }
     write_card(folder, info, rows)
-    atomic_write_json(folder / "corpus.json", info)
+    _io.atomic_write_json(folder / "corpus.json", info)
 
 
 def _resume(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
@@ -149,17 +140,17 @@ def _resume(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
 
     The journal begins with `header`: entries of other settings or versions do not count.
     """
-    lines, _ = read_json_lines(folder / _JOURNAL)
+    lines, _ = _io.read_json_lines(folder / _JOURNAL)
     entries = lines[1:] if lines and lines[0] == header else []
     done = {entry["name"]: entry for entry in entries if entry["facts"] and _intact(folder, entry["facts"])}
-    with write_guard(folder):
+    with _io.write_guard(folder):
         if not done:
             shutil.rmtree(folder / "audio", ignore_errors=True)
         for stale in folder.rglob(".*.tmp"):  # what was being written when an earlier build was killed
             stale.unlink(missing_ok=True)
         for name in ("corpus.json", "metadata.jsonl"):
             (folder / name).unlink(missing_ok=True)
-    atomic_write_json_lines(folder / _JOURNAL, [header, *(done[name] for name in sorted(done))])
+    _io.atomic_write_json_lines(folder / _JOURNAL, [header, *(done[name] for name in sorted(done))])
     return done
 
 
@@ -170,7 +161,7 @@ def _make_clips(tasks: Sequence[ClipTask], done: dict[str, Any], journal: Path, 
     left = [task for task in tasks if task.file_name not in done]
     made = run_tasks(make_clip, left, workers=workers, timeout_s=_CLIP_TIMEOUT_S)
     made = tqdm(made, "render clips", len(tasks), initial=len(tasks) - len(left), unit="clip", disable=not progress)
-    with write_guard(journal), open(journal, "a", encoding="utf-8") as stream:
+    with _io.write_guard(journal), open(journal, "a", encoding="utf-8") as stream:
         for index, result, problem in made:
             facts, rejected = result if problem is None else (None, [problem])
             name = left[index].file_name
@@ -191,6 +182,6 @@ def _write_metadata(folder: Path, entries: Sequence[dict[str, Any]], seed: int) 
     for split in sorted({row["split"] for row in rows}):
         # The datasets library looks for the table of a split beside its files, with names from there.
         part = [row | {"file_name": Path(row["file_name"]).name} for row in rows if row["split"] == split]
-        atomic_write_json_lines(folder / "audio" / split / "metadata.jsonl", part)
-    atomic_write_json_lines(folder / "metadata.jsonl", rows)
+        _io.atomic_write_json_lines(folder / "audio" / split / "metadata.jsonl", part)
+    _io.atomic_write_json_lines(folder / "metadata.jsonl", rows)
     return rows

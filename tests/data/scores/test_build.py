@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import difflib
-import errno
 import importlib.util
 import itertools
 import os
@@ -23,13 +22,10 @@ import soundfile
 
 from slapkit.data import scores
 from slapkit.data.scores import melody
-from slapkit.data.scores.build import _identity
-from slapkit.data.scores.config import CLIPS_PER_WORK, CorpusConfig
 from slapkit.data.scores.convert import cache_path
 from slapkit.data.scores.score import Score
-from slapkit.data.scores.splits import choose_works
 from slapkit.data.scores.works import list_works
-from slapkit.errors import ConfigError, DataError, StorageError
+from slapkit.errors import ConfigError, DataError
 
 
 def build(root: Path, **values) -> Path:
@@ -51,15 +47,6 @@ def test_settings_are_checked_before_anything_is_built(tmp_path):
         with pytest.raises(DataError, match=font):
             scores.build("smoke", root=tmp_path / "data", soundfont=font)
     assert not (tmp_path / "data").exists()
-
-
-def test_folders_of_different_settings_differ():
-    variants = [{}, {"seed": 1}, {"size": "full"}, {"clips": 99}, {"clip_s": 5.0}, {"sample_rate": 24_000}]
-    names = [CorpusConfig(**variant).folder_name("0123456789") for variant in [*variants, {"soundfont": "a"}]]
-    assert len(set(names)) == len(names) and names[0] == "scores-quick"
-    assert _identity(CorpusConfig(workers=1), "x") == _identity(CorpusConfig(workers=7, soundfont="other/path"), "x")
-    config = CorpusConfig(size="full")
-    assert len(choose_works(list_works(), config.n_clips // CLIPS_PER_WORK, 0)) == len(list_works())
 
 
 @pytest.mark.slow
@@ -117,23 +104,6 @@ def test_a_build_killed_again_and_again_completes_with_the_same_content(small_co
         process.wait()
     assert any(root.rglob("*.npz")), "the builds had begun"
     assert content(build(root)) == content(small_corpus)
-
-
-@pytest.mark.slow
-def test_a_build_continues_after_a_full_disk(small_corpus, tmp_path, monkeypatch):
-    shutil.copytree(small_corpus.parent / ".notes", tmp_path / "data" / ".notes")
-    replace = os.replace
-
-    def full(source, target):
-        if str(target).endswith("00020.flac"):
-            raise OSError(errno.ENOSPC, "No space left on device", str(target))
-        return replace(source, target)
-
-    monkeypatch.setattr(os, "replace", full)  # the workers are forks: it is replaced in them, too
-    with pytest.raises(StorageError, match="00020.flac"):
-        build(tmp_path / "data")
-    monkeypatch.undo()
-    assert content(build(tmp_path / "data")) == content(small_corpus)
 
 
 @pytest.mark.slow

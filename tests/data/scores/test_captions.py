@@ -104,17 +104,3 @@ def test_captions_say_only_what_is_so(written):
         total += len(texts)
         named += sum(any(name in text.lower() for name in known) for text in texts)
     assert named / total > 0.95, "nearly all name an instrument"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a oboe plays.", "An oboe plays."),
-        ("A upright bass", "An upright bass"),
-        ("a one-player performance", "a one-player performance"),
-        ("a 8-bit game synth", "an 8-bit game synth"),
-        ("a  flute, slow", "a flute, slow"),
-    ],
-)
-def test_articles_are_put_right(text, expected):
-    assert captions.tidy(text) == expected

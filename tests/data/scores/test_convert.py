@@ -42,18 +42,6 @@ def test_an_abc_file_is_split_into_its_tunes(tmp_path):
     assert second.title == "Second" and "First" not in second.text
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
-def test_scores_of_any_encoding_are_read(encoding):
-    text = works.decode_text('<?xml version="1.0" encoding="x"?><score>é</score>'.encode(encoding))
-    assert text == '<?xml version="1.0"?><score>é</score>'
-
-
-def test_repeat_signs_and_fields_without_notes_are_removed():
-    text = convert.prepare_abc("X:1\nT:A tune\nI: :: ::\nN:note\nM:6/8\nK:D\n|:f|D>ED F2G::A2d|1 AGF:|2 A3|]\n")
-    assert "::" not in text and ":|" not in text and "|:" not in text and "N:" not in text
-    assert "M:6/8" in text and "D>ED F2G|A2d" in text
-
-
 def test_one_work_leaves_nothing_behind_for_the_next(tmp_path):
     """verovio plays this jig with the B flat of a tune read before it, unless it starts afresh."""
     every = {work.id: work for work in works.list_works()}

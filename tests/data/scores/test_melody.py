@@ -82,8 +82,3 @@ def test_groups_do_not_depend_on_order_and_families_stay_together():
     backward = melody.group_works(dict(reversed(scores.items())), families)
     assert forward == backward
     assert forward["w1"] == forward["w5"] and len(set(forward.values())) == 7
-
-
-def test_a_very_short_tune_has_no_fingerprint():
-    assert len(melody.fingerprint(make_score([60, 62, 64, 65]), 0)) == 0
-    assert melody.near_duplicates({"a": make_score([60, 62]), "b": make_score([60, 62])}) == []
