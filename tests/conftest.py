@@ -33,12 +33,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _same_working_folder() -> Iterator[None]:
-    """Fail a test that leaves another working folder: the tests after it would not find what they name."""
     before = os.getcwd()
     yield
     after = os.getcwd()
     os.chdir(before)
-    assert after == before, f"the test left the working folder {after}"
+    assert after == before, "the tests after this one would not find what they name"
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -73,17 +71,6 @@ def test_repair_removes_a_cuda_extension_beside_cpu_torch_alone(
     for said in ("libtorchaudio.so" if not left else "", ""):
         assert said in environment.repair_torchaudio(torch, torchaudio, platform=platform)
     assert len(list((torchaudio / "lib").glob("*.so"))) == left and (torchaudio / "lib" / "__init__.py").exists()
-
-
-@pytest.mark.slow
-def test_set_up_compiles_umap_once(tmp_path):
-    """The first import writes numba's files, and the next compiles nothing again."""
-    command = [sys.executable, "-c", "from slapkit.environment import compile_umap; compile_umap()"]
-    kept = []
-    for _ in range(2):
-        subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)})
-        kept.append({path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")})
-    assert len(kept[0]) >= 10 and kept[0] == kept[1]
 
 
 def test_everything_imported_is_declared():
