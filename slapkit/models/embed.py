@@ -104,11 +104,8 @@ def mean_by_clip(windows: np.ndarray, clips: np.ndarray, count: int) -> np.ndarr
 def read_features(
     sounds: Sequence[str | Path | np.ndarray], frontend: FrontendConfig, *, sample_rate: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield the features, float16 `[frames, width]`, of files or arrays; the cores take one each.
-
-    Raises:
-        AudioError: an input cannot be used; its path or index is named.
-    """
+    """Yield the features, float16 `[frames, width]`, of files or arrays; the cores take one each. `AudioError` names an
+    input that cannot be used."""
 
     def read(index: int) -> np.ndarray:
         name = f"array {index}" if isinstance(sounds[index], np.ndarray) else None

@@ -11,12 +11,10 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from slapkit.config import Config, nearest, require
 from slapkit.errors import ConfigError
@@ -231,29 +229,3 @@ class JointModel(nn.Module):
         """Return all weights and buffers but those of a frozen text encoder, which is saved as a reference."""
         state = self.state_dict()
         return {k: v for k, v in state.items() if not (self.text.frozen and k.startswith("text.encoder."))}
-
-    def enable_gradient_checkpointing(self) -> None:
-        """Recompute the trained transformers' layers in the backward pass instead of keeping their activations.
-
-        Raises:
-            ConfigError: no trained encoder is a transformer. (The CNN's BatchNorm would count every batch twice.)
-        """
-        trained = [tower.encoder for tower in (self.audio, self.text) if not tower.frozen]
-        if not sum(recompute_layers(encoder) for encoder in trained):
-            raise ConfigError(
-                "gradient_checkpointing=True needs a trained transformer (HTS-AT or an unfrozen text encoder)"
-            )
-
-
-def recompute_layers(encoder: nn.Module) -> int:
-    """Recompute every layer that transformers marks as able to, and return how many there are.
-
-    transformers' own switch refuses CLAP, whose stages are such layers all the same.
-    """
-    able = [module for module in encoder.modules() if hasattr(module, "gradient_checkpointing")]
-    for module in able:
-        module.gradient_checkpointing = True
-        module._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
-        if hasattr(module, "config"):
-            module.config.use_cache = False  # a cache would keep the activations
-    return len(able)

@@ -43,8 +43,6 @@ class TrainConfig(Config):
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["no", "bf16"] = "no"
-    compile: bool = False
-    gradient_checkpointing: bool = False
     sync_batchnorm: bool = False
     log_every: int = 10
     eval_every: int = 100

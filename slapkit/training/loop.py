@@ -157,14 +157,8 @@ class Trainer:
     def _wrap(self) -> None:
         """Optimiser, and what the flags ask for, around the bare model."""
         config = self.config
-        if config.gradient_checkpointing:
-            self.model.enable_gradient_checkpointing()
         if config.sync_batchnorm and self.accelerator.num_processes > 1:
             self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
-        if config.compile:
-            for tower in (self.model.audio, self.model.text):
-                if not tower.frozen:
-                    tower.encoder.compile()
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in self.trained if p.dim() > 1], "weight_decay": config.weight_decay},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ from slapkit.audio.frontend import FRONTENDS
 from slapkit.errors import ConfigError
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
 from slapkit.models.encoders.text import TextEncoder
-from slapkit.models.joint import recompute_layers
 
 LIGHT = FRONTENDS["light"]
 HTSAT = {"spec_size": 128, "window_size": 4, "patch_embeds_hidden_size": 16}
@@ -107,29 +104,6 @@ def test_bfloat16_keeps_what_bfloat16_can(kind):
         assert (spread[1] - spread[0]).norm() / spread[0].norm() < 0.015
 
 
-def assert_same_gradients(plain: torch.nn.Module, saving: torch.nn.Module, *inputs) -> None:
-    """Gradients of both, at equal dropout, reach every weight that can be trained."""
-    for encoder in (plain.train(), saving.train()):
-        torch.manual_seed(7)
-        encoder(*inputs).square().sum().backward()
-    trained = {name for name, p in plain.named_parameters() if p.requires_grad}
-    assert gradients(plain).keys() == gradients(saving).keys() == trained
-    for name, g in gradients(plain).items():
-        torch.testing.assert_close(gradients(saving)[name], g, rtol=1e-4, atol=1e-5 * g.abs().max().item(), msg=name)
-
-
-def test_checkpointing_recomputes_the_stages_and_changes_neither_gradients_nor_statistics():
-    plain, calls = audio_encoder("htsat").train(), []
-    saving = copy.deepcopy(plain)
-    assert recompute_layers(saving) > 0 == recompute_layers(audio_encoder("cnn"))
-    saving.model.audio_encoder.layers[1].blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
-    assert_same_gradients(plain, saving, MELS["noise"](3))
-    assert len(calls) == 2
-    buffers = dict(saving.named_buffers())
-    for name, buffer in plain.named_buffers():
-        assert torch.equal(buffer, buffers[name]), f"{name} was counted twice"
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -217,11 +191,10 @@ def test_fingerprint_belongs_to_the_weights(minilm):
     assert again.fingerprint() != minilm.fingerprint()
 
 
-def test_text_gradients_reach_every_trainable_weight_with_and_without_checkpointing(scratch):
+def test_text_gradients_reach_every_trainable_weight(scratch):
     encoder = build_text_encoder(scratch, captions=CAPTIONS)
-    saving = copy.deepcopy(encoder)
-    assert recompute_layers(saving) > 0
-    assert_same_gradients(encoder, saving, encoder.tokenize(CAPTIONS))
+    encoder(encoder.tokenize(CAPTIONS)).square().sum().backward()
+    assert gradients(encoder).keys() == {name for name, p in encoder.named_parameters() if p.requires_grad}
 
 
 @pytest.mark.parametrize("source", ["no-such-model", "no/such-model", "/no/such/folder", "a/b/c", ".."])

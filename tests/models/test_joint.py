@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from slapkit.errors import ConfigError
 from slapkit.models.ema import update_target
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.models.joint import HeadConfig, JointModel, ModelConfig
@@ -210,17 +209,6 @@ def test_own_state_leaves_out_the_frozen_text_encoder_alone(text_frozen):
     everything = {name for name in model.state_dict() if name.startswith("text.encoder.")}
     assert left_out == (everything if text_frozen else set()) and everything
     assert any(name.startswith("audio.encoder.") for name in model.own_state())  # frozen, yet at home nowhere else
-
-
-def test_gradient_checkpointing_is_for_trained_transformers():
-    trained, frozen = joint(), joint(frozen=("text",))
-    for model in (trained, frozen):
-        model.text.encoder.drop.gradient_checkpointing = False  # transformers' mark of a layer that can be recomputed
-    trained.enable_gradient_checkpointing()  # the audio encoder, without such a layer, is left alone
-    assert trained.text.encoder.drop.gradient_checkpointing
-    with pytest.raises(ConfigError, match="gradient_checkpointing"):
-        frozen.enable_gradient_checkpointing()
-    assert not frozen.text.encoder.drop.gradient_checkpointing
 
 
 def test_the_paper_preset_has_193_million_parameters():

@@ -184,11 +184,8 @@ def test_fingerprint_follows_names_sizes_and_captions(store, collection, tmp_pat
     assert len({first, fingerprint(), store.fingerprint}) == 3
 
 
-def weights(folder):
-    return load_tensors(folder / "model.safetensors")
-
-
-def assert_equal_weights(a, b):
+def assert_equal_weights(*folders):
+    a, b = (load_tensors(folder / "model.safetensors") for folder in folders)
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -203,7 +200,7 @@ def test_streamed_training_learns_and_goes_on_after_a_stop(objective, tones, tmp
     with stopped_at(5):
         run(chosen, tones, tmp_path / "stopped", **options)
     run(chosen, tones, tmp_path / "stopped", streaming=True, workers=1)
-    assert_equal_weights(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+    assert_equal_weights(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_kept_features_do_not_mix_with_streaming(tones, tmp_path):

@@ -19,11 +19,7 @@ _SCRATCH_VOCABULARY = 50265  # RoBERTa-base's, so that the encoder keeps its pub
 
 class TextEncoder(nn.Module):
     """Token ids `[B, L]` and mask `[B, L]` to a representation `[B, dim]`: the masked mean, the first token, or what
-    the model's own pooler makes of the first token.
-
-    Raises:
-        ConfigError: pooling="pooler" with a model that has no pooler.
-    """
+    the model's own pooler makes of the first token (`ConfigError` where it has none)."""
 
     def __init__(self, model: nn.Module, tokenizer, config: TextEncoderConfig) -> None:
         super().__init__()

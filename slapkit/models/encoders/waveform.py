@@ -55,10 +55,7 @@ def waveform_encoder(
 
 class WaveformEncoder(nn.Module):
     """Frames of a wave `[B, frames, hop]` to a representation `[B, dim]`; `weights` takes those of the source.
-
-    Raises:
-        ConfigError: the source, a layer, the rate or the window does not fit the model.
-    """
+    `ConfigError` where source, layer, rate or window do not fit the model."""
 
     def __init__(self, config: AudioEncoderConfig, *, weights: bool = True) -> None:
         super().__init__()

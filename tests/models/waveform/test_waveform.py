@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 
 import pytest
@@ -11,7 +10,6 @@ import torch
 from slapkit.audio.frontend import make_transform
 from slapkit.errors import ConfigError
 from slapkit.models.encoders import AudioEncoderConfig, WaveformConfig, build_audio_encoder, waveform_encoder
-from slapkit.models.joint import recompute_layers
 from tests.models.waveform.wave_folders import PARTS as KINDS
 from tests.models.waveform.wave_folders import noise, write
 
@@ -103,22 +101,12 @@ def test_alone_as_in_a_batch_and_in_bfloat16(folders, kind):
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "ast", "whisper"])
 @pytest.mark.parametrize("layer", [1, None])
-def test_gradients_reach_every_trained_weight_with_and_without_checkpointing(folders, kind, layer):
+def test_gradients_reach_every_trained_weight(folders, kind, layer):
     encoder, config = encoder_of(folders[kind], kind, layer=layer, frozen=False)
-    saving = copy.deepcopy(encoder)
-    recompute_layers(saving)
-    frames = cut(config, waves(config))
-    for one in (encoder.train(), saving.train()):
-        torch.manual_seed(3)  # dropout
-        one(frames).square().sum().backward()
-    trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
-    found, again = (
-        {name: p.grad for name, p in one.named_parameters() if p.grad is not None} for one in (encoder, saving)
-    )
-    assert found.keys() == again.keys() == trained
-    assert len(trained) > 10 and all(g.isfinite().all() for g in found.values())
-    for name, g in found.items():
-        torch.testing.assert_close(again[name], g, rtol=1e-3, atol=1e-5 * g.abs().max().item() + 1e-9, msg=name)
+    encoder.train()(cut(config, waves(config))).square().sum().backward()
+    found = {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
+    assert found.keys() == {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert len(found) > 10 and all(g.isfinite().all() for g in found.values())
 
 
 def test_the_same_seed_trains_the_same(folders):
