@@ -25,10 +25,9 @@ def spec_augment(
     """Return a copy of `mel` in which each clip has its own bands of time and frequency hidden.
 
     Args:
-        mel: spectrograms `[B, frames, bands]`; never changed.
-        time_mask: widest band of time, in frames; 0 hides none.
-        freq_mask: widest band of frequency, in mel bands; 0 hides none.
-        masks: number of bands along each axis; 0 hides none.
+        mel: spectrograms `[B, frames, bands]`.
+        time_mask, freq_mask: widest band of time (frames) and of frequency (mel bands); 0 hides none.
+        masks: number of bands along each axis.
         fill: value put in hidden places; None takes each clip's own mean, so that clips stay independent.
 
     Raises:

@@ -10,20 +10,15 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from slapkit.errors import AudioError, SlapkitError
 
-MEDIA_TYPES = {
-    ".ogg": "audio/ogg",
-    ".opus": "audio/ogg",
-    ".oga": "audio/ogg",
-    ".mp3": "audio/mpeg",
-    ".wav": "audio/wav",
+MEDIA_TYPES = {  # of what browsers play
+    ".ogg": "audio/ogg", ".opus": "audio/ogg", ".oga": "audio/ogg", ".mp3": "audio/mpeg", ".wav": "audio/wav",
     ".flac": "audio/flac",
-}  # of what browsers play
+}  # fmt: skip
 SILENCE = 1e-4  # peak, full scale 1 (-80 dB): below this there is nothing to learn from
 LOUDEST = 1e3  # peak, full scale 1: floats beyond this are not sound (wrong type, wrong byte order)
 _RATES = (1000, 1_000_000)  # Hz: a damaged header's rate of 1 Hz would swell a second to an hour
@@ -48,40 +43,26 @@ def _package(name: str):
 
 
 def read(
-    path: str | os.PathLike[str],
-    *,
-    sample_rate: int,
-    start_s: float = 0.0,
-    duration_s: float | None = None,
+    path: str | os.PathLike[str], *, sample_rate: int, start_s: float = 0.0, duration_s: float | None = None,
     reject_silent: bool = False,
-) -> np.ndarray:
-    """Read a sound file, or a part of it, as mono.
+) -> np.ndarray:  # fmt: skip
+    """Read an audio file, or a part of it, as mono at `sample_rate` (Hz): float32 `[T]`.
 
     Args:
-        path: the file.
-        sample_rate: rate of the result, in Hz.
         start_s: where to begin, in s; what is before is not decoded.
         duration_s: how much to read, in s; None reads to the end. Less comes back where the file ends earlier.
         reject_silent: refuse a sound whose peak stays under -80 dB of full scale.
 
-    Returns:
-        float32 `[T]`.
-
     Raises:
         AudioError: the file is missing, empty, not audio, damaged or cut off, holds no samples (from `start_s` on),
             holds NaN, infinity or absurd values, or is silent where that is refused.
-        SlapkitError: the package that decodes is not installed.
     """
     with opened(path) as sound:
         return sound.read(sample_rate=sample_rate, start_s=start_s, duration_s=duration_s, reject_silent=reject_silent)
 
 
 class OpenSound:
-    """A sound file that is open, for reading parts of it.
-
-    Attributes:
-        duration_s: how long its header says it lasts, in s; a cut-off file promises more than can be read.
-    """
+    """An open audio file. Its header says `duration_s` (s); a cut-off file promises more than can be read."""
 
     def __init__(self, file, name: str) -> None:
         self._file, self.name = file, name
@@ -94,9 +75,8 @@ class OpenSound:
         """Return a part as mono, float32 `[T]`; arguments and errors are those of `read`."""
         name, rate, declared = self.name, self.rate, self.declared
         if not (np.isfinite(start_s) and start_s >= 0 and (duration_s is None or duration_s > 0)):
-            raise AudioError(
-                f"cannot read {name} from {start_s} s for {duration_s} s: start >= 0 and length > 0 needed"
-            )
+            needed = "start >= 0 and length > 0 needed"
+            raise AudioError(f"cannot read {name} from {start_s} s for {duration_s} s: {needed}")
         first = round(start_s * rate)
         if first and first >= declared:
             raise AudioError(f"{name} lasts {self.duration_s:.2f} s: nothing is left from {start_s} s on")
@@ -104,32 +84,22 @@ class OpenSound:
         wave = _mono_blocks(self._file, first, wanted)
         expected = max(0, declared - first) if wanted is None else min(wanted, max(0, declared - first))
         if 0 < len(wave) < _COMPLETE * expected:
-            raise AudioError(
-                f"{name} is cut off: its header promises {expected / rate:.2f} s, {len(wave) / rate:.2f} s can be "
-                "decoded"
-            )
+            can = f"{len(wave) / rate:.2f} s can be decoded"
+            raise AudioError(f"{name} is cut off: its header promises {expected / rate:.2f} s, {can}")
         return from_array(wave, rate, sample_rate, reject_silent=reject_silent, name=name)
 
 
 @contextlib.contextmanager
-def opened(source: str | os.PathLike[str] | BinaryIO, *, name: str | None = None) -> Iterator[OpenSound]:
-    """Open a sound file, so that its length is known before a part of it is chosen; errors inside name the file.
+def opened(path: str | os.PathLike[str], *, name: str | None = None) -> Iterator[OpenSound]:
+    """Open an audio file, so that its length is known before a part of it is chosen.
 
-    Args:
-        source: the file's path, or a binary file object that can be sought.
-        name: what messages call the sound; default: the path.
-
-    Raises:
-        AudioError: as `read`.
-        SlapkitError: the package that decodes is not installed.
+    Messages call it `name`, by default its path. Raises what `read` raises.
     """
-    if not hasattr(source, "read"):
-        source = Path(source)
-        _check_file(source)
-    name = str(source) if name is None else name
-    soundfile = _package("soundfile")
+    path = Path(path)
+    _check_file(path)
+    name, soundfile = str(path) if name is None else name, _package("soundfile")
     try:
-        with soundfile.SoundFile(source) as file:
+        with soundfile.SoundFile(path) as file:
             yield OpenSound(file, name)
     except SlapkitError:  # some are ValueErrors too, and say already what is wrong
         raise
@@ -154,8 +124,7 @@ def _check_file(path: Path) -> None:
 
 
 def _mono_blocks(file, first: int, wanted: int | None) -> np.ndarray:
-    """Decode up to `wanted` frames (None: all that are there) from `first` on, block by block, averaging the channels:
-    float32 `[T]`."""
+    """Decode up to `wanted` frames (None: all) from `first` on, averaging the channels: float32 `[T]`."""
     block, parts, at, left = max(1, round(_BLOCK_S * file.samplerate)), [], first, wanted
     lead_of_format = round(_LEAD_S * file.samplerate) if file.format == "MP3" else 0
     while left is None or left > 0:
@@ -180,14 +149,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 def from_array(
     x: np.ndarray, sample_rate: int, target: int, *, reject_silent: bool = False, name: str = "the array"
 ) -> np.ndarray:
-    """Return a sound given as numbers as mono at the rate `target`.
-
-    Args:
-        x: `[T]`, or `[C, T]` with one channel a row; floating point, full scale 1.
-        sample_rate: rate of `x`, in Hz.
-        target: rate of the result, in Hz.
-        reject_silent: refuse a sound whose peak stays under -80 dB of full scale.
-        name: what messages call the sound.
+    """Return samples `x`, `[T]` or `[C, T]`, floating point of full scale 1, as mono at the rate `target` (Hz).
 
     Returns:
         float32 `[T']`.

@@ -69,11 +69,8 @@ def extract(
 ) -> np.ndarray:
     """Return the features, float16 `[frames, width]`, of an audio file or array; they depend on its content only.
 
-    Args:
-        sound: path of a file, or samples `[T]` or `[C, T]` in [-1, 1].
-        frontend: a clip shorter than its `min_s` is filled up to it as its `padding` says.
-        sample_rate: rate of an array, in Hz.
-        name: what messages call the sound; default: the path.
+    `sound` is a path, or samples `[T]` or `[C, T]` in [-1, 1] of `sample_rate` (Hz). A clip shorter than the front
+    end's `min_s` is filled up to it as its `padding` says. Messages call it `name`, by default its path.
 
     Raises:
         AudioError: the sound cannot be read, is silent, or gives values that are not finite.
@@ -116,26 +113,21 @@ def _in_pieces(file: decode.OpenSound, frontend: FrontendConfig) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def window(
-    source: str | os.PathLike[str] | BinaryIO, frontend: FrontendConfig, length: int, place: int, *, name: str
-) -> np.ndarray:
+def window(path: str | os.PathLike[str], frontend: FrontendConfig, length: int, place: int, *, name: str) -> np.ndarray:
     """Return a window of features, float16 `[length, width]`, without decoding the rest of the file.
 
     It is the window that the features of the whole file have at the same start, but for what resampling makes of a
     start between two samples. A clip shorter than the window goes on at its start.
 
-    Args:
-        source: a path, or a binary file object.
-        length: frames of the window.
-        place: where the window lies, from 0 (the first place where it can start) to `PLACES - 1` (the last).
-        name: what messages call the sound.
+    `place` says where it lies, from 0 (the first place where it can start) to `PLACES - 1` (the last). Messages call
+    the file `name`.
 
     Raises:
-        AudioError: the sound cannot be used.
-        SilentWindow: its peak stays under -80 dB of full scale.
+        AudioError: the file cannot be used.
+        SilentWindow: the window's peak stays under -80 dB of full scale.
     """
     rate, hop = frontend.sample_rate, frontend.hop
-    with decode.opened(source, name=name) as file:
+    with decode.opened(path, name=name) as file:
         shortest = round(frontend.min_s * rate)
         samples = round(file.duration_s * rate)
         frames = frontend.frames(max(samples, shortest) / rate)
@@ -175,13 +167,10 @@ def _work(path: str, frontend: FrontendConfig) -> np.ndarray | str:
 
 
 class Extractor:
-    """Features of many files, by worker processes; a context manager. One worker is this process itself.
+    """Features of many files, by worker processes (0: one for each core where `expected` files are worth it).
 
-    A file that crashes a worker, or takes longer than `TIMEOUT_S`, fails alone; it is tried once more first.
-
-    Args:
-        workers: processes; 0 takes one for each core where `expected` files are worth it.
-        expected: about how many files there are.
+    A context manager; one worker is this process itself. A file that crashes a worker, or takes longer than
+    `TIMEOUT_S`, fails alone; it is tried once more first.
     """
 
     def __init__(self, frontend: FrontendConfig, workers: int = 0, *, expected: int = 0) -> None:
@@ -337,14 +326,9 @@ def _write(file: BinaryIO, data: bytes) -> None:
 
 
 def build(
-    sounds: Mapping[str, tuple[Path, str]],
-    frontend: FrontendConfig | str,
-    cache_dir: str | os.PathLike[str],
-    *,
-    moments_of: Collection[str] | None = None,
-    progress: bool = True,
-    workers: int = 0,
-) -> FeatureStore:
+    sounds: Mapping[str, tuple[Path, str]], frontend: FrontendConfig | str, cache_dir: str | os.PathLike[str], *,
+    moments_of: Collection[str] | None = None, progress: bool = True, workers: int = 0,
+) -> FeatureStore:  # fmt: skip
     """Return the features of audio files, from `cache_dir` or computed into it.
 
     Files whose content is known already cost nothing, whatever their names. Those that cannot be used are skipped and
@@ -353,9 +337,7 @@ def build(
     Args:
         sounds: path and SHA-256 of each file by the clip's id, as `AudioTextDataset.audio_files` gives them.
         frontend: a `FrontendConfig`, or a name in `FRONTENDS`.
-        cache_dir: folder of the caches, made if missing.
         moments_of: ids whose values give `mean` and `std`; None takes all.
-        progress: show bars.
         workers: processes; 0 takes one for each core, or none beside this one for little work.
 
     Raises:
@@ -380,15 +362,10 @@ def build(
 
 
 class FeatureStore:
-    """The features of clips, by their ids; clips that cannot be used are left out and listed.
+    """The features of clips: a row for each of `ids`, of `lengths` frames (int64 `[rows]`) of `width` values.
 
-    Attributes:
-        ids: of the clips with features, in the order of the rows.
-        lengths: int64 `[rows]`, in frames.
-        failures: why, by id, clips have no features.
-        mean, std: of all values of the clips that were asked for (of all where none of them is usable), in dB for
-            log-mel.
-        frontend: the `FrontendConfig`; `width` values a frame.
+    `failures` says by id why clips have none. `mean` and `std` are of all values of the clips that were asked for (of
+    all where none of them is usable), in dB for log-mel.
     """
 
     def __init__(self, cache: FeatureCache, keys: Mapping[str, str], moments_of: Collection[str] | None) -> None:
@@ -413,11 +390,7 @@ class FeatureStore:
         return len(self.ids)
 
     def row_of(self, id: str) -> int:
-        """Return the row of a clip.
-
-        Raises:
-            DataError: the clip has no features.
-        """
+        """Return the row of a clip; raise `DataError` where it has no features."""
         if id not in self._row_of:
             raise DataError(f"there are no features of {id!r}: {self.failures.get(id, 'it is not in the data set')}")
         return self._row_of[id]
@@ -429,10 +402,8 @@ class FeatureStore:
     def crop(self, rows: Sequence[int], starts: Sequence[int], frames: int) -> torch.Tensor:
         """Return windows of features, float32 `[B, frames, width]`.
 
-        Args:
-            rows: `[B]`, which rows.
-            starts: `[B]`, the first frame of each window; a window that passes its clip's end goes on at its start.
-            frames: length of the windows.
+        `starts [B]` are the first frames of windows in `rows [B]`; a window that passes its clip's end goes on at its
+        start.
 
         Raises:
             ConfigError: a row or start that is not there, or windows without frames.

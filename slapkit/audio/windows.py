@@ -30,12 +30,8 @@ def repeat_pad(x: np.ndarray, length: int) -> np.ndarray:
 def fill(x: np.ndarray, length: int, padding: str = "repeat") -> np.ndarray:
     """Return `x` `[..., T]` with at least `length` steps; only a shorter signal is changed, to exactly `length`.
 
-    Args:
-        x: the signal.
-        length: steps needed.
-        padding: "repeat" repeats it and cuts the last repetition off; "repeatpad" repeats it as often as it fits whole,
-            and zeros follow; "pad" adds zeros only. Names and meanings are those of transformers'
-            `ClapFeatureExtractor`.
+    `padding`, as in transformers' `ClapFeatureExtractor`: "repeat" repeats it and cuts the last repetition off;
+    "repeatpad" repeats it as often as it fits whole, and zeros follow; "pad" adds zeros only.
 
     Raises:
         AudioError: `x` is empty.
@@ -50,16 +46,7 @@ def fill(x: np.ndarray, length: int, padding: str = "repeat") -> np.ndarray:
 
 
 def random_start(n: int | np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw starts uniformly from `0 .. n - length`, the last position included; 0 where the clip is too short.
-
-    Args:
-        n: steps of each clip, a number or `[B]`.
-        length: steps of the window.
-        rng: source of randomness.
-
-    Returns:
-        int64 of the shape of `n`.
-    """
+    """Draw starts, int64 of the shape of `n`, uniformly from `0 .. n - length`; 0 where the clip is too short."""
     last = np.maximum(np.asarray(n, dtype=np.int64) - length, 0)
     return rng.integers(0, last, endpoint=True, dtype=np.int64)
 

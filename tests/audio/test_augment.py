@@ -1,7 +1,5 @@
 """SpecAugment: what is hidden, how wide, and that nothing else changes."""
 
-import time
-
 import pytest
 import torch
 
@@ -38,21 +36,6 @@ def test_whole_rows_and_columns_are_hidden_within_bounds():
     assert times[:, 0].any() and times[:, -1].any() and bands[:, 0].any() and bands[:, -1].any()
 
 
-def test_starts_are_even():
-    torch.manual_seed(0)
-    hidden = spec_augment(torch.zeros(20000, 6, 1), time_mask=1, freq_mask=0, masks=1, fill=1.0)[..., 0] == 1
-    share = hidden.float().mean(0)
-    assert torch.allclose(share, torch.full((6,), 1 / 12), atol=0.01)
-
-
-def test_two_masks_hide_up_to_twice_as_much():
-    torch.manual_seed(0)
-    hidden = spec_augment(mel(300), time_mask=20, freq_mask=0, masks=2, fill=99.0)[..., 0] == 99
-    covered = hidden.sum(1)
-    assert 20 < covered.max() <= 40
-    assert max(len(runs(h)) for h in hidden) == 2
-
-
 def test_each_clip_has_its_own_masks():
     torch.manual_seed(0)
     hidden = spec_augment(torch.zeros(50, 100, 64), time_mask=30, freq_mask=16, fill=1.0)
@@ -87,26 +70,7 @@ def test_the_global_seed_decides():
     assert torch.equal(first, spec_augment(x, time_mask=20, freq_mask=8))
 
 
-def test_types_stay_and_widest_masks_work():
-    x = mel().to(torch.bfloat16)
-    y = spec_augment(x, time_mask=100, freq_mask=64)
-    assert y.dtype == x.dtype and y.shape == x.shape and torch.isfinite(y).all()
-
-
 @pytest.mark.parametrize("wrong", [{"time_mask": 101}, {"freq_mask": 65}, {"time_mask": -1}, {"masks": -1}])
 def test_masks_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         spec_augment(mel(), **{"time_mask": 1, "freq_mask": 1, **wrong})
-
-
-def test_it_is_fast_enough_for_the_training_step():
-    x, times, threads = mel(64, 250), [], torch.get_num_threads()
-    torch.set_num_threads(1)  # several would wait for each other on a machine that does other things too
-    try:
-        for _ in range(30):
-            start = time.perf_counter()
-            spec_augment(x, time_mask=50, freq_mask=12)
-            times.append(time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(threads)
-    assert min(times) < 0.01, "measured 1.4 ms on one core; far more means that it went slow"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import time
-
 import numpy as np
 import pytest
 import soundfile
 
 from slapkit.audio import decode
 from slapkit.audio.features import PLACES, SilentWindow, extract, window
-from slapkit.audio.frontend import FRONTENDS, FrontendConfig
+from slapkit.audio.frontend import FRONTENDS
 from slapkit.audio.windows import take
 from slapkit.errors import AudioError
 
@@ -64,15 +61,6 @@ def test_resampled_windows_too(tmp_path, rate):
         )
 
 
-def test_plain_waves_too(tmp_path):
-    frontend = FrontendConfig(kind="wave", sample_rate=24000, hop=320, min_s=1.0)
-    path = write(tmp_path / "a.flac", music(5.0, 24000), 24000)
-    whole, length = extract(path, frontend), frontend.frames(1.0)
-    for start in (0, 5, 123, len(whole) - length):
-        place = -(-start * PLACES // (len(whole) - length + 1))
-        np.testing.assert_array_equal(window(path, frontend, length, place, name="a"), whole[start : start + length])
-
-
 def test_every_place_is_drawn_and_the_last_one_reaches_the_end(tmp_path):
     path = write(tmp_path / "a.wav", music(1.1, 24000), 24000)
     whole = extract(path, LIGHT)
@@ -94,45 +82,6 @@ def test_windows_of_mp3_are_exact(tmp_path, options):
     for start in np.random.default_rng(0).integers(0, 19 * rate, 40).tolist():
         part = decode.read(path, sample_rate=rate, start_s=start / rate, duration_s=0.2)
         np.testing.assert_allclose(part, whole[start : start + len(part)], atol=1e-5)
-
-
-def test_blocks_of_a_long_mp3_join_without_a_seam(tmp_path):
-    path = write(tmp_path / "a.mp3", music(65.0, 44100), 44100, **MP3[0])
-    at_once, _ = soundfile.read(path, dtype="float32")
-    np.testing.assert_allclose(decode.read(path, sample_rate=44100), at_once, atol=1e-5)
-
-
-def test_two_minutes_of_mp3_are_sought_not_decoded(tmp_path):
-    rate = 44100
-    path = write(tmp_path / "a.mp3", music(120.0, rate), rate)
-    began = time.perf_counter()
-    whole = decode.read(path, sample_rate=rate)
-    all_of_it = time.perf_counter() - began
-    took = []
-    with decode.opened(path) as sound:
-        assert abs(sound.duration_s - 120) < 0.1
-    for start_s in (0.0, 3.7, 60.0, 111.1, 115.9):
-        began = time.perf_counter()
-        part = decode.read(path, sample_rate=rate, start_s=start_s, duration_s=4.0)
-        took.append(time.perf_counter() - began)
-        first = round(start_s * rate)
-        np.testing.assert_allclose(part, whole[first : first + len(part)], atol=1e-5)
-        assert len(part) == 4 * rate
-    assert np.median(took) < all_of_it / 2, f"{took} s for windows, {all_of_it} s for all"
-
-
-def test_parts_come_out_of_an_open_file_in_any_order(tmp_path):
-    wave = music(3.0, 24000)
-    data = io.BytesIO()
-    soundfile.write(data, wave, 24000, format="WAV", subtype="FLOAT")
-    data.seek(0)
-    with decode.opened(data, name="in memory") as sound:
-        assert sound.duration_s == 3.0
-        for start in (2.0, 0.0, 1.0, 0.0):
-            part = sound.read(sample_rate=24000, start_s=start, duration_s=0.5)
-            np.testing.assert_array_equal(part, wave[round(start * 24000) :][:12000])
-        with pytest.raises(AudioError, match="in memory lasts 3.00 s"):
-            sound.read(sample_rate=24000, start_s=3.0)
 
 
 def test_silence_and_damage_are_told(tmp_path):

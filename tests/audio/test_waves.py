@@ -12,9 +12,8 @@ import torch
 
 from slapkit.audio import features
 from slapkit.audio.features import cache_path
-from slapkit.audio.frontend import FRONTENDS, FrontendConfig, LogMel, make_transform
+from slapkit.audio.frontend import FRONTENDS, FrontendConfig, make_transform
 from slapkit.data import read
-from slapkit.errors import AudioError, ConfigError
 from slapkit.models.encoders import AudioEncoderConfig
 from tests.models.waveform.wave_folders import noise
 
@@ -63,19 +62,6 @@ def test_kept_waves_err_by_less_than_70_dB(dataset, tmp_path):
     assert torch.equal(crop[1, 5:].flatten(), torch.from_numpy(store.row(1).astype(np.float32)[:5].reshape(-1)))
 
 
-def test_kept_waves_are_found_again_and_damage_is_noticed(dataset, tmp_path, monkeypatch):
-    store = features.build(dataset.audio_files(), WAVE, tmp_path / "cache", progress=False)
-    monkeypatch.setattr(features, "extract", None)  # nothing is computed again
-    assert features.build(dataset.audio_files(), WAVE, tmp_path / "cache", progress=False).path == store.path
-    monkeypatch.undo()
-    kept = np.array(store.row(0))
-    data = bytearray(store.path.read_bytes())
-    data[100] ^= 1
-    store.path.write_bytes(data)
-    again = features.build(dataset.audio_files(), WAVE, tmp_path / "cache", progress=False)
-    assert np.array_equal(again.row(0), kept)
-
-
 def test_log_mels_made_before_waves_were_known_are_found():
     """The names of caches follow from these values: what is kept under them is worth minutes to hours."""
     plain = {"sample_rate": 24000, "n_fft": 1024, "hop": 480, "n_mels": 64, "f_min": 0.0, "f_max": 12000.0}
@@ -89,20 +75,3 @@ def test_log_mels_made_before_waves_were_known_are_found():
     assert "waveform" not in values and values["frontend"] == plain
     assert AudioEncoderConfig.from_dict(values) == AudioEncoderConfig()
     assert FrontendConfig.from_dict(json.loads(json.dumps(WAVE.to_dict()))) == WAVE
-
-
-@pytest.mark.parametrize("name", ["n_fft", "n_mels"])
-def test_bands_of_a_wave_are_refused(name):
-    with pytest.raises(ConfigError, match=f"{name}=32.*leave it out"):
-        WAVE.replace(**{name: 32})
-
-
-def test_each_transform_takes_its_own_kind():
-    with pytest.raises(ConfigError, match="kind='wave'.*make_transform"):
-        LogMel(WAVE)
-    for wrong in (noise(1000), noise(1, 1000).double(), noise(2, 0)):
-        with pytest.raises(AudioError, match="float32 wave"):
-            make_transform(WAVE)(wrong)
-    assert isinstance(make_transform(FRONTENDS["light"]), LogMel)
-    picture = WAVE.picture()  # of a wave, at its rate
-    assert (picture.sample_rate, picture.f_max, picture.kind) == (8000, 4000.0, "log-mel")
