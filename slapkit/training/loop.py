@@ -101,25 +101,13 @@ class Trainer:
         given = {"streaming": streaming, "progress": progress and self.main}
         with self.accelerator.main_process_first():
             store = open_store(dataset, audio.frontend, audio.window_frames, cache_dir, **given)
-        ids = set(store.ids)
-        usable = [clip for clip in dataset.clips if clip.id in ids]
-        training = dataset.with_clips(clip for clip in usable if clip.split == "train")
-        validation = dataset.with_clips(clip for clip in usable if clip.split == "validation")
-        if not len(training):
-            raise DataError(
-                f"{dataset.name}: no usable clip is in the split 'train' (splits: {dataset.splits or 'none'}): "
-                "give the table a column 'split', or divide it by data.make_splits and data.write_table"
-            )
-        captions, clip_of = training.captions_flat()
-        self.model = model if isinstance(model, JointModel) else self._build(model, store, captions)
+        training, validation = _splits(dataset, set(store.ids))
+        self.model = model if isinstance(model, JointModel) else self._build(model, store, training)
         self.model.add_targets()
         self.model.to(self.device)
-        sources = self._sources(training, store, captions)
-        self.validation = None
-        if len(validation):
-            held_out, clip_of_caption = validation.captions_flat()
-            self.validation = (*self._sources(validation, store, held_out), np.asarray(clip_of_caption))
-        captions_of = np.split(np.arange(len(captions)), np.flatnonzero(np.diff(clip_of)) + 1)
+        *sources, clip_of = self._sources(training, store)
+        self.validation = self._sources(validation, store) if len(validation) else None
+        captions_of = np.split(np.arange(len(clip_of)), np.flatnonzero(np.diff(clip_of)) + 1)
         parts, place = (*sources, captions_of, config), {"rank": rank, "devices": devices}
         if streaming:
             self.batches = StreamBatches(*parts, workers=workers, listed=out_dir / f"unusable-{rank}.jsonl", **place)
@@ -134,25 +122,26 @@ class Trainer:
             "devices": devices,
         }
 
-    def _build(self, config: ModelConfig, store: FeatureStore | StreamStore, captions: list[str]) -> JointModel:
+    def _build(self, config: ModelConfig, store: FeatureStore | StreamStore, training: AudioTextDataset) -> JointModel:
         """Return a new model, which normalises by the levels of its data."""
         moments = {"mel_mean": round(float(store.mean), 3), "mel_std": round(max(float(store.std), 1e-3), 3)}
-        torch.manual_seed(self.config.seed)
         config = config.replace(audio=config.audio.replace(**moments))
-        return JointModel.build(config, self.config.objective, captions=captions)
+        torch.manual_seed(self.config.seed)
+        return JointModel.build(config, self.config.objective, captions=training.captions_flat()[0])
 
     def _sources(
-        self, dataset: AudioTextDataset, store: FeatureStore | StreamStore, captions: list[str]
-    ) -> tuple[AudioSource, TextSource]:
+        self, dataset: AudioTextDataset, store: FeatureStore | StreamStore
+    ) -> tuple[AudioSource, TextSource, np.ndarray]:
+        """Return sounds, captions, and the index of each caption's clip."""
         ids, window = [clip.id for clip in dataset.clips], self.model.config.audio.window_frames
         audio = store.source(ids, window) if isinstance(store, StreamStore) else AudioSource(store, ids, window)
         # What a frozen encoder makes of streamed sounds has no room either: it runs in every step.
         if self.model.audio.frozen and isinstance(audio, AudioSource):
             audio.freeze(self.model.audio.encoder, self.device, progress=self.progress)
-        tower = self.model.text
+        tower, (captions, clip_of) = self.model.text, dataset.captions_flat()
         given = {"device": self.device, "cache_dir": self.cache_dir, "progress": self.progress}
         with self.accelerator.main_process_first():
-            return audio, TextSource(tower.encoder, captions, frozen=tower.frozen, **given)
+            return audio, TextSource(tower.encoder, captions, frozen=tower.frozen, **given), np.asarray(clip_of)
 
     def _wrap(self) -> None:
         """Optimiser, and what the flags ask for, around the bare model."""
@@ -285,3 +274,15 @@ def _check(model: ModelConfig | JointModel, config: TrainConfig, devices: int) -
             f"{name}={value} gives BatchNorm in the heads one pair to normalise by: take at least 2 pairs a device, "
             "exact_accumulation=True, or heads with batch_norm=False"
         )
+
+
+def _splits(dataset: AudioTextDataset, usable: set[str]) -> list[AudioTextDataset]:
+    """Return the usable clips of the splits "train" and "validation"."""
+    parts = [[clip for clip in dataset if clip.split == split] for split in ("train", "validation")]
+    training, validation = (dataset.with_clips(clip for clip in part if clip.id in usable) for part in parts)
+    if not len(training):
+        raise DataError(
+            f"{dataset.name}: no usable clip is in the split 'train' (splits: {dataset.splits or 'none'}): "
+            "give the table a column 'split', or divide it by data.make_splits and data.write_table"
+        )
+    return [training, validation]

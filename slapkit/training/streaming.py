@@ -28,6 +28,7 @@ from slapkit.audio import features
 from slapkit.audio.features import PLACES, FeatureStore, SilentWindow
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.audio.windows import random_start
+from slapkit.config import require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.errors import AudioError, DataError
 from slapkit.training.batches import AudioSource, BatchSource, TextSource
@@ -161,6 +162,7 @@ class StreamBatches(BatchSource):
         listed: Path | None = None,
     ) -> None:
         super().__init__(audio, text, captions_of, config, rank=rank, devices=devices)
+        require(workers is None or workers >= 0, "workers", workers, "0 or more, or None")
         if workers is None:
             workers = max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", devices)))
         self.drawing = Drawing(BatchSource(audio, None, captions_of, config, rank=rank, devices=devices))

@@ -13,7 +13,7 @@ import torch
 
 from slapkit import data
 from slapkit.audio import features
-from slapkit.errors import CheckpointError, DataError
+from slapkit.errors import CheckpointError, ConfigError, DataError
 from slapkit.models.weights import load_tensors
 from slapkit.training.batches import AudioSource, BatchSource
 from slapkit.training.streaming import StreamBatches, StreamStore
@@ -166,6 +166,8 @@ def test_a_collection_of_ruins_stops_training(damaged, tmp_path):
     for workers in (0, 1):
         with pytest.raises(DataError, match="step 1"):
             make(store, dataset, workers=workers).pairs(0, 0)
+    with pytest.raises(ConfigError, match="workers=-1"):
+        make(store, dataset, workers=-1)
     with pytest.raises(DataError, match="none of 32"):
         stored(dataset, tmp_path)
 
