@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from slapkit.data.scores import phrases
-from slapkit.data.scores.frames import TEST, TRAIN
 from slapkit.data.scores.instruments import BY_NAME
+from slapkit.data.scores.phrases import BANKS, TEST, TRAIN, Pair
 
 PER_CLIP = 6
 _SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
@@ -106,7 +105,7 @@ def fill(frame: str, facts: Mapping[str, Any], rng: np.random.Generator) -> str:
         names.append(other or instrument.name)
     extra = ""
     if facts["drums"] and "{drums}" not in frame and "{size}" not in frame and rng.random() < 0.5:
-        extra = _pick(phrases.DRUMS[facts["percussion"]], side, rng)
+        extra = _pick(BANKS["DRUMS"][facts["percussion"]], side, rng)
     plural = {
         "s": len(names) > 1 or bool(extra) or instruments[0].plural,
         "l": instruments[0].plural,
@@ -155,23 +154,23 @@ def _word(
     if name in fixed:
         return _join([word for word in fixed[name] if word])
     bank, key = {
-        "mood": (phrases.MOOD, f"{facts['mode']} {facts['tempo_class']}"),
-        "size": (phrases.SIZE, str(min(3, len(names)))),
-        "style": (phrases.STYLE, facts["style"]),
-        "tempo": (phrases.TEMPO, facts["tempo_class"]),
-        "pace": (phrases.PACE, facts["tempo_class"]),
-        "in_mode": (phrases.MODE, facts["mode"]),
-        "metre": (phrases.METRE, metre_class(facts)),
-        "drums": (phrases.DRUMS, facts["percussion"]),
-        "texture": (phrases.TEXTURE, facts["texture"]),
-        "accomp": (phrases.ACCOMPANIMENT, facts["accompaniment"]),
-        "register": (phrases.REGISTER, facts["register"]),
-        "artic": (phrases.ARTICULATION, facts["articulation"]),
+        "mood": (BANKS["MOOD"], f"{facts['mode']} {facts['tempo_class']}"),
+        "size": (BANKS["SIZE"], str(min(3, len(names)))),
+        "style": (BANKS["STYLE"], facts["style"]),
+        "tempo": (BANKS["TEMPO"], facts["tempo_class"]),
+        "pace": (BANKS["PACE"], facts["tempo_class"]),
+        "in_mode": (BANKS["MODE"], facts["mode"]),
+        "metre": (BANKS["METRE"], metre_class(facts)),
+        "drums": (BANKS["DRUMS"], facts["percussion"]),
+        "texture": (BANKS["TEXTURE"], facts["texture"]),
+        "accomp": (BANKS["ACCOMPANIMENT"], facts["accompaniment"]),
+        "register": (BANKS["REGISTER"], facts["register"]),
+        "artic": (BANKS["ARTICULATION"], facts["articulation"]),
     }[name]
     return _pick(bank[key], side, rng)
 
 
-def _pick(pair: phrases.Pair, side: int, rng: np.random.Generator) -> str:
+def _pick(pair: Pair, side: int, rng: np.random.Generator) -> str:
     return pair[side][int(rng.integers(len(pair[side])))]
 
 

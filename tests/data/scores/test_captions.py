@@ -8,18 +8,19 @@ import re
 import numpy as np
 import pytest
 
-from slapkit.data.scores import captions, frames, phrases
+from slapkit.data.scores import captions, phrases
 from slapkit.data.scores.instruments import BY_NAME, INSTRUMENTS
 
-STYLES = sorted(phrases.STYLE)
-BANKS = [bank for name, bank in vars(phrases).items() if name.isupper()]
+WORDS = phrases.BANKS
+STYLES = sorted(WORDS["STYLE"])
+BANKS = list(WORDS.values())
 
 
 def some_facts(rng: np.random.Generator, split: str) -> dict:
     """Facts as the arranger may give them."""
     count = int(rng.integers(1, 4))
     drums = bool(rng.random() < 0.25)
-    texture = str(rng.choice(list(phrases.TEXTURE)))
+    texture = str(rng.choice(list(WORDS["TEXTURE"])))
     return {
         "split": split,
         "style": str(rng.choice(STYLES)),
@@ -28,9 +29,9 @@ def some_facts(rng: np.random.Generator, split: str) -> dict:
         "metre": str(rng.choice(["2/4", "3/4", "4/4", "6/8", "5/4"])),
         "mode": str(rng.choice(["major", "minor", "unclear"])),
         "drums": drums,
-        "percussion": str(rng.choice(list(phrases.DRUMS))) if drums else "",
+        "percussion": str(rng.choice(list(WORDS["DRUMS"]))) if drums else "",
         "texture": texture,
-        "accompaniment": str(rng.choice(list(phrases.ACCOMPANIMENT))) if count > 1 and texture == "chords" else "",
+        "accompaniment": str(rng.choice(list(WORDS["ACCOMPANIMENT"]))) if count > 1 and texture == "chords" else "",
         "register": str(rng.choice(["low", "middle", "high"])),
         "articulation": str(rng.choice(["plain", "staccato", "legato"])),
     }
@@ -62,10 +63,10 @@ def test_frames_take_turns_and_those_of_the_test_split_are_never_seen_in_trainin
     assert not set(counts["test"]) & set(counts["train"])
     assert set(counts["validation"]) <= set(counts["train"])
     # Frames of a word or two ("{tempo} {style}, {insts}") differ in the order of slots, longer ones in their words.
-    words = [{re.sub(r"\{[^}]*\}|[^\w ]", "", text).lower() for text in bank} for bank in (frames.TRAIN, frames.TEST)]
+    words = [{re.sub(r"\{[^}]*\}|[^\w ]", "", text).lower() for text in bank} for bank in (phrases.TRAIN, phrases.TEST)]
     assert not {text for text in words[0] & words[1] if len(text.split()) > 2}
-    assert not set(frames.TRAIN) & set(frames.TEST)
-    assert len(set(frames.TRAIN)) == len(frames.TRAIN) > 40 and len(set(frames.TEST)) == len(frames.TEST) > 30
+    assert not set(phrases.TRAIN) & set(phrases.TEST)
+    assert len(set(phrases.TRAIN)) == len(phrases.TRAIN) > 40 and len(set(phrases.TEST)) == len(phrases.TEST) > 30
 
 
 def test_words_of_the_test_split_are_never_seen_in_training():
@@ -94,12 +95,12 @@ def test_captions_say_only_what_is_so(written):
     for facts, (texts, _) in zip(*written):
         words = " ".join(texts).lower().replace("neither fast nor slow", "")
         if not facts["drums"]:
-            beaten = [p.lower() for kind in ("drum kit", "hand drums") for side in phrases.DRUMS[kind] for p in side]
+            beaten = [p.lower() for kind in ("drum kit", "hand drums") for side in WORDS["DRUMS"][kind] for p in side]
             assert not any(phrase in words for phrase in beaten if phrase != "drums")
         for mode in {"major", "minor"} - {facts["mode"]}:
             assert f"{mode} key" not in words and f"in {mode}" not in words
         for other in {"slow", "medium", "fast"} - {facts["tempo_class"]}:
-            assert not any(f" {word} " in words for word in phrases.TEMPO[other][0] + phrases.TEMPO[other][1])
+            assert not any(f" {word} " in words for word in WORDS["TEMPO"][other][0] + WORDS["TEMPO"][other][1])
         known = [name.lower() for i in facts["instruments"] for name in (i, BY_NAME[i].train, BY_NAME[i].test)]
         total += len(texts)
         named += sum(any(name in text.lower() for name in known) for text in texts)

@@ -11,7 +11,7 @@ import pytest
 
 from slapkit._pool import run_tasks
 from slapkit.data.scores import convert, works
-from slapkit.data.scores.phrases import STYLE
+from slapkit.data.scores.phrases import BANKS
 from slapkit.data.scores.score import Score
 from slapkit.data.scores.works import Work
 from slapkit.errors import DataError, StorageError
@@ -25,7 +25,11 @@ def test_the_package_holds_many_works_without_being_imported():
     assert {"bach", "palestrina", "essenFolksong", "ryansMammoth", "monteverdi"} <= {work.collection for work in found}
     assert "music21" not in sys.modules
     styles = {work.style for work in found}
-    assert {"chorale", "mass", "reel", "jig", "folk song", "chinese folk song", "classical"} <= styles <= set(STYLE)
+    assert (
+        {"chorale", "mass", "reel", "jig", "folk song", "chinese folk song", "classical"}
+        <= styles
+        <= set(BANKS["STYLE"])
+    )
     # Movements of one quartet and parts of one mass are one family.
     assert len({w.family for w in found if w.id.startswith("mozart/k458/")}) == 1
     assert 80 < len({w.family for w in found if w.collection == "palestrina"}) < 130
