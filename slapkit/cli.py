@@ -224,7 +224,8 @@ def search(
     found = opened.search(query, k=k, where=results.parse_where(where or []), pooling=pooling)
     if warning := opened.warn(query):
         print(f"slapkit: {warning}", file=sys.stderr)
-    for line in results.json_lines(found) if as_json else results.text_lines(found):
+    as_lines = found.to_json(orient="records", lines=True, double_precision=15).strip().splitlines()
+    for line in as_lines if as_json else results.text_lines(found):
         print(line)
     if found.empty:
         print("slapkit: no track fits the filters", file=sys.stderr)

@@ -26,13 +26,8 @@ class VectorStore:
 
     def __init__(self, folder: Path, dim: int, generation: int = 0) -> None:
         self.folder, self.dim = folder, dim
-        self._begin(generation)
-
-    def _begin(self, generation: int) -> None:
-        """Read the files of a generation."""
-        self.generation = generation
-        self.windows_path = self.folder / f"windows-{generation}.f32"
-        self.journal_path = self.folder / f"tracks-{generation}.jsonl"
+        self.windows_path = folder / f"windows-{generation}.f32"
+        self.journal_path = folder / f"tracks-{generation}.jsonl"
         self.items: dict[str, dict[str, Any]] = {}
         self._size = self._used = 0  # bytes of the journal that were read, rows that it names
         self.reload()
@@ -76,16 +71,12 @@ class VectorStore:
         """Hold the store for this process, waiting for another one that does, and cut off what a kill left torn."""
         wait = f"Waiting for another process that writes {self.folder}"
         with locked(self.folder / ".lock", wait=wait, progress=progress):
-            self._newest()
+            self.reload()
             # Rows of items that are gone stay: another process may have them mapped.
             for path, size in ((self.journal_path, self._size), (self.windows_path, 4 * self.dim * self._used)):
                 with write_guard(path), open(path, "ab") as file:
                     file.truncate(size)
             yield
-
-    def _newest(self) -> None:
-        """Read what other processes wrote."""
-        self.reload()
 
     def append(self, items: Iterable[tuple[dict[str, Any], np.ndarray]]) -> None:
         """Add items with their vectors `[windows, D]`: rows first, then, when those are on the disk, their lines."""

@@ -4,5 +4,4 @@ library = Library.build("music", "runs/02_train/slap-...")   # once; later calls
 library.search("slow flute + strings - drums", k=10)         # -> DataFrame
 """
 
-from slapkit.search.library import Library, Track
-from slapkit.search.listen import Picture
+from slapkit.search.library import Library

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,11 @@ class Filters:
     """
 
     def __init__(self, facts: Sequence[Mapping[str, Any]]) -> None:
-        self.size = len(facts)
         self.columns = list(dict.fromkeys(name for row in facts for name in row))
         self._facts = facts
         self._tracks: dict[str, dict[str, tuple[Any, np.ndarray]]] = {}
 
-    def mask(self, where: Mapping[str, Any] | None) -> np.ndarray | None:
+    def mask(self, where: Mapping[str, Any]) -> np.ndarray | None:
         """Return which tracks fit, bool `[N]`: one of the values of every column named; None where all do.
 
         A column whose value is None or an empty list does not restrict.
@@ -36,14 +34,14 @@ class Filters:
             LibraryError: a column that no track has; the nearest one is named.
         """
         chosen = None
-        for column, wanted in (where or {}).items():
+        for column, wanted in where.items():
             if column not in self.columns:
                 hint = nearest(str(column), self.columns)
                 raise LibraryError(f"the library has no column {column!r} to filter by: {hint}")
-            values = list(wanted) if isinstance(wanted, (list, tuple, set, frozenset, np.ndarray)) else [wanted]
-            if not values or wanted is None:
+            values = wanted if isinstance(wanted, (list, tuple, set, frozenset, np.ndarray)) else [wanted]
+            if wanted is None or not len(values):
                 continue
-            fits = np.zeros(self.size, dtype=bool)
+            fits = np.zeros(len(self._facts), dtype=bool)
             for value in values:
                 fits[self._of(column).get(_key(value), (None, []))[1]] = True
             chosen = fits if chosen is None else chosen & fits
@@ -63,12 +61,12 @@ class Filters:
     def _of(self, column: str) -> dict[str, tuple[Any, np.ndarray]]:
         """Return for each value of a column how it is written and the indices of its tracks."""
         if column not in self._tracks:
-            key, found = lru_cache(None, typed=True)(_key), {}
+            found: dict[str, tuple[Any, list[int]]] = {}
             for track, row in enumerate(self._facts):
                 cell = row.get(column)
                 for value in cell if isinstance(cell, list) else [cell]:
                     if isinstance(value, (str, bool, int, float)) and value != "":
-                        found.setdefault(key(value), (value, []))[1].append(track)
+                        found.setdefault(_key(value), (value, []))[1].append(track)
             self._tracks[column] = {key: (value, np.unique(tracks)) for key, (value, tracks) in found.items()}
         return self._tracks[column]
 
@@ -76,8 +74,6 @@ class Filters:
 def _key(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
-    if isinstance(value, (int, float, np.number)):
-        return f"{float(value):.10g}"
     text = str(value).strip().casefold()
     try:
         return f"{float(text):.10g}"  # "120" and 120, "120.0" from a table

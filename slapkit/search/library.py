@@ -14,7 +14,7 @@ import numpy as np
 
 from slapkit._io import locate, project_root
 from slapkit.audio.frontend import FrontendConfig
-from slapkit.errors import LibraryError
+from slapkit.errors import ConfigError, LibraryError
 from slapkit.hub.load import load_model
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.models.inference import Model
@@ -22,10 +22,9 @@ from slapkit.search.filters import Filters
 from slapkit.search.index import Kind, open_index
 from slapkit.search.index.exact import check_k
 from slapkit.search.listen import AudioFiles
-from slapkit.search.query_encoder import QueryEncoder, Track
+from slapkit.search.query import QueryEncoder, Track, all_terms
 from slapkit.search.ranking import Hits, Pooling, Ranking
-from slapkit.search.results import as_frame
-from slapkit.search.store import Entry, Header, LibraryStore
+from slapkit.search.store import Header, LibraryStore
 from slapkit.search.sync import synchronise
 
 if TYPE_CHECKING:
@@ -40,33 +39,29 @@ class Library(AudioFiles):
         out: folder that keeps the library.
         folder: folder of music.
         model_name: objective that trained the model, such as "SLAP".
-        fingerprint: names the model's weights.
-        embedding: "q" or "z"; vectors of width `dim`, which can be compared within one `space`.
         window_s: length of a window in s.
         counts: what the last update by this object did, as `update` returns it.
     """
 
-    def __init__(
-        self, store: LibraryStore, model: Model | None, *, index: Kind = "exact", location: str | Path | None = None
-    ) -> None:
+    def __init__(self, store: LibraryStore, model: Model | None, index: Kind, location: str | Path | None) -> None:
         self._store, self._model, self._kind, self._location = store, model, index, location
         header = store.header
         self.out, self.folder, self.name = store.folder, Path(header.folder), Path(header.folder).name
-        self.model_name, self.fingerprint = OBJECTIVE_NAMES.get(header.objective, header.objective), header.model
-        self.embedding, self.dim, self.space = header.embedding, header.dim, f"{header.model} {header.embedding}"
+        self.model_name = OBJECTIVE_NAMES.get(header.objective, header.objective)
         self.frontend = FrontendConfig.from_dict(header.frontend)
         self._hop_s = self.frontend.hop_s
         self.window_s = (header.window - 1) * self._hop_s
         self.counts: dict[str, int] = {}
-        self._encoder = QueryEncoder(lambda: self.model, self.embedding, self.dim, self.space)
+        self._space = f"{header.model} {header.embedding}"
+        self._encoder = QueryEncoder(lambda: self.model, header.embedding, header.dim, self._space)
+        self.embed_text, self.warn = self._encoder.embed_text, self._encoder.warn
         self._refresh()
 
     @classmethod
     def build(
         cls, folder: str | Path, model: Model | str | Path, *, out: str | Path | None = None,
-        embedding: Literal["q", "z"] = "q", hop_s: float | None = None, index: Kind = "exact",
-        location: str | Path | None = None, cache_dir: str | Path | None = None, workers: int = 0,
-        progress: bool = True,
+        embedding: Literal["q", "z"] = "q", index: Kind = "exact", location: str | Path | None = None,
+        cache_dir: str | Path | None = None, progress: bool = True,
     ) -> Library:  # fmt: skip
         """Embed a folder of music, or bring its library up to date; what was done before is not done again.
 
@@ -75,10 +70,8 @@ class Library(AudioFiles):
             model: a model that was loaded, or the folder of its run.
             out: folder that keeps the library; default `data/libraries/<name>-<hash>` in the project.
             embedding: prediction "q" or projection "z".
-            hop_s: from one window to the next, in s; default the window's length, as in evaluation.
             index, location: how it is searched, see `slapkit.search.index.open_index`.
             cache_dir: folder with features that training kept: known files are not decoded again.
-            workers: helper processes that decode; 0 chooses.
 
         Raises:
             LibraryError: the folder is missing, or `out` holds the library of another model or folder.
@@ -87,18 +80,18 @@ class Library(AudioFiles):
         folder = locate(folder).resolve()
         if not folder.is_dir():
             raise LibraryError(f"no folder of music at {folder}: name one that holds audio files")
+        if embedding not in ("q", "z"):
+            raise ConfigError(f"embedding={embedding!r}: take 'q' (prediction) or 'z' (projection)")
         loaded, path = _loaded(model)
-        header = Header.of(loaded, path, folder, embedding, hop_s)
-        out = Path(out) if out is not None else _default_folder(header)
-        if (out / "library.json").exists():
-            store = LibraryStore(out)
-            store.header.require_same(header, out)
-            if path is not None and path != store.header.model_path:
-                store.set_model_path(path)
-        else:
-            store = LibraryStore.create(out, header)
-        library = cls(store, loaded, index=index, location=location)
-        library.update(progress=progress, cache_dir=cache_dir, workers=workers)
+        audio = loaded.config.audio
+        header = Header(
+            folder=str(folder), model=loaded.fingerprint(), model_path=path, objective=loaded.joint.objective,
+            embedding=embedding, dim=loaded.dim, frontend=audio.frontend.to_dict(), window=audio.window_frames,
+            hop=audio.window_frames,
+        )  # fmt: skip
+        store = LibraryStore(Path(out) if out is not None else _default_folder(header), header)
+        library = cls(store, loaded, index, location)
+        library.update(progress, cache_dir=cache_dir)
         return library
 
     @classmethod
@@ -112,17 +105,15 @@ class Library(AudioFiles):
             LibraryError: there is no library, or it was built with another model.
         """
         store = LibraryStore(locate(out))
-        loaded = None
-        if model is not None:
-            loaded, _ = _loaded(model)
-            store.header.require_model(loaded)
-        return cls(store, loaded, index=index, location=location)
+        loaded = None if model is None else store.header.require_model(_loaded(model)[0])
+        return cls(store, loaded, index, location)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def __repr__(self) -> str:
-        return f"<Library {self.name}: {len(self)} tracks, {self.model_name} {self.embedding}, in {self.out}>"
+        embedding = self._store.header.embedding
+        return f"<Library {self.name}: {len(self)} tracks, {self.model_name} {embedding}, in {self.out}>"
 
     @property
     def model(self) -> Model:
@@ -134,57 +125,42 @@ class Library(AudioFiles):
         if self._model is None:
             path = self._store.header.model_path
             if path is None:
-                raise LibraryError(
-                    f"the library {self.out} does not say where its model {self.fingerprint} lies: open it with "
-                    "Library.open(..., model=...)"
-                )
-            loaded, _ = _loaded(path)
-            self._store.header.require_model(loaded)
-            self._model = loaded
+                raise LibraryError(f"where the model of {self.out} lies is not known: Library.open(..., model=...)")
+            self._model = self._store.header.require_model(_loaded(path)[0])
         return self._model
 
-    def update(self, progress: bool = True, *, cache_dir: str | Path | None = None, workers: int = 0) -> dict[str, int]:
+    def update(self, progress: bool = True, *, cache_dir: str | Path | None = None) -> dict[str, int]:
         """Bring the library up to date with its folder.
 
         Returns:
             numbers of tracks "added", "changed", "removed" and "unchanged", and of files that "failed".
         """
         cache = Path(cache_dir) if cache_dir is not None else None
-        counts = synchronise(self._store, self.model, cache_dir=cache, workers=workers, progress=progress)
+        self.counts = synchronise(self._store, self.model, cache_dir=cache, progress=progress)
         self._refresh()
-        self.counts = counts
-        return counts
+        return self.counts
 
     def _refresh(self) -> None:
         """Set up what searches from what is on the disk."""
-        entries = dict(sorted(self._store.entries.items()))
-        self._entries: list[Entry] = list(entries.values())
-        self._row = {id: row for row, id in enumerate(entries)}
-        vectors = self._store.vectors()
-        location = self._location if self._location is not None else self.out / "index"
+        import pandas as pd
+
+        self.entries, vectors = self._store.entries, self._store.vectors()
+        self._list = list(self.entries.values())
+        self._row = {id: row for row, id in enumerate(self.entries)}
         # Libraries of one name may share a location, where each replaces its own graphs only.
-        own = hashlib.sha256(str(self.out.resolve()).encode()).hexdigest()[:8]
-        kind = self._kind if len(vectors) else "exact"
-        options = {} if kind == "exact" else {"location": location, "name": f"{self.name}-{own}"}
-        self._ranking = Ranking(self._entries, vectors, open_index(vectors, kind, **options))
-        self._filters = Filters([entry.facts for entry in self._entries])
-        super().__init__(self.folder, entries, self.frontend, self.window_s)
-        self._tracks: pd.DataFrame | None = None
+        name = f"{self.name}-{hashlib.sha256(str(self.out.resolve()).encode()).hexdigest()[:8]}"
+        location = self._location if self._location is not None else self.out / "index"
+        index = open_index(vectors, self._kind if len(vectors) else "exact", location=location, name=name)
+        self._ranking = Ranking(self._list, vectors, index)
+        self._filters = Filters([entry.facts for entry in self._list])
+        columns = ["id", "title", "duration_s", "captions", "file"]
+        rows = [{name: getattr(entry, name) for name in columns} | entry.facts for entry in self._list]
+        self._tracks = pd.DataFrame(rows, columns=list(dict.fromkeys(columns + self._filters.columns)))
 
     @property
     def tracks(self) -> pd.DataFrame:
         """One row a track, in the order of ids: id, title, duration_s, captions, file, and facts or tags."""
-        return self._table().copy()
-
-    def _table(self) -> pd.DataFrame:
-        import pandas as pd
-
-        if self._tracks is None:
-            columns = ["id", "title", "duration_s", "captions", "file"]
-            rows = [{name: getattr(entry, name) for name in columns} | entry.facts for entry in self._entries]
-            facts = [name for name in self._filters.columns if name not in columns]
-            self._tracks = pd.DataFrame(rows, columns=columns + facts)
-        return self._tracks
+        return self._tracks.copy()
 
     @property
     def failures(self) -> pd.DataFrame:
@@ -218,51 +194,42 @@ class Library(AudioFiles):
             LibraryError: an empty query, an empty library, an unknown track, column or pooling.
             AudioError: the audio file cannot be used.
         """
-        k = check_k(k)
-        terms = self._encoder.terms(query, plus, minus, literal)
+        k, terms = check_k(k), all_terms(query, plus, minus, literal)
         if not len(self):
             raise LibraryError(f"the library {self.name!r} is empty: add audio files to {self.folder} and update it")
         vector, began = self._encoder.vector(terms), time.perf_counter()
-        hidden = {self._row.get(term.value.id) for term in terms if isinstance(term.value, Track)} - {None}
+        asked = {value.id for value, _ in terms if isinstance(value, Track)}
+        hidden = [self._row[id] for id in asked if id in self._row]
         allowed = self._filters.mask(where) if where else None
         hits = self._ranking.search(vector, k + len(hidden), pooling=pooling, allowed=allowed)
-        shown = np.flatnonzero(~np.isin(hits.tracks, list(hidden)))[:k]
+        shown = np.flatnonzero(~np.isin(hits.tracks, hidden))[:k]
         hits = Hits(*(values[shown] for values in hits))
-        frame = as_frame(hits, self._table(), self._entries, self._start_s, self.window_s)
-        frame.attrs |= {"scores": [float(score) for score in hits.scores], "search_s": time.perf_counter() - began}
+        frame = self._tracks.iloc[hits.tracks].reset_index(drop=True)
+        begins = [self._start_s(*place) for place in zip(hits.tracks, hits.windows)]
+        frame.insert(0, "rank", np.arange(1, len(frame) + 1))
+        frame.insert(3, "score_percentile", hits.percentiles)
+        frame.insert(4, "window_start_s", np.array(begins, dtype=np.float64))
+        frame.insert(5, "window_s", frame["duration_s"].clip(upper=self.window_s))
+        frame.attrs |= {"scores": hits.scores.tolist(), "search_s": time.perf_counter() - began}
         return frame
 
-    def embed_text(self, text: str) -> np.ndarray:
-        """Return the embedding of a text as it is, float32 `[D]`; the last ones are kept."""
-        return self._encoder.embed_text(text)
+    def _start_s(self, track: int, window: int) -> float:
+        """Return where a window of a track begins: as tiled, but not so late that it would go on after it."""
+        header, entry = self._store.header, self._list[track]
+        frame = min(window * header.hop, max(0, entry.frames - header.window))
+        return min(frame * self._hop_s, max(0.0, entry.duration_s - self.window_s))
 
-    def like(self, id: str, start_s: float | None = None) -> Track:
-        """Return a track to search by: the mean of its windows, or the one that begins nearest to `start_s`.
+    def like(self, id: str) -> Track:
+        """Return a track to search by, the mean of its windows.
 
         Raises:
             LibraryError: there is no such track.
         """
-        entry = self.entry(id)
-        row = self._row[id]
-        if start_s is None:
-            return Track(id, self._ranking.mean(row), self.space)
-        starts = self._start_s(entry, np.arange(entry.windows))
-        nearest = np.argmin(np.abs(starts - start_s))
-        return Track(id, self._ranking.windows(row)[nearest], self.space, start_s)
-
-    def _start_s(self, entry: Entry, window: int | np.ndarray) -> Any:
-        """Return where windows of a track begin, in s: as tiled, but not so late that they would go on after it."""
-        header = self._store.header
-        frames = np.minimum(window * header.hop, max(0, entry.frames - header.window))
-        return np.minimum(frames * self._hop_s, max(0.0, entry.duration_s - self.window_s))
+        return Track(self.entry(id).id, self._ranking.mean(self._row[id]), self._space)
 
     def facets(self, max_values: int = 30) -> dict[str, list[tuple[Any, int]]]:
         """Return what can be filtered by: columns of 2 to `max_values` values, each with its number of tracks."""
         return self._filters.facets(max_values)
-
-    def warn(self, query: Any) -> str | None:
-        """Return what of a query the model leaves out; None where it reads all."""
-        return self._encoder.warn(query)
 
 
 def _loaded(model: Model | str | Path) -> tuple[Model, str | None]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,14 +25,13 @@ EXCERPT_S = 30.0
 _SHORT_S, _SHORT_BYTES = 60.0, 2_000_000  # up to both, a file is sent as it is
 _COLUMNS = 160
 _RANGE_DB = 70.0  # below the loudest point of the picture
-_PICTURES = 256  # kept
 _WRITTEN = 16_384  # samples given to the encoder at a time: it crashes on much longer pieces
 
 
 class Picture(NamedTuple):
-    """A log-mel spectrogram to show.
+    """A log-mel spectrogram of `duration_s` s from `start_s` on, to show.
 
-    `pixels`: uint8 `[n_mels, columns]`, lowest band first, 0 the quietest; it shows `duration_s` s from `start_s` on.
+    `pixels`: uint8 `[n_mels, columns]`, lowest band first, 0 the quietest.
     """
 
     pixels: np.ndarray
@@ -43,13 +40,12 @@ class Picture(NamedTuple):
 
 
 class AudioFiles:
-    """The files of a library's tracks."""
+    """The files of a library's tracks: `entries` by id, in `folder`."""
 
-    def __init__(
-        self, folder: str | Path, entries: Mapping[str, Entry], frontend: FrontendConfig, window_s: float
-    ) -> None:
-        self.folder, self.entries, self.frontend, self.window_s = Path(folder), entries, frontend, window_s
-        self._draw = lru_cache(_PICTURES)(self._pixels)
+    folder: Path
+    entries: dict[str, Entry]
+    frontend: FrontendConfig
+    window_s: float
 
     def entry(self, id: str) -> Entry:
         """Return what the library knows of a track.
@@ -67,65 +63,53 @@ class AudioFiles:
         Raises:
             LibraryError: there is no such track, its file was deleted, or leads out of the folder.
         """
-        entry = self.entry(id)
-        path = self.folder / entry.file
-        root, real = os.path.realpath(self.folder), os.path.realpath(path)
-        if os.path.commonpath([root, real]) != root:
+        file = self.entry(id).file
+        path, root = self.folder / file, os.path.realpath(self.folder)
+        if os.path.commonpath([root, os.path.realpath(path)]) != root:
             raise LibraryError(f"the file of {id!r} lies outside the library's folder {self.folder}: it is not opened")
         if not path.is_file():
-            raise LibraryError(f"{entry.file} was deleted since the library was built: update it")
+            raise LibraryError(f"{file} was deleted since the library was built: update it")
         return path
 
-    def span(self, id: str, start_s: float | None = None, seconds: float | None = None) -> tuple[float, float]:
+    def span(self, id: str, start_s: float | None = None) -> tuple[float, float]:
         """Return which part of a track `sound` and `log_mel` give, as start and duration in s.
 
-        A short file is given whole. Of others it is up to 30 s around the window that begins at `start_s`, or exactly
-        from `start_s` on where `seconds` is given.
+        A short file is given whole, of others up to 30 s around the window that begins at `start_s`.
         """
         entry = self.entry(id)
-        if seconds is None and _is_short(entry):
+        if _is_short(entry):
             return 0.0, entry.duration_s
-        for name, value in (("start_s", start_s), ("seconds", seconds)):
-            if value is not None and not (np.isfinite(value) and value >= 0 and (name == "start_s" or value > 0)):
-                raise LibraryError(f"{name}={value!r} of {id!r} must be a number of seconds, at least 0")
-        length = min(seconds or EXCERPT_S, EXCERPT_S, entry.duration_s)
-        start = start_s or 0.0
-        if start_s is not None and seconds is None:
-            start += (self.window_s - length) / 2
+        if start_s is not None and not (np.isfinite(start_s) and start_s >= 0):
+            raise LibraryError(f"start_s={start_s!r} of {id!r} must be a number of seconds, at least 0")
+        length = min(EXCERPT_S, entry.duration_s)
+        start = 0.0 if start_s is None else start_s + (self.window_s - length) / 2
         return float(min(max(start, 0.0), entry.duration_s - length)), float(length)
 
-    def sound(self, id: str, start_s: float | None = None, seconds: float | None = None) -> tuple[bytes, str]:
+    def sound(self, id: str, start_s: float | None = None) -> tuple[bytes, str]:
         """Return bytes that a browser plays, and their type: a short file as it is, else an excerpt, see `span`.
 
         Raises:
             LibraryError: see `path`.
             AudioError: the file cannot be decoded any more.
         """
-        path, entry = self.path(id), self.entry(id)
-        start, length = self.span(id, start_s, seconds)
-        if seconds is None and _is_short(entry) and path.stat().st_size <= _SHORT_BYTES:
+        path = self.path(id)
+        if _is_short(self.entry(id)) and path.stat().st_size <= _SHORT_BYTES:
             return path.read_bytes(), MEDIA_TYPES[path.suffix.lower()]
+        start, length = self.span(id, start_s)
         return excerpt(path, start_s=start, seconds=length), "audio/ogg"
 
     def log_mel(self, id: str, start_s: float | None = None) -> Picture:
-        """Return a picture of what `sound` gives for the same track and start.
-
-        Raises:
-            LibraryError, AudioError: as `sound`.
-        """
+        """Return a picture of what `sound` gives for the same track and start; raises as `sound`."""
         path = self.path(id)
         start, length = self.span(id, start_s)
-        return Picture(self._draw(path, start, length), start, length)
-
-    def _pixels(self, path: Path, start: float, length: float) -> np.ndarray:
-        """Return pixels `[n_mels, columns]` of a part of a file."""
         transform = LogMel(self.frontend.picture()).eval()
         wave = decode.read(path, sample_rate=self.frontend.sample_rate, start_s=start, duration_s=length or None)
         mel = transform(torch.from_numpy(repeat_pad(wave, transform.config.n_fft))[None])[0].numpy()
         edges = np.linspace(0, len(mel), min(_COLUMNS, len(mel)) + 1).astype(np.int64)[:-1]
         columns = np.maximum.reduceat(mel, edges, axis=0)
         relative = (columns - columns.max()) / _RANGE_DB + 1
-        return np.ascontiguousarray((255 * np.clip(relative, 0, 1)).round().astype(np.uint8).T)
+        pixels = np.ascontiguousarray((255 * np.clip(relative, 0, 1)).round().astype(np.uint8).T)
+        return Picture(pixels, start, length)
 
 
 def _is_short(entry: Entry) -> bool:
@@ -136,13 +120,10 @@ def _is_short(entry: Entry) -> bool:
 def excerpt(
     path: str | Path, *, start_s: float = 0.0, seconds: float, rate: int | None = None, compression: float | None = None
 ) -> bytes:
-    """Return a part of a file as mono Ogg Vorbis.
+    """Return a part of a file as mono Ogg Vorbis; less where the file ends earlier.
 
     Args:
-        path: audio file.
-        start_s: where it begins, in s.
-        seconds: its length, in s; less where the file ends earlier.
-        rate: sample rate in Hz; None keeps the file's own.
+        rate: sample rate in Hz; None keeps the file's own, or takes 48 kHz where browsers would not play that.
         compression: of Vorbis, 0 the largest file, 1 the smallest; None is the encoder's default.
 
     Raises:
@@ -150,13 +131,9 @@ def excerpt(
     """
     import soundfile
 
-    if rate is None:
-        try:
-            rate = soundfile.info(str(path)).samplerate
-        except soundfile.SoundFileError:
-            rate = 44_100  # decode.read names what is wrong
-        rate = rate if 8000 <= rate <= 48_000 else 48_000
-    wave = np.clip(decode.read(path, sample_rate=rate, start_s=start_s, duration_s=seconds), -1, 1)
+    with decode.opened(path) as file:
+        rate = rate or (file.rate if 8000 <= file.rate <= 48_000 else 48_000)
+        wave = np.clip(file.read(sample_rate=rate, start_s=start_s, duration_s=seconds), -1, 1)
     data = io.BytesIO()
     form = {"format": "OGG", "subtype": "VORBIS", "compression_level": compression}
     with soundfile.SoundFile(data, "w", samplerate=rate, channels=1, **form) as file:

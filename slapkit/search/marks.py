@@ -21,6 +21,8 @@ FORMAT = 1
 class Marks:
     """Pairs of a text and the id of a track that fits it too, in the file `path` (`marks.json` in a run's folder).
 
+    `pairs` has all marks as (text, id of the track), in the order in which they were made.
+
     Raises:
         LibraryError: the file is there and cannot be read; it is left as it is.
     """
@@ -28,29 +30,17 @@ class Marks:
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         self.path = path / "marks.json" if path.is_dir() else path
-        self._pairs = self._read()
+        self.pairs = self._read()
 
     def __len__(self) -> int:
-        return len(self._pairs)
-
-    def __contains__(self, pair: tuple[str, str]) -> bool:
-        return (_tidy(pair[0]), pair[1]) in self._pairs
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """All marks as (text, id of the track), in the order in which they were made."""
-        return list(self._pairs)
+        return len(self.pairs)
 
     def of(self, text: str) -> list[str]:
         """Return the ids of the tracks that are marked for a text."""
-        return [track for marked, track in self._pairs if marked == _tidy(text)]
+        return [track for marked, track in self.pairs if marked == _tidy(text)]
 
     def add(self, text: str, track: str) -> None:
-        """Mark a track for a text, and keep it.
-
-        Raises:
-            LibraryError: there is no text.
-        """
+        """Mark a track for a text, and keep it; no text is a `LibraryError`."""
         if not _tidy(text):
             raise LibraryError("there is no text to mark a track for")
         self._change((_tidy(text), track), kept=True)
@@ -62,17 +52,13 @@ class Marks:
     def _change(self, pair: tuple[str, str], *, kept: bool) -> None:
         """Add or remove one mark in the file, whose other marks may be those of another process."""
         with locked(self.path.with_name(f".{self.path.name}.lock"), wait="Waiting for the marks", progress=False):
-            self._pairs = self._read()
-            if kept == (pair in self._pairs):
-                return
-            if kept:
-                self._pairs[pair] = None
-            else:
-                del self._pairs[pair]
-            marks = [{"text": text, "track": track} for text, track in self._pairs]
-            atomic_write_json(self.path, {"format": FORMAT, "marks": marks})
+            self.pairs = self._read()
+            if kept != (pair in self.pairs):
+                self.pairs = [*self.pairs, pair] if kept else [other for other in self.pairs if other != pair]
+                marks = [{"text": text, "track": track} for text, track in self.pairs]
+                atomic_write_json(self.path, {"format": FORMAT, "marks": marks})
 
-    def _read(self) -> dict[tuple[str, str], None]:
+    def _read(self) -> list[tuple[str, str]]:
         try:
             content = json.loads(self.path.read_text("utf-8"))
             if content["format"] != FORMAT:
@@ -80,9 +66,9 @@ class Marks:
             pairs = [(mark["text"], mark["track"]) for mark in content["marks"]]
             if not all(isinstance(value, str) for pair in pairs for value in pair):
                 raise ValueError("texts and tracks must be strings")
-            return dict.fromkeys((_tidy(text), track) for text, track in pairs)
+            return list(dict.fromkeys((_tidy(text), track) for text, track in pairs))
         except FileNotFoundError:
-            return {}
+            return []
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LibraryError(f"{self.path} holds no marks that can be read ({error}): move it away") from error
 
@@ -99,13 +85,13 @@ def scores_with_marks(embedded: Embedded, marks: Marks) -> dict[str, Any]:
         the marks concern captions and clips of this split.
     """
     index = {clip.id: i for i, clip in enumerate(embedded.clips)}
-    marked: dict[str, list[int]] = {}
-    for text, track in marks.pairs:
-        if track in index:
-            marked.setdefault(text, []).append(index[track])
     captions = [_tidy(caption) for caption in embedded.captions]
-    also_right = {row: marked[caption] for row, caption in enumerate(captions) if caption in marked}
-    result: dict[str, Any] = {"marks": sum(len(marked.get(caption, ())) for caption in set(captions))}
+    marked: dict[str, list[int]] = {caption: [] for caption in captions}
+    for text, track in marks.pairs:
+        if track in index and text in marked:
+            marked[text].append(index[track])
+    result: dict[str, Any] = {"marks": sum(map(len, marked.values()))}
+    also_right = {row: marked[caption] for row, caption in enumerate(captions) if marked[caption]}
     for kind in KINDS:
         space = embedded.space(kind)
         after = text_to_audio_ranks(

@@ -10,45 +10,41 @@ if TYPE_CHECKING:
 
     from slapkit.search import Library
 
-COLUMNS = ("instruments", "style", "genre", "tempo_class")  # facts that people ask for, in the order of preference
+_COLUMNS = ("instruments", "style", "genre", "tempo_class")  # facts that people ask for, in the order of preference
 _MOST_VALUES = 200  # more are names rather than kinds
 _LARGEST_SHARE = 0.8  # a value that most tracks have is found by anybody
+_ASKED = 12  # values, the most frequent first
 
 
 def column_to_ask(library: Library) -> str | None:
     """Return the first column worth asking for that has values of its own; None where the library has no such fact."""
     facets = library.facets(_MOST_VALUES)
-    return next((column for column in COLUMNS if column in facets), None)
+    return next((column for column in _COLUMNS if column in facets), None)
 
 
 def precision_by_label(
-    library: Library, column: str, *, k: int = 10, where: Mapping[str, Any] | None = None, most: int = 12
+    library: Library, column: str, *, k: int = 10, where: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """Search for each value of a column by its name, and count the results that have it.
+    """Search for each frequent value of a column by its name, and count the results that have it.
 
     Args:
-        column: a fact of the tracks; a list of values counts each.
+        column: a fact of the tracks; a list of values counts each. Values of fewer than `k` tracks are left out.
         k: results looked at.
         where: search among these tracks alone, such as `{"split": "test"}`.
-        most: values asked for, the most frequent first; those of fewer than `k` tracks are left out.
 
     Returns:
         value, share of the first `k` that have it, chance (the share of all tracks that do), tracks: shares in [0, 1].
-
-    Raises:
-        LibraryError: there is no such column.
     """
     import pandas as pd
 
-    rows = []
-    tracks = library.tracks
+    tracks, rows = library.tracks, []
     for name, wanted in (where or {}).items():
         tracks = tracks[[wanted in _items(cell) for cell in tracks[name]]]
     counts = pd.Series([value for cell in tracks[column] for value in dict.fromkeys(_items(cell))]).value_counts()
-    usual = counts[(counts >= k) & (counts <= _LARGEST_SHARE * max(1, len(tracks)))]
-    for value, count in usual.head(most).items():
+    usual = counts[(counts >= k) & (counts <= _LARGEST_SHARE * len(tracks))]
+    for value, count in usual.head(_ASKED).items():
         results = library.search(str(value), k=k, where=where, literal=True)
-        share = float(sum(value in _items(cell) for cell in results[column]) / max(1, len(results)))
+        share = sum(value in _items(cell) for cell in results[column]) / max(1, len(results))
         rows.append({"value": value, "share": share, "chance": count / len(tracks), "tracks": int(count)})
     return pd.DataFrame(rows, columns=["value", "share", "chance", "tracks"])
 

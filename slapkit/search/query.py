@@ -1,4 +1,4 @@
-"""A query: words with "+ strings" and "- drums", and how several vectors make one.
+"""A query: from words with "+ strings" and "- drums", files, tracks and vectors to one vector.
 
     slow flute + strings - drums    ->  slow flute (+1), strings (+1), drums (-1/2)
 
@@ -8,26 +8,39 @@ Terms are separated by a sign with white space around it, so that "hip-hop" and 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from slapkit.errors import LibraryError
+from slapkit.models.inference import Model
+from slapkit.search.index.exact import unit
 
 # All captions share a direction ("this is a caption"). Subtracted in full, a term would cancel it; half of it does not.
 MINUS = 0.5
-LONGEST = 10_000  # characters that are read: text encoders read a few hundred
+_LONGEST = 10_000  # characters that are read: text encoders read a few hundred
 _SIGN = re.compile(r"(?:(?<=\s)|^)([+\-\u2212])(?=\s|$)")  # a sign with space, or the query's end, on both sides
+_TEXTS = 256  # embeddings of texts that are kept: a query typed letter by letter comes back often
 
 
-@dataclass(frozen=True)
-class Term:
-    """A part of a query: text, sound, track or vector, and its weight."""
+class Term(NamedTuple):
+    """A part of a query (text, file, track or vector) and its weight."""
 
     value: Any
     weight: float
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track to search by, made by `Library.like`; `space` names the model and embedding of its vector."""
+
+    id: str
+    vector: np.ndarray
+    space: str
 
 
 def parse(text: str) -> list[Term]:
@@ -36,20 +49,44 @@ def parse(text: str) -> list[Term]:
     Raises:
         LibraryError: nothing is asked for.
     """
-    pieces = _SIGN.split(text[:LONGEST].replace("\x00", " "))
+    pieces = _SIGN.split(text[:_LONGEST].replace("\x00", " "))
     signs = ["+", *pieces[1::2]]
-    terms = [
-        Term(" ".join(words.split()), 1.0 if sign == "+" else -MINUS)
-        for sign, words in zip(signs, pieces[::2], strict=True)
-        if words.strip()
-    ]
+    words = [" ".join(piece.split()) for piece in pieces[::2]]
+    terms = [Term(word, 1.0 if sign == "+" else -MINUS) for sign, word in zip(signs, words, strict=True) if word]
     if not terms:
         raise LibraryError("the query is empty: describe the music that you look for")
     return terms
 
 
-def check_weights(weights: Sequence[float]) -> None:
-    """Raise `LibraryError` unless at least one weight is positive."""
+def all_terms(query: Any, plus: Sequence[Any] = (), minus: Sequence[Any] = (), literal: bool = False) -> list[Term]:
+    """Return all terms of a search with their weights; see `Library.search`.
+
+    Raises:
+        LibraryError: nothing is asked for, or terms are only subtracted.
+    """
+    terms = []
+    if not (len(plus) and (query is None or (isinstance(query, str) and not query.strip()))):
+        listed = list(query) if isinstance(query, (list, tuple)) else [query]
+        if not listed:
+            raise LibraryError("the query is an empty list: give at least one text, file or track")
+        for item in listed:
+            parsed = _parsed(item, literal)
+            if not len(plus):
+                _check([weight for _, weight in parsed])
+            terms += [Term(value, weight / len(listed)) for value, weight in parsed]
+    for sign, items in ((1.0, plus), (-MINUS, minus)):
+        for item in [items] if isinstance(items, (str, Path, Track, np.ndarray)) else items:
+            terms += [Term(term.value, sign) for term in _parsed(item, literal=True)]
+    return terms
+
+
+def _parsed(item: Any, literal: bool) -> list[Term]:
+    if isinstance(item, str):
+        return [Term(item[:_LONGEST], 1.0)] if literal and item.strip() else parse(item)
+    return [Term(item, 1.0)]
+
+
+def _check(weights: Sequence[float]) -> None:
     if not any(weight > 0 for weight in weights):
         raise LibraryError('the query only subtracts: it needs something to subtract from, as in "flute - drums"')
 
@@ -60,13 +97,48 @@ def combine(vectors: np.ndarray, weights: Sequence[float]) -> np.ndarray:
     Raises:
         LibraryError: no weight is positive, or the terms cancel each other out.
     """
-    check_weights(weights)
-    vectors = np.asarray(vectors, dtype=np.float64)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not (np.isfinite(norms).all() and (norms > 0).all()):
-        raise LibraryError("a query vector is zero or not finite: it has no direction to search in")
-    total = np.asarray(weights, dtype=np.float64) @ (vectors / norms)
+    _check(weights)
+    total = np.asarray(weights, dtype=np.float64) @ unit(np.asarray(vectors, dtype=np.float64))
     length = np.linalg.norm(total)
     if length < 1e-6:
         raise LibraryError("the terms of the query cancel each other out: nothing is left to search for")
     return (total / length).astype(np.float32)
+
+
+class QueryEncoder:
+    """Turns terms into a vector of width `dim` in `space`; `model` loads the model when it is needed."""
+
+    def __init__(self, model: Callable[[], Model], embedding: Literal["q", "z"], dim: int, space: str) -> None:
+        self._model, self.embedding, self.dim, self.space = model, embedding, dim, space
+        self.embed_text = lru_cache(_TEXTS)(lambda text: model().embed_text([text], embedding=embedding)[0])
+
+    def vector(self, terms: Sequence[Term]) -> np.ndarray:
+        """Return one unit vector `[D]` for all terms."""
+        return combine(np.stack([self._embed(value) for value, _ in terms]), [weight for _, weight in terms])
+
+    def _embed(self, value: Any) -> np.ndarray:
+        if isinstance(value, str):
+            return self.embed_text(value)
+        if isinstance(value, Path):
+            return self._model().embed_audio([value], embedding=self.embedding)[0]
+        if isinstance(value, Track):
+            if value.space != self.space:
+                words = "comes from a library of another model or embedding: take it from this one by like(id)"
+                raise LibraryError(f"the track {value.id!r} {words}")
+            return value.vector
+        if isinstance(value, np.ndarray) and value.shape == (self.dim,):
+            return value
+        found = f"an array of shape {list(value.shape)}" if isinstance(value, np.ndarray) else repr(value)[:80]
+        raise LibraryError(f"no search by {found}: take words, a Path, library.like(id) or a vector [{self.dim}]")
+
+    def warn(self, query: Any) -> str | None:
+        """Return what of a query the model leaves out; None where it reads all."""
+        if not isinstance(query, str) or not query.strip():
+            return None
+        if len(query) > _LONGEST:
+            return f"the query has {len(query):,} characters: only the first {_LONGEST:,} are read"
+        encoder = self._model().joint.text.encoder
+        tokens = [encoder.tokenizer(text, truncation=False, verbose=False)["input_ids"] for text, _ in parse(query)]
+        if (most := max(map(len, tokens))) > encoder.max_tokens:
+            return f"the query has {most} tokens: the text encoder reads only the first {encoder.max_tokens}"
+        return None

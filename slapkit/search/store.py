@@ -1,10 +1,9 @@
 """A library on disk: a `VectorStore` of all windows, whose items are tracks, and a header.
 
-    library.json     what the library is: model, embedding, windows, and which generation of the store's files is valid
+    library.json     what the library is: model, embedding, windows
     failures.jsonl   files that could not be used
 
-Rows that no track needs any more stay until they are worth a new generation of the store's files, which `library.json`
-puts in place in one step.
+Rows that no track needs any more stay; a library that is deleted and built again is without them.
 """
 
 from __future__ import annotations
@@ -17,13 +16,11 @@ from typing import Any
 
 from slapkit._io import atomic_write_json, atomic_write_json_lines, read_json_lines
 from slapkit.data.scan import Failure
-from slapkit.errors import ConfigError, LibraryError
+from slapkit.errors import LibraryError
 from slapkit.hub.store import VectorStore
-from slapkit.models.embed import hop_frames
 from slapkit.models.inference import Model
 
 FORMAT = 1
-_WASTE = 0.25  # share of rows without a track above which both files are written anew
 
 
 @dataclass(frozen=True)
@@ -64,22 +61,6 @@ class Header:
     format: int = FORMAT
 
     @classmethod
-    def of(cls, model: Model, path: str | None, folder: Path, embedding: str, hop_s: float | None) -> Header:
-        """Return the header of a library of `folder` by `model`; see `Library.build`.
-
-        Raises:
-            ConfigError: there is no such embedding or hop.
-        """
-        if embedding not in ("q", "z"):
-            raise ConfigError(f"embedding={embedding!r}: take 'q' (prediction) or 'z' (projection)")
-        audio = model.config.audio
-        return cls(
-            folder=str(folder), model=model.fingerprint(), model_path=path, objective=model.joint.objective,
-            embedding=embedding, dim=model.dim, frontend=audio.frontend.to_dict(), window=audio.window_frames,
-            hop=hop_frames(audio, hop_s),
-        )  # fmt: skip
-
-    @classmethod
     def read(cls, out: Path) -> Header:
         """Return what `library.json` says.
 
@@ -88,14 +69,13 @@ class Header:
         """
         path = out / "library.json"
         try:
-            value = json.loads(path.read_text("utf-8"))
-            if value["format"] != FORMAT:
-                words = f"{path} has format {value['format']!r}, this version reads {FORMAT}"
-                raise LibraryError(f"{words}: build the library again in another folder")
-            return cls(**value)
+            header = cls(**json.loads(path.read_text("utf-8")))
+            if header.format != FORMAT:
+                raise ValueError(f"format {header.format!r} where {FORMAT} is read")
+            return header
         except FileNotFoundError:
             raise LibraryError(f"{out} holds no library: `slapkit library FOLDER --model RUN` builds one") from None
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise LibraryError(f"{path} cannot be read ({error}): delete {out} and build the library again") from error
 
     def require_same(self, wanted: Header, out: Path) -> None:
@@ -105,52 +85,42 @@ class Header:
             if old != new:
                 raise LibraryError(f"{out} holds a library of {name} {old}, not {new}: build this one elsewhere")
 
-    def require_model(self, model: Model) -> None:
-        """Raise `LibraryError` unless `model` is the one that the library was built with."""
+    def require_model(self, model: Model) -> Model:
+        """Return `model`, or raise `LibraryError` unless it is the one that the library was built with."""
         if (found := model.fingerprint()) != self.model:
-            where = f" ({self.model_path})" if self.model_path else ""
-            raise LibraryError(
-                f"the library was built with model {self.model}{where}, and this is {found}: open it with that model, "
-                "or build a library with this one in another folder"
-            )
+            built = f"{self.model} ({self.model_path})" if self.model_path else self.model
+            raise LibraryError(f"the library was built with model {built}, not {found}: take that, or build another")
+        return model
 
 
 class LibraryStore(VectorStore):
     """The files of one library. Reading needs no lock; `writing` is for one process at a time.
 
+    Args:
+        header: of a library to begin, or to go on with where `out` holds it already; None opens what is there.
+
     Raises:
-        LibraryError: there is no library, or one of another format.
+        LibraryError: there is no library, another one, or one of another format.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, header: Header | None = None) -> None:
+        if header is not None and not (out / "library.json").exists():
+            atomic_write_json(out / "library.json", asdict(header))
         self.header = Header.read(out)
         super().__init__(out, self.header.dim, self.header.generation)
-
-    @classmethod
-    def create(cls, out: Path, header: Header) -> LibraryStore:
-        """Begin an empty library in `out`."""
-        atomic_write_json(out / "library.json", asdict(header))
-        return cls(out)
+        if header is not None:
+            self.header.require_same(header, out)
+            if header.model_path not in (None, self.header.model_path):  # the model was moved
+                self.header = replace(self.header, model_path=header.model_path)
+                atomic_write_json(out / "library.json", asdict(self.header))
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """The tracks by id."""
-        return {id: Entry(**item) for id, item in self.items.items()}
+        """The tracks by id, in the order of ids."""
+        return {id: Entry(**item) for id, item in sorted(self.items.items())}
 
     def _usable(self, line: dict[str, Any]) -> bool:
         return super()._usable(line) and line["windows"] > 0 and line.keys() == Entry.__dataclass_fields__.keys()
-
-    def _newest(self) -> None:
-        self.header = Header.read(self.folder)
-        if self.header.generation != self.generation:
-            self._begin(self.header.generation)
-        self.reload()
-
-    def set_model_path(self, path: str) -> None:
-        """Keep where the model lies now."""
-        with self.writing():
-            self.header = replace(self.header, model_path=path)
-            atomic_write_json(self.folder / "library.json", asdict(self.header))
 
     @property
     def failures(self) -> list[Failure]:
@@ -160,21 +130,3 @@ class LibraryStore(VectorStore):
     def write_failures(self, failures: Iterable[Failure]) -> None:
         """Keep the list of files that could not be used."""
         atomic_write_json_lines(self.folder / "failures.jsonl", map(asdict, failures))
-
-    def compact(self) -> None:
-        """Write both files anew without rows that no track needs, if that is worth it."""
-        rows, used = self.rows, sum(item["windows"] for item in self.items.values())
-        if rows - used <= _WASTE * rows:
-            return
-        old = self.windows_path, self.journal_path
-        following = VectorStore(self.folder, self.dim, self.generation + 1)
-        for path in (following.windows_path, following.journal_path):  # what a killed compaction left
-            path.unlink(missing_ok=True)
-        following._begin(following.generation)
-        items = (item for _, item in sorted(self.items.items()))
-        following.append((item, self.vectors_of(item["first"], item["windows"])) for item in items)
-        self.header = replace(self.header, generation=following.generation)
-        atomic_write_json(self.folder / "library.json", asdict(self.header))
-        for path in old:  # a reader that has them open keeps them
-            path.unlink(missing_ok=True)
-        self._begin(following.generation)

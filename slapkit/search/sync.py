@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from slapkit._io import sha256_file
@@ -20,7 +21,7 @@ _CHUNK = 128  # files hashed before they are embedded
 
 
 def synchronise(
-    store: LibraryStore, model: Model, *, cache_dir: Path | None = None, workers: int = 0, progress: bool = True
+    store: LibraryStore, model: Model, *, cache_dir: Path | None = None, progress: bool = True
 ) -> dict[str, int]:
     """Bring a library up to date.
 
@@ -37,47 +38,49 @@ def synchronise(
     folder = Path(store.header.folder)
     sources, failures = scan(folder)
     with store.writing(progress=progress):
-        return _Update(store, has_table(folder), failures).run(sources, model, cache_dir, workers, progress)
+        update = _Update(store, has_table(folder), failures)
+        before = {id: entry.sha for id, entry in update.entries.items()}
+        touched = update.sort_out(sources)
+        bar = tqdm(total=len(touched), desc="Embedding audio", unit="file", disable=not progress or not touched)
+        with bar, Embedder(model, hop=store.header.hop, expected=len(touched), cache_dir=cache_dir) as embedder:
+            for start in range(0, len(touched), _CHUNK):
+                update.take_in(touched[start : start + _CHUNK], embedder, bar)
+        failed = {failure.file for failure in failures}
+        kept = {source.id for source in sources if source.file not in failed}
+        store.log({"id": id, "gone": True} for id in [id for id in store.items if id not in kept])
+        store.write_failures(sorted(failures, key=lambda failure: failure.file))
+    after = {id: item["sha"] for id, item in store.items.items()}
+    return {
+        "added": len(after.keys() - before),
+        "changed": sum(before.get(id, sha) != sha for id, sha in after.items()),
+        "removed": len(before.keys() - after),
+        "unchanged": len(before.items() & after.items()),
+        "failed": len(failures),
+    }
 
 
 class _Update:
     """One pass over the files of a library."""
 
     def __init__(self, store: LibraryStore, table: bool, failures: list[Failure]) -> None:
-        self.store, self.table, self.failures = store, table, list(failures)
+        self.store, self.table, self.failures = store, table, failures
         self.entries = store.entries
         self.by_sha = {entry.sha: entry for entry in self.entries.values()}
         self.output = ("z", "q").index(store.header.embedding)
-        self.counts = {"added": 0, "changed": 0, "removed": 0, "unchanged": 0, "failed": 0}
 
-    def run(
-        self, sources: Sequence[Source], model: Model, cache_dir: Path | None, workers: int, progress: bool
-    ) -> dict[str, int]:
-        touched = []
-        again = []
+    def sort_out(self, sources: Sequence[Source]) -> list[Source]:
+        """Return files that are new or were touched; of the others, take over what the table says by now."""
+        touched, again = [], []
         for source in sources:
             entry = self.entries.get(source.id)
             if entry is None or (entry.file, entry.size, entry.mtime_ns) != (source.file, source.size, source.mtime_ns):
                 touched.append(source)
             elif self.table and (new := replace(entry, **_words(source))) != entry:
-                again.append(asdict(new))  # its file did not change, but what the table says of it
+                again.append(asdict(new))
         self.store.log(again)
-        hop, expected = self.store.header.hop, len(touched)
-        bar = tqdm(total=expected, desc="Embedding audio", unit="file", disable=not progress or not touched)
-        with bar, Embedder(model, hop=hop, expected=expected, cache_dir=cache_dir, workers=workers) as embedder:
-            for start in range(0, expected, _CHUNK):
-                self._take_in(touched[start : start + _CHUNK], embedder, bar)
-        failed = {failure.file for failure in self.failures}
-        kept = {source.id for source in sources if source.file not in failed}
-        gone = [id for id in self.store.items if id not in kept]
-        self.store.log({"id": id, "gone": True} for id in gone)
-        self.store.write_failures(sorted(self.failures, key=lambda failure: failure.file))
-        self.store.compact()
-        self.counts["removed"], self.counts["failed"] = len(gone), len(self.failures)
-        self.counts["unchanged"] = len(self.store.items) - self.counts["added"] - self.counts["changed"]
-        return self.counts
+        return touched
 
-    def _take_in(self, sources: Sequence[Source], embedder: Embedder, bar: tqdm) -> None:
+    def take_in(self, sources: Sequence[Source], embedder: Embedder, bar: tqdm) -> None:
         """Take in some files that are new or were touched."""
         with ThreadPoolExecutor(4) as pool:  # hashing lets other threads run
             hashes = list(pool.map(_hash, (source.path for source in sources)))
@@ -111,13 +114,10 @@ class _Update:
                 fresh, windows = [], 0
         self._append(fresh)
 
-    def _append(self, tracks: list[tuple[Entry, Any]]) -> None:
-        """Add tracks; those that replace one of the same id count as changed."""
+    def _append(self, tracks: list[tuple[Entry, np.ndarray]]) -> None:
         self.store.append((asdict(entry), vectors) for entry, vectors in tracks)
         for entry, _ in tracks:
-            self.counts["changed" if entry.id in self.entries else "added"] += 1
-            self.entries[entry.id] = Entry(**self.store.items[entry.id])
-            self.by_sha[entry.sha] = self.entries[entry.id]
+            self.entries[entry.id] = self.by_sha[entry.sha] = Entry(**self.store.items[entry.id])
 
     def _entry(self, source: Source, known: Entry) -> Entry:
         """Return the entry of a file with the content of `known`."""
@@ -125,7 +125,7 @@ class _Update:
         if not self.table:
             found = tags(source.path)
             words |= {"title": found.pop("title", source.title), "facts": found}
-        place = {"id": source.id, "file": source.file, "size": source.size, "mtime_ns": source.mtime_ns}
+        place = {name: getattr(source, name) for name in ("id", "file", "size", "mtime_ns")}
         return replace(known, **place, **words)
 
 

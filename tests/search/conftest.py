@@ -1,4 +1,4 @@
-"""Models and folders of real sounds for the tests of libraries."""
+"""Models and folders of sounds for the tests of libraries."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from slapkit.models.inference import Model  # noqa: E402
-from tests.search.library_parts import RATE, make_model, sound  # noqa: E402
+from tests.search.library_parts import RATE, make_model, sound
 
 
 @pytest.fixture(scope="session")
-def model() -> Model:
+def model():
     return make_model()
 
 
 @pytest.fixture(scope="session")
-def other_model() -> Model:
+def other_model():
     return make_model(1)
 
 
@@ -26,13 +25,11 @@ def other_model() -> Model:
 def music(tmp_path):
     """Write a folder of sounds, `{name: seconds}`, and return it."""
 
-    def make(files: dict[str, float], folder: str = "music") -> Path:
-        root = tmp_path / folder
-        root.mkdir(exist_ok=True)
+    def make(files: dict[str, float]) -> Path:
+        root = tmp_path / "music"
         for name, seconds in files.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(path, sound(sum(map(ord, name)), seconds), RATE)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(root / name, sound(sum(map(ord, name)), seconds), RATE)
         return root
 
     return make
@@ -46,18 +43,9 @@ def table(tmp_path_factory) -> Path:
     rows = []
     for i in range(24):
         soundfile.write(root / "audio" / f"{i:02d}.ogg", sound(i, 2.5), RATE)
-        rows.append(
-            {
-                "file_name": f"audio/{i:02d}.ogg",
-                "captions": [f"caption {i}", f"another {i}"],
-                "split": ("train", "test")[i % 2],
-                "title": f"Title {i}",
-                "style": ("jig", "reel", "air")[i % 3],
-                "instruments": (["flute"], ["violin", "flute"], ["harp"], ["piano"])[i % 4],
-                "drums": i % 5 == 0,
-                "tempo_bpm": 60 + i,
-                "rank": i,
-            }
-        )
+        row = {"file_name": f"audio/{i:02d}.ogg", "captions": [f"caption {i}", f"another {i}"], "title": f"Title {i}"}
+        row |= {"split": ("train", "test")[i % 2], "style": ("jig", "reel", "air")[i % 3], "drums": i % 5 == 0}
+        row |= {"instruments": (["flute"], ["violin", "flute"], ["harp"], ["piano"])[i % 4]}
+        rows.append(row | {"tempo_bpm": 60 + i, "rank": i})
     (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return root

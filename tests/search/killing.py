@@ -19,36 +19,30 @@ from slapkit.search import Library, sync
 from tests.search.library_parts import make_model
 
 torch.set_num_threads(1)
+kind, root, out, whole = sys.argv[1:5]
+model, log, killed = make_model(), Path(f"{out}.log"), 0
 
 
-def make(kind, root, model, out):
-    """Build a library or a Parquet file."""
+def made(out):
+    """Build a library or a Parquet file, and return the vectors of each file."""
     if kind == "library":
-        Library.build(root, model, out=out, progress=False)
-    else:
-        embed_collection(model, root, out, chunk=2, workers=1, progress=False)
+        rows = Library.build(root, model, out=out, progress=False)._store
+        return {id: rows.vectors_of(item["first"], item["windows"]) for id, item in rows.items.items()}
+    embed_collection(model, root, out, chunk=2, workers=1, progress=False)
+    table = pq.read_table(out).to_pydict()
+    return {id: np.array(vector) for id, vector in zip(table["id"], table["q"])}
 
 
-def content(kind, out, model):
-    """Return the vectors of each file."""
-    if kind == "embed":
-        table = pq.read_table(out).to_pydict()
-        return {id: np.array(vector) for id, vector in zip(table["id"], table["q"])}
-    made = Library.open(out, model)._store
-    return {id: made.vectors_of(item["first"], item["windows"]) for id, item in made.items.items()}
-
-
-def start(kind, model, root, out, log, seed):
+def start(seed):
     """Fork a child that embeds slowly enough to be hit anywhere; what it embeds is counted in `log`."""
     child = os.fork()
     if child:
         return child
     random.seed(seed)
-    sync.BATCH = 4
+    sync.BATCH = embed.embed_windows.__kwdefaults__["batch_size"] = 4
     flush, fsync, embed_windows = store.sync_file, os.fsync, embed._embed
     store.sync_file = lambda path: (time.sleep(random.uniform(0, 0.02)), flush(path))
     os.fsync = lambda handle: (time.sleep(random.uniform(0, 0.02)), fsync(handle))
-    embed.embed_windows.__kwdefaults__["batch_size"] = 4
 
     def counting(waiting, *rest):
         with open(log, "a") as file:
@@ -58,30 +52,22 @@ def start(kind, model, root, out, log, seed):
     embed._embed = counting
     status = 1
     try:
-        make(kind, root, model, out)
+        made(out)
         status = 0
     finally:
         os._exit(status)
 
 
-def main(kind, root, out, whole, kills):
-    model, log, killed = make_model(), Path(f"{out}.log"), 0
-    random.seed(1)
-    for number in range(kills):
-        child = start(kind, model, root, out, log, number)
-        time.sleep(random.uniform(0.02, 0.35))
-        if os.waitpid(child, os.WNOHANG) == (0, 0):
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            killed += 1
-    child = start(kind, model, root, out, log, kills)
-    assert os.waitpid(child, 0)[1] == 0
-    make(kind, root, model, whole)
-    found, expected = content(kind, out, model), content(kind, whole, model)
-    assert found.keys() == expected.keys()
-    worst = max(float(np.abs(found[id] - expected[id]).max()) for id in expected)
-    print(json.dumps({"killed": killed, "files": len(found), "worst": worst, "embedded": len(log.read_text())}))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:5], int(sys.argv[5]))
+random.seed(1)
+for number in range(int(sys.argv[5])):
+    child = start(number)
+    time.sleep(random.uniform(0.02, 0.35))
+    if os.waitpid(child, os.WNOHANG) == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        killed += 1
+assert os.waitpid(start(99), 0)[1] == 0
+embedded, found, expected = len(log.read_text()), made(out), made(whole)
+assert found.keys() == expected.keys()
+worst = max(float(np.abs(found[id] - expected[id]).max()) for id in expected)
+print(json.dumps({"killed": killed, "files": len(found), "worst": worst, "embedded": embedded}))

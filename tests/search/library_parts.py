@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from slapkit.models.inference import Model  # noqa: E402
-from slapkit.models.joint import JointModel  # noqa: E402
-from tests.training.tones import tiny  # noqa: E402
+from slapkit.models.inference import Model
+from slapkit.models.joint import JointModel
+from tests.training.tones import tiny
 
 RATE = 24000
 

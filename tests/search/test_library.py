@@ -14,7 +14,7 @@ from slapkit.errors import AudioError, ConfigError, LibraryError
 from slapkit.models.weights import save_model
 from slapkit.search import Library
 from slapkit.search.query import MINUS
-from tests.search.library_parts import RATE, make_model, sound
+from tests.search.library_parts import RATE, make_model
 
 
 @pytest.fixture(scope="module")
@@ -22,31 +22,20 @@ def library(table, model, tmp_path_factory):
     return Library.build(table, model, out=tmp_path_factory.mktemp("out"), progress=False)
 
 
-def oracle(library, vector, pooling="best"):
-    """Score and rank every track with loops: [(id, score)], best first, ties by id."""
-    store, scored = library._store, []
-    for id, entry in store.entries.items():
-        windows = np.array(store.vectors()[entry.first : entry.first + entry.windows], dtype=np.float64)
-        if pooling == "best":
-            score = max(float(window @ vector) for window in windows)
-        else:
-            mean = sum(windows)
-            score = float(mean / np.linalg.norm(mean) @ vector)
-        scored.append((id, score))
-    return sorted(scored, key=lambda pair: (-round(pair[1], 5), pair[0]))
-
-
 @pytest.mark.parametrize("pooling", ["best", "mean"])
 def test_search_is_what_a_slow_look_finds(library, pooling):
-    truth = oracle(library, library.embed_text("slow flute").astype(np.float64), pooling)
+    vector, store, truth = library.embed_text("slow flute").astype(np.float64), library._store, {}
+    for id, entry in store.entries.items():
+        windows = store.vectors_of(entry.first, entry.windows).astype(np.float64)
+        mean = sum(windows) / np.linalg.norm(sum(windows))
+        truth[id] = max(float(window @ vector) for window in (windows if pooling == "best" else [mean]))
     found = library.search("slow flute", k=10, pooling=pooling)
-    assert found["rank"].tolist() == list(range(1, 11))
-    np.testing.assert_allclose(found.attrs["scores"], [score for _, score in truth[:10]], atol=2e-6)
-    known, values = dict(truth), np.array([score for _, score in truth])
-    np.testing.assert_allclose([known[id] for id in found["id"]], found.attrs["scores"], atol=2e-6)
-    share = [(values >= score - 2e-6).mean() for score in found.attrs["scores"]]
-    np.testing.assert_allclose(found["score_percentile"], share)
-    assert found.attrs["search_s"] >= 0 and len(library.search("slow flute", k=99)) == len(library) == 24
+    scores, values = found.attrs["scores"], np.array(list(truth.values()))
+    assert found["rank"].tolist() == list(range(1, 11)) and found.attrs["search_s"] >= 0
+    np.testing.assert_allclose(scores, np.sort(values)[:-11:-1], atol=2e-6)
+    np.testing.assert_allclose([truth[id] for id in found["id"]], scores, atol=2e-6)
+    np.testing.assert_allclose(found["score_percentile"], [(values >= score - 2e-6).mean() for score in scores])
+    assert len(library.search("slow flute", k=99)) == len(library) == 24
 
 
 def test_columns_and_facts(library):
@@ -77,60 +66,51 @@ def test_the_window_shown_is_the_best_one_and_the_mean_is_the_whole_track(librar
 
 
 def test_where(library):
+    tracks, all_percentiles = library.tracks, library.search("flute", k=99).set_index("id")["score_percentile"]
     found = library.search("flute", k=99, where={"style": ["jig", "air"], "instruments": "flute"})
-    assert len(found) and set(found["style"]) <= {"jig", "air"} and all("flute" in x for x in found["instruments"])
-    tracks = library.tracks
     fits = tracks["style"].isin(["jig", "air"]) & tracks["instruments"].map(lambda x: "flute" in x)
     assert set(found["id"]) == set(tracks["id"][fits])
-    everything = library.search("flute", k=99).set_index("id")["score_percentile"]
-    np.testing.assert_array_equal(
-        found["score_percentile"], everything[found["id"]]
-    )  # within the library, not the choice
-    assert len(library.search("flute", k=99, where={"drums": True})) == tracks["drums"].sum()
+    np.testing.assert_array_equal(found["score_percentile"], all_percentiles[found["id"]])
+    drums = library.search("flute", k=99, where={"drums": True})
+    assert len(drums) == tracks["drums"].sum()
     same = library.search("flute", k=99, where={"drums": "TRUE", "style": None, "split": []})
-    assert same["id"].tolist() == library.search("flute", k=99, where={"drums": True})["id"].tolist()
+    assert same["id"].tolist() == drums["id"].tolist()
     assert library.search("flute", where={"tempo_bpm": "60"})["tempo_bpm"].tolist() == [60]
     assert library.search("flute", where={"style": "polka"}).empty
 
 
 def test_facets(library):
-    facets = library.facets()
-    tracks = library.tracks
+    facets, instruments = library.facets(), library.tracks["instruments"].explode().value_counts()
     assert facets["style"] == [("air", 8), ("jig", 8), ("reel", 8)]
-    assert dict(facets["instruments"]) == tracks["instruments"].explode().value_counts().to_dict()
-    assert facets["instruments"][0] == ("flute", 12) and dict(facets["drums"]) == {False: 19, True: 5}
+    assert dict(facets["instruments"]) == instruments.to_dict() and facets["instruments"][0] == ("flute", 12)
+    assert dict(facets["drums"]) == {False: 19, True: 5}
     assert "tempo_bpm" in facets and "tempo_bpm" not in library.facets(max_values=10)
     assert not {"id", "title", "captions", "file"} & set(facets)
-    for column, values in facets.items():
-        for value, count in values:
-            assert len(library.search("x", k=99, where={column: value})) == count
 
 
 def test_arithmetic_lists_tracks_sounds_and_vectors(library, model):
     a, b, c = (library.embed_text(text) for text in ("slow flute", "strings", "drums"))
-
-    def scores(*query, **options):
-        return library.search(*query, k=99, **options).set_index("id").attrs["scores"]
-
-    def expected(vector):
-        return library.search(vector / np.linalg.norm(vector), k=99).attrs["scores"]
-
-    sum_ = expected(a + b - MINUS * c)
-    np.testing.assert_allclose(scores("slow flute + strings - drums"), sum_, atol=2e-6)
-    np.testing.assert_allclose(scores("slow flute", plus=["strings"], minus=["drums"]), sum_, atol=2e-6)
-    np.testing.assert_allclose(scores("", plus=["slow flute"]), expected(a), atol=2e-6)
-    np.testing.assert_allclose(scores(["slow flute", "strings"]), expected(a + b), atol=2e-6)
-    np.testing.assert_allclose(scores("x - y", literal=True), expected(library.embed_text("x - y")), atol=2e-6)
     id = library.tracks["id"][3]
-    np.testing.assert_allclose(scores(library.path(id)), expected(model.embed_audio([library.path(id)])[0]), atol=2e-6)
-    assert library.search(library.path(id), k=1, pooling="mean")["id"].tolist() == [id]
+    path = library.path(id)
+    for query, options, vector in (
+        ("slow flute + strings - drums", {}, a + b - MINUS * c),
+        ("slow flute", {"plus": ["strings"], "minus": ["drums"]}, a + b - MINUS * c),
+        ("", {"plus": ["slow flute"]}, a),
+        (["slow flute", "strings"], {}, a + b),
+        ("- drums", {"plus": "strings"}, b - MINUS * c),
+        ("x - y", {"literal": True}, library.embed_text("x - y")),
+        (path, {}, model.embed_audio([path])[0]),
+    ):
+        scores = library.search(query, k=99, **options).attrs["scores"]
+        expected = library.search(vector / np.linalg.norm(vector), k=99).attrs["scores"]
+        np.testing.assert_allclose(scores, expected, atol=2e-6)
+    assert library.search(path, k=1, pooling="mean")["id"].tolist() == [id]
     like = library.search(library.like(id), k=99, pooling="mean")
     assert id not in set(like["id"]) and len(like) == 23 and like["rank"].tolist() == list(range(1, 24))
-    np.testing.assert_allclose(library.like(id, start_s=0.9).vector, library._ranking.windows(3)[1])
     assert id not in set(library.search("flute", k=99, minus=[library.like(id)])["id"])
 
 
-def test_ties_stand_in_the_order_of_ids(music, model, tmp_path):
+def test_ties_are_in_the_order_of_ids(music, model, tmp_path):
     root = music({"b.wav": 1.5})
     for name in ("d.wav", "a.wav", "c.wav"):
         (root / name).write_bytes((root / "b.wav").read_bytes())
@@ -140,16 +120,14 @@ def test_ties_stand_in_the_order_of_ids(music, model, tmp_path):
 
 
 def test_bad_queries_are_refused(library, tmp_path):
-    flute = library.embed_text("flute")
     for query, options, words in (
         ("   ", {}, "empty"), ("+ -", {}, "empty"), (None, {}, "None"), ("- drums", {}, "subtract"), ([], {}, "list"),
-        ("", {"plus": ["flute", -flute]}, "cancel"), ("flute", {"k": 0}, "k=0"),
+        ("", {"plus": ["flute", -library.embed_text("flute")]}, "cancel"), ("flute", {"k": 0}, "k=0"),
         ("flute", {"pooling": "beste"}, "'best'"),
         (np.ones(3, dtype=np.float32), {}, r"\[3\]"), ("flute", {"where": {"stile": "jig"}}, "'style'"),
     ):  # fmt: skip
         with pytest.raises(LibraryError, match=words):
             library.search(query, **options)
-    assert len(library.search("- drums", plus=["flute"]))
     with pytest.raises(LibraryError, match="nobody"):
         library.like("nobody")
     with pytest.raises(AudioError, match="absent.wav"):
@@ -158,9 +136,8 @@ def test_bad_queries_are_refused(library, tmp_path):
 
 def test_long_queries_are_cut(library):
     assert library.warn("slow flute + strings") is None and library.warn("") is None
-    assert library.warn(np.zeros(32)) is None
     long = "flute " * 100
-    assert "102" in library.warn(long) and "77" in library.warn(["flute", long])
+    assert "102" in library.warn(long) and "77" in library.warn(f"flute + {long}")
     assert "20,000" in library.warn("ab" * 10_000)
     assert len(library.search(long)) == len(library.search("ab" * 1_000_000)) == 10
 
@@ -169,45 +146,42 @@ def test_an_empty_library(tmp_path, model):
     (tmp_path / "music").mkdir()
     library = Library.build(tmp_path / "music", model, out=tmp_path / "out", progress=False)
     assert len(library) == 0 and library.tracks.empty and library.facets() == {}
-    for query in ("flute", ""):
-        with pytest.raises(LibraryError, match="empty"):
-            library.search(query)
+    with pytest.raises(LibraryError, match="music"):
+        library.search("flute")
 
 
 def test_another_model_is_refused(library, model, other_model, table):
+    known = model.fingerprint()
     assert Library.open(library.out, model).search("flute")["id"].equals(library.search("flute")["id"])
-    with pytest.raises(LibraryError, match=library.fingerprint):
-        Library.open(library.out, other_model)
-    for other, options, error, words in (
-        (other_model, {"out": library.out}, LibraryError, f"model {library.fingerprint}"),
-        (model, {"out": library.out, "embedding": "z"}, LibraryError, "embedding q, not z"),
-        (model, {"embedding": "p"}, ConfigError, "embedding='p'"),
-        (model, {"hop_s": 0.0}, ConfigError, "hop_s=0"),
+    for call, error, words in (
+        (lambda: Library.open(library.out, other_model), LibraryError, known),
+        (lambda: Library.open(library.out).search("flute"), LibraryError, "where the model"),
+        (lambda: Library.open(table), LibraryError, "no library"),
+        (lambda: Library.build(table, other_model, out=library.out), LibraryError, known),
+        (lambda: Library.build(table, model, out=library.out, embedding="z"), LibraryError, "q, not z"),
+        (lambda: Library.build(table, model, embedding="p"), ConfigError, "embedding='p'"),
     ):
         with pytest.raises(error, match=words):
-            Library.build(table, other, progress=False, **options)
-    with pytest.raises(LibraryError, match=library.fingerprint):
-        Library.open(library.out).search("flute")
-    with pytest.raises(LibraryError, match="no library"):
-        Library.open(table)
+            call()
 
 
 def test_a_run_folder_is_a_model(music, tmp_path):
-    run = tmp_path / "run"
+    run, moved, out = tmp_path / "run", tmp_path / "moved", tmp_path / "out"
     save_model(make_model(3, "clap").joint, run / "checkpoint", train={}, step=1)
     root = music({"a.wav": 1.0, "b.wav": 3.0})
-    library = Library.build(root, run, out=tmp_path / "out", progress=False)
+    library = Library.build(root, run, out=out, progress=False)
     assert library.model_name == "CLAP" and library.name == "music"
-    again = Library.open(tmp_path / "out")
-    assert again.search("flute").equals(library.search("flute"))
-    save_model(make_model(4, "clap").joint, run / "checkpoint", train={}, step=1)
-    with pytest.raises(LibraryError, match="run"):
-        Library.open(tmp_path / "out").search("flute")
+    run.rename(moved)
+    Library.build(root, moved, out=out, progress=False)
+    assert Library.open(out).search("flute").equals(library.search("flute"))
+    save_model(make_model(4, "clap").joint, moved / "checkpoint", train={}, step=1)
+    with pytest.raises(LibraryError, match="moved"):
+        Library.open(out).search("flute")
 
 
 def test_a_track_is_searched_by_where_it_comes_from(library, table, other_model, music, model, tmp_path):
     other = Library.build(table, other_model, out=tmp_path / "other", progress=False)
-    with pytest.raises(LibraryError, match="another model or embedding"):
+    with pytest.raises(LibraryError, match="another model"):
         other.search(library.like(library.tracks["id"][0]))
     root = music({"a.wav": 1.0, "b.wav": 1.0})
     small = Library.build(root, model, out=tmp_path / "small", progress=False)
@@ -219,22 +193,20 @@ def test_a_track_is_searched_by_where_it_comes_from(library, table, other_model,
 
 
 def test_files_are_reached_by_known_ids_only(library, table, model, tmp_path):
-    for id in ("../x", "/etc/passwd", "audio/../audio/00.ogg", "..\\x", "", "\x00", "no", None, 3):
+    for id in ("../x", "/etc/passwd", "audio/../audio/00.ogg", "..\\x", "", "\x00", None, 3):
         for call in (library.path, library.sound, library.log_mel, library.span):
             with pytest.raises(LibraryError, match="no track"):
                 call(id)
-    crafted = tmp_path / "crafted"
-    Library.build(table, model, out=crafted, progress=False)
+    Library.build(table, model, out=tmp_path / "crafted", progress=False)
     (tmp_path / "secret.wav").write_bytes(b"secret")
-    journal = crafted / "tracks-0.jsonl"
+    journal = tmp_path / "crafted" / "tracks-0.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     lines[0]["file"] = os.path.relpath(tmp_path / "secret.wav", table)
     lines[1]["file"] = str(tmp_path / "secret.wav")
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    opened = Library.open(crafted, model)
     for line in lines[:2]:
-        with pytest.raises(LibraryError, match="outside the library's folder"):
-            opened.sound(line["id"])
+        with pytest.raises(LibraryError, match="outside"):
+            Library.open(tmp_path / "crafted", model).sound(line["id"])
 
 
 def test_sounds_short_long_and_deleted(music, model, tmp_path):
@@ -243,14 +215,13 @@ def test_sounds_short_long_and_deleted(music, model, tmp_path):
     library = Library.build(root, model, out=tmp_path / "out", progress=False)
     assert library.sound("short.wav") == ((root / "short.wav").read_bytes(), "audio/wav")
     assert library.span("short.wav", 1.0) == (0.0, 2.0)
-    for start_s, seconds, span in ((None, None, (0, 30)), (40.0, None, (25.5, 30)), (64.0, None, (35, 30)),
-                                   (10.0, 5.0, (10, 5)), (64.0, 5.0, (60, 5)), (0.0, 99.0, (0, 30))):  # fmt: skip
-        assert library.span("long.wav", start_s, seconds) == pytest.approx(span)
-        data, mime = library.sound("long.wav", start_s, seconds)
-        heard, heard_rate = soundfile.read(io.BytesIO(data))
-        assert mime == "audio/ogg" and heard_rate == rate and abs(len(heard) / rate - span[1]) < 0.01
-        part = wave[round(span[0] * rate) :][: len(heard)]
-        assert np.corrcoef(part, heard[: len(part)])[0, 1] > 0.98
+    for start_s, start in ((None, 0), (40.0, 25.5), (64.0, 35)):
+        assert library.span("long.wav", start_s) == pytest.approx((start, 30))
+        data, mime = library.sound("long.wav", start_s)
+        played, played_rate = soundfile.read(io.BytesIO(data))
+        assert mime == "audio/ogg" and played_rate == rate and abs(len(played) / rate - 30) < 0.01
+        part = wave[round(start * rate) :][: len(played)]
+        assert np.corrcoef(part, played[: len(part)])[0, 1] > 0.98
     with pytest.raises(LibraryError, match="start_s=-1"):
         library.sound("long.wav", -1.0)
     (root / "gone.wav").unlink()
@@ -261,31 +232,26 @@ def test_sounds_short_long_and_deleted(music, model, tmp_path):
     assert library.update(progress=False)["removed"] == 1 and len(library) == 2
 
 
-def test_pictures_show_what_is_heard(tmp_path, model):
-    root = tmp_path / "music"
-    root.mkdir()
-    t = np.arange(70 * RATE) / RATE
-    wave = np.where(t < 35, 0.3 * np.sin(2 * np.pi * 200 * t), 0.3 * np.sin(2 * np.pi * 8000 * t))
-    soundfile.write(root / "two.wav", wave, RATE)
-    soundfile.write(root / "short.wav", sound(1, 0.5), RATE)
+def test_pictures_show_what_is_played(music, tmp_path, model):
+    root, t = music({"short.wav": 0.5}), np.arange(70 * RATE) / RATE
+    soundfile.write(root / "two.wav", 0.3 * np.sin(2 * np.pi * np.where(t < 35, 200, 8000) * t), RATE)
     library = Library.build(root, model, out=tmp_path / "out", progress=False)
-    pixels, start, duration = library.log_mel("two.wav", 34.5)
-    assert pixels.shape == (64, 160) and pixels.dtype == np.uint8 and (start, duration) == (20.0, 30.0)
+    pixels, *span = library.log_mel("two.wav", 34.5)
+    assert pixels.shape == (64, 160) and pixels.dtype == np.uint8 and span == [20.0, 30.0]
     loud = pixels.argmax(axis=0)
     assert (loud[:75] < 15).all() and (loud[85:] > 40).all() and pixels.max() == 255
-    assert library.log_mel("two.wav", 34.5).pixels is library.log_mel("two.wav", 34.5).pixels
     picture = library.log_mel("short.wav")
     assert picture.pixels.shape[0] == 64 and 1 < picture.pixels.shape[1] <= 160 and picture.duration_s == 0.5
 
 
-def test_every_index_finds_the_same_tracks(library, model):
-    for kind in ("usearch", "qdrant"):
-        other = Library.open(library.out, model, index=kind)
-        for query in ("slow flute", "strings - drums", library.like(library.tracks["id"][2])):
-            for where in (None, {"style": "jig"}):
-                a, b = (x.search(query, k=6, where=where) for x in (library, other))
-                np.testing.assert_allclose(a.attrs["scores"], b.attrs["scores"], atol=2e-6)
-                assert a.drop(columns="captions").equals(b.drop(columns="captions"))
+@pytest.mark.parametrize("kind", ["usearch", "qdrant"])
+def test_every_index_finds_the_same_tracks(library, model, kind):
+    other = Library.open(library.out, model, index=kind)
+    for query in ("slow flute", "strings - drums", library.like(library.tracks["id"][2])):
+        for where in (None, {"style": "jig"}):
+            a, b = (x.search(query, k=6, where=where) for x in (library, other))
+            np.testing.assert_allclose(a.attrs["scores"], b.attrs["scores"], atol=2e-6)
+            assert a.drop(columns="captions").equals(b.drop(columns="captions"))
 
 
 def test_libraries_of_one_name_share_a_location(music, model, other_model, tmp_path, monkeypatch):

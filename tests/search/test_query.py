@@ -14,20 +14,17 @@ from slapkit.search.query import MINUS, combine, parse
 @pytest.mark.parametrize(
     ("text", "terms"),
     [
-        ("slow flute", [("slow flute", 1)]),
         (" slow \t flute + strings - drums", [("slow flute", 1), ("strings", 1), ("drums", -MINUS)]),
         ("hip-hop + lo-fi -ish", [("hip-hop", 1), ("lo-fi -ish", 1)]),
         ("4-on-the-floor+bass", [("4-on-the-floor+bass", 1)]),
         ("- drums + flute", [("drums", -MINUS), ("flute", 1)]),
-        ("flute \u2212 drums", [("flute", 1), ("drums", -MINUS)]),
-        ("flute \u2013 an air", [("flute \u2013 an air", 1)]),
-        ("flute +", [("flute", 1)]),
-        ("flute - - drums", [("flute", 1), ("drums", -MINUS)]),
+        ("flute \u2212 drums \u2013 an air", [("flute", 1), ("drums \u2013 an air", -MINUS)]),
+        ("flute - - drums +", [("flute", 1), ("drums", -MINUS)]),
         ("a\x00b", [("a b", 1)]),
     ],
 )
 def test_parse(text, terms):
-    assert [(term.value, term.weight) for term in parse(text)] == terms
+    assert parse(text) == terms
 
 
 @given(st.text() | st.sampled_from(["", "\n\t", "+", " + - ", "\x00"]))
@@ -46,10 +43,9 @@ def test_combine_is_the_weighted_sum_of_unit_vectors(seed, count):
     rng = np.random.default_rng(seed)
     vectors, weights = rng.standard_normal((count, 6)), rng.uniform(0.1, 1, count)
     total = sum(weight * vector / np.linalg.norm(vector) for vector, weight in zip(vectors, weights))
-    result = combine(vectors, weights)
+    result = combine(7 * vectors, weights)
     assert result.dtype == np.float32 and abs(np.linalg.norm(result) - 1) < 1e-6
     np.testing.assert_allclose(result, total / np.linalg.norm(total), atol=1e-6)
-    np.testing.assert_allclose(combine(7 * vectors, 3 * weights), result, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,13 @@
     index = open_index(vectors, "qdrant", location="http://host:6333")     # a server
     scores, rows = index.search(queries, k=10)
 
-Vectors and queries are float32 rows of unit norm, a score is their cosine. Results are ordered by score, equal scores
-by row.
+Vectors and queries are float32 rows of unit norm, a score is their cosine; equal scores are in the order of rows.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from slapkit.config import nearest
 from slapkit.errors import LibraryError
@@ -28,12 +27,11 @@ Kind = Literal["exact", "usearch", "qdrant"]
 
 def open_index(
     vectors: np.ndarray, kind: Kind = "exact", *, location: str | Path | None = None, name: str = "vectors",
-    progress: bool = True, **options: Any,
+    progress: bool = True,
 ) -> ExactIndex:  # fmt: skip
-    """Open an index over vectors; what is not there yet is built.
+    """Open an index over vectors, unit rows `[N, D]` that may be memory-mapped; what is not there yet is built.
 
     Args:
-        vectors: float32 `[N, D]`, rows of unit norm; may be memory-mapped.
         kind: "exact", "usearch" (approximate, one machine) or "qdrant" (a server, or in memory).
         location: folder that keeps the graph of usearch, or URL of a Qdrant server; None keeps nothing.
         name: names the graph or collection, together with a hash of the vectors. A graph replaces those of the same
@@ -46,5 +44,4 @@ def open_index(
         return ExactIndex(vectors)
     if kind not in get_args(Kind):
         raise LibraryError(f"there is no index of kind {kind!r}: {nearest(str(kind), get_args(Kind))}")
-    chosen = GraphIndex if kind == "usearch" else QdrantIndex
-    return chosen(vectors, location=location, name=name, progress=progress, **options)
+    return (GraphIndex if kind == "usearch" else QdrantIndex)(vectors, location, name, progress)

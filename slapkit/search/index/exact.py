@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +29,9 @@ class ExactIndex:
     kind = "exact"
 
     def __init__(self, vectors: np.ndarray) -> None:
-        if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype != np.float32:
-            found = f"{getattr(vectors, 'dtype', type(vectors).__name__)} {list(getattr(vectors, 'shape', []))}"
-            raise LibraryError(f"an index needs a float32 matrix [N, D], not {found}")
+        if vectors.ndim != 2 or vectors.dtype != np.float32:
+            raise LibraryError(f"an index needs a float32 matrix [N, D], not {vectors.dtype} {list(vectors.shape)}")
         self.vectors, (self.size, self.dim) = np.ascontiguousarray(vectors), vectors.shape
-        self._cores = available_cores()
         rows = np.unique(np.linspace(0, max(self.size - 1, 0), min(self.size, _SAMPLE)).astype(np.int64))
         norms = np.linalg.norm(self.vectors[rows], axis=1)
         if len(bad := np.flatnonzero(~(np.abs(norms - 1) < 1e-3))):
@@ -40,21 +40,14 @@ class ExactIndex:
     def scores(self, query: np.ndarray) -> np.ndarray:
         """Return the cosine of a query `[D]` of unit norm with every row, float32 `[N]`; equal rows score equally."""
         out = np.empty(self.size, dtype=np.float32)
-        rows = max(1, _BLOCK_BYTES // (4 * self.dim))
-
-        def multiply(start: int) -> None:
-            np.vecdot(self.vectors[start : start + rows], query, out=out[start : start + rows])
-
-        with ThreadPoolExecutor(self._cores) as pool:
-            list(pool.map(multiply, range(0, self.size, rows)))
+        self._spread(lambda rows: np.vecdot(self.vectors[rows], query, out=out[rows]))
         return out
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores, float32 `[Q, k]`, and rows, int64 `[Q, k]`, of the `k` best rows, best first.
+        """Return scores, float32 `[Q, k]`, and rows, int64 `[Q, k]`, of the `k` best rows, or of all, best first.
 
         Args:
             queries: `[Q, D]`, or one query `[D]`; brought to unit norm.
-            k: how many; all rows where there are fewer.
 
         Raises:
             LibraryError: another width, a query that is zero or not finite, or `k` below 1.
@@ -62,11 +55,7 @@ class ExactIndex:
         queries = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise LibraryError(f"queries of shape {list(queries.shape)} do not fit an index of width {self.dim}")
-        norms = np.linalg.norm(queries, axis=1, keepdims=True)
-        if not (np.isfinite(norms).all() and (norms > 0).all()):
-            raise LibraryError("a query vector is zero or not finite: it has no direction to search in")
-        k, found = min(check_k(k), self.size), []
-        queries = queries / norms
+        k, queries, found = min(check_k(k), self.size), unit(queries), []
         for query, rows in zip(queries, self._candidates(queries, k)):
             rows = np.sort(rows)
             scores = np.vecdot(self.vectors[rows], query)
@@ -76,17 +65,20 @@ class ExactIndex:
 
     def _candidates(self, queries: np.ndarray, k: int) -> list[np.ndarray]:
         """Return for each query `[Q, D]` at least `k` rows among which the best are."""
-        rows = max(1, _BLOCK_BYTES // (4 * self.dim))
 
-        def best(start: int) -> list[np.ndarray]:
-            block = self.vectors[start : start + rows]
+        def best(rows: slice) -> list[np.ndarray]:
+            block = self.vectors[rows]
             few = len(queries) <= _FEW
             scores = [np.vecdot(block, query) for query in queries] if few else (block @ queries.T).T
-            return [start + top(own, k) for own in scores]
+            return [rows.start + top(own, k) for own in scores]
 
-        with ThreadPoolExecutor(self._cores) as pool:
-            found = pool.map(best, range(0, self.size, rows))
-            return [np.concatenate(own) for own in zip(*found)]
+        return [np.concatenate(own) for own in zip(*self._spread(best))]
+
+    def _spread(self, function: Callable[[slice], Any]) -> list[Any]:
+        """Return `function` of the rows of each block; every core has a thread."""
+        count = max(1, _BLOCK_BYTES // (4 * self.dim))
+        with ThreadPoolExecutor(available_cores()) as pool:
+            return list(pool.map(lambda start: function(slice(start, start + count)), range(0, self.size, count)))
 
 
 def top(scores: np.ndarray, k: int) -> np.ndarray:
@@ -95,6 +87,14 @@ def top(scores: np.ndarray, k: int) -> np.ndarray:
     if k < len(scores):
         kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
     return kept[np.argsort(-scores[kept], kind="stable")[:k]]
+
+
+def unit(queries: np.ndarray) -> np.ndarray:
+    """Return queries `[Q, D]` of unit norm, or raise `LibraryError` where one is zero or not finite."""
+    norms = np.linalg.norm(queries, axis=1, keepdims=True)
+    if not (np.isfinite(norms) & (norms > 0)).all():
+        raise LibraryError("a query vector is zero or not finite: it has no direction to search in")
+    return queries / norms
 
 
 def check_k(k: int) -> int:

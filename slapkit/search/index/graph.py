@@ -17,18 +17,11 @@ _SMALL = 1000  # rows: up to here exact search is as fast
 
 
 class GraphIndex(ExactIndex):
-    """An HNSW graph over unit rows `[N, D]`.
-
-    Args:
-        location: folder that keeps the graph; None keeps it in memory only.
-        name: of the graph, before the vectors' hash. Graphs of other vectors under this name are removed.
-    """
+    """An HNSW graph over unit rows `[N, D]`, kept in the folder `location`, or in memory where that is None."""
 
     kind = "usearch"
 
-    def __init__(
-        self, vectors: np.ndarray, *, location: str | Path | None = None, name: str = "vectors", progress: bool = True
-    ) -> None:
+    def __init__(self, vectors: np.ndarray, location: str | Path | None, name: str, progress: bool) -> None:
         super().__init__(vectors)
         self._graph = None
         if self.size > _SMALL:
@@ -58,14 +51,12 @@ class GraphIndex(ExactIndex):
             with atomic_path(path) as temporary:
                 graph.save(str(temporary))
             atomic_write_json(note, {"settings": _SETTINGS, "sha256": sha256_file(path)})
-            stem = path.stem.rsplit("-", 1)[0]
-            for old in folder.glob(f"{stem}-{'[0-9a-f]' * 16}.*"):
+            for old in folder.glob(f"{path.stem.rsplit('-', 1)[0]}-{'[0-9a-f]' * 16}.*"):
                 if old not in (path, note):  # of vectors that have changed since
                     old.unlink(missing_ok=True)
         return Graph.restore(str(path), view=True)
 
     def _build(self, progress: bool):
-        """Return a new graph of all rows, by all processors."""
         from tqdm.auto import tqdm
         from usearch.index import Index as Graph
 

@@ -19,43 +19,30 @@ _BATCH = 512  # points sent at a time
 class QdrantIndex(ExactIndex):
     """A collection of unit rows `[N, D]`, called `<name>-<hash of the vectors>`, whose point ids are the row numbers.
 
-    Filling goes on where it was cut off. A collection of other vectors is left as it is: others may use it.
-
-    Args:
-        location: URL of a server; otherwise the collection is in memory.
-        name: of the collection, before the hash.
-        client: a `QdrantClient` to use instead of making one, with whatever key or certificate it needs.
+    `location` is the URL of a server; otherwise the collection is in memory. Filling goes on where it was cut off. A
+    collection of other vectors is left as it is: others may use it.
     """
 
     kind = "qdrant"
 
-    def __init__(
-        self, vectors: np.ndarray, *, location: str | Path | None = None, name: str = "vectors", progress: bool = True,
-        client: Any = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, vectors: np.ndarray, location: str | Path | None, name: str, progress: bool) -> None:
         from qdrant_client import QdrantClient
 
         super().__init__(vectors)
         self.collection = file_name(name, self.vectors)
-        url = location if isinstance(location, str) and location.lower().startswith(("http://", "https://")) else None
-        self.server = url or ("given" if client is not None else None)
-        if client is None:
-            client = QdrantClient(url=url, check_compatibility=False) if url else QdrantClient(":memory:")
-        self._client = client
+        self.server = location if str(location).lower().startswith(("http://", "https://")) else None
+        where = {"url": self.server} if self.server else {"location": ":memory:"}
+        self._client = QdrantClient(**where, check_compatibility=False)
         self._ask(self._fill, progress)
 
     def _candidates(self, queries: np.ndarray, k: int) -> list[np.ndarray]:
-        return [self._nearest(query, k) for query in queries]
-
-    def _nearest(self, query: np.ndarray, k: int) -> np.ndarray:
-        answer = self._ask(self._client.query_points, self.collection, query.tolist(), limit=k, with_payload=False)
-        rows = np.array([point.id for point in answer.points], dtype=np.int64)
-        if len(rows) != k:
-            raise LibraryError(
-                f"the Qdrant collection {self.collection!r} gave {len(rows)} of {k} results: delete it, and open the "
-                "index again"
-            )
-        return rows
+        found = []
+        for query in queries:
+            answer = self._ask(self._client.query_points, self.collection, query.tolist(), limit=k, with_payload=False)
+            found.append(np.array([point.id for point in answer.points], dtype=np.int64))
+            if len(found[-1]) != k:
+                raise LibraryError(f"the Qdrant collection {self.collection!r} lacks results: delete it, and open anew")
+        return found
 
     def _fill(self, progress: bool) -> None:
         """Make the collection where it is missing, and send the rows behind those that it has."""
@@ -79,6 +66,4 @@ class QdrantIndex(ExactIndex):
             if self.server is None:
                 raise
             words = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise LibraryError(
-                f"the Qdrant server {self.server} gave an error ({words}): check the address and that it runs"
-            ) from error
+            raise LibraryError(f"the Qdrant server {self.server} fails ({words}): check address and server") from error
