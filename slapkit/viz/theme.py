@@ -46,27 +46,13 @@ def category_colors(groups: Sequence[str]) -> dict[str, str]:
 
 def _layout(colors: dict[str, str]) -> dict[str, Any]:
     """Return the layout that both templates share, in the colours of one of them."""
-    axis = {
-        "gridcolor": colors["grid"],
-        "linecolor": colors["line"],
-        "zerolinecolor": colors["line"],
-        "tickcolor": colors["line"],
-        "title": {"font": {"size": 13, "color": colors["soft"]}},
-        "automargin": True,
-    }
-    return {
+    axis = {"gridcolor": colors["grid"], "automargin": True, "title": {"font": {"size": 13, "color": colors["soft"]}}}
+    axis |= dict.fromkeys(("linecolor", "zerolinecolor", "tickcolor"), colors["line"])
+    title = {"font": {"size": 16}, "x": 0.0, "xanchor": "left", "y": 1.0, "yanchor": "top", "pad": {"l": 14, "t": 40}}
+    ground = {"paper_bgcolor": colors["paper"], "plot_bgcolor": colors["paper"], "colorway": list(CATEGORIES)}
+    return ground | {
         "font": {"family": FONT, "size": 13, "color": colors["text"]},
-        "title": {
-            "font": {"size": 16},
-            "x": 0.0,
-            "xanchor": "left",
-            "y": 1.0,
-            "yanchor": "top",
-            "pad": {"l": 14, "t": 40},
-        },
-        "paper_bgcolor": colors["paper"],
-        "plot_bgcolor": colors["paper"],
-        "colorway": list(CATEGORIES),
+        "title": title,
         "xaxis": axis,
         "yaxis": axis,
         # Inside the figure's frame but above the data, never over it.

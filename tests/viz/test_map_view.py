@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
-from slapkit.errors import AudioError, DataError
+from slapkit.errors import DataError
 from slapkit.viz import theme
 from slapkit.viz.widgets import MapView
-from slapkit.viz.widgets import map as map_widget
-from slapkit.viz.widgets.map import audio_of, items_of
+from slapkit.viz.widgets.map import items_of
 from tests.viz.fakes import FakeStore
 
 
@@ -79,24 +76,6 @@ def test_a_lasso_gives_a_table_of_what_lies_within(view):
     assert view.selected.empty
 
 
-def test_events_of_the_browser_reach_the_handlers(view, models):
-    role = view.figure.data.index(trace(view, "text", 1))
-    points = {"xs": [0.0], "ys": [0.0], "point_indexes": [7], "trace_indexes": [role]}
-    lasso = {"type": "lasso", "selector_state": {"xs": [0, 1, 1], "ys": [0, 0, 1]}}
-
-    def send(event, **more):
-        view.figure._js2py_pointsCallback = {"event_type": f"plotly_{event}", "points": points, **more}
-
-    send("click")
-    assert view.player.items[0]["title"] == f"True clip: Tune {models[0].clip_of_caption[7]}"
-    send("hover")
-    assert len(view.figure.layout.shapes) == 2
-    send("unhover")
-    assert not view.figure.layout.shapes
-    send("selected", selector=lasso)
-    assert list(view.selected["caption"]) == [models[1].captions[7]]
-
-
 def test_the_switches_change_colours_spaces_and_dimensions(view, models, tmp_path):
     view.colors.value = "style"
     legend = [t for t in view.figure.data if t.meta["role"] == "legend" and t.showlegend]
@@ -130,13 +109,3 @@ def test_errors_are_said_and_nothing_is_lost(view, models, monkeypatch):
     assert view.dimensions == view.sizes.value == 2 and not view.sizes.disabled and view.figure.data
     with pytest.raises(DataError, match="instruments"):
         MapView(models, FakeStore(), color="instrument")
-
-
-def test_large_files_are_played_as_an_excerpt(tmp_path, clips, monkeypatch):
-    path = clips[0].path
-    assert audio_of(path) == (path.read_bytes(), "audio/wav")
-    monkeypatch.setattr(map_widget, "MOST_BYTES", 100)
-    data, kind = audio_of(path)
-    assert kind == "audio/ogg" and abs(soundfile.info(io.BytesIO(data)).duration - 1.0) < 0.05
-    with pytest.raises(AudioError, match="gone.wav"):
-        audio_of(tmp_path / "gone.wav")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
 import re
@@ -15,8 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from slapkit.metrics import centroid_distance, text_to_audio_ranks
 from slapkit.viz import figures, text, theme
-from slapkit.viz.figures.map_frame import ENTRIES
-from slapkit.viz.figures.maps import coloring, gap_answer, worst_rows
+from slapkit.viz.figures.maps import gap_answer, worst_rows
 from slapkit.viz.maps import save_html, worst_table
 from slapkit.viz.maps.export import chosen_clips
 from tests.viz.fakes import make_clips, make_embedded, make_panel
@@ -69,32 +67,6 @@ def test_worst_pairs_join_the_captions_of_the_worst_rank_to_their_clips(models, 
     table = worst_table(panels, 4)
     assert list(table["model"]) == ["SLAP"] * 4 + ["CLAP"] * 4 and list(table["rank"][:4]) == sorted(ranks)[::-1][:4]
     assert "worst captions" in figures.worst_pairs(panels, worst=4).layout.title.text
-
-
-@pytest.mark.parametrize("column", ["style", "instruments", "tempo_bpm"])
-def test_colours_follow_the_facts_of_the_clips(models, panels, column):
-    colors = coloring(panels, column)
-    assert len(set(colors.names)) == len(colors.names) <= ENTRIES
-    for panel, codes in zip(panels, colors.codes):
-        clip = panel.points["clip"].to_numpy()
-        assert (codes == codes[clip]).all(), "a caption has the colour of its clip"
-    first = panels[0].points[column].iloc[0]
-    name = colors.names[colors.codes[0][0]]
-    if column == "tempo_bpm":
-        low, high = map(float, name.split(" to "))
-        assert low <= first <= high
-    else:
-        assert name == (first if column == "style" else first[0])
-
-
-def test_cards_have_at_most_six_lines_of_sixty_characters(panels):
-    for panel in panels:
-        for card in panel.points["card"]:
-            lines = [html.unescape(re.sub("</?b>", "", line)) for line in card.split("<br>")]
-            assert 2 <= len(lines) <= 6 and max(map(len, lines)) <= 60
-    assert "rank" in panels[0].points["card"].iloc[-1] and "Tune 0" in panels[0].points["card"].iloc[0]
-    assert text.card("t", [("x" * 5000, 3), ("y", 1)]).count("<br>") == 4
-    assert all(len(line) <= 62 for line in text.lines("word " * 900, most=3))
 
 
 def test_no_text_from_data_is_markup_for_plotly():

@@ -21,12 +21,9 @@ PERCENT = {"range": [0, 112], "tickvals": [0, 25, 50, 75, 100]}  # of an axis; r
 def finish(
     figure: go.Figure, title: str, *, height: int = 380, wide: bool = False, column_titles: bool = False
 ) -> go.Figure:
-    """Give a figure its title and the house style.
+    """Give a figure of `height` px its title and the house style.
 
-    Args:
-        height: in px.
-        wide: the figure is as wide as the page; its title gets longer lines.
-        column_titles: leave room between the legend and the panels for their titles.
+    The title of a `wide` one gets longer lines; `column_titles` leaves room above the panels for theirs.
     """
     theme.register()
     # A number stays on one line with its percent sign and its interval.
@@ -56,19 +53,10 @@ def bar(objective: str, x: Sequence, y: Sequence[float], *, numbers: str = ".1f"
     """Return the bars of one objective in its colour and hatching; `numbers` formats those above the bars."""
     import plotly.graph_objects as go
 
-    return go.Bar(
-        **{
-            "x": x,
-            "y": y,
-            "name": name_of(objective),
-            "marker": {"color": theme.objective_color(objective), "pattern_shape": theme.HATCH.get(objective, "/")},
-            "text": [format(value, numbers) for value in y] if numbers else None,
-            "textposition": "outside",
-            "cliponaxis": False,
-            "hovertemplate": "%{x}: %{y:.1f} %",
-        }
-        | options
-    )
+    marker = {"color": theme.objective_color(objective), "pattern_shape": theme.HATCH.get(objective, "/")}
+    above = {"text": [format(value, numbers) for value in y] if numbers else None, "textposition": "outside"}
+    named = {"name": name_of(objective), "hovertemplate": "%{x}: %{y:.1f} %", "cliponaxis": False}
+    return go.Bar(**{"x": x, "y": y, "marker": marker} | above | named | options)
 
 
 def chance_marks(x: Sequence, percent: Sequence[float], *, size: int = 46) -> go.Scatter:
@@ -95,8 +83,7 @@ def mark_line(figure: go.Figure, y: float, words: str = "", color: str = theme.N
 def figure_bundle(figure: go.Figure, plotly_js: str | None) -> dict[str, Any]:
     """Return a figure for Jupyter twice: as plotly's own type, which JupyterLab draws, and as HTML for exported pages.
 
-    Args:
-        plotly_js: address of plotly.js relative to the exported page; None where an earlier figure has loaded it.
+    `plotly_js` is the address of plotly.js from there; None where an earlier figure has loaded it.
     """
     page = figure.to_html(
         full_html=False, include_plotlyjs=plotly_js or False, config={"displaylogo": False, "displayModeBar": "hover"}

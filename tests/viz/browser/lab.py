@@ -59,12 +59,6 @@ class Server:
     root: Path
     settings: Path
 
-    def theme(self, name: str) -> None:
-        """Set the theme of pages opened from now on: "JupyterLab Light" or "JupyterLab Dark"."""
-        path = self.settings / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"theme": name}))
-
 
 @contextlib.contextmanager
 def serve(root: Path, home: Path, *, patience_s: float = 90) -> Iterator[Server]:
