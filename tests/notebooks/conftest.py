@@ -27,25 +27,14 @@ def project(smoke_corpus, tmp_path_factory):
 
 
 def code(node):
-    """Return the cells of code."""
     return [cell for cell in node.cells if cell.cell_type == "code"]
 
 
 def execute(project, name, *, data="scores-smoke", **parameters):
-    """Run one notebook on a data set and check what every run must leave."""
+    """Run one notebook and return the run, its outputs and its pages; a run says nothing alarming."""
     done = run(project / "notebooks" / f"{name}.ipynb", progress=False, data=str(project / "data" / data), **parameters)
-    assert done.record["status"] == "done"
     executed = nbformat.read(done.folder / "notebook.ipynb", as_version=4)
-    said = [o.text for c in code(executed) for o in c.outputs if o.output_type == "stream" and o.name == "stderr"]
-    assert not said, "a run says nothing alarming"
-    pages = sorted(p.stem for p in (done.folder / "figures").glob("*.html"))
-    return done, executed, pages
-
-
-def shown_figures(executed):
-    """Every plotly figure in the outputs, by its title."""
-    kind = "application/vnd.plotly.v1+json"
-    found = [
-        o.data[kind] for c in code(executed) for o in c.outputs if o.output_type == "display_data" and kind in o.data
-    ]
-    return {f["layout"]["title"]["text"]: f for f in found}
+    outputs = [output for cell in code(executed) for output in cell.outputs]
+    assert done.record["status"] == "done"
+    assert not [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
+    return done, outputs, sorted(p.stem for p in (done.folder / "figures").glob("*.html"))
