@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 
 from slapkit._io import atomic_write_bytes, atomic_write_json, atomic_write_text
@@ -11,7 +12,7 @@ from slapkit.metrics.protocol import Column, Table, markdown
 from slapkit.metrics.zero_shot import PROMPTS
 from slapkit.runs import record as records
 from slapkit.runs.claims.charts import charts, forest
-from slapkit.runs.claims.claims import Finding, counts
+from slapkit.runs.claims.claims import FAILS, HOLDS, OPEN, Finding, counts
 from slapkit.runs.claims.estimate import Measured, score
 from slapkit.runs.claims.measure import STAGES
 from slapkit.runs.claims.plan import NAMES
@@ -66,7 +67,7 @@ def write_report(folder: str | Path, results: Results, findings: Sequence[Findin
         table.write(folder / "tables" / f"{name}.json")
         atomic_write_text(folder / "tables" / f"{name}.tex", table.to_latex() + "\n")
     atomic_write_json(folder / "findings.json", {finding.key: finding.to_dict() for finding in findings})
-    parts = [_head(results, findings, size, sweep), claims_table(findings)]
+    parts = [claims_table(findings)]
     if rows:
         parts.append("![Differences with their intervals](figures/differences.svg)")
     for title, keys, names in SECTIONS:
@@ -74,10 +75,9 @@ def write_report(folder: str | Path, results: Results, findings: Sequence[Findin
         shown += [made[name].to_markdown() for name in names if made[name].rows]
         if shown:
             parts += [f"## {title}", *shown]
-    parts += ["## How it was measured", _protocol(results)]
     if results.failed:
         parts += ["## Cells that gave no run", "\n".join(f"- {markdown(reason)}" for reason in results.failed)]
-    return atomic_write_text(folder / "claims.md", "\n\n".join(parts) + "\n")
+    return atomic_write_text(folder / "claims.md", _page(results, findings, size, sweep, "\n\n".join(parts)))
 
 
 def copy_report(run: str | Path, out: str | Path) -> Path:
@@ -98,46 +98,20 @@ def claims_table(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def _head(results: Results, findings: Sequence[Finding], size: str, sweep: Sweep) -> str:
-    number, machine, commit = counts(findings), records.machine(), records.commit()
-    plan = results.size
-    minutes = sum(run.record.get("wall_s") or 0 for run in sweep.runs) / 60
-    took = f", {minutes:.0f} minutes in all, {plan.workers} at a time"
+def _page(results: Results, findings: Sequence[Finding], size: str, sweep: Sweep, body: str) -> str:
+    """Return the page around `body`."""
+    number, machine = counts(findings), records.machine()
     memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
     card = next((run.card for runs in results.runs for run in runs), None)
-    data = f"{card['data']}, {card['split']} split, fingerprint {card['data_hash']}" if card else "none"
-    words = {
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": ", ".join([f"{machine['cores']} cores", machine["cpu"], memory, *machine["accelerators"]]),
-        "code": str(commit.get("commit") or "no commit")[:12],
-        "size": f"`{size}`: {len(sweep.runs)} runs of {plan.pairs:,} pairs, {len(plan.seeds)} training seeds{took}",
-        "data": data,
-    }
-    lines = [
-        "# Is it true? The claims of SLAP, measured",
-        f"Of {len(findings)} claims {number['holds']} hold here, {number['does not hold']} do not, and "
-        f"{number['cannot be told']} cannot be told. A small model on rendered scores is not the paper's model on its "
-        "music: this page says what this bench shows, no more.",
-        "\n".join(f"- {name}: {value}" for name, value in words.items()),
-        "An interval covers other works and other training seeds. A claim *holds* if the whole interval lies on its "
-        "side, and *does not hold* if all of it lies on the other; between, it *cannot be told*.",
-    ]
-    return "\n\n".join(lines)
-
-
-def _protocol(results: Results) -> str:
-    plan = results.size
-    return (
-        f"Every run is shown {plan.pairs:,} pairs of a clip and one of its captions with the preset `{plan.preset}`, "
-        f"{plan.batch_size} pairs a step unless the batch size is what is studied; runs that are compared differ in "
-        "nothing else. Retrieval is measured on works and sentences that training never saw; all captions of a clip "
-        "are queries, tied candidates count at their expected rank. Recall, distance and accuracy are resampled by "
-        "work; what several seeds say is combined with Student's t (Satterthwaite). A p-value flips the signs of whole "
-        "works and knows of no other seeds, so that it can be small where the interval holds zero. The probe is the "
-        "paper's: one hidden layer of 512 on the representation before the projector, stopped early, and after "
-        f"{plan.epochs} epochs at the latest. Best of four prompts is chosen on the test clips, as the paper does; "
-        "mean and ensemble are not. `tables/` says how each figure was measured."
-    )
+    template = (files("slapkit.runs.claims") / "claims.md").read_text(encoding="utf-8")
+    return template.format(
+        claims=len(findings), holds=number[HOLDS], fail=number[FAILS], open=number[OPEN], size=size, body=body,
+        date=f"{datetime.now(UTC):%Y-%m-%d}", code=str(records.commit()["commit"] or "no commit")[:12],
+        machine=", ".join([f"{machine['cores']} cores", machine["cpu"], memory, *machine["accelerators"]]),
+        runs=len(sweep.runs), plan=results.size, seeds=len(results.size.seeds),
+        minutes=sum(run.record.get("wall_s") or 0 for run in sweep.runs) / 60,
+        data=f"{card['data']}, {card['split']} split, fingerprint {card['data_hash']}" if card else "none",
+    )  # fmt: skip
 
 
 def tables(results: Results) -> dict[str, Table]:
