@@ -7,6 +7,7 @@ files are other people's texts.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,6 @@ from slapkit.metrics.summary import DIRECTIONS, chance, decimals, dig, embedding
 from slapkit.models.inference import Model
 from slapkit.models.weights import read_json
 
-_PAPER = "https://arxiv.org/abs/2506.17815"
-# What the Hub sorts models by; no licence, as slapkit knows none of data and weights.
-_FRONT_MATTER = """---
-library_name: slapkit
-pipeline_tag: feature-extraction
-tags:
-- music
-- audio-text
-- retrieval
-- slap
----"""
 _MEASURES = ("R@1", "R@5", "R@10")
 _FORMS = {  # code to use a form, and a note
     "hub-folder": (
@@ -57,23 +47,17 @@ def model_card(
         retrieval_z = {"retrieval": {"z": z} if (z := dig(metrics, "retrieval", "z")) else {}, "health": {}}
         metrics |= retrieval_z | {"gap": metrics.get("gap_z", {})}
     code, note = _FORMS[form]
-    title = label(record) if record else model.joint.objective.upper()
-    parts = [
-        _FRONT_MATTER,
-        f"# {escape(title)}: joint embeddings of music and text",
-        f"Trained with slapkit, after [SLAP, arXiv 2506.17815]({_PAPER}).",
-        "## Use",
-        f"```python\n{code}\n```",
-        note,
-        "## The model",
-        _table(["part", "value"], _parts(model)),
-    ]
+    body = [note] if note else []
+    body += ["## The model", _table(["part", "value"], _parts(model))]
     if record:
-        parts += ["## How well it does", *_results(metrics)]
-        parts += ["## How it was trained", _table(["what", "value"], _training(record, metrics))]
+        body += ["## How well it does", *_results(metrics)]
+        body += ["## How it was trained", _table(["what", "value"], _training(record, metrics))]
     else:
-        parts.append("How it was trained and how well it does is not on record here.")
-    return "\n\n".join(part for part in parts if part) + "\n"
+        body.append("How it was trained and how well it does is not on record here.")
+    title = escape(label(record) if record else model.joint.objective.upper())
+    # No licence: slapkit knows none of data and weights.
+    template = (files("slapkit.hub.export") / "card.md").read_text(encoding="utf-8")
+    return template.format(title=title, code=code, body="\n\n".join(body))
 
 
 def read_run(path: str | Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
