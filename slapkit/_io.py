@@ -215,5 +215,4 @@ def locate(path: str | Path) -> Path:
 
 def project_root() -> Path:
     """Return the nearest folder from here upwards that holds `notebooks/`, or else the working folder."""
-    here = Path.cwd()
-    return next((p for p in (here, *here.parents) if (p / "notebooks").is_dir()), here)
+    return locate("notebooks").absolute().parent

@@ -332,8 +332,7 @@ def embed(
     options = {"pooled": windows == "pooled", "hop_s": hop_s, "workers": workers, "chunk": chunk}
     outcome = embed_collection(loaded, data, out, progress=first and not quiet, **options)
     if first:
-        left_out = [(failure.file, failure.reason) for failure in outcome.failures]
-        name = os.path.relpath(outcome.out)
+        left_out, name = [(one.file, one.reason) for one in outcome.failures], os.path.relpath(outcome.out)
         print(f"{name} is complete: {outcome.files:,} audio files, {len(left_out):,} files are not in it")
         _list_left_out(left_out, failures_path(outcome.out))
 

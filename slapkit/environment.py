@@ -34,13 +34,6 @@ def repair_torchaudio(torch: Path, torchaudio: Path, *, platform: str = sys.plat
     return f"torchaudio: removed {names} from {torchaudio}, which need CUDA; this torch has none, and nothing here does"
 
 
-def compile_umap() -> None:
-    """Import UMAP once: numba compiles what it keeps on disk (`NUMBA_CACHE_DIR`, else beside the packages)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of optional packages that are absent
-        import umap  # noqa: F401
-
-
 def main() -> int:
     specs = [importlib.util.find_spec(name) for name in ("torch", "torchaudio")]
     if not all(spec and spec.origin for spec in specs):
@@ -49,7 +42,8 @@ def main() -> int:
     print(repair_torchaudio(*(Path(spec.origin).parent for spec in specs)))
     if importlib.util.find_spec("umap"):
         print("umap: compiling its neighbour search, once", flush=True)
-        compile_umap()
+        warnings.simplefilter("ignore")  # of optional packages that are absent
+        import umap  # noqa: F401
     return 0
 
 

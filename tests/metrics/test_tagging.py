@@ -56,12 +56,9 @@ def test_average_recall_agrees_with_rankings_drawn_at_random(ties, orders, toler
     assert tagging.mean_average_recall(scores=scores, tags=tags) == pytest.approx(expected, abs=tolerance)
 
 
-def test_accuracy_counts_ties_at_their_expected_value():
+def test_ties_count_at_their_expected_value_and_a_perfect_score_is_worth_everything():
     scores = np.array([[1.0, 2.0, 2.0], [3.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 5.0, 1.0]])
     assert tagging.hits(scores=scores, labels=np.array([2, 0, 1, 0])) == pytest.approx([1 / 2, 1, 1 / 3, 0])
-
-
-def test_a_constant_score_is_worth_chance_and_a_perfect_one_everything():
     _, tags = random_case(0)
     labels = np.arange(len(tags)) % tags.shape[1]
     constant = np.zeros(tags.shape)
