@@ -47,12 +47,6 @@ def test_a_part_is_read_without_the_rest(sound, monkeypatch):
             decode.read(path, sample_rate=24000, **bad)
 
 
-def test_blocks_join_without_a_seam(sound, monkeypatch):
-    x = tone(3)
-    monkeypatch.setattr(decode, "_BLOCK_S", 0.1)
-    assert np.array_equal(decode.read(sound("a.wav", x, subtype="FLOAT"), sample_rate=24000), x)
-
-
 def test_missing_empty_folder_and_not_audio(tmp_path):
     with pytest.raises(AudioError, match="nothing.wav does not exist"):
         decode.read(tmp_path / "nothing.wav", sample_rate=24000)
@@ -145,11 +139,6 @@ def test_arrays():
 def test_arrays_that_cannot_be_used(array, rate, words):
     with pytest.raises(AudioError, match=words):
         decode.from_array(array, rate, 24000)
-
-
-def test_a_few_samples_that_vanish_in_resampling():
-    with pytest.raises(AudioError, match="nothing is left"):
-        decode.from_array(np.ones(1), 48000, 8)
 
 
 def test_without_soundfile_the_package_is_named(sound, monkeypatch):

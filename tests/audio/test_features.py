@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import torch
@@ -20,7 +21,7 @@ from slapkit.audio import decode, features
 from slapkit.audio.features import FeatureCache, build, cache_path, extract
 from slapkit.audio.frontend import FrontendConfig, LogMel
 from slapkit.data import read
-from slapkit.errors import AudioError, ConfigError, DataError, SlapkitError, StorageError
+from slapkit.errors import AudioError, ConfigError, DataError, StorageError
 from slapkit.models.embed import read_features
 
 SMALL = FrontendConfig(sample_rate=8000, n_fft=256, hop=160, n_mels=16, f_max=4000.0, min_s=0.5)
@@ -176,18 +177,6 @@ def test_files_that_cannot_be_used_are_listed_whoever_computes(make_dataset, tmp
         store.row_of("audio/2.wav")
 
 
-def test_a_missing_decoder_stops_the_work_and_blames_no_file(make_dataset, tmp_path, monkeypatch):
-    root = make_dataset()
-    for workers in (1, 2):
-        with monkeypatch.context() as patch:
-            patch.setitem(sys.modules, "soundfile", None)
-            with pytest.raises(SlapkitError, match="soundfile"):
-                make(root, tmp_path / "cache", workers=workers)
-    assert len(make(root, tmp_path / "cache")) == 6
-    monkeypatch.setitem(sys.modules, "soundfile", None)
-    assert len(make(root, tmp_path / "cache")) == 6, "what is cached needs no decoder"
-
-
 def test_a_file_that_crashes_or_hangs_the_decoder_fails_alone(make_dataset, tmp_path, monkeypatch):
     root = make_dataset()
 
@@ -266,14 +255,6 @@ def test_a_full_disk_is_reported_and_work_is_kept(make_dataset, tmp_path, monkey
     assert len(counted) - done == 3
 
 
-def test_a_file_that_vanished(make_dataset):
-    root = make_dataset()
-    dataset = read(root)
-    (root / "audio/0.wav").unlink()
-    with pytest.raises(DataError, match="0.wav"):
-        dataset.audio_files()
-
-
 # Computes slowly, so that a kill can hit it anywhere, and writes the name of each file that it computes.
 SLOW = """
 import os, sys, time
@@ -300,37 +281,24 @@ def slow_build(root, cache, log, workers):
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": here}, stderr=subprocess.DEVNULL)
 
 
-def children_of(process):
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
-    return [int(pid) for pid in found.split()]
-
-
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_kills_lose_nothing_finished_and_leave_no_process(make_dataset, tmp_path, workers):
     root, cache, log = make_dataset(count=120, seconds=0.2), tmp_path / "cache", tmp_path / "log"
     whole, rng, index = make(root, tmp_path / "whole"), random.Random(0), cache_path(cache, SMALL).with_suffix(".jsonl")
-    orphans = []
+    orphans: list[psutil.Process] = []
     for _ in range(3):
         process, before = slow_build(root, cache, log, workers), index.stat().st_size if index.exists() else 0
         while process.poll() is None and (index.stat().st_size if index.exists() else 0) == before:
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.1))
-        orphans += children_of(process)
+        orphans += psutil.Process(process.pid).children()
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     assert 0 < len(FeatureCache(cache, SMALL).rows) < 120
     assert slow_build(root, cache, log, workers).wait() == 0
     assert_same(make(root, cache), whole)
     assert 120 <= len(log.read_text().split()) <= 120 + 3 * (1 if workers == 1 else 8 * workers + 1)
-    time.sleep(1.5)
-    assert not [pid for pid in orphans if Path(f"/proc/{pid}").exists() and b"slapkit" in cmdline(pid)]
-
-
-def cmdline(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+    assert not psutil.wait_procs(orphans, timeout=3)[1]
 
 
 def test_processes_that_build_the_same_do_it_once(make_dataset, tmp_path):
