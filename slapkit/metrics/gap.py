@@ -11,6 +11,7 @@ from slapkit.errors import MetricError
 from slapkit.metrics.checks import joint_rows, unit_rows
 
 _SMALLEST = 1e-9  # norm below which a row has no direction
+_SHRINKAGE = 0.1  # share of the mean variance in the covariance that is whitened
 
 
 def centroid_distance(*, audio: np.ndarray, text: np.ndarray) -> float:
@@ -99,26 +100,21 @@ def _recentred(name: str, embeddings: np.ndarray) -> np.ndarray:
     return x / norms[:, None]
 
 
-def whitened(*, audio: np.ndarray, text: np.ndarray, shrinkage: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+def whitened(*, audio: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each modality less its mean, its directions brought to equal variance, rows of unit norm (float64).
 
-    Args:
-        shrinkage: share of the mean variance in the covariance, in (0, 1]. It keeps directions that hardly vary, which
-            are noise, from being blown up; 1 leaves the directions as they are.
-
     Raises:
-        MetricError: a modality has fewer than two rows or no variance, or `shrinkage` is out of range.
+        MetricError: a modality has fewer than two rows or no variance.
     """
-    if not 0 < shrinkage <= 1:
-        raise MetricError(f"shrinkage={shrinkage!r} must lie in (0, 1]")
-    return _whitened("audio", audio, shrinkage), _whitened("text", text, shrinkage)
+    return _whitened("audio", audio), _whitened("text", text)
 
 
-def _whitened(name: str, embeddings: np.ndarray, shrinkage: float) -> np.ndarray:
+def _whitened(name: str, embeddings: np.ndarray) -> np.ndarray:
     x = centred(name, embeddings)
     covariance = x.T @ x / len(x)
-    mean_variance = np.trace(covariance) / len(covariance)
-    values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * mean_variance * np.eye(len(covariance)))
+    # Some of the mean variance keeps directions that hardly vary, which are noise, from being blown up.
+    floor = _SHRINKAGE * np.trace(covariance) / len(covariance)
+    values, vectors = np.linalg.eigh((1 - _SHRINKAGE) * covariance + floor * np.eye(len(covariance)))
     return unit_rows(name, x @ (vectors / np.sqrt(values)) @ vectors.T)
 
 
