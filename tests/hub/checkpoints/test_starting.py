@@ -14,8 +14,7 @@ from slapkit.errors import CheckpointError, ConfigError
 from slapkit.hub import load_joint, start_from, with_encoders_of
 from slapkit.models.weights import load_tensors
 from slapkit.training import train
-from tests.hub.checkpoints.published_files import make_clap
-from tests.training.tones import make_tones, stopped_at, tiny
+from tests.training.tones import make_tones, tiny
 
 
 @pytest.fixture(scope="module")
@@ -94,21 +93,6 @@ def test_slap_trains_from_a_published_clap(folders, tones, cache, tmp_path):
     for name in ("audio.encoder.model.audio_encoder.patch_embed.proj.weight", "text.encoder.model.pooler.dense.weight"):
         step = (after[name] - before[name]).abs()
         assert 0 < step.max() < 0.01, "moved, and only by the steps of a few learning rates"
-
-
-def test_resumed_it_is_the_same_run_and_another_start_is_another(folders, tones, cache, tmp_path):
-    folder = shutil.copytree(folders["unfused"][0], tmp_path / "start")
-    chosen = published(folder)
-    fit(chosen, tones, tmp_path / "whole", cache)
-    with stopped_at(3):
-        fit(chosen, tones, tmp_path / "halves", cache)
-    shutil.copytree(tmp_path / "halves", tmp_path / "third")
-    fit(chosen, tones, tmp_path / "halves", cache)
-    whole, halves = (load_tensors(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
-    assert whole.keys() == halves.keys() and all(torch.equal(whole[n], halves[n]) for n in whole)
-    make_clap(seed=1).save_pretrained(folder)  # other weights under the same name
-    with pytest.raises(CheckpointError, match="init"):
-        fit(chosen, tones, tmp_path / "third", cache)
 
 
 def test_a_run_starts_from_a_run_and_keeps_its_loudness(run, tones, cache, tmp_path):

@@ -10,10 +10,8 @@ import pytest
 
 from slapkit.errors import AudioError, DataError
 from slapkit.hub.doctor import examine
-from slapkit.hub.doctor.checks import CHECKS
 from slapkit.hub.doctor.examination import judge
 from slapkit.hub.doctor.report import Check, Examination
-from slapkit.hub.doctor.subject import CAPTIONS
 from slapkit.models.signature import SECONDS, probe_sounds, signature_of
 from tests.hub.doctor.test_broken import run
 
@@ -78,15 +76,6 @@ def test_pairs_at_chance_fail():
     assert pairs(np.repeat(audio[:1], 30, 0), text).figure == 0.5, "ties count half"
 
 
-@pytest.mark.parametrize(("dead", "verdict"), [(0, "pass"), (1, "warn"), (4, "fail")])
-def test_dead_dimensions_are_counted(dead, verdict):
-    rng = np.random.default_rng(0)
-    audio, text = unit(rng.standard_normal((24, 32))), unit(rng.standard_normal((len(CAPTIONS), 32)))
-    text[:, 3 : 3 + dead] = 0
-    check = run("dead dimensions", Table(audio, unit(text)))
-    assert check.figure == dead / 32 and check.verdict == verdict
-
-
 # Signatures
 
 
@@ -104,14 +93,6 @@ def test_signature_leaves_the_model_as_it_was(loaded):
     assert len(json.dumps(found)) < 6000
     assert np.shape(found["audio"]) == np.shape(found["text"]) == (8, 16) and np.shape(found["frontend"]) == (64,)
     assert found == signature_of(joint), "dropout was off"
-
-
-@pytest.mark.parametrize(
-    "saved", [None, "x", [], {"format": 1}, {"format": 2}, {"format": 2, "audio": "x", "text": [[None]]}]
-)
-def test_a_signature_that_says_nothing(loaded, saved):
-    names = [kind.name for kind in CHECKS if kind.group == "as saved"]
-    assert [run(name, loaded, saved=saved).verdict for name in names] == ["unknown"] * 3
 
 
 # What is given, verdicts and pages
