@@ -8,7 +8,7 @@ import pytest
 
 from slapkit.viz import figures, theme
 from slapkit.viz.maps import found_words, gap_report
-from slapkit.viz.widgets import LiveCurves, players
+from slapkit.viz.widgets import players
 from tests.viz.fakes import make_clips, make_embedded
 
 
@@ -76,14 +76,6 @@ def test_corpus_figures_count_and_keep_names_harmless():
     assert "faster than 90 bpm" in title(figures.tempo_histogram(frame))
 
 
-def test_asked_for_says_the_mean_of_each_model_and_shows_values_as_text():
-    table = pd.DataFrame({"value": ["jig", '<a href="javascript:alert(1)">x</a>'], "share": 1.0, "chance": 1 / 3})
-    figure = figures.asked_for({"SLAP": table, "CLAP": table.assign(share=0.5)}, what="style", k=5)
-    assert all(words in title(figure) for words in ("100.0 % (SLAP)", "50.0 % (CLAP)", "chance 33.3 %"))
-    assert [trace.name for trace in figure.data] == ["SLAP", "CLAP", "chance"]
-    assert list(figure.data[0].y) == [100.0] * 2 and "<" not in "".join(figure.data[0].x)
-
-
 def test_the_gap_panel_draws_what_the_reports_hold(models):
     reports = [gap_report(model) for model in models]
     moved = figures.recentring(reports)
@@ -107,17 +99,6 @@ def test_a_collapsed_model_is_shown_as_far_as_it_can_be_measured():
     assert report.trained.cosines["audio"].matched is None
     assert "has collapsed" in title(figures.recentring([report])) and "collapsed" in found_words([report])
     assert figures.cosines([report]).data and figures.spectra([report]).data
-
-
-def test_live_curves_grow_without_a_browser():
-    live = LiveCurves("slap", steps=30)
-    assert all(live.widget.layout[axis].range == (0, 30) for axis in ("xaxis", "xaxis2", "xaxis3"))
-    for row in ROWS:
-        assert live.widget.layout.title.text == "SLAP is training"
-        live(row)
-    assert live.widget.layout.title.text == "SLAP has been trained"
-    loss, recall, rank = live.widget.data
-    assert list(loss.y) == [2.0, 1.0] and list(recall.y) == [25.0, 50.0] and list(rank.x) == [20, 30]
 
 
 def test_players_escape_every_text_and_keep_files_small(tmp_path):
