@@ -8,7 +8,7 @@ from slapkit.errors import ConfigError, MetricError
 from slapkit.runs import claims
 from slapkit.runs.claims.claims import Evidence, Finding
 from slapkit.runs.claims.plan import SIZES, cells
-from tests.runs.claims.made import PLAN, results
+from tests.runs.claims.made import results
 
 
 def verdicts(made):
@@ -73,15 +73,6 @@ def test_where_all_are_alike_nothing_is_claimed():
     for key in ("retrieval", "gap", "inter-modal", "batch", "batch-slap", "tau"):
         assert told[key] == "cannot be told", key
     assert told["cached"] == "holds", "alike is what this claim says"
-
-
-def test_batches_count_for_whom_they_matter():
-    def change(cell):
-        small = cell.study == "batch" and cell.x == min(PLAN.batches) and cell.parameters["objective"] == "clap"
-        return {"shift": -0.15} if small else {}
-
-    told = verdicts(results(change))
-    assert told["batch"] == told["batch-slap"] == "holds"
 
 
 def test_collapse_is_counted_where_runs_were_lost_and_where_they_ended_collapsed():

@@ -47,13 +47,6 @@ def test_figures_that_are_no_means_add_their_errors():
     assert np.isnan(found.p_value)
 
 
-def test_seeds_alone_tell_a_figure_without_an_error_and_one_seed_tells_nothing():
-    spread = [run(seed=s, rank=rank) for s, rank in zip(SEEDS, (50.0, 60.0, 70.0))]
-    found = estimate(spread, "q.effective_rank")
-    np.testing.assert_allclose(found[1:], stats.t.interval(0.95, 2, loc=60, scale=10 / np.sqrt(3)))
-    assert np.isnan(estimate(spread[:1], "q.effective_rank").low)
-
-
 def test_only_seeds_that_all_have_are_compared():
     some = runs(0.05, salt=1, seeds=(0, 2))
     assert compare(some, runs(), RECALL) == compare(some, runs(seeds=(0, 2)), RECALL)
