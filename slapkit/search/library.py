@@ -6,26 +6,23 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from slapkit._io import locate, project_root
+from slapkit._io import locate, project_root, read_json_lines
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.errors import ConfigError, LibraryError
 from slapkit.hub.load import load_model
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.models.inference import Model
 from slapkit.search.filters import Filters
-from slapkit.search.index import Kind, open_index
-from slapkit.search.index.exact import check_k
+from slapkit.search.index import Kind, check_k, open_index
 from slapkit.search.listen import AudioFiles
 from slapkit.search.query import QueryEncoder, Track, all_terms
 from slapkit.search.ranking import Hits, Pooling, Ranking
-from slapkit.search.store import Header, LibraryStore
-from slapkit.search.sync import synchronise
+from slapkit.search.store import Header, LibraryStore, synchronise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,6 +131,10 @@ class Library(AudioFiles):
 
         Returns:
             numbers of tracks "added", "changed", "removed" and "unchanged", and of files that "failed".
+
+        Raises:
+            LibraryError, DataError: the folder or its table is missing.
+            StorageError: the disk is full; what was finished is kept.
         """
         cache = Path(cache_dir) if cache_dir is not None else None
         self.counts = synchronise(self._store, self.model, cache_dir=cache, progress=progress)
@@ -167,7 +168,7 @@ class Library(AudioFiles):
         """Files that the last update could not use: file and reason."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(failure) for failure in self._store.failures], columns=["file", "reason"])
+        return pd.DataFrame(read_json_lines(self.out / "failures.jsonl")[0], columns=["file", "reason"])
 
     def search(
         self, query: Any, *, k: int = 10, where: Mapping[str, Any] | None = None, pooling: Pooling = "best",
@@ -220,11 +221,7 @@ class Library(AudioFiles):
         return min(frame * self._hop_s, max(0.0, entry.duration_s - self.window_s))
 
     def like(self, id: str) -> Track:
-        """Return a track to search by, the mean of its windows.
-
-        Raises:
-            LibraryError: there is no such track.
-        """
+        """Return a track to search by, the mean of its windows; a `LibraryError` if there is no such track."""
         return Track(self.entry(id).id, self._ranking.mean(self._row[id]), self._space)
 
     def facets(self, max_values: int = 30) -> dict[str, list[tuple[Any, int]]]:

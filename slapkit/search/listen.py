@@ -48,11 +48,7 @@ class AudioFiles:
     window_s: float
 
     def entry(self, id: str) -> Entry:
-        """Return what the library knows of a track.
-
-        Raises:
-            LibraryError: it has no such track.
-        """
+        """Return what the library knows of a track; a `LibraryError` if there is no such track."""
         if not isinstance(id, str) or id not in self.entries:
             raise LibraryError(f"the library has no track {str(id)[:80]!r}: ids are those of library.tracks")
         return self.entries[id]

@@ -18,7 +18,7 @@ import numpy as np
 
 from slapkit.errors import LibraryError
 from slapkit.models.inference import Model
-from slapkit.search.index.exact import unit
+from slapkit.search.index import unit
 
 # All captions share a direction ("this is a caption"). Subtracted in full, a term would cancel it; half of it does not.
 MINUS = 0.5

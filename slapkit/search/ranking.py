@@ -15,7 +15,7 @@ import numpy as np
 from slapkit.config import nearest
 from slapkit.errors import LibraryError
 from slapkit.models.embed import mean_by_clip
-from slapkit.search.index.exact import ExactIndex, top
+from slapkit.search.index import ExactIndex, top
 from slapkit.search.store import Entry
 
 Pooling = Literal["best", "mean"]
@@ -49,7 +49,7 @@ class Ranking:
         if pooling not in ("best", "mean"):
             hint = nearest(str(pooling), ("best", "mean"))
             raise LibraryError(f"pooling={pooling!r} is no way to score a track by its windows: {hint}")
-        if self.index.kind != "exact" and pooling == "best" and allowed is None:
+        if type(self.index) is not ExactIndex and pooling == "best" and allowed is None:
             # These are the first of the whole library, so the rank among them is the rank in it.
             tracks = self._proposed(query, k)
             scores = np.array([self._cosines(track, query).max() for track in tracks], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A library on disk: a `VectorStore` of all windows, whose items are tracks, and a header.
+"""A library on disk: a `VectorStore` of all windows, whose items are tracks, a header, and how it follows its folder.
 
     library.json     what the library is: model, embedding, windows
     failures.jsonl   files that could not be used
@@ -9,26 +9,29 @@ Rows that no track needs any more stay; a library that is deleted and built agai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from slapkit._io import atomic_write_json, atomic_write_json_lines, read_json_lines
-from slapkit.data.scan import Failure
+import numpy as np
+from tqdm.auto import tqdm
+
+from slapkit._io import atomic_write_json, atomic_write_json_lines, sha256_file
+from slapkit.data.scan import Failure, Source, has_table, scan, tags
 from slapkit.errors import LibraryError
 from slapkit.hub.store import VectorStore
+from slapkit.models.embed import BATCH, Embedder
 from slapkit.models.inference import Model
 
 FORMAT = 1
+_CHUNK = 128  # files hashed before they are embedded
+_PLACE = ("file", "size", "mtime_ns")  # what of a file says that it was touched
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A track: its file when it was embedded, its rows `first` to `first + windows`, what is known of it.
-
-    `duration_s` in s; `frames` of features, from which the windows' starts follow.
-    """
+    """A track: its file when it was embedded, its rows `first` to `first + windows`, what is known of it."""
 
     id: str
     file: str
@@ -62,11 +65,7 @@ class Header:
 
     @classmethod
     def read(cls, out: Path) -> Header:
-        """Return what `library.json` says.
-
-        Raises:
-            LibraryError: it is missing, damaged, or of another format.
-        """
+        """Return what `library.json` says; a `LibraryError` if it is missing, damaged, or of another format."""
         path = out / "library.json"
         try:
             header = cls(**json.loads(path.read_text("utf-8")))
@@ -77,13 +76,6 @@ class Header:
             raise LibraryError(f"{out} holds no library: `slapkit library FOLDER --model RUN` builds one") from None
         except (OSError, ValueError, TypeError) as error:
             raise LibraryError(f"{path} cannot be read ({error}): delete {out} and build the library again") from error
-
-    def require_same(self, wanted: Header, out: Path) -> None:
-        """Raise `LibraryError` unless this library is the one that is wanted."""
-        for name in ("folder", "model", "embedding", "window", "hop"):
-            old, new = getattr(self, name), getattr(wanted, name)
-            if old != new:
-                raise LibraryError(f"{out} holds a library of {name} {old}, not {new}: build this one elsewhere")
 
     def require_model(self, model: Model) -> Model:
         """Return `model`, or raise `LibraryError` unless it is the one that the library was built with."""
@@ -109,7 +101,10 @@ class LibraryStore(VectorStore):
         self.header = Header.read(out)
         super().__init__(out, self.header.dim, self.header.generation)
         if header is not None:
-            self.header.require_same(header, out)
+            for name in ("folder", "model", "embedding", "window", "hop"):
+                old, new = getattr(self.header, name), getattr(header, name)
+                if old != new:
+                    raise LibraryError(f"{out} holds a library of {name} {old}, not {new}: build this one elsewhere")
             if header.model_path not in (None, self.header.model_path):  # the model was moved
                 self.header = replace(self.header, model_path=header.model_path)
                 atomic_write_json(out / "library.json", asdict(self.header))
@@ -122,11 +117,101 @@ class LibraryStore(VectorStore):
     def _usable(self, line: dict[str, Any]) -> bool:
         return super()._usable(line) and line["windows"] > 0 and line.keys() == Entry.__dataclass_fields__.keys()
 
-    @property
-    def failures(self) -> list[Failure]:
-        """Files that the last update could not use."""
-        return [Failure(**line) for line in read_json_lines(self.folder / "failures.jsonl")[0]]
 
-    def write_failures(self, failures: Iterable[Failure]) -> None:
-        """Keep the list of files that could not be used."""
-        atomic_write_json_lines(self.folder / "failures.jsonl", map(asdict, failures))
+def synchronise(
+    store: LibraryStore, model: Model, *, cache_dir: Path | None = None, progress: bool = True
+) -> dict[str, int]:
+    """Bring a library up to date with its folder and return counts, as `Library.update` does.
+
+    A file is unchanged when its size and time are those of its entry, or else when its content is. A file that moved
+    keeps its vectors. Failed files are tried again every time.
+    """
+    folder = Path(store.header.folder)
+    sources, failures = scan(folder)
+    with store.writing(progress=progress):
+        update = _Update(store, has_table(folder), failures)
+        before = {id: entry.sha for id, entry in update.entries.items()}
+        touched = update.sort_out(sources)
+        bar = tqdm(total=len(touched), desc="Embedding audio", unit="file", disable=not progress or not touched)
+        with bar, Embedder(model, hop=store.header.hop, expected=len(touched), cache_dir=cache_dir) as embedder:
+            for start in range(0, len(touched), _CHUNK):
+                update.take_in(touched[start : start + _CHUNK], embedder, bar)
+        failed = {failure.file for failure in failures}
+        kept = {source.id for source in sources if source.file not in failed}
+        store.log({"id": id, "gone": True} for id in store.items.keys() - kept)
+        failures = sorted(failures, key=lambda failure: failure.file)
+        atomic_write_json_lines(store.folder / "failures.jsonl", map(asdict, failures))
+    after = {id: item["sha"] for id, item in store.items.items()}
+    return {
+        "added": len(after.keys() - before),
+        "changed": sum(before.get(id, sha) != sha for id, sha in after.items()),
+        "removed": len(before.keys() - after),
+        "unchanged": len(before.items() & after.items()),
+        "failed": len(failures),
+    }
+
+
+class _Update:
+    """One pass over the files of a library."""
+
+    def __init__(self, store: LibraryStore, table: bool, failures: list[Failure]) -> None:
+        self.store, self.table, self.failures = store, table, failures
+        self.entries = store.entries
+        self.by_sha = {entry.sha: entry for entry in self.entries.values()}
+        self.output = ("z", "q").index(store.header.embedding)
+
+    def sort_out(self, sources: Sequence[Source]) -> list[Source]:
+        """Return files that are new or were touched; of the others, take over what the table says by now."""
+        touched, again = [], []
+        for source in sources:
+            entry = self.entries.get(source.id)
+            if entry is None or any(getattr(entry, name) != getattr(source, name) for name in _PLACE):
+                touched.append(source)
+            elif self.table and (new := self._entry(source, entry)) != entry:
+                again.append(asdict(new))
+        self.store.log(again)
+        return touched
+
+    def take_in(self, sources: Sequence[Source], embedder: Embedder, bar: tqdm) -> None:
+        """Take in some files that are new or were touched."""
+        new, tracks, same = [], [], []
+        for source in sources:
+            try:
+                sha = sha256_file(source.path)
+            except OSError as error:
+                self.failures.append(Failure(source.file, f"the file cannot be read: {error.strerror}"))
+                continue
+            old, twin = self.entries.get(source.id), self.by_sha.get(sha)
+            if twin is None:
+                new.append((source, sha))
+            elif old is not None and old.sha == sha:
+                same.append(asdict(self._entry(source, old)))
+            else:
+                tracks.append((self._entry(source, twin), self.store.vectors_of(twin.first, twin.windows)))
+        self.store.log(same)
+        bar.update(len(sources) - len(new))
+        found = embedder.embed([source.path for source, _ in new], [sha for _, sha in new])
+        for (source, sha), one in zip(new, found, strict=True):
+            bar.update()
+            if one.failure is not None:
+                self.failures.append(Failure(source.file, one.failure))
+                continue
+            entry = Entry(source.id, "", 0, 0, sha, "", one.duration_s, one.frames)
+            tracks.append((self._entry(source, entry), one.outputs[self.output]))
+            if sum(len(vectors) for _, vectors in tracks) >= BATCH:  # what a kill loses at most
+                self._append(tracks)
+                tracks = []
+        self._append(tracks)
+
+    def _append(self, tracks: list[tuple[Entry, np.ndarray]]) -> None:
+        self.store.append((asdict(entry), vectors) for entry, vectors in tracks)
+        for entry, _ in tracks:
+            self.entries[entry.id] = self.by_sha[entry.sha] = Entry(**self.store.items[entry.id])
+
+    def _entry(self, source: Source, known: Entry) -> Entry:
+        """Return the entry of a file with the content of `known`."""
+        words = {"title": source.title, "captions": list(source.captions), "facts": source.facts}
+        if not self.table:
+            words["facts"] = tags(source.path)
+            words["title"] = words["facts"].pop("title", source.title)
+        return replace(known, id=source.id, **{name: getattr(source, name) for name in _PLACE}, **words)

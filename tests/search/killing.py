@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from slapkit.hub import store
+from slapkit.hub import store as vector_store
 from slapkit.hub.embed import embed_collection
 from slapkit.models import embed
-from slapkit.search import Library, sync
+from slapkit.search import Library, store
 from tests.search.library_parts import make_model
 
 torch.set_num_threads(1)
@@ -39,9 +39,9 @@ def start(seed):
     if child:
         return child
     random.seed(seed)
-    sync.BATCH = embed.embed_windows.__kwdefaults__["batch_size"] = 4
-    flush, fsync, embed_windows = store.sync_file, os.fsync, embed._embed
-    store.sync_file = lambda path: (time.sleep(random.uniform(0, 0.02)), flush(path))
+    store.BATCH = embed.embed_windows.__kwdefaults__["batch_size"] = 4
+    flush, fsync, embed_windows = vector_store.sync_file, os.fsync, embed._embed
+    vector_store.sync_file = lambda path: (time.sleep(random.uniform(0, 0.02)), flush(path))
     os.fsync = lambda handle: (time.sleep(random.uniform(0, 0.02)), fsync(handle))
 
     def counting(waiting, *rest):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slapkit.errors import LibraryError
-from slapkit.search.index import exact, graph, open_index
+from slapkit.search import index as index_module
+from slapkit.search.index import ExactIndex, GraphIndex, open_index
 
 
 def unit(rows: int, dim: int, seed: int = 0, clusters: int = 0) -> np.ndarray:
@@ -32,8 +33,8 @@ HALVES = st.lists(st.sampled_from([-0.5, 0.5]), min_size=4, max_size=4)  # exact
 def test_exact_equals_a_slow_sort_with_ties_in_any_blocks(vectors, queries, k, block):
     vectors, queries = np.float32(vectors), np.float32(queries)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "_BLOCK_BYTES", 4 * 4 * block)
-        scores, found = exact.ExactIndex(vectors).search(queries, k)
+        patch.setattr(index_module, "_BLOCK_BYTES", 4 * 4 * block)
+        scores, found = ExactIndex(vectors).search(queries, k)
     assert scores.shape == found.shape == (len(queries), min(k, len(vectors)))
     for query, best, values in zip(queries, found, scores):
         truth = [sum(float(a) * float(b) for a, b in zip(row, query)) for row in vectors]
@@ -86,7 +87,7 @@ def test_approximate_agrees_with_exact_and_is_kept(tmp_path, monkeypatch):
     np.testing.assert_allclose(scores, np.einsum("qd,qkd->qk", queries, vectors[rows]), atol=1e-6)
     assert (np.diff(scores, axis=1) <= 0).all()
     with monkeypatch.context() as patch:
-        patch.setattr(graph.GraphIndex, "_build", lambda *_: pytest.fail("built again"))
+        patch.setattr(GraphIndex, "_build", lambda *_: pytest.fail("built again"))
         np.testing.assert_array_equal(opened().search(queries, 10)[1], rows)
     opened(name="tones-2")
     opened(vectors[:-1])

@@ -255,7 +255,7 @@ def test_every_index_finds_the_same_tracks(library, model, kind):
 
 
 def test_libraries_of_one_name_share_a_location(music, model, other_model, tmp_path, monkeypatch):
-    monkeypatch.setattr("slapkit.search.index.graph._SMALL", 2)
+    monkeypatch.setattr("slapkit.search.index._SMALL", 2)
     root, graphs = music({f"{i}.wav": 2.0 for i in range(6)}), tmp_path / "graphs"
     options = {"index": "usearch", "location": graphs, "progress": False}
     one = Library.build(root, model, out=tmp_path / "one", **options)
