@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -109,6 +109,27 @@ def atomic_write_json(path: str | Path, value: Any, *, indent: int | None = 2) -
 def atomic_write_json_lines(path: str | Path, rows: Iterable[Any]) -> Path:
     """Write each row as JSON on a line of its own to `path` in one step; NaN and Infinity raise `ValueError`."""
     return atomic_write_text(path, "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows))
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Any) -> Path:
+    """Write NumPy arrays as safetensors in one step, with `about` (JSON) in the header, and return the path."""
+    from safetensors.numpy import save_file
+
+    plain = {name: array.copy(order="C") for name, array in arrays.items()}
+    with atomic_path(path, needed=sum(array.nbytes for array in plain.values())) as temporary:
+        save_file(plain, temporary, metadata={"about": json.dumps(about)})
+    return Path(path)
+
+
+def read_arrays(path: str | Path) -> tuple[dict[str, Any], Any] | None:
+    """Return arrays and `about` of what `write_arrays` wrote, None where it is missing or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["about"])  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return None
 
 
 def sha256_file(path: str | Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from slapkit._io import atomic_path, sha256_file
+from slapkit._io import read_arrays, sha256_file, write_arrays
 from slapkit.data import AudioTextDataset
 from slapkit.errors import MetricError
 from slapkit.metrics import Space
@@ -27,7 +27,7 @@ from slapkit.runs.claims.estimate import Measured, Quantity
 from slapkit.runs.runner import Run
 from slapkit.viz.maps.embedded import embed_run
 
-VERSION = 1  # of what is measured: raise it when a figure changes, and kept figures are measured again
+VERSION = 2  # of what is measured: raise it when a figure changes, and kept figures are measured again
 RECALLS = (1, 5, 10)
 STAGES = {"trained": "as trained", "recentred": "recentred", "whitened": "whitened"}
 _FACTS = {"style": "style", "instrument": "families"}  # name -> fact that joint clusters are compared with
@@ -149,27 +149,19 @@ def _card(embedded: Embedded, dataset: AudioTextDataset, seed: int) -> dict[str,
 
 
 def _write(path: Path, figures: dict[str, Quantity], card: dict[str, Any]) -> None:
-    from safetensors.numpy import save_file
-
     arrays = {f"{name} groups": figure.groups.astype(np.int64) for name, figure in figures.items()}
     arrays |= {f"{name} units": figure.units for name, figure in figures.items() if figure.units is not None}
     about = {name: [figure.value, figure.error, figure.about] for name, figure in figures.items()}
-    with atomic_path(path) as temporary:
-        save_file(arrays, temporary, metadata={"figures": json.dumps(about), "card": json.dumps(card)})
+    write_arrays(path, arrays, {"figures": about, "card": card})
 
 
 def _read(path: Path) -> tuple[dict[str, Quantity], dict[str, Any]] | None:
     """Return what `_write` kept, None where there is nothing of use."""
-    from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import load_file
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            about, card = (json.loads(file.metadata()[name]) for name in ("figures", "card"))
-        arrays = load_file(path)
-        return {
-            name: Quantity(value, arrays.get(f"{name} units"), arrays[f"{name} groups"], error, fields)
-            for name, (value, error, fields) in about.items()
-        }, card
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+    found = read_arrays(path)
+    if found is None:
         return None
+    arrays, about = found
+    return {
+        name: Quantity(value, arrays.get(f"{name} units"), arrays[f"{name} groups"], error, fields)
+        for name, (value, error, fields) in about["figures"].items()
+    }, about["card"]

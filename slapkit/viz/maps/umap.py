@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import slapkit
-from slapkit._io import atomic_path
+from slapkit._io import read_arrays, write_arrays
 from slapkit.config import Config, require
 from slapkit.errors import DataError
 from slapkit.metrics.checks import unit_rows
@@ -98,14 +98,9 @@ class Map:
 
     def save(self, path: str | Path) -> Path:
         """Write the map as one safetensors file, its settings in the header, and return the path."""
-        from safetensors.numpy import save_file
-
         arrays = {"coordinates": self.coordinates, "reduced": self.reduced, "mean": self.mean, "axes": self.axes}
-        arrays = {name: np.ascontiguousarray(a, dtype=np.float32) for name, a in arrays.items() if a is not None}
-        about = {"key": self.key, "config": self.config.to_dict(), "versions": self.versions}
-        with atomic_path(path, needed=sum(a.nbytes for a in arrays.values())) as temporary:
-            save_file(arrays, temporary, metadata={"map": json.dumps(about)})
-        return Path(path)
+        arrays = {name: array.astype(np.float32) for name, array in arrays.items() if array is not None}
+        return write_arrays(path, arrays, {"key": self.key, "config": self.config.to_dict(), "versions": self.versions})
 
     @classmethod
     def load(cls, path: str | Path) -> Map:
@@ -114,18 +109,12 @@ class Map:
         Raises:
             DataError: there is none, or it is damaged.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="numpy") as file:
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                about = json.loads(file.metadata()["map"])
-            config = MapConfig.from_dict(about.pop("config"))
-            return cls(
-                arrays["coordinates"], arrays["reduced"], arrays.get("mean"), arrays.get("axes"), config, **about
-            )
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise DataError(f"{path} holds no map that can be read ({error}): fit it again") from error
+        found = read_arrays(path)
+        if found is None or not {"coordinates", "reduced"} <= found[0].keys():
+            raise DataError(f"{path} holds no map that can be read: fit it again")
+        arrays, about = found
+        config = MapConfig.from_dict(about.pop("config"))
+        return cls(arrays["coordinates"], arrays["reduced"], arrays.get("mean"), arrays.get("axes"), config, **about)
 
 
 class MapStore:
