@@ -113,7 +113,7 @@ class AudioTextDataset:
         self.problems = list(problems)
         self.notes = list(notes)
         self.name = name or self.root.resolve().name
-        self._hashes = hashes or ContentHashes(self.root)
+        self._hashes = hashes or ContentHashes()
         repeated = [id for id, count in Counter(clip.id for clip in self.clips).items() if count > 1]
         if repeated:
             raise DataError(f"{self.name} holds {len(repeated)} ids twice, {repeated[0]!r} for one: they must differ")

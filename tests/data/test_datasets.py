@@ -7,7 +7,6 @@ import math
 import os
 import random
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from slapkit.data import AudioTextDataset, Clip, hashing, make_splits, read, write_table
+from slapkit.data import AudioTextDataset, Clip, make_splits, read, write_table
 from slapkit.errors import ConfigError, DataError
 
 
@@ -298,27 +297,6 @@ def test_facts_of_any_type_count_and_can_be_written(folder, tmp_path, value, sam
     assert made(value).fingerprint == made(same).fingerprint != made("another").fingerprint
     written = read(folder, table=write_table(made(value), tmp_path / "t.jsonl"))
     assert written.fingerprint == made(value).fingerprint and written[0].facts["fact"] == same
-
-
-def test_hashes_are_remembered_for_large_sets_only(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    jsonl(folder, row("a"), row("b"))
-    first = read(folder).fingerprint
-    assert not (tmp_path / "cache").exists()
-    monkeypatch.setattr(hashing, "REMEMBER_BYTES", 1)
-    old = time.time_ns() - 10**11
-    for name in "ab":
-        os.utime(folder / f"{name}.wav", ns=(old, old))
-    read_files = []
-    digest = hashing.sha256_file
-    monkeypatch.setattr(hashing, "sha256_file", lambda path: read_files.append(path) or digest(path))
-    assert read(folder).fingerprint == first and len(read_files) == 2
-    assert read(folder).fingerprint == first and len(read_files) == 2, "remembered"
-    os.utime(folder / "a.wav", ns=(old + 1, old + 1))
-    assert read(folder).fingerprint == first and len(read_files) == 3, "a changed time is looked into"
-    (cache,) = (tmp_path / "cache" / "slapkit").iterdir()
-    cache.write_text('{"broken": 3}')
-    assert read(folder).fingerprint == first and len(read_files) == 5
 
 
 def many(folder, groups, copies=4):
