@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import soundfile
 
+from slapkit.search import Library
 from tests.search.library_parts import RATE, make_model, sound
 
 
@@ -22,13 +22,22 @@ def other_model():
 
 
 @pytest.fixture
+def build(model, tmp_path):
+    """Build a library of a folder in another one."""
+    return lambda root, out="out", by=model, **options: Library.build(
+        root, by, out=tmp_path / out, progress=False, **options
+    )
+
+
+@pytest.fixture
 def music(tmp_path):
     """Write a folder of sounds, `{name: seconds}`, and return it."""
 
-    def make(files: dict[str, float]) -> Path:
+    def make(files):
         root = tmp_path / "music"
+        root.mkdir()
         for name, seconds in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).parent.mkdir(exist_ok=True)
             soundfile.write(root / name, sound(sum(map(ord, name)), seconds), RATE)
         return root
 
@@ -36,7 +45,7 @@ def music(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def table(tmp_path_factory) -> Path:
+def table(tmp_path_factory):
     """A folder of 24 sounds of 2.5 s with a table: captions, split, style, instruments, tempo."""
     root = tmp_path_factory.mktemp("table") / "set"
     (root / "audio").mkdir(parents=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from slapkit.cli import main
 from slapkit.models.weights import save_model
 from slapkit.search import Library
@@ -51,8 +49,6 @@ def test_build_and_search_in_a_shell(table, tmp_path, capsys):
         assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.9999, "100 %"), (0.5, "50.0 %"), (0.003, "0.3 %"), (4e-5, "0.004 %"), (3e-7, "0.00003 %")]
-)
-def test_a_percentile_has_a_digit(share, text):
-    assert percentile(share) == text
+def test_a_percentile_has_a_digit():
+    texts = {0.9999: "100 %", 0.5: "50.0 %", 0.003: "0.3 %", 4e-5: "0.004 %", 3e-7: "0.00003 %"}
+    assert {share: percentile(share) for share in texts} == texts

@@ -21,28 +21,24 @@ class Library(FakeLibrary):
         return (table.assign(right=right).sort_values("right", ascending=False) if self.knows else table).head(k)
 
 
-def test_a_library_that_knows_finds_all_and_chance_is_the_share_of_tracks():
-    found = precision_by_label(Library(30), "style", k=5)
-    assert list(found["share"]) == [1.0] * 3 and list(found["tracks"]) == [10] * 3
-    assert found["chance"].tolist() == pytest.approx([1 / 3] * 3)
+def test_a_library_that_knows_finds_all_and_what_few_or_all_have_is_not_asked_for():
+    library = Library(30)
+    found = precision_by_label(library, column_to_ask(library), k=5)
+    assert set(found["value"]) == {"flute", "violin", "piano"} and list(found["share"]) == [1.0] * 3
+    assert list(found["tracks"]) == [20] * 3 and found["chance"].tolist() == pytest.approx([2 / 3] * 3)
+    assert precision_by_label(library, "style", k=11).empty
+    # Every jig of the fake library has a flute and a violin.
+    assert precision_by_label(library, "instruments", k=4, where={"style": "jig"}).empty
+    library.facets = lambda most: {"split": [("test", 12)]}
+    assert column_to_ask(library) is None
 
 
 def test_shares_are_counted_as_a_loop_would_and_filters_hold():
     library, slow = Library(60, knows=False), {"tempo_class": "slow"}
     found = precision_by_label(library, "instruments", k=4, where=slow)
-    assert set(found["value"]) == {"flute", "violin", "piano"}
+    tracks = library.tracks[library.tracks["tempo_class"] == "slow"]
+    assert len(found) == 3
     for row in found.itertuples():
         cells = library.search(row.value, k=4, where=slow)["instruments"]
         assert row.share == sum(row.value in cell for cell in cells) / 4
-        tracks = library.tracks[library.tracks["tempo_class"] == "slow"]
         assert row.tracks == sum(row.value in cell for cell in tracks["instruments"]) == row.chance * len(tracks)
-
-
-def test_what_few_or_all_have_is_not_asked_for_and_missing_facts_give_no_column():
-    library = Library(12)
-    assert precision_by_label(library, "style", k=5).empty
-    # Every jig of the fake library has a flute and a violin.
-    assert precision_by_label(library, "instruments", k=4, where={"style": "jig"}).empty
-    assert column_to_ask(library) == "instruments"
-    library.facets = lambda most=30: {"split": [("test", 12)]}
-    assert column_to_ask(library) is None

@@ -46,17 +46,3 @@ def test_combine_is_the_weighted_sum_of_unit_vectors(seed, count):
     result = combine(7 * vectors, weights)
     assert result.dtype == np.float32 and abs(np.linalg.norm(result) - 1) < 1e-6
     np.testing.assert_allclose(result, total / np.linalg.norm(total), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("vectors", "weights", "words"),
-    [
-        (np.eye(2), [-1, -1], "subtract"),
-        ([[1.0, 0], [1.0, 0]], [1, -1], "cancel"),
-        ([[0.0, 0.0]], [1], "zero"),
-        ([[np.nan, 0.0]], [1], "finite"),
-    ],
-)
-def test_what_cannot_be_combined(vectors, weights, words):
-    with pytest.raises(LibraryError, match=words):
-        combine(np.array(vectors), weights)
