@@ -4,8 +4,6 @@ A file is written to a temporary file beside its destination, flushed, and renam
 or a full disk leaves the old content or the new. A full or forbidden disk raises `StorageError`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

@@ -1,7 +1,5 @@
 """The `slapkit` command. Modules of slapkit are imported inside the commands, so that `slapkit --help` is quick."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Typed configurations: frozen dataclasses that refuse unknown keys and values of the wrong type."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import math

@@ -5,8 +5,6 @@ On Linux the torchaudio wheel holds an extension linked to CUDA; beside a CPU-on
 extension is removed: only in an environment of its own, on Linux, where torch has neither CUDA nor ROCm.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import sys

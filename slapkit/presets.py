@@ -9,8 +9,6 @@
 takes the published weights instead. Their steps are those of 60 and 100 epochs of 260 k pairs, as the authors trained.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Shared by all tests: the `--slow` option, and a closed network."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

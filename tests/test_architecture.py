@@ -1,7 +1,5 @@
 """docs/architecture.md: the three paths that it lists are those that the real thing takes."""
 
-from __future__ import annotations
-
 import re
 import sys
 import threading

@@ -1,7 +1,5 @@
 """Configurations refuse what they do not know, by name and value."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Documentation: every name that it mentions exists, and every link leads somewhere."""
 
-from __future__ import annotations
-
 import pkgutil
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files are written whole or not at all, a full disk is a StorageError, and threads share cores and keep order."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

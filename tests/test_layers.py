@@ -1,7 +1,5 @@
 """The layers of the package: imports go down, in circles nowhere, and inside functions only where they are heavy."""
 
-from __future__ import annotations
-
 import ast
 import os
 import shutil

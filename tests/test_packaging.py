@@ -1,7 +1,5 @@
 """The files that describe the project agree with each other, and the set-up repairs only what is its own."""
 
-from __future__ import annotations
-
 import ast
 import sys
 import tomllib

@@ -1,7 +1,5 @@
 """SpecAugment: hide bands of time and frequency of a spectrogram (Park et al., arXiv 1904.08779, without warping)."""
 
-from __future__ import annotations
-
 import torch
 
 from slapkit.config import require

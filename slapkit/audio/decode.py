@@ -4,8 +4,6 @@ Files are read by soundfile (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF ...), channe
 changed by soxr. Both packages are imported only here, when a sound is really read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

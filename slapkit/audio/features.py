@@ -61,12 +61,9 @@ def _transform(frontend: FrontendConfig) -> torch.nn.Module:
 
 
 def extract(
-    sound: str | os.PathLike[str] | np.ndarray,
-    frontend: FrontendConfig,
-    *,
-    sample_rate: int | None = None,
+    sound: str | os.PathLike[str] | np.ndarray, frontend: FrontendConfig, *, sample_rate: int | None = None,
     name: str | None = None,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Return the features, float16 `[frames, width]`, of an audio file or array; they depend on its content only.
 
     `sound` is a path, or samples `[T]` or `[C, T]` in [-1, 1] of `sample_rate` (Hz). A clip shorter than the front

@@ -4,8 +4,6 @@ Conventions: a clip has `n` steps (samples or frames), a window has `length` ste
 `0 .. n - length`, both ends included. A clip that is shorter than the window is repeated until it fills it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from slapkit.errors import AudioError

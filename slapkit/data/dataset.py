@@ -99,15 +99,9 @@ class AudioTextDataset:
     """
 
     def __init__(
-        self,
-        root: str | Path,
-        clips: Iterable[Clip],
-        problems: Iterable[Problem] = (),
-        *,
-        name: str | None = None,
-        notes: Iterable[str] = (),
-        hashes: ContentHashes | None = None,
-    ) -> None:
+        self, root: str | Path, clips: Iterable[Clip], problems: Iterable[Problem] = (), *, name: str | None = None,
+        notes: Iterable[str] = (), hashes: ContentHashes | None = None,
+    ) -> None:  # fmt: skip
         self.root = Path(root)
         self.clips = sorted(clips, key=lambda clip: clip.id)
         self.problems = list(problems)

@@ -1,7 +1,5 @@
 """SHA-256 of audio files, each read once in a session, unless its size or time changes."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -4,8 +4,6 @@ Two files are the same *file* where their bytes are equal, and the same *sound* 
 at the file's own rate: a FLAC and the WAV that it came from are one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import defaultdict

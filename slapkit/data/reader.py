@@ -4,8 +4,6 @@ A row that cannot be used is skipped and listed with its line and reason; nothin
 only where no row is usable, or where the table itself is not there.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import stat

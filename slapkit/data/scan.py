@@ -4,8 +4,6 @@ A folder with a table (`metadata.jsonl`, `.csv`, `.tsv`, read by `slapkit.data`)
 captions and facts. Any other folder is searched for sound files by their suffix, and their tags are read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

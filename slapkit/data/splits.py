@@ -1,7 +1,5 @@
 """Dividing a data set into splits without dividing what belongs together, and writing its table."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path

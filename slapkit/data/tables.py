@@ -1,7 +1,5 @@
 """Tables as people write them: CSV, TSV or JSON lines, in whatever encoding, to rows with their line numbers."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

@@ -1,7 +1,5 @@
 """Published checkpoints in, models out: loading, starting training, `export`, `doctor`, `embed`."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

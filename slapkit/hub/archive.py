@@ -1,7 +1,5 @@
 """Torch's weight files, read without running anything in them: `torch.load(weights_only=True)`, and sizes checked."""
 
-from __future__ import annotations
-
 import re
 import zipfile
 from pathlib import Path

@@ -59,16 +59,9 @@ class _Chunk(NamedTuple):
 
 
 def embed_collection(
-    model: Model,
-    data: AudioTextDataset | str | Path,
-    out: str | Path,
-    *,
-    pooled: bool = True,
-    hop_s: float | None = None,
-    chunk: int = CHUNK,
-    workers: int = 0,
-    progress: bool = True,
-) -> Outcome:
+    model: Model, data: AudioTextDataset | str | Path, out: str | Path, *, pooled: bool = True,
+    hop_s: float | None = None, chunk: int = CHUNK, workers: int = 0, progress: bool = True,
+) -> Outcome:  # fmt: skip
     """Embed all audio files of a collection, and their captions, into one Parquet file.
 
     Any number of processes may call this at once; each returns when the file is complete. Killed or stopped, the same

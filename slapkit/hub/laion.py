@@ -6,8 +6,6 @@ head, at most 77 tokens. The file's mel filters are compared with ours. The orig
 its front end, and slapkit does not.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from math import isqrt

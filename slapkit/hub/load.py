@@ -1,7 +1,5 @@
 """Loading a checkpoint of any kind: a run, a folder or name of transformers' CLAP, or a LAION-CLAP file."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Literal, NamedTuple

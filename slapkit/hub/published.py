@@ -5,8 +5,6 @@ names differ, so the embeddings are those of the original. Audio longer than the
 takes a random piece, or fuses pieces, and slapkit takes all windows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A checkpoint of any kind as the start of a training."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -7,8 +7,6 @@ A kill at any time loses at most the items whose line was not written yet: what 
 by the next writer. Nothing is unpickled.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """A folder in the layout of transformers' `ClapModel`: `config.json`, weights, feature extractor and tokenizer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from torch import Tensor

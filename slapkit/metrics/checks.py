@@ -1,7 +1,5 @@
 """Input checks that all metrics share."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from slapkit.errors import MetricError

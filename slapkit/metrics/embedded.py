@@ -150,14 +150,9 @@ def embed_split(
 
 
 def embed_clips(
-    model: Model,
-    dataset: AudioTextDataset,
-    forward: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
-    *,
-    split: str | None = None,
-    cache_dir: str | Path,
-    progress: bool = True,
-) -> tuple[AudioTextDataset, list[list[np.ndarray]]]:
+    model: Model, dataset: AudioTextDataset, forward: Callable[[torch.Tensor], tuple[torch.Tensor, ...]], *,
+    split: str | None = None, cache_dir: str | Path, progress: bool = True,
+) -> tuple[AudioTextDataset, list[list[np.ndarray]]]:  # fmt: skip
     """Put the windows of clips through `forward`, which takes `[B, frames, width]` and returns outputs `[B, D]`.
 
     Returns:

@@ -1,7 +1,5 @@
 """A trained model on held-out pairs: retrieval, gap and health, with the protocol of the measurement."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,9 @@ from slapkit.models.inference import Model
 
 
 def evaluate(
-    model: Model,
-    dataset: AudioTextDataset,
-    *,
-    split: str = "test",
-    cache_dir: str | Path,
-    seed: int = 0,
+    model: Model, dataset: AudioTextDataset, *, split: str = "test", cache_dir: str | Path, seed: int = 0,
     progress: bool = True,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Measure a model on one split, in the model's own precision; the result is what `metrics.json` holds.
 
     Recalls lie in [0, 1]; ranks are expected 1-based ranks divided by the number of candidates. "gap" and "health" are

@@ -3,8 +3,6 @@
 `recentred` and `whitened` use no labels: whatever retrieval gains by them was hidden by the gap.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from slapkit.errors import MetricError

@@ -9,8 +9,6 @@ Permutation Methods (2004) (the p-value counts the observed arrangement); Satter
 Estimates of Variance Components (1946) (training seeds beside groups).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -65,13 +63,9 @@ def bootstrap_mean(values: np.ndarray, *, group_of: np.ndarray, seed: int, draws
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], float],
-    *,
-    group_of: np.ndarray,
-    seed: int,
-    draws: int = 1000,
+    statistic: Callable[[np.ndarray], float], *, group_of: np.ndarray, seed: int, draws: int = 1000,
     level: float = _LEVEL,
-) -> Interval:
+) -> Interval:  # fmt: skip
     """A statistic of rows and its percentile interval over groups.
 
     Args:

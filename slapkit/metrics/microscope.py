@@ -1,7 +1,5 @@
 """Effects of the modality gap on a joint space, beyond its size, on rows of unit norm."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

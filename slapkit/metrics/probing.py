@@ -4,8 +4,6 @@ As in arXiv 2506.17815: one hidden layer of 512 with ReLU, learning rate 1e-4, e
 Features are standardised by the training split's mean and std, so that one learning rate suits every encoder.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,14 +52,9 @@ class Probed(NamedTuple):
 
 
 def probe(
-    *,
-    train: Examples,
-    validation: Examples,
-    test: np.ndarray,
-    classes: int,
-    seed: int,
+    *, train: Examples, validation: Examples, test: np.ndarray, classes: int, seed: int,
     config: ProbeConfig | None = None,
-) -> Probed:
+) -> Probed:  # fmt: skip
     """Train one probe and score the test clips.
 
     Args:

@@ -6,8 +6,6 @@ text, every clip is a query, all captions are candidates, and the best placed of
 exactly chance: recall, in [0, 1], is the probability of a right answer among the first k, rank its expectation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -65,12 +63,9 @@ def ranks_of_positives(similarities: np.ndarray, positives: np.ndarray) -> Ranks
 
 
 def text_to_audio_ranks(
-    *,
-    audio: np.ndarray,
-    text: np.ndarray,
-    clip_of_caption: np.ndarray,
+    *, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray,
     also_right: Mapping[int, Sequence[int]] | None = None,
-) -> Ranks:
+) -> Ranks:  # fmt: skip
     """Rank the clips for every caption.
 
     Args:
@@ -110,12 +105,9 @@ def _checked(
 
 
 def _blocked(
-    queries: np.ndarray,
-    candidates: np.ndarray,
-    query_of: np.ndarray,
-    candidate_of: np.ndarray,
+    queries: np.ndarray, candidates: np.ndarray, query_of: np.ndarray, candidate_of: np.ndarray,
     also_right: Mapping[int, Sequence[int]],
-) -> Ranks:
+) -> Ranks:  # fmt: skip
     """Rank in blocks of queries; a candidate is right where its clip equals the query's."""
     parts = []
     for start in range(0, len(queries), _BLOCK):

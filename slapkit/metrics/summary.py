@@ -1,7 +1,5 @@
 """Measured values as text; `metrics` is what a run's `metrics.json` holds."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -8,8 +8,6 @@ where shapes do not fit or values are not finite.
 ROC-AUC and average precision agree with scikit-learn's, but take all tags at once, which makes resampling fast.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.stats import rankdata
 

@@ -1,7 +1,5 @@
 """Zero-shot classes and tags: labels are written into prompts, embedded as text, and compared with audio."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +13,9 @@ ENSEMBLE = "ensemble"
 
 
 def prompt_scores(
-    model: Model,
-    audio: np.ndarray,
-    labels: Sequence[str],
-    *,
-    prompts: Sequence[str] = PROMPTS,
+    model: Model, audio: np.ndarray, labels: Sequence[str], *, prompts: Sequence[str] = PROMPTS,
     embedding: Embedding = "q",
-) -> dict[str, np.ndarray]:
+) -> dict[str, np.ndarray]:  # fmt: skip
     """Return the cosine of every clip with every label, `[N, C]`, by prompt, and for "ensemble", the prompts' mean.
 
     Args:

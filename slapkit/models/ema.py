@@ -1,7 +1,5 @@
 """The target network's update: an exponential moving average (EMA) of the context network."""
 
-from __future__ import annotations
-
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 

@@ -49,13 +49,9 @@ class Embedded:
 
 
 def embed_windows(
-    features: Iterable[np.ndarray | Tensor | str],
-    forward: Forward,
-    *,
-    window: int,
-    hop: int | None = None,
+    features: Iterable[np.ndarray | Tensor | str], forward: Forward, *, window: int, hop: int | None = None,
     batch_size: int = BATCH,
-) -> Iterator[Embedded]:
+) -> Iterator[Embedded]:  # fmt: skip
     """Yield what a model makes of the windows that cover each clip, in order.
 
     Args:

@@ -1,7 +1,5 @@
 """A trained model for inference: from audio and captions to unit-norm embeddings `[N, D]`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,14 +59,9 @@ class Model:
         return tensor_digest(weights, before=json.dumps(settings, sort_keys=True), after=frozen)
 
     def embed_audio(
-        self,
-        sounds: Sequence[str | Path | np.ndarray],
-        *,
-        sample_rate: int | None = None,
-        embedding: Embedding = "q",
-        batch_size: int = 64,
-        progress: bool = False,
-    ) -> np.ndarray:
+        self, sounds: Sequence[str | Path | np.ndarray], *, sample_rate: int | None = None, embedding: Embedding = "q",
+        batch_size: int = 64, progress: bool = False,
+    ) -> np.ndarray:  # fmt: skip
         """Return float32 `[N, D]`, rows of unit norm: the mean over the windows that cover each clip.
 
         Args:

@@ -4,8 +4,6 @@ Embeddings need not be normalised: every function works on cosines. Arguments ar
 names: swapped modalities would not show at lam = 0.5. `MetricError` is raised where shapes differ or N = 0.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -4,8 +4,6 @@
 probe sound is a function of time with partials below `band` Hz, so it needs no resampling at any sampling rate.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

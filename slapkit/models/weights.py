@@ -3,8 +3,6 @@
 <folder>/config.json, model.safetensors [, text_encoder/]     the model as `slapkit.load` reads it
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

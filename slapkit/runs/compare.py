@@ -1,7 +1,5 @@
 """The choice of runs to compare: those that differ in their objective alone."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

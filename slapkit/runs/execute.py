@@ -68,15 +68,9 @@ def kernel_manager_class(on_start: Callable[[int], None]) -> type:
 
 
 def execute(
-    notebook: NotebookNode,
-    folder: Path,
-    parameters: dict[str, Any],
-    *,
-    cwd: Path,
-    title: str,
-    progress: bool,
+    notebook: NotebookNode, folder: Path, parameters: dict[str, Any], *, cwd: Path, title: str, progress: bool,
     on_kernel: Callable[[int], None],
-) -> None:
+) -> None:  # fmt: skip
     """Execute `notebook` with `parameters` in `cwd`; the executed copy grows in `folder/notebook.ipynb`.
 
     Raises:

@@ -1,7 +1,5 @@
 """Runs on disk: `run.json` with parameters, code, commit, packages, machine and data, and `metrics.json`."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib

@@ -4,8 +4,6 @@ The page contains plotly.js and needs no network. Texts of runs and data are esc
 `json_for_script` in the figures.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Sequence

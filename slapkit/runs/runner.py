@@ -61,13 +61,9 @@ def find_notebook(notebook: str | Path) -> Path:
 
 
 def run(
-    notebook: str | Path,
-    *,
-    force: bool = False,
-    runs_dir: str | Path = "runs",
-    progress: bool = True,
+    notebook: str | Path, *, force: bool = False, runs_dir: str | Path = "runs", progress: bool = True,
     **parameters: Any,
-) -> Run:
+) -> Run:  # fmt: skip
     """Run a notebook with `parameters`; a run that is finished already is returned at once.
 
     A finished run that was made with other code of slapkit is returned with a warning, which is also its `note`.

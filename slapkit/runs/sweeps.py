@@ -70,16 +70,9 @@ def grid(**values: Sequence[Any]) -> list[Values]:
 
 
 def sweep(
-    notebook: str | Path,
-    cells: Sequence[Mapping[str, Any]],
-    *,
-    seeds: Sequence[int] = (0,),
-    workers: int = 1,
-    retries: int = 1,
-    runs_dir: str | Path = "runs",
-    progress: bool = True,
-    **common: Any,
-) -> Sweep:
+    notebook: str | Path, cells: Sequence[Mapping[str, Any]], *, seeds: Sequence[int] = (0,), workers: int = 1,
+    retries: int = 1, runs_dir: str | Path = "runs", progress: bool = True, **common: Any,
+) -> Sweep:  # fmt: skip
     """Run a notebook for every cell and seed.
 
     Args:

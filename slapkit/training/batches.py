@@ -5,8 +5,6 @@ however they are shared out over micro-batches and devices. A frozen encoder giv
 epoch, so it runs once over the data; those of captions are kept on disk too.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,15 +78,9 @@ class TextSource:
     """
 
     def __init__(
-        self,
-        encoder: TextEncoder,
-        captions: Sequence[str],
-        *,
-        frozen: bool,
-        device: torch.device,
-        cache_dir: Path,
+        self, encoder: TextEncoder, captions: Sequence[str], *, frozen: bool, device: torch.device, cache_dir: Path,
         progress: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.encoder, self.captions = encoder, list(captions)
         self.table = _represented(encoder, captions, device, Path(cache_dir), progress) if frozen else None
         self._tokens = None if frozen else encoder.token_ids(self.captions)
@@ -141,15 +133,9 @@ class BatchSource:
     """
 
     def __init__(
-        self,
-        audio: AudioSource,
-        text: TextSource,
-        captions_of: list[np.ndarray],
-        config: TrainConfig,
-        *,
-        rank: int = 0,
-        devices: int = 1,
-    ) -> None:
+        self, audio: AudioSource, text: TextSource, captions_of: list[np.ndarray], config: TrainConfig, *,
+        rank: int = 0, devices: int = 1,
+    ) -> None:  # fmt: skip
         self.audio, self.text, self.captions_of, self.config = audio, text, captions_of, config
         share, left = divmod(config.batch_size, devices)
         micro = min(config.micro_batch or share, share)

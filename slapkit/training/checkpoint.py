@@ -3,8 +3,6 @@
 <folder>/step-00000400/model.safetensors, optimizer.safetensors, state.json
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping

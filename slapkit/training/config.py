@@ -1,7 +1,5 @@
 """The training configuration."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

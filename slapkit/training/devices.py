@@ -1,7 +1,5 @@
 """The device, or devices, of a training, and the memory of this process."""
 
-from __future__ import annotations
-
 import ctypes
 import sys
 

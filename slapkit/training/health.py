@@ -3,8 +3,6 @@
 In a collapse all inputs get nearly the same embedding. SLAP's loss is low then; the effective rank falls towards 1.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Training log: a JSON line for each logged step, a progress bar, callbacks, and TensorBoard if asked for."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -21,16 +19,9 @@ class TrainLog:
     steps drops later rows. Processes that are not `active` write nothing."""
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        total: int,
-        resume_at: int,
-        callbacks: Sequence[Callback],
-        progress: bool,
-        tensorboard: bool,
-        active: bool,
-    ) -> None:
+        self, path: Path, *, total: int, resume_at: int, callbacks: Sequence[Callback], progress: bool,
+        tensorboard: bool, active: bool,
+    ) -> None:  # fmt: skip
         self.path, self.callbacks, self.active, self._writer = path, callbacks, active, None
         self.history = [row for row in read_json_lines(path)[0] if row["step"] <= resume_at] if resume_at else []
         if active:

@@ -1,7 +1,5 @@
 """The training loop: one function, `train`, and the steps it is made of."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence
@@ -40,19 +38,10 @@ class Trained:
 
 
 def train(
-    *,
-    model: ModelConfig | JointModel,
-    config: TrainConfig,
-    dataset: AudioTextDataset,
-    out_dir: str | Path,
-    cache_dir: str | Path,
-    callbacks: Sequence[Callback] = (),
-    progress: bool = True,
-    tensorboard: bool = False,
-    resume: bool = True,
-    streaming: bool = False,
-    workers: int | None = None,
-) -> Trained:
+    *, model: ModelConfig | JointModel, config: TrainConfig, dataset: AudioTextDataset, out_dir: str | Path,
+    cache_dir: str | Path, callbacks: Sequence[Callback] = (), progress: bool = True, tensorboard: bool = False,
+    resume: bool = True, streaming: bool = False, workers: int | None = None,
+) -> Trained:  # fmt: skip
     """Train a joint model on the split "train", watching the split "validation" if there is one.
 
     Args:
@@ -79,17 +68,9 @@ class Trainer:
     """State of one training run; see `train` for the arguments."""
 
     def __init__(
-        self,
-        model: ModelConfig | JointModel,
-        config: TrainConfig,
-        dataset: AudioTextDataset,
-        out_dir: Path,
-        cache_dir: Path,
-        *,
-        progress: bool,
-        streaming: bool = False,
-        workers: int | None = None,
-    ) -> None:
+        self, model: ModelConfig | JointModel, config: TrainConfig, dataset: AudioTextDataset, out_dir: Path,
+        cache_dir: Path, *, progress: bool, streaming: bool = False, workers: int | None = None,
+    ) -> None:  # fmt: skip
         self.config, self.out_dir, self.cache_dir, self.progress = config, out_dir, cache_dir, progress
         keep_freed_memory()
         self.accelerator = make_accelerator(config)

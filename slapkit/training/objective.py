@@ -8,8 +8,6 @@ is exact. With `exact`, the first pass collects the encoders' representations in
 batch of a device at once, and the second pass carries the gradient of the representations back through the encoders.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -28,15 +26,9 @@ Loss = Callable[[Outputs], Terms]
 
 
 def backward(
-    model: nn.Module,
-    batch: Batches,
-    micro_batches: int,
-    *,
-    objective: Objective,
-    lam: float,
-    accelerator: Accelerator,
+    model: nn.Module, batch: Batches, micro_batches: int, *, objective: Objective, lam: float, accelerator: Accelerator,
     exact: bool = False,
-) -> Terms:
+) -> Terms:  # fmt: skip
     """Add the whole batch's gradient to the parameters; return the loss and its terms, detached.
 
     Args:
@@ -86,13 +78,7 @@ def _pairwise(model: nn.Module, batch: Batches, micro_batches: int, *, loss: Los
 
 
 def _exact(
-    model: nn.Module,
-    batch: Batches,
-    micro_batches: int,
-    *,
-    loss: Loss,
-    objective: Objective,
-    accelerator: Accelerator,
+    model: nn.Module, batch: Batches, micro_batches: int, *, loss: Loss, objective: Objective, accelerator: Accelerator
 ) -> Terms:
     joint = accelerator.unwrap_model(model)
     towers = {name: tower for name, tower in (("audio", joint.audio), ("text", joint.text)) if not tower.frozen}

@@ -1,7 +1,5 @@
 """Schedules: pure functions of the optimiser step, counted from 0, out of `total` steps."""
 
-from __future__ import annotations
-
 import math
 
 

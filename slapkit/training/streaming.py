@@ -58,14 +58,9 @@ class StreamStore:
     """
 
     def __init__(
-        self,
-        dataset: AudioTextDataset,
-        frontend: FrontendConfig,
-        window_frames: int,
-        cache_dir: str | Path,
-        *,
+        self, dataset: AudioTextDataset, frontend: FrontendConfig, window_frames: int, cache_dir: str | Path, *,
         progress: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.frontend, self.held = frontend, None
         held = dataset.with_clips(clip for clip in dataset.clips if clip.split == "validation")
         if len(held):
@@ -150,17 +145,9 @@ class StreamBatches(BatchSource):
     """
 
     def __init__(
-        self,
-        audio: StreamAudio,
-        text: TextSource | None,
-        captions_of: list[np.ndarray],
-        config: TrainConfig,
-        *,
-        workers: int | None = None,
-        rank: int = 0,
-        devices: int = 1,
-        listed: Path | None = None,
-    ) -> None:
+        self, audio: StreamAudio, text: TextSource | None, captions_of: list[np.ndarray], config: TrainConfig, *,
+        workers: int | None = None, rank: int = 0, devices: int = 1, listed: Path | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(audio, text, captions_of, config, rank=rank, devices=devices)
         require(workers is None or workers >= 0, "workers", workers, "0 or more, or None")
         if workers is None:
@@ -280,14 +267,9 @@ class Drawing(Dataset):
 
 
 def open_store(
-    dataset: AudioTextDataset,
-    frontend: FrontendConfig,
-    window_frames: int,
-    cache_dir: str | Path,
-    *,
-    streaming: bool,
+    dataset: AudioTextDataset, frontend: FrontendConfig, window_frames: int, cache_dir: str | Path, *, streaming: bool,
     progress: bool = True,
-) -> FeatureStore | StreamStore:
+) -> FeatureStore | StreamStore:  # fmt: skip
     """Return the features of all clips, from `cache_dir` or computed into it; or, streaming, what decodes them."""
     if streaming:
         return StreamStore(dataset, frontend, window_frames, cache_dir, progress=progress)

@@ -4,8 +4,6 @@ plotly reads a little HTML in labels (`<b>`, `<a>`, `<span>`), entities, and TeX
 with `textContent` and need no escaping.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import textwrap

@@ -1,7 +1,5 @@
 """A window decoded alone is the window of the whole file, in every format, at every place."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import soundfile

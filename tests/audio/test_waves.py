@@ -1,7 +1,5 @@
 """Waves kept as features: cut, kept in float16, cropped, tiled, masked, and found again as spectrograms are."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

@@ -1,7 +1,5 @@
 """A collection in one Parquet file: the right rows, the same bytes however they were made."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import json

@@ -1,7 +1,5 @@
 """A model on held-out clips: the parts of one evaluation agree with the pure functions, in the model's precision."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

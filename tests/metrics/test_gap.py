@@ -1,7 +1,5 @@
 """Gap and health against slow oracles, at known ends, and after recentring and whitening."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Intervals and tests by group: coverage in simulations, exact small cases, independent implementations."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The gap microscope against independent formulas, and at the ends where the answer is known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm

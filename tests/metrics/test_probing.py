@@ -1,7 +1,5 @@
 """Probes: they find what is there, nothing where nothing is, and give the same result for the same seed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Protocol cards: unlike figures cannot share a column, and what is written is what was measured."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

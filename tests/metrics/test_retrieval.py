@@ -1,7 +1,5 @@
 """Retrieval against slow oracles (loops, all orders of ties enumerated) and an independent library."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """Tagging metrics against slow loops and scikit-learn, and what they must be worth at their ends."""
 
-from __future__ import annotations
-
 import itertools
 import random
 

@@ -1,7 +1,5 @@
 """Zero-shot scores: what a prompt is, how prompts are summed up, and what is refused."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Fixtures of the tests of models."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.models.waveform.wave_folders import PARTS, write

@@ -1,7 +1,5 @@
 """The target's moving average against a loop over single numbers."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Encoders: shapes, finite gradients, independence of the batch, pooling, sources."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """HTS-AT's inference path against transformers' own forward pass, its independent oracle."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

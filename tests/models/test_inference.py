@@ -1,7 +1,5 @@
 """A trained model in use: embeddings depend on their own input alone, and bad input is named."""
 
-from __future__ import annotations
-
 import json
 import shutil
 

@@ -1,7 +1,5 @@
 """The joint model on stand-in encoders: outputs, gradients, targets, frozen towers, state."""
 
-from __future__ import annotations
-
 import copy
 import math
 

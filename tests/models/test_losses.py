@@ -1,7 +1,5 @@
 """The objectives against slow oracles: python floats, loops, nothing shared with the code under test."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Models on disk: what is saved belongs together, whatever was there before."""
 
-from __future__ import annotations
-
 import torch
 
 from slapkit.hub.load import load_joint

@@ -1,7 +1,5 @@
 """One project with smoke data for all notebooks: what one test has trained, the next one finds."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

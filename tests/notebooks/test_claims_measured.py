@@ -1,7 +1,5 @@
 """What the claims measure of a real run is what the run itself has measured, and is measured once."""
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import replace
 

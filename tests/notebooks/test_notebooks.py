@@ -1,7 +1,5 @@
 """The notebooks: committed without outputs, built as the house style says, and executed with smoke parameters."""
 
-from __future__ import annotations
-
 import ast
 import json
 import math

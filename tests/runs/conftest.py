@@ -1,7 +1,5 @@
 """A project folder of its own with tiny notebooks, so that runs cost a second each."""
 
-from __future__ import annotations
-
 import nbformat
 import pytest
 

@@ -1,7 +1,5 @@
 """The parameters cell read as a signature, and what is refused before anything runs."""
 
-from __future__ import annotations
-
 import nbformat
 import pytest
 

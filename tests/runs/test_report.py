@@ -1,7 +1,5 @@
 """The report: the right runs side by side, every run listed, nothing of a run's texts becomes markup."""
 
-from __future__ import annotations
-
 import json
 from urllib.parse import unquote
 

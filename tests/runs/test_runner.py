@@ -1,7 +1,5 @@
 """Runs: once for the same parameters, code and data; continued when cut off; told plainly when they fail."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

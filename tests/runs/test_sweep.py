@@ -1,7 +1,5 @@
 """Sweeps: every cell once, failures told and tried again, nothing run twice, nothing begun with bad parameters."""
 
-from __future__ import annotations
-
 import pytest
 
 from slapkit.errors import ConfigError

@@ -1,7 +1,5 @@
 """One small data set of tones, and its features, for all training tests."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.training.tones import make_tones

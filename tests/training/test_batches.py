@@ -1,7 +1,5 @@
 """Which pairs form a step: a function of the seed, however they are shared out."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The training loop as a user meets it: it learns, repeats itself, goes on after a stop, and says what is wrong."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math

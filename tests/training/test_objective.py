@@ -3,8 +3,6 @@
 Run as a program, this file is one of two processes: `python tests/training/test_objective.py FOLDER`.
 """
 
-from __future__ import annotations
-
 import copy
 import sys
 from pathlib import Path

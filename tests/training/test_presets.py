@@ -1,7 +1,5 @@
 """Presets say what they follow, and refuse what they do not know."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

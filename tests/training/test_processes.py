@@ -1,7 +1,5 @@
 """The whole of `train` in other processes: killed with -9, and shared by two as a launcher starts them."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

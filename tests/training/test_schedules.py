@@ -1,7 +1,5 @@
 """Schedules by tables of numbers worked out by hand."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Streamed micro-batches: the pairs of any other training, whoever decodes them and wherever it goes on."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import shutil

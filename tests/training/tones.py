@@ -1,7 +1,5 @@
 """Small real data sets made on the spot, a preset of a second, and ways to stop and to share out a training."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -1,7 +1,5 @@
 """Two models over the same twelve clips, and a place for marks."""
 
-from __future__ import annotations
-
 import pytest
 
 from slapkit.search.marks import Marks

@@ -1,7 +1,5 @@
 """Clips with known embeddings, maps without UMAP, and a library without a model or files."""
 
-from __future__ import annotations
-
 import io
 import zlib
 from pathlib import Path

@@ -3,8 +3,6 @@
 They stand in captions, titles, tags and file names. What a page may do with one is to show it.
 """
 
-from __future__ import annotations
-
 import unicodedata
 
 PAYLOADS = (

@@ -1,7 +1,5 @@
 """The search bench without a browser: every message it may get, and its answer."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

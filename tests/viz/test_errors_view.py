@@ -1,7 +1,5 @@
 """The errors view: the worst captions, what is shown for one, and what marks do to the metrics."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

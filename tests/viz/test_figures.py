@@ -1,7 +1,5 @@
 """Figures: titles are computed from the data, and what is drawn is the data."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The gap panel against plain calls and loops."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The map widget without a browser."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

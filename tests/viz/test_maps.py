@@ -1,7 +1,5 @@
 """The map: what is drawn is the data, texts from data stay text, and the exported page holds all it needs."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """Players: what they show, what they send and when."""
 
-from __future__ import annotations
-
 import pytest
 
 from slapkit.viz.widgets import Player, PlayerItem

@@ -1,7 +1,5 @@
 """UMAP: its own weights, new points on a saved map, the same map for the same seed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.optimize import brentq

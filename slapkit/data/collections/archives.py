@@ -4,8 +4,6 @@ Nothing of an archive stays when a member leaves the folder, or when it would un
 of a divided zip are joined first, with `cat`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import secrets

@@ -1,7 +1,5 @@
 """Arrays in NumPy's files from strangers: nothing is unpickled, and sizes are checked."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickletools

@@ -5,8 +5,6 @@ Kereliuk, Sturm and Larsen (arXiv 1507.04761) leaves those out and keeps artists
 `jazz.00054` cannot be decoded in the copy that most people have.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from typing import Literal

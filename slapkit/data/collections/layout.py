@@ -5,8 +5,6 @@ folder of that layout, reads its tables and makes a data set of (file, captions,
 used is listed as a problem, with its line and reason.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -163,16 +161,9 @@ class Collection(TableBuilder):
         return self._captions(line, list(values), name)
 
     def add(
-        self,
-        line: int,
-        names: Sequence[str],
-        *,
-        path: Path | None = None,
-        captions: Sequence[Any] = (),
-        facts: dict[str, Any] | None = None,
-        split: str | None = None,
-        group: str | None = None,
-    ) -> None:
+        self, line: int, names: Sequence[str], *, path: Path | None = None, captions: Sequence[Any] = (),
+        facts: dict[str, Any] | None = None, split: str | None = None, group: str | None = None,
+    ) -> None:  # fmt: skip
         """Add a clip, or list why it cannot be used: no usable file, one taken already, or captions all unusable.
 
         Args:

@@ -4,8 +4,6 @@ The common split goes by folder: 0 to b for training, c for validation, d to f f
 frequent are kept. Both are made here from the tables as they were published.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter
@@ -44,13 +42,9 @@ _PIECE = re.compile(r"-\d+-\d+\.mp3$")  # the seconds from and to, at the end of
 
 
 def read(
-    folder: str | os.PathLike[str],
-    *,
-    top: int | None = 50,
-    merge_synonyms: bool = False,
-    drop_untagged: bool = False,
+    folder: str | os.PathLike[str], *, top: int | None = 50, merge_synonyms: bool = False, drop_untagged: bool = False,
     progress: bool = True,
-) -> AudioTextDataset:
+) -> AudioTextDataset:  # fmt: skip
     """Read MagnaTagATune.
 
     Args:

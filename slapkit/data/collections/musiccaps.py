@@ -4,8 +4,6 @@ Only the table is published. Everybody fetches the audio, and names it in one of
 AudioSet, as most papers use them: `is_audioset_eval` is the test split, all others are training.
 """
 
-from __future__ import annotations
-
 import ast
 import os
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Each clip was judged for a few instruments only: `instruments` names those prese
 Nothing is known about the others, so that a metric has to use both.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -3,8 +3,6 @@
 The readers of layouts raise what `read` says.
 """
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 import itertools

@@ -5,8 +5,6 @@ that has its audio file beside it (`.wav`, `.mp3`) or that is a waveform or a sp
 measures on validation where there is no test set; here, splits are as the table says.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any
@@ -34,13 +32,9 @@ _MOST_CHANNELS = 8  # an array [C, T] with more of both is a spectrogram
 
 
 def read(
-    path: str | os.PathLike[str],
-    *,
-    root: str | os.PathLike[str] | None = None,
-    sample_rate: int | None = None,
-    waves: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-) -> AudioTextDataset:
+    path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None, sample_rate: int | None = None,
+    waves: str | os.PathLike[str] | None = None, progress: bool = True,
+) -> AudioTextDataset:  # fmt: skip
     """Read a table of the released SLAP code.
 
     Args:

@@ -4,8 +4,6 @@ It is made for evaluation only: all of it is the test split. 746 of the captions
 the "valid" subset.
 """
 
-from __future__ import annotations
-
 import os
 from typing import Any, Literal
 

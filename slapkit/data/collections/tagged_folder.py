@@ -3,8 +3,6 @@
 There are no captions, and no splits: `slapkit.data.make_splits` makes them.
 """
 
-from __future__ import annotations
-
 import os
 
 from slapkit.config import require

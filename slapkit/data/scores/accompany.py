@@ -1,7 +1,5 @@
 """Chords, bass lines, drones and drums for tunes that come without."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

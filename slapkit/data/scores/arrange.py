@@ -3,8 +3,6 @@
 All randomness comes from the generator it is given, so that a clip depends on its own seed only.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

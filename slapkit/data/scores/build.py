@@ -4,8 +4,6 @@ An interrupted build is continued: notes and finished clips are kept, and a hidd
 corpus is complete when its folder holds `corpus.json`, which is written last.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections import Counter

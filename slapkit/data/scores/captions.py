@@ -4,8 +4,6 @@ Captions of one corpus are written together, in the order of the clips, so that 
 takes the frame that its split has used least among those that fit the clip.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The data card of a corpus: where it comes from, on what terms, how it was made, and what is in it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files

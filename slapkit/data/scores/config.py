@@ -1,7 +1,5 @@
 """The settings of a corpus."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Literal
 

@@ -5,8 +5,6 @@ one work to the next (a key signature, for one), so each work is converted in a 
 work that cannot be converted is listed with its reason and left out.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """Taking an excerpt of a score: which bars, at which speed, and which parts."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The General MIDI instruments that clips use: range, roles, and what people call them."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from importlib.resources import files

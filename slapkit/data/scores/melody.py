@@ -7,8 +7,6 @@ smaller set has fewer) that make up at least `SIMILAR` of the smaller set. Group
 directly or by way of others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The words and sentence frames of captions, read from `captions.txt`; training never shows those of the test split."""
 
-from __future__ import annotations
-
 import re
 from importlib.resources import files
 

@@ -1,7 +1,5 @@
 """Making one clip, in a worker process: draw, arrange, render, check, encode, write."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib

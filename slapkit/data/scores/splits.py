@@ -5,8 +5,6 @@ of works. Splits are dealt by group (see `slapkit.data.scores.melody`), style by
 style that has works enough.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 

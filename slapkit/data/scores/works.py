@@ -4,8 +4,6 @@ The package is found on the disk without being imported: its import takes second
 work is a piece by itself: a file, or one tune of an abc file that holds many.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.util
 import re

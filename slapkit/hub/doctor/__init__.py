@@ -3,8 +3,6 @@
 examine(path) -> Examination, a page of checks, each with a verdict, a figure, its limit and what to do
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 

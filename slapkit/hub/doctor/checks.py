@@ -3,8 +3,6 @@
 A check returns its figure and what was found, in words; it raises `Unknown` where nothing can be measured.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from functools import partial

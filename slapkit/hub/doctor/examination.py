@@ -1,7 +1,5 @@
 """The examination: all checks of one model, each with a verdict whatever the model does."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """An examination's result, and its page for a terminal, a notebook and a browser. All words are escaped."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import math

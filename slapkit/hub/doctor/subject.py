@@ -1,7 +1,5 @@
 """The model under examination, its probes, and its embeddings of them, each computed once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any

@@ -7,8 +7,6 @@ Every export is compared with the model before it gets its name: one that differ
     slapkit.hub.export.to_hub_folder("run", "folder")    slapkit.load("folder"), with a model card, for `hf upload`
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

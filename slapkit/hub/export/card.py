@@ -4,8 +4,6 @@ Every value comes out of the run's `run.json` and `metrics.json` and is escaped 
 files are other people's texts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path

@@ -5,8 +5,6 @@ these parts fits. BatchNorm in a projector is folded into the layer before it. `
 the projection z, for SLAP too.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The folder that an export is written into, the comparison that it must pass, and the folder for the Hub."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

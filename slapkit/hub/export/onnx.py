@@ -6,8 +6,6 @@ settings of the front end; AST and Whisper take the features of transformers' fe
 `input_ids`, `attention_mask` `[batch, length]`, by the tokenizer in `tokenizer/`.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 import warnings

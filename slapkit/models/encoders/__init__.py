@@ -1,7 +1,5 @@
 """Encoders: features of audio, or tokens of a caption, to a representation `[B, H]`, before any projector."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from slapkit.models.encoders.cnn import CNN

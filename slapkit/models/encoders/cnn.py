@@ -4,8 +4,6 @@ The stem divides time and frequency by four, so that most of the work runs on sm
 summarised over time by mean, standard deviation and maximum: for timbre, rhythm and single events.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Configurations of the audio and the text encoder."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """HTS-AT, the audio encoder of LAION-CLAP and of the paper, through transformers' `ClapAudioModel`."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -4,8 +4,6 @@ Any audio model of transformers will do whose feature extractor is one of `KINDS
 run. MERT's is HuBERT's in the settings of its 95 M model, so its weights are loaded into HuBERT; others are refused.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -3,8 +3,6 @@
 The labels are facts of the score corpus: the style of a clip, its instruments, and tags such as tempo and mode.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

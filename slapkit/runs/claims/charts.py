@@ -1,7 +1,5 @@
 """The charts of the claims as data. A chart's title is its answer, computed from what it shows."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """The paper's claims, the figures that decide each of them, and the verdicts that follow from their intervals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass

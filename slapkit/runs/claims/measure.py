@@ -4,8 +4,6 @@ Every figure keeps its units (queries, clips or pairs), so that intervals can be
 query by query. Figures are kept beside the model: a claim looked at twice is measured once.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -34,15 +32,9 @@ _FACTS = {"style": "style", "instrument": "families"}  # name -> fact that joint
 
 
 def measure(
-    run: Run,
-    dataset: AudioTextDataset,
-    *,
-    cache_dir: str | Path,
-    detail: bool,
-    epochs: int = 500,
-    least: int = 5,
+    run: Run, dataset: AudioTextDataset, *, cache_dir: str | Path, detail: bool, epochs: int = 500, least: int = 5,
     seed: int = 0,
-) -> Measured:
+) -> Measured:  # fmt: skip
     """Measure a finished run of `02_train` on the test split, or read what was measured before.
 
     Args:

@@ -4,8 +4,6 @@ On a CPU the figure is the peak of the process's anonymous resident memory, samp
 memory-mapped features are the system's to take back and do not count. On a GPU it is what torch allocated at most.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -4,8 +4,6 @@ All cells of a size see equally many pairs of clip and caption, whatever their b
 varies, SLAP and its rivals are trained alike.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

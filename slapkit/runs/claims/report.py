@@ -1,7 +1,5 @@
 """The report: a Markdown page with the table of claims, pictures and the paper's tables, and the findings as JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files

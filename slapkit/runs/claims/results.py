@@ -1,7 +1,5 @@
 """All that a size gave: measured runs by cell, cells without a run, and the peak memory of batch sizes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -78,15 +76,9 @@ def train(
 
 
 def collect(
-    size: Size,
-    cells: Sequence[Cell],
-    sweep: Sweep,
-    dataset: AudioTextDataset,
-    *,
-    cache_dir: str | Path,
-    seed: int = 0,
+    size: Size, cells: Sequence[Cell], sweep: Sweep, dataset: AudioTextDataset, *, cache_dir: str | Path, seed: int = 0,
     progress: bool = True,
-) -> Results:
+) -> Results:  # fmt: skip
     """Measure the runs of a sweep, cell by cell; what was measured before is read.
 
     `dataset` is what all runs were trained on, all splits; `seed` is that of everything random in measuring.

@@ -3,8 +3,6 @@
 For notebooks, the report and pages of Markdown; legible on a light and on a dark page.
 """
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Iterable, Sequence

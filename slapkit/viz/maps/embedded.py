@@ -1,7 +1,5 @@
 """The split of a run as its model embeds it, kept on disk beside the model."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """A map as one HTML file without Python or network: hover, click, and excerpts of some clips."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The gap panel: gap, cosines, spectra and retrieval of a model, as trained and with each modality recentred."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Widgets for notebooks: players, live training curves, the search bench, the errors view, the map."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

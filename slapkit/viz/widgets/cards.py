@@ -1,7 +1,5 @@
 """Rows of a search as the cards that the browser draws."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

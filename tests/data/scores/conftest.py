@@ -1,7 +1,5 @@
 """Small scores and a small real corpus, built once for all tests of a session."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

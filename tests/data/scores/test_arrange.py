@@ -1,7 +1,5 @@
 """Arrangements are playable, varied and seeded; what is rendered is audible, and as long and loud as it should be."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

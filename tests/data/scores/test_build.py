@@ -1,7 +1,5 @@
 """The whole build: what a corpus holds, that it repeats, and that interruptions do no harm."""
 
-from __future__ import annotations
-
 import collections
 import difflib
 import importlib.util

@@ -1,7 +1,5 @@
 """Captions say only what is so, in sound English, and test captions use words and frames of their own."""
 
-from __future__ import annotations
-
 import collections
 import re
 

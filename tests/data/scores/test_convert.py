@@ -1,7 +1,5 @@
 """Works are found and converted to notes, each in a process that may hang or crash."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

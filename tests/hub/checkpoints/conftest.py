@@ -1,7 +1,5 @@
 """Small published checkpoints, made once."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.hub.checkpoints.published_files import save_folder  # noqa: E402

@@ -1,7 +1,5 @@
 """Small CLAPs as they are published: folders saved by transformers' own classes, and files with LAION's names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

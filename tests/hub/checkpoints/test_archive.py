@@ -1,7 +1,5 @@
 """Torch's files from strangers: nothing runs, nothing reaches beyond the file, and the file is named."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import zipfile

@@ -1,7 +1,5 @@
 """Folders of transformers' ClapModel: the same embeddings as the original gives, and faults named."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import struct

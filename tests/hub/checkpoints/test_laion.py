@@ -1,7 +1,5 @@
 """LAION-CLAP files: the embeddings of the ClapModel whose weights they hold, read off their shapes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Training that starts from a checkpoint: what is taken, what is drawn anew, and what is refused."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

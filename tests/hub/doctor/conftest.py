@@ -1,7 +1,5 @@
 """A small SLAP that was really trained, for the doctor to find healthy, and means to break copies of it."""
 
-from __future__ import annotations
-
 import shutil
 from copy import deepcopy
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Models broken on purpose, each in one way: the doctor names the fault."""
 
-from __future__ import annotations
-
 import functools
 import json
 

@@ -1,7 +1,5 @@
 """A model that was really trained passes, with any probes; its page says so in every form."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The parts of an examination, each against an independent reckoning."""
 
-from __future__ import annotations
-
 import json
 import math
 

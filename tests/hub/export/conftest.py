@@ -1,7 +1,5 @@
 """Models of all shapes that exports meet."""
 
-from __future__ import annotations
-
 import pytest
 
 from slapkit.models.encoders import TextEncoderConfig

@@ -1,7 +1,5 @@
 """Models of all shapes that exports meet, and folders as runs leave them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The card says what run.json and metrics.json hold, escaped; the command writes every form."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """A folder for transformers' ClapModel: it embeds as the model does, or nothing is written."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

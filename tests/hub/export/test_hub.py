@@ -1,7 +1,5 @@
 """The Hub's folder: whole, with a card, up and down without a network in between."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

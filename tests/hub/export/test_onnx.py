@@ -1,7 +1,5 @@
 """ONNX graphs of both towers give what the towers give, on batches of any size, or are not written."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Towers on published encoders: trained, saved, loaded, searched, with each kind frozen and not."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Encoders of waves agree with transformers' own classes, and refuse what they do not know."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

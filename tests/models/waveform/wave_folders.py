@@ -1,7 +1,5 @@
 """Tiny encoders with random weights in the published layout, written by transformers' own classes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """What `make claims` must leave: python -m tests.runs.claims.check runs [size]"""
 
-from __future__ import annotations
-
 import json
 import sys
 import xml.etree.ElementTree as ET

@@ -1,7 +1,5 @@
 """Measured runs as a test needs them: figures with a known truth, no training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

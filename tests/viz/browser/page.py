@@ -1,7 +1,5 @@
 """A page in place of JupyterLab: a widget's own module over a stub of its model, answered by its Python side."""
 
-from __future__ import annotations
-
 import base64
 from typing import Any
 

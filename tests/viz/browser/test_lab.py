@@ -1,7 +1,5 @@
 """JupyterLab: training curves grow, the map is explored, and texts that try to run are shown as they are."""
 
-from __future__ import annotations
-
 import html
 import json
 import re

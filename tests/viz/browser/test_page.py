@@ -1,7 +1,5 @@
 """The browser side of widgets in Chromium, on a page of its own over the real Python side."""
 
-from __future__ import annotations
-
 import pytest
 
 from slapkit.viz.widgets import ErrorsView, Player, PlayerItem, SearchBench

@@ -1,7 +1,5 @@
 """A run's embeddings: those of the evaluation, and read the second time."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
