@@ -1,7 +1,5 @@
 """Reading data sets: what people really have on disk, and that nothing of it is lost in silence."""
 
-import csv
-import io
 import json
 import math
 import os
@@ -68,16 +66,6 @@ def test_csv_with_types(folder):
     assert [clip.captions for clip in dataset] == [("slow, sad",), ("fast",)]
     assert dataset[0].facts == {"bpm": 60, "loud": 0.5, "drums": True, "label": "7a"}
     assert dataset[1].facts == {"bpm": 180, "loud": None, "drums": False, "label": "8"}
-
-
-def test_a_list_of_captions_in_a_csv_cell(folder):
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(
-        [["file_name", "captions"], ["a.wav", '["x", "y"]'], ["b.wav", "[noise] z"], ["c.wav", "[]"]]
-    )
-    dataset = read(table(folder, buffer.getvalue()))
-    assert [clip.captions for clip in dataset] == [("x", "y"), ("[noise] z",)]
-    assert reasons(dataset) == [(4, "a caption is empty: skipped")]
 
 
 def test_a_table_elsewhere_and_a_table_alone(folder, tmp_path):
@@ -185,13 +173,6 @@ def test_lines_that_are_not_json_are_listed_by_number(folder):
     assert [clip.id for clip in dataset] == ["a.wav", "c.wav"]
     assert [p.row for p in dataset.problems] == [2, 3, 4, 6, 8]
     assert dataset.problems[0].reason.startswith("the line is not JSON: Unterminated string")
-
-
-def test_names_made_of_digits_stay_names(folder):
-    table = "file_name,caption,key,count,share\na.wav,x,000046_3840,12,1.5\nb.wav,y,1_000,13,2\n"
-    (folder / "metadata.csv").write_text(table)
-    facts = [clip.facts for clip in read(folder)]
-    assert [(f["key"], f["count"], f["share"]) for f in facts] == [("000046_3840", 12, 1.5), ("1_000", 13, 2.0)]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
@@ -338,12 +319,6 @@ def test_splits_that_cannot_be_made(folder):
     for wrong in ({}, {"train": 0.5}, {"train": 1.5, "test": -0.5}):
         with pytest.raises(ConfigError, match="fractions"):
             make_splits(dataset, fractions=wrong)
-
-
-def test_ids_must_differ(folder):
-    clip = Clip("a.wav", folder / "a.wav", ("x",))
-    with pytest.raises(DataError, match="holds 1 ids twice, 'a.wav'"):
-        AudioTextDataset(folder, [clip, clip])
 
 
 def test_random_bytes_never_crash_the_reader(folder):

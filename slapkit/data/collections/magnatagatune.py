@@ -24,27 +24,14 @@ LAYOUT = Layout(
     clues=(TAGS_TABLE,),
     needs=(TAGS_TABLE, CLIPS_TABLE),
 )
-# Spellings, numbers and words of one thing, merged under the first where asked for: a choice made here.
-SYNONYMS = (
-    ("no vocals", "no vocal", "no voice", "no voices", "no singing", "no singer"),
-    ("vocals", "vocal", "voice", "voices", "singing", "singer"),
-    ("female vocals", "female vocal", "female voice", "female singer", "female singing", "woman singing", "woman",
-     "women", "female"),
-    ("male vocals", "male vocal", "male voice", "male singer", "man singing", "man", "men", "male"),
-    ("classical", "classic", "clasical"), ("beats", "beat"), ("no beat", "no beats"), ("drums", "drum"),
-    ("no drums", "no drum"), ("strings", "string"), ("harpsichord", "harpsicord"), ("choir", "choral"),
-    ("electronic", "electronica", "electro"), ("synthesizer", "synth"), ("flute", "flutes"), ("violin", "violins"),
-    ("horn", "horns"), ("orchestra", "orchestral"), ("indian", "india"), ("jazz", "jazzy"), ("fast", "quick"),
-)  # fmt: skip
 _FACTS = {"title": "title", "artist": "artist", "album": "album", "segmentStart": "start_s", "segmentEnd": "end_s"}
 _SPLITS = dict.fromkeys("0123456789ab", "train") | {"c": "validation"} | dict.fromkeys("def", "test")
 _PIECE = re.compile(r"-\d+-\d+\.mp3$")  # the seconds from and to, at the end of a clip's name
 
 
 def read(
-    folder: str | os.PathLike[str], *, top: int | None = 50, merge_synonyms: bool = False, drop_untagged: bool = False,
-    progress: bool = True,
-) -> AudioTextDataset:  # fmt: skip
+    folder: str | os.PathLike[str], *, top: int | None = 50, drop_untagged: bool = False, progress: bool = True
+) -> AudioTextDataset:
     """Read MagnaTagATune.
 
     Args:
@@ -52,7 +39,6 @@ def read(
             `mp3/`.
         top: how many of the most frequent tags to keep, counted over all clips; equally frequent ones in the table's
             order. None keeps all.
-        merge_synonyms: take tags of `SYNONYMS` as one before counting. The common top 50 is without.
         drop_untagged: leave out clips that have none of the tags kept, as some papers do.
 
     Facts: `tags`, `title`, `artist`, `album`, `clip_id`, `start_s`, `end_s`. The group is the artist, or where none is
@@ -66,7 +52,7 @@ def read(
         collection.need(["0/"])
     tagged = collection.table(root / TAGS_TABLE, ["clip_id", "mp3_path"])
     about = {row["clip_id"]: row for _, row in collection.table(root / CLIPS_TABLE, [*_FACTS, "clip_id"]).rows}
-    tags_of, vocabulary = _tags(tagged, top, merge_synonyms)
+    tags_of, vocabulary = _tags(tagged, top)
     untagged = 0
     for (line, row), tags in collection.each(list(zip(tagged.rows, tags_of, strict=True))):
         path = row["mp3_path"]
@@ -86,19 +72,16 @@ def read(
     return collection.dataset()
 
 
-def _tags(table: Table, top: int | None, merge: bool) -> tuple[list[list[str]], list[str]]:
+def _tags(table: Table, top: int | None) -> tuple[list[list[str]], list[str]]:
     """Return the tags of each row, and all that are kept, most frequent first."""
     columns = [name for name in table.columns if name not in ("clip_id", "mp3_path")]
     if not columns:
         raise DataError(f"{TAGS_TABLE} has no columns of tags: see {LAYOUT.published}")
-    name_of = {name: name for name in columns}
-    if merge:
-        name_of |= {name: names[0] for names in SYNONYMS for name in names if name in name_of}
     for name in columns:
         if other := {row[name] for _, row in table.rows} - {0, 1}:
             raise DataError(f"{TAGS_TABLE}: the column {name!r} holds {other.pop()!r} where 0 or 1 is needed")
-    tags_of = [list(dict.fromkeys(name_of[name] for name in columns if row[name])) for _, row in table.rows]
-    counts = Counter(dict.fromkeys(name_of.values(), 0))
+    tags_of = [[name for name in columns if row[name]] for _, row in table.rows]
+    counts = Counter(dict.fromkeys(columns, 0))
     for tags in tags_of:
         counts.update(tags)
     vocabulary = [name for name, count in counts.most_common(top) if count]  # stable: ties stay in the table's order

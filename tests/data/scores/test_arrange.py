@@ -9,7 +9,6 @@ import symusic
 
 from slapkit.data.scores import excerpt, render
 from slapkit.data.scores.arrange import TEMPI, arrange
-from slapkit.data.scores.excerpt import Unfit
 from slapkit.data.scores.score import Score, from_midi
 from tests.data.scores.conftest import make_score, random_tune
 
@@ -71,19 +70,6 @@ def test_arrangements_repeat_for_a_seed_and_vary():
 )
 def test_the_felt_beat_follows_the_notes_and_not_the_notation(density, metre, beat):
     assert excerpt.felt_beat(density, metre) == beat
-
-
-def test_a_short_tune_is_repeated_and_a_mute_one_refused():
-    short = make_score([60, 62, 64, 65, 67, 69, 71, 72])
-    found = excerpt.take_excerpt(short, np.random.default_rng(0), tempo=150, clip_s=10.0)
-    assert len(found.parts[0]) > 16
-    with pytest.raises(Unfit, match="too few"):
-        excerpt.take_excerpt(make_score([60, 62]), np.random.default_rng(0), tempo=100, clip_s=10.0)
-    gap = make_score(random_tune(np.random.default_rng(0), 40), durations=[1] * 40)
-    gap = Score(gap.onset + 30.0 * (gap.onset > 8), gap.duration, gap.pitch, gap.part, gap.metres)
-    for seed in range(20):
-        with pytest.raises(Unfit):
-            excerpt.take_excerpt(gap, np.random.default_rng(seed), tempo=60, clip_s=30.0)
 
 
 def test_a_score_survives_storage_and_reads_midi(tmp_path):

@@ -2,7 +2,6 @@
 
 import collections
 import difflib
-import importlib.util
 import itertools
 import os
 import random
@@ -11,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 from pathlib import Path
 
 import numpy as np
@@ -122,22 +120,3 @@ def test_no_work_group_or_melody_is_in_two_splits(small_corpus):
         for x, y in itertools.product((s for s in one if len(s) > 12), (s for s in other if len(s) > 12)):
             match = difflib.SequenceMatcher(None, x, y, autojunk=False).find_longest_match()
             assert match.size < max(10, 0.5 * min(len(x), len(y)))
-
-
-@pytest.mark.slow
-def test_the_datasets_library_reads_the_folder(small_corpus, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-    import datasets
-
-    if importlib.util.find_spec("torchcodec") is None:  # asked for even where nothing is decoded: any module will do
-        monkeypatch.setitem(sys.modules, "torchcodec", types.ModuleType("torchcodec"))
-        encoders = types.ModuleType("torchcodec.encoders")
-        encoders.AudioEncoder = None
-        monkeypatch.setitem(sys.modules, "torchcodec.encoders", encoders)
-
-    loaded = datasets.load_dataset("audiofolder", data_dir=str(small_corpus), cache_dir=str(tmp_path))
-    assert {split: len(part) for split, part in loaded.items()} == {"train": 31, "validation": 3, "test": 6}
-    by_name = {row["file_name"].rsplit("/")[-1]: row for row in scores.read_rows(small_corpus)}
-    for row in loaded["test"].cast_column("audio", datasets.Audio(decode=False)):
-        expected = by_name[Path(row["audio"]["path"]).name]
-        assert row["captions"] == expected["captions"] and row["instruments"] == expected["instruments"]

@@ -70,13 +70,3 @@ def test_rhythm_repeated_notes_ornaments_and_further_parts_do_not_hide_a_melody(
     scores |= {"choral": Score(**both, metres=plain.metres), "other": make_score(random_tune(rng, 80))}
     groups = melody.group_works(scores, {name: name for name in scores})
     assert groups == dict.fromkeys(scores, "choral") | {"other": "other"}
-
-
-def test_groups_do_not_depend_on_order_and_families_stay_together():
-    rng = np.random.default_rng(3)
-    scores = {f"w{i}": make_score(random_tune(rng)) for i in range(8)}
-    families = {name: "mass" if name in ("w1", "w5") else name for name in scores}
-    forward = melody.group_works(scores, families)
-    backward = melody.group_works(dict(reversed(scores.items())), families)
-    assert forward == backward
-    assert forward["w1"] == forward["w5"] and len(set(forward.values())) == 7
