@@ -46,20 +46,6 @@ def test_a_click_on_a_caption_plays_its_clip_and_then_what_the_model_finds(view,
     assert f"rank {model.text_ranks['q'][0]:g} of 12" in " ".join(items_of(model, "q", "text", 0)[0].lines)
 
 
-def test_hover_draws_lines_in_both_maps_and_takes_them_away(view, models):
-    view.hovered("text", 5)
-    shapes = view.figure.layout.shapes
-    assert [s.xref for s in shapes] == ["x", "x2"]
-    clip = models[0].clip_of_caption[5]
-    for shape, model in zip(shapes, models):
-        np.testing.assert_allclose([shape.x0, shape.y0], model.text()[5, :2], rtol=1e-5)
-        np.testing.assert_allclose([shape.x1, shape.y1], model.audio()[clip, :2], rtol=1e-5)
-    view.hovered("audio", 3)
-    assert len(view.figure.layout.shapes) == 2 * 2
-    view.hovered(None)
-    assert not view.figure.layout.shapes
-
-
 def test_a_lasso_gives_a_table_of_what_lies_within(view):
     assert view.selected.empty and "model" in view.selected
     view.lassoed(0, "audio", [1, 2])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slapkit.viz.widgets import ErrorsView, Player, PlayerItem, SearchBench
+from slapkit.viz.widgets import ErrorsView, SearchBench
 from tests.viz.browser.page import mount
 from tests.viz.fakes import FakeLibrary, split_of, tone
 
@@ -122,43 +122,6 @@ def test_more_like_this_not_this_and_also_relevant(page, library, marks):
     page.locator(".slap-term button").click()
     page.wait_for_function("document.querySelector('.slap-notice').textContent.startsWith('Write what')")
     assert page.locator(".slap-columns[data-stale]").count() == 1, "old results stay, dimmed"
-
-
-def test_a_file_is_searched_by_and_earlier_queries_come_back(page, library):
-    seen, search = [], library.search
-    library.search = lambda query, **more: search(
-        query if isinstance(query, str) else seen.append(query) or "x", **more
-    )
-    mount(page, SearchBench(library, query="slow", k=3))
-    found(page, "slow")
-    ask(page, "fast")
-    page.get_by_role("button", name="2 queries in history").click()
-    page.get_by_role("button", name="slow", exact=True).click()
-    found(page, "slow")
-    assert page.get_by_role("searchbox").input_value() == "slow" and page.locator(".slap-past").is_hidden()
-    file = {"name": "my.wav", "mimeType": "audio/wav", "buffer": tone(0.2)}
-    page.locator("input[type=file]").set_input_files(file)
-    page.wait_for_selector(".slap-term")
-    found(page, "")
-    assert seen[-1].read_bytes() == file["buffer"]
-    page.evaluate(DROP)
-    page.wait_for_selector(".slap-notice[data-kind=error]")
-    assert "dropped.txt is not an audio file" in page.locator(".slap-notice").inner_text()
-
-
-def test_the_player_asks_for_a_clip_when_it_is_played(page):
-    read = []
-    items = [
-        PlayerItem(f"Tune {i}", ["a line"], lambda i=i: (read.append(i), (tone(), "audio/wav"))[1]) for i in (0, 1)
-    ]
-    mount(page, Player(items))
-    assert page.locator(".slap-player-title").inner_text() == "Tune 0" and read == []
-    page.evaluate("window.tell({ type: 'play', id: 0, generation: 1 })")
-    page.wait_for_selector(".slap-round[data-state=playing]")
-    page.get_by_role("button", name="play Tune 1").click()
-    page.wait_for_function("document.querySelector('.slap-player-title').textContent === 'Tune 1'")
-    page.wait_for_selector(".slap-round[data-state=playing]")
-    assert read == [0, 1]
 
 
 def test_errors_are_opened_and_marked(page, marks):
