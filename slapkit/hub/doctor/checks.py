@@ -242,13 +242,6 @@ def rank(subject: Subject) -> tuple[float, str]:
     return min(audio, text), f"{audio:.1f} over {len(subject.audio)} sounds, {text:.1f} over {len(CAPTIONS)} captions"
 
 
-def dead_dimensions(subject: Subject) -> tuple[float, str]:
-    """Share of dimensions that are the same for all inputs, of the modality that has more."""
-    width = subject.audio.shape[1]
-    dead = [int((x.std(axis=0) < 1e-3 / np.sqrt(width)).sum()) for x in (subject.audio, subject.text)]
-    return max(dead) / width, f"{dead[0]} of {width} dimensions are the same for all sounds, {dead[1]} for all captions"
-
-
 def matched_pairs(subject: Subject) -> tuple[float, str]:
     """Share of other sounds that a caption's own sound beats, 0.5 at chance or where random pairings reach it (1 %)."""
     if subject.sounds is None or subject.captions is None:
@@ -322,8 +315,6 @@ CHECKS = (
     Kind("space", "effective rank", rank, 2.5, 1.5,
          "the embeddings collapsed: train with lam nearer 0.5, a higher tau, a lower lr, BatchNorm, larger batches",
          _FINITE),
-    Kind("space", "dead dimensions", dead_dimensions, 1e-9, 0.05,
-         "part of the last layer is zero or was never loaded: compare it with the checkpoint's source", _FINITE),
     Kind("space", "matched pairs", matched_pairs, 0.6, 0.5 + 1e-9,
          "the towers may come from different runs, be untrained or shuffled, or the captions be of other sounds",
          _FINITE),

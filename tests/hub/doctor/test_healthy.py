@@ -13,7 +13,7 @@ def test_no_false_alarm(checkpoint, held_out, seed):
     sounds, captions = held_out
     found = examine(checkpoint, sounds=sounds, captions=captions, seed=seed, progress=False)
     assert {check.name: check.words for check in found.checks if check.verdict != "pass"} == {}
-    assert found.verdict == "pass" and len(found.checks) == 19
+    assert found.verdict == "pass" and len(found.checks) == 18
 
 
 def test_without_data_or_signature_some_things_cannot_be_told(loaded):
@@ -31,8 +31,8 @@ def test_command(checkpoint, tones, tmp_path, capsys):
     options = ["--data", str(tones.root), "--json", "--quiet", "--html", str(page)]
     assert cli.main(["doctor", str(checkpoint), *options]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["verdict"] == "pass" and len(printed["checks"]) == 19
+    assert printed["verdict"] == "pass" and len(printed["checks"]) == 18
     assert {check["name"]: check["figure"] for check in printed["checks"]}["matched pairs"] > 0.6
-    assert page.read_text(encoding="utf-8").count("<tr>") == 19 + 1, "a row for each check, and the head"
+    assert page.read_text(encoding="utf-8").count("<tr>") == 18 + 1, "a row for each check, and the head"
     assert cli.main(["doctor", str(tmp_path), "--quiet"]) == 1
     assert "holds no trained model" in " ".join(capsys.readouterr().out.split())

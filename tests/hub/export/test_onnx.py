@@ -69,15 +69,6 @@ def test_the_text_tower_with_minilm(tmp_path):
 
 
 @pytest.mark.slow
-def test_both_towers_with_htsat(clap_like, tmp_path):
-    model = clap_like("clap")
-    to_onnx(model, tmp_path / "out")
-    waves = sounds(7)
-    check_audio(tmp_path / "out", model, waves, 24000, model.log_mel(torch.from_numpy(np.stack(waves))).numpy())
-    check_text(tmp_path / "out", model)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "layer"), [("wav2vec2", 1), ("ast", 2), ("whisper", None)])
 def test_encoders_of_waves(text, tmp_path, kind, layer):
     folder = str(write(tmp_path / kind, kind))
