@@ -70,14 +70,12 @@ def embed_collection(
 
     Args:
         data: a data set, the table of one, or a folder of audio files (with a table or without).
-        out: the Parquet file; `<out>.parts/` keeps finished chunks meanwhile.
         pooled: one row a file, the mean over windows that cover it; else one row a window.
         hop_s: from one window to the next, in s; default: the window's length.
         chunk: files that are kept together. With another value, finished work is done again.
 
     Raises:
-        ConfigError: a setting out of range, or `out` holds something else.
-        DataError, LibraryError: there is no audio file.
+        ConfigError, DataError, LibraryError: a setting out of range, `out` is something else, or no audio file.
         StorageError: the disk is full; what was finished is kept.
     """
     out = Path(out)

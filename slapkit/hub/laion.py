@@ -1,9 +1,8 @@
 """LAION-CLAP's own files: HTS-AT and RoBERTa under the names of its training code.
 
-Such a file holds weights alone. Their shapes give the model's: widths, depths, heads, window, and whether it fuses. All
-published ones share the rest: 48 kHz, a hop of 480 samples, bands from 50 to 14,000 Hz, RoBERTa with 64 dimensions a
-head, at most 77 tokens. The file's mel filters are compared with ours. The original also rounds audio to 16 bits before
-its front end, and slapkit does not.
+Such a file holds weights alone, whose shapes give the model's. All published ones share the rest: 48 kHz, a hop of 480
+samples, bands from 50 to 14,000 Hz, 64 dimensions a head, at most 77 tokens. The original also rounds audio to 16 bits
+before its front end, and slapkit does not.
 """
 
 import re

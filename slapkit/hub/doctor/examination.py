@@ -27,11 +27,10 @@ def examine(
 
     Args:
         model_or_path: what `slapkit.load` takes, or a model with `embed_audio(sounds, sample_rate=)` and
-            `embed_text(captions)` as `slapkit.models.inference.Model` has them. Only a path has a signature.
-        sounds: files or arrays `[T]` of music like that of the training, at most 200 of which are looked at; default:
-            synthetic probe sounds alone.
+            `embed_text(captions)`. Only a path has a signature.
+        sounds: files or arrays `[T]` of `sample_rate` (Hz) of music like that of the training, at most 200 of which are
+            looked at; default: synthetic probe sounds alone.
         captions: one for each sound, for the check that pairs match.
-        sample_rate: rate of `sounds` that are arrays, in Hz.
 
     Raises:
         AudioError, DataError: the sounds or captions given cannot be used. A fault of the model never raises.

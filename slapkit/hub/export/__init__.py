@@ -1,10 +1,6 @@
 """A trained model in the forms that others read: transformers' CLAP, ONNX, and a folder for the Hugging Face Hub.
 
 Every export is compared with the model before it gets its name: one that differs is not written. None holds a pickle.
-
-    slapkit.hub.export.to_clap(model, "folder")          ClapModel.from_pretrained("folder")
-    slapkit.hub.export.to_onnx(model, "folder")          audio.onnx, text.onnx
-    slapkit.hub.export.to_hub_folder("run", "folder")    slapkit.load("folder"), with a model card, for `hf upload`
 """
 
 import importlib

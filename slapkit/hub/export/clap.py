@@ -26,8 +26,7 @@ _TEXT_TYPES = ("roberta", "clap_text_model")
 def to_clap(model: Model, out: str | Path, *, card: str | None = None) -> Path:
     """Write `model` into the new folder `out`, compare what transformers makes of it, and return `out`.
 
-    Args:
-        card: text of a README.md, see `slapkit.hub.export.model_card`.
+    `card` is the text of a README.md, see `model_card`.
 
     Raises:
         ExportError: a part of the model has no place in `ClapModel` (all such parts are named), or the result differs.

@@ -36,8 +36,6 @@ class _Tower(nn.Module):
 
 
 class _Audio(_Tower):
-    """Features to embeddings."""
-
     def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         encoder = self.joint.audio.encoder
         h = encoder.encode(features) if _makes_spectrogram(encoder) else encoder(features)
@@ -45,8 +43,6 @@ class _Audio(_Tower):
 
 
 class _Text(_Tower):
-    """Tokens to embeddings."""
-
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         h = self.joint.text.encoder({"input_ids": input_ids, "attention_mask": attention_mask})
         return _embeddings(self.joint, h, "text")
@@ -67,9 +63,7 @@ def to_onnx(
 ) -> Path:
     """Write towers into the new folder `out`, compare each with the model, and return `out`.
 
-    Args:
-        towers: "audio", "text" or both: an application whose music is embedded already needs the text alone.
-        card: text of a README.md, see `slapkit.hub.export.model_card`.
+    An application whose music is embedded already needs the tower "text" alone. `card` is the text of a README.md.
 
     Raises:
         ExportError: the packages for ONNX are missing, a tower has no ONNX form, or the result differs.
