@@ -1,11 +1,7 @@
 """The parameters of a notebook: what its `parameters` cell declares, and the check of given values.
 
-A parameter is one annotated assignment of a literal, with a trailing comment that says unit and meaning:
-
-    steps: int | None = None  # optimiser steps; None: the preset's
-    objective: str = "slap"  # one of slap, clap, siglip: what is minimised
-
-papermill only warns about an unknown parameter and runs with the default, so values are checked before.
+A parameter is one annotated assignment of a literal, with a trailing comment that says unit and meaning: `steps: int |
+None = None  # optimiser steps; None: the preset's`. papermill only warns about an unknown one, so values are checked.
 """
 
 from __future__ import annotations

@@ -92,9 +92,7 @@ def contrast(terms: Sequence[Term], *, seed: int = 0) -> Comparison:
 
     Where all are means of the same units, the units are combined first, so that what is hard for both sides cancels;
     the p-value is that of flipping signs of whole works. Elsewhere errors add up as if they were independent, and there
-    is no p-value.
-
-    The training seeds that all terms have count.
+    is no p-value. The training seeds that all terms have count.
 
     Raises:
         MetricError: as in `estimate`, no seed is common to all, or runs were measured on different data.

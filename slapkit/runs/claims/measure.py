@@ -37,11 +37,8 @@ def measure(
 ) -> Measured:  # fmt: skip
     """Measure a finished run of `02_train` on the test split, or read what was measured before.
 
-    Args:
-        dataset: the data that it was trained on, all splits.
-        detail: also prompts, probes (of `epochs` at most) and the gap at every stage.
-        least: clips of training and of test that a label needs.
-        seed: of everything random in measuring; a probe's own seed is the run's.
+    `dataset` is what it was trained on, all splits. In `detail` also prompts, probes (of `epochs` at most) and the gap
+    at every stage, with labels that `least` clips of training and of test have. A probe's own seed is the run's.
 
     Raises:
         DataError, CheckpointError: the data or the run cannot be used.
