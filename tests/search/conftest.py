@@ -16,17 +16,10 @@ def model():
     return make_model()
 
 
-@pytest.fixture(scope="session")
-def other_model():
-    return make_model(1)
-
-
 @pytest.fixture
 def build(model, tmp_path):
     """Build a library of a folder in another one."""
-    return lambda root, out="out", by=model, **options: Library.build(
-        root, by, out=tmp_path / out, progress=False, **options
-    )
+    return lambda root, out="out", by=model, **more: Library.build(root, by, out=tmp_path / out, progress=False, **more)
 
 
 @pytest.fixture
@@ -49,12 +42,12 @@ def table(tmp_path_factory):
     """A folder of 24 sounds of 2.5 s with a table: captions, split, style, instruments, tempo."""
     root = tmp_path_factory.mktemp("table") / "set"
     (root / "audio").mkdir(parents=True)
-    rows = []
-    for i in range(24):
-        soundfile.write(root / "audio" / f"{i:02d}.ogg", sound(i, 2.5), RATE)
-        row = {"file_name": f"audio/{i:02d}.ogg", "captions": [f"caption {i}", f"another {i}"], "title": f"Title {i}"}
-        row |= {"split": ("train", "test")[i % 2], "style": ("jig", "reel", "air")[i % 3], "drums": i % 5 == 0}
-        row |= {"instruments": (["flute"], ["violin", "flute"], ["harp"], ["piano"])[i % 4]}
-        rows.append(row | {"tempo_bpm": 60 + i, "rank": i})
-    (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with open(root / "metadata.jsonl", "w") as file:
+        for i in range(24):
+            name = f"audio/{i:02d}.ogg"
+            soundfile.write(root / name, sound(i, 2.5), RATE)
+            row = {"file_name": name, "captions": [f"caption {i}", f"another {i}"], "title": f"Title {i}", "rank": i}
+            row |= {"split": ("train", "test")[i % 2], "style": ("jig", "reel", "air")[i % 3], "drums": i % 5 == 0}
+            row |= {"instruments": (["flute"], ["violin", "flute"], ["harp"], ["piano"])[i % 4], "tempo_bpm": 60 + i}
+            file.write(json.dumps(row) + "\n")
     return root

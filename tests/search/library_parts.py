@@ -18,9 +18,9 @@ def make_model(seed: int = 0, objective: str = "slap") -> Model:
     return Model(JointModel.build(tiny().model, objective))
 
 
-def sound(number: int, seconds: float = 1.0, rate: int = RATE) -> np.ndarray:
+def sound(number: int, seconds: float = 1.0) -> np.ndarray:
     """Return a chord with noise, float32 `[T]`, another one for every number."""
     rng = np.random.default_rng(number)
-    t = np.arange(round(seconds * rate)) / rate
+    t = np.arange(round(seconds * RATE)) / RATE
     wave = sum(np.sin(2 * np.pi * f * t) for f in rng.uniform(80, 8000, 4)) / 8
     return (wave + rng.uniform(0.001, 0.1) * rng.standard_normal(len(t))).astype(np.float32)

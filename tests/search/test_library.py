@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 
 import numpy as np
 import pytest
@@ -103,15 +101,6 @@ def test_arithmetic_lists_tracks_sounds_and_vectors(library, model):
     assert id not in set(library.search("flute", k=99, minus=[library.like(id)])["id"])
 
 
-def test_ties_are_in_the_order_of_ids(music, build):
-    root = music({"b.wav": 1.5})
-    for name in ("d.wav", "a.wav", "c.wav"):
-        (root / name).write_bytes((root / "b.wav").read_bytes())
-    found = build(root).search("flute")
-    assert found["id"].tolist() == ["a.wav", "b.wav", "c.wav", "d.wav"]
-    assert found["score_percentile"].tolist() == [1.0] * 4 and len(set(found.attrs["scores"])) == 1
-
-
 def test_bad_queries_are_refused(library, build, music, tmp_path):
     for query, options, words in (
         ("   ", {}, "empty"), ("+ -", {}, "empty"), (None, {}, "None"), ("- drums", {}, "subtract"), ([], {}, "list"),
@@ -133,14 +122,12 @@ def test_bad_queries_are_refused(library, build, music, tmp_path):
 
 def test_long_queries_are_cut(library):
     assert library.warn("slow flute + strings") is None and library.warn("") is None
-    long = "flute " * 100
-    assert "102" in library.warn(long) and "77" in library.warn(f"flute + {long}")
-    assert "20,000" in library.warn("ab" * 10_000)
-    assert len(library.search(long)) == len(library.search("ab" * 1_000_000)) == 10
+    assert "102" in library.warn("flute + " + "flute " * 100) and "20,000" in library.warn("ab" * 10_000)
+    assert len(library.search("ab" * 1_000_000)) == 10
 
 
-def test_another_model_is_refused(library, model, other_model, table, build):
-    known = model.fingerprint()
+def test_another_model_is_refused(library, model, table, build):
+    known, other_model = model.fingerprint(), make_model(1)
     assert Library.open(library.out, model).search("flute")["id"].equals(library.search("flute")["id"])
     for call, error, words in (
         (lambda: Library.open(library.out, other_model), LibraryError, known),
@@ -169,21 +156,11 @@ def test_a_run_folder_is_a_model(music, build, tmp_path):
         Library.open(out).search("flute")
 
 
-def test_files_are_reached_by_known_ids_only(library, table, model, build, tmp_path):
+def test_files_are_reached_by_known_ids_only(library):
     for id in ("../x", "/etc/passwd", "audio/../audio/00.ogg", "..\\x", "", "\x00", None, 3):
         for call in (library.path, library.sound, library.log_mel, library.span):
             with pytest.raises(LibraryError, match="no track"):
                 call(id)
-    build(table)
-    (tmp_path / "secret.wav").write_bytes(b"secret")
-    journal = tmp_path / "out" / "tracks-0.jsonl"
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    lines[0]["file"] = os.path.relpath(tmp_path / "secret.wav", table)
-    lines[1]["file"] = str(tmp_path / "secret.wav")
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for line in lines[:2]:
-        with pytest.raises(LibraryError, match="outside"):
-            Library.open(tmp_path / "out", model).sound(line["id"])
 
 
 def test_sounds_short_long_and_deleted(music, build, library):
@@ -218,10 +195,10 @@ def test_pictures_show_what_is_played(music, build):
     library = build(root)
     pixels, *span = library.log_mel("two.wav", 34.5)
     assert pixels.shape == (64, 160) and pixels.dtype == np.uint8 and span == [20.0, 30.0]
-    loud = pixels.argmax(axis=0)
-    assert (loud[:75] < 15).all() and (loud[85:] > 40).all() and pixels.max() == 255
-    picture = library.log_mel("short.wav")
-    assert picture.pixels.shape[0] == 64 and 1 < picture.pixels.shape[1] <= 160 and picture.duration_s == 0.5
+    loudest = pixels.argmax(axis=0)
+    assert (loudest[:75] < 15).all() and (loudest[85:] > 40).all() and pixels.max() == 255
+    pixels, *span = library.log_mel("short.wav")
+    assert len(pixels) == 64 and 1 < len(pixels.T) <= 160 and span == [0, 0.5]
 
 
 @pytest.mark.parametrize("kind", ["usearch", "qdrant"])
@@ -234,11 +211,11 @@ def test_every_index_finds_the_same_tracks(library, model, kind):
             assert a.drop(columns="captions").equals(b.drop(columns="captions"))
 
 
-def test_libraries_of_one_name_share_a_location(music, build, other_model, tmp_path, monkeypatch):
+def test_libraries_of_one_name_share_a_location(music, build, tmp_path, monkeypatch):
     monkeypatch.setattr("slapkit.search.index._SMALL", 2)
     root, graphs = music({f"{i}.wav": 2.0 for i in range(6)}), tmp_path / "graphs"
     one = build(root, "one", index="usearch", location=graphs)
-    build(root, "other", other_model, index="usearch", location=graphs)
+    build(root, "other", make_model(1), index="usearch", location=graphs)
     assert len(list(graphs.glob("*.usearch"))) == 2, "neither removes the graph of the other"
     (root / "0.wav").unlink()
     one.update(progress=False)

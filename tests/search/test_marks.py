@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +17,14 @@ from slapkit.search.marks import Marks, scores_with_marks
 
 
 def test_marks_are_kept(tmp_path):
-    marks = Marks(tmp_path)
-    assert len(marks) == 0 and not (tmp_path / "marks.json").exists()
-    for text, track in (("slow  flute ", "a.ogg"), ("slow flute", "b.ogg"), ("slow flute", "a.ogg")):
+    marks, hostile = Marks(tmp_path), "<script>alert(1)</script>\u202e"
+    for text, track in (("slow  flute ", "a.ogg"), ("slow flute", "b.ogg"), ("slow flute", "a.ogg"), (hostile, "c")):
         marks.add(text, track)
-    marks.add("<script>alert(1)</script>\u202e", "c.ogg")
     again = Marks(tmp_path / "marks.json")
-    assert again.pairs == marks.pairs and len(again) == 3
-    assert again.of(" slow flute") == ["a.ogg", "b.ogg"]
-    again.remove("slow flute", "a.ogg")
-    again.remove("slow flute", "nobody")
-    assert Marks(tmp_path).of("slow flute") == ["b.ogg"]
+    assert again.pairs == marks.pairs == [("slow flute", "a.ogg"), ("slow flute", "b.ogg"), (hostile, "c")]
+    for track in ("a.ogg", "nobody"):
+        again.remove("slow flute", track)
+    assert Marks(tmp_path).of(" slow flute") == ["b.ogg"] and len(again) == 2
     with pytest.raises(LibraryError, match="no text"):
         marks.add("  ", "a.ogg")
 
@@ -88,6 +84,4 @@ def test_marked_clips_are_right_answers_too(tmp_path_factory, seed):
     result = scores_with_marks(embedded, marks)
     assert result["marks"] == known and result["q"]["before"] == plain
     assert result["q"]["after"]["mean_rank"] == pytest.approx(np.mean(ranks) / len(ids))
-    for k in (1, 5, 10):
-        assert result["q"]["after"][f"R@{k}"] == pytest.approx(np.mean(np.array(ranks) <= k))
-    json.dumps(result, allow_nan=False)
+    assert result["q"]["after"]["R@5"] == pytest.approx(np.mean(np.array(ranks) <= 5))
