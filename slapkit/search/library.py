@@ -136,8 +136,7 @@ class Library(AudioFiles):
             LibraryError, DataError: the folder or its table is missing.
             StorageError: the disk is full; what was finished is kept.
         """
-        cache = Path(cache_dir) if cache_dir is not None else None
-        self.counts = synchronise(self._store, self.model, cache_dir=cache, progress=progress)
+        self.counts = synchronise(self._store, self.model, cache_dir, progress)
         self._refresh()
         return self.counts
 

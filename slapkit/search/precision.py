@@ -39,18 +39,16 @@ def precision_by_label(
 
     tracks, rows = library.tracks, []
     for name, wanted in (where or {}).items():
-        tracks = tracks[[wanted in _items(cell) for cell in tracks[name]]]
-    counts = pd.Series([value for cell in tracks[column] for value in dict.fromkeys(_items(cell))]).value_counts()
+        tracks = tracks[_have(tracks[name], wanted)]
+    counts = tracks[column].explode().groupby(level=0).unique().explode().value_counts()
     usual = counts[(counts >= k) & (counts <= _LARGEST_SHARE * len(tracks))]
     for value, count in usual.head(_ASKED).items():
-        results = library.search(str(value), k=k, where=where, literal=True)
-        share = sum(value in _items(cell) for cell in results[column]) / max(1, len(results))
+        found = library.search(str(value), k=k, where=where, literal=True)
+        share = float(_have(found[column], value).mean())
         rows.append({"value": value, "share": share, "chance": count / len(tracks), "tracks": int(count)})
     return pd.DataFrame(rows, columns=["value", "share", "chance", "tracks"])
 
 
-def _items(cell: Any) -> list[Any]:
-    """Return a cell as a list: its items, itself, or nothing where it is missing."""
-    if isinstance(cell, list | tuple):
-        return list(cell)
-    return [] if cell is None or cell != cell else [cell]
+def _have(cells: pd.Series, value: Any) -> pd.Series:
+    """Return which cells are the value, or lists that have it."""
+    return cells.explode().eq(value).groupby(level=0).any()

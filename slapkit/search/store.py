@@ -118,9 +118,7 @@ class LibraryStore(VectorStore):
         return super()._usable(line) and line["windows"] > 0 and line.keys() == Entry.__dataclass_fields__.keys()
 
 
-def synchronise(
-    store: LibraryStore, model: Model, *, cache_dir: Path | None = None, progress: bool = True
-) -> dict[str, int]:
+def synchronise(store: LibraryStore, model: Model, cache_dir: str | Path | None, progress: bool) -> dict[str, int]:
     """Bring a library up to date with its folder and return counts, as `Library.update` does.
 
     A file is unchanged when its size and time are those of its entry, or else when its content is. A file that moved

@@ -129,14 +129,12 @@ def test_what_is_not_let_in(music, tmp_path, build):
     secret.parent.mkdir()
     soundfile.write(secret, sound(1), RATE)
     soundfile.write(root / "silent.wav", np.zeros(RATE), RATE)
-    for name, target in (
-        ("link.wav", secret), ("folder", secret.parent), ("inside.wav", root / "sub/fine.wav"), ("no.wav", root / "0")
-    ):  # fmt: skip
+    links = {"link.wav": secret, "folder": secret.parent, "inside.wav": root / "sub/fine.wav", "no.wav": root / "0"}
+    for name, target in links.items():
         (root / name).symlink_to(target)
-    (root / "empty.wav").touch()
     (root / "dir.wav").mkdir()
-    with open(os.fsencode(root) + b"/caf\xe9.wav", "wb") as file:
-        file.write(b"x")
+    for name in ("empty.wav", os.fsdecode(b"caf\xe9.wav")):
+        (root / name).touch()
     library = build(root)
     assert list(library.tracks["id"]) == ["inside.wav", "sub/fine.wav"]
     words = {"link.wav": "leaves the folder", "folder": "leaves the folder", "no.wav": "No such file"}
