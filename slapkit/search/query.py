@@ -44,11 +44,7 @@ class Track:
 
 
 def parse(text: str) -> list[Term]:
-    """Return the terms of a query; a sign without a term behind it, as while typing, is left out.
-
-    Raises:
-        LibraryError: nothing is asked for.
-    """
+    """Return the terms of a query; signs without a term behind them are left out, and no term is a `LibraryError`."""
     pieces = _SIGN.split(text[:_LONGEST].replace("\x00", " "))
     signs = ["+", *pieces[1::2]]
     words = [" ".join(piece.split()) for piece in pieces[::2]]
@@ -59,21 +55,13 @@ def parse(text: str) -> list[Term]:
 
 
 def all_terms(query: Any, plus: Sequence[Any] = (), minus: Sequence[Any] = (), literal: bool = False) -> list[Term]:
-    """Return all terms of a search with their weights; see `Library.search`.
-
-    Raises:
-        LibraryError: nothing is asked for, or terms are only subtracted.
-    """
-    terms = []
-    if not (len(plus) and (query is None or (isinstance(query, str) and not query.strip()))):
-        listed = list(query) if isinstance(query, (list, tuple)) else [query]
-        if not listed:
-            raise LibraryError("the query is an empty list: give at least one text, file or track")
-        for item in listed:
-            parsed = _parsed(item, literal)
-            if not len(plus):
-                _check([weight for _, weight in parsed])
-            terms += [Term(value, weight / len(listed)) for value, weight in parsed]
+    """Return all terms of a search with their weights, see `Library.search`; none is a `LibraryError`."""
+    listed = list(query) if isinstance(query, (list, tuple)) else [query]
+    if len(plus) and (query is None or (isinstance(query, str) and not query.strip())):
+        listed = []
+    elif not listed:
+        raise LibraryError("the query is an empty list: give at least one text, file or track")
+    terms = [Term(value, weight / len(listed)) for item in listed for value, weight in _parsed(item, literal)]
     for sign, items in ((1.0, plus), (-MINUS, minus)):
         for item in [items] if isinstance(items, (str, Path, Track, np.ndarray)) else items:
             terms += [Term(term.value, sign) for term in _parsed(item, literal=True)]
@@ -86,18 +74,14 @@ def _parsed(item: Any, literal: bool) -> list[Term]:
     return [Term(item, 1.0)]
 
 
-def _check(weights: Sequence[float]) -> None:
-    if not any(weight > 0 for weight in weights):
-        raise LibraryError('the query only subtracts: it needs something to subtract from, as in "flute - drums"')
-
-
 def combine(vectors: np.ndarray, weights: Sequence[float]) -> np.ndarray:
     """Return the weighted sum, of unit norm, float32 `[D]`, of vectors `[T, D]`, each brought to unit norm first.
 
     Raises:
         LibraryError: no weight is positive, or the terms cancel each other out.
     """
-    _check(weights)
+    if max(weights) <= 0:
+        raise LibraryError('the query only subtracts: it needs something to subtract from, as in "flute - drums"')
     total = np.asarray(weights, dtype=np.float64) @ unit(np.asarray(vectors, dtype=np.float64))
     length = np.linalg.norm(total)
     if length < 1e-6:
