@@ -1,7 +1,5 @@
 """Choosing tracks by their facts, and the values that a menu can offer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

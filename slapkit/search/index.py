@@ -8,8 +8,6 @@
 Vectors and queries are float32 rows of unit norm, a score is their cosine; equal scores are in the order of rows.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

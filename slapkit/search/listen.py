@@ -4,8 +4,6 @@ Files are reached by the id of a track alone. An id that the library does not kn
 library's folder, get an error.
 """
 
-from __future__ import annotations
-
 import io
 import os
 from pathlib import Path

@@ -4,8 +4,6 @@ A caption has one right answer in the data, its own track. Where a listener find
 that track is a right answer too, and the best placed of them counts. Marks never remove a right answer.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

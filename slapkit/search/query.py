@@ -5,8 +5,6 @@
 Terms are separated by a sign with white space around it, so that "hip-hop" and "4-on-the-floor" stay whole.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Scores are cosines, rounded to six decimals, about what float32 embeddings resol
 percentile of a score is the share of all tracks that score at least as high: 0.003 is the top 0.3 %.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal, NamedTuple

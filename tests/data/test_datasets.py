@@ -220,16 +220,6 @@ def test_missing_and_empty_files_are_counted(folder):
     assert "2 x the file does not exist (line 3: 'x.wav'; line 4: 'y.wav')" in dataset.summary()
 
 
-def test_names_written_in_another_way(folder):
-    (folder / "sub").mkdir()
-    shutil.move(folder / "a.wav", folder / "sub" / "e\u0301.wav")
-    shutil.move(folder / "b.wav", folder / "sub" / "\u00fc.wav")
-    names = ("sub\\\u00e9.wav", "sub/u\u0308.wav", " c.wav ")
-    dataset = read(jsonl(folder, *({"file_name": name, "text": "x"} for name in names)))
-    assert [clip.id for clip in dataset] == ["c.wav", "sub/\u00e9.wav", "sub/\u00fc.wav"]
-    assert all(clip.path.is_file() for clip in dataset)
-
-
 def test_fingerprint_is_the_content(folder, tmp_path):
     rows = [row(name, "x", name, split="train") for name in "abc"]
     first = read(jsonl(folder, *rows)).fingerprint

@@ -1,7 +1,5 @@
 """Models and folders of sounds for the tests of libraries."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

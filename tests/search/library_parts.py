@@ -1,7 +1,5 @@
 """A small model that nobody trained, and sounds: what a library does is the same with any weights."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """The shell commands: what a library holds, what is found, and mistakes in one line."""
 
-from __future__ import annotations
-
 import json
 
 from slapkit.cli import main

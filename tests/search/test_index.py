@@ -1,7 +1,5 @@
 """Indexes find what a slow look at everything finds."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import qdrant_client

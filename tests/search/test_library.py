@@ -1,7 +1,5 @@
 """A library is searched: what comes back, in which order, and what is said when nothing can."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Marks: kept on disk, and right answers beside the first one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

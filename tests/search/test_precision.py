@@ -1,7 +1,5 @@
 """Asking a library for its own facts by name."""
 
-from __future__ import annotations
-
 import pytest
 
 from slapkit.search.precision import column_to_ask, precision_by_label

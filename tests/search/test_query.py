@@ -1,7 +1,5 @@
 """Query arithmetic: what is a sign and what is a word, and what the sum of vectors is."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

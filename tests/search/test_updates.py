@@ -1,7 +1,5 @@
 """A library follows its folder: what is new is embedded once, what fails is listed, what was killed goes on."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

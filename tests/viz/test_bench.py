@@ -71,15 +71,6 @@ def test_tracks_and_files_are_terms_of_the_query(bench, asked):
     assert path.read_bytes() == b"abcdef" and path.name == "0.flac", "on disk it has a name of ours"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"name": "a.exe"}, {"name": "ogg"}, {"size": 0}, {"size": 10**12}, {"offset": 3}, {"size": "6"}, {"upload": None}],
-)
-def test_other_files_and_parts_in_disorder_are_refused(bench, change):
-    message = {"type": "upload", "upload": "u", "name": "a.ogg", "size": 6, "offset": 0} | change
-    assert bench.handle(message, [b"abcdef"])["type"] == "error" and not bench.uploads.files
-
-
 def test_what_cannot_be_searched_is_said_and_the_results_stay(bench, library, monkeypatch):
     assert "first 60 are read" in search(bench, "slow " * 100)["notice"] and search(bench, "slow")["notice"] == ""
     before, history = bench.results, bench.history

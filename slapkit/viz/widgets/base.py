@@ -7,6 +7,7 @@ Python. Texts are set with `textContent`: nothing from data becomes markup.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -16,14 +17,16 @@ import anywidget
 import traitlets
 
 from slapkit.errors import LibraryError, SlapkitError
+from slapkit.search.results import percentile
 from slapkit.viz import theme
-from slapkit.viz.text import plain
+from slapkit.viz.text import facts, items, plain, title_of
 
 if TYPE_CHECKING:
     from slapkit.search import Library
     from slapkit.search.marks import Marks
 
 log = logging.getLogger(__name__)
+MOST_CAPTIONS = 3  # of a card
 Answer = Callable[[dict[str, Any], Sequence[bytes]], dict[str, Any]]
 
 
@@ -137,3 +140,49 @@ def seconds(message: Mapping[str, Any]) -> float | None:
     value = message.get("start_s")
     good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e7
     return float(value) if good else None
+
+
+def cards(rows: Sequence[dict[str, Any]], marked: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return one card per row of `Library.search`, ready for JSON."""
+    return [_card(row, row["id"] in set(marked)) for row in rows]
+
+
+def _card(row: dict[str, Any], marked: bool) -> dict[str, Any]:
+    captions = [plain(text) for text in items(row.get("captions"))]
+    start, length, duration = (_number(row.get(key)) for key in ("window_start_s", "window_s", "duration_s"))
+    return {
+        "id": str(row["id"]),
+        "rank": int(row["rank"]),
+        "title": plain(title_of(row), 200),
+        "score": f"top {percentile(float(row['score_percentile']))}",
+        "captions": captions[:MOST_CAPTIONS],
+        "more_captions": max(0, len(captions) - MOST_CAPTIONS),
+        "facts": facts(row),
+        "file": plain(row.get("file") or row["id"], 200),
+        "window_start_s": start,
+        "window_s": length,
+        "duration_s": duration,
+        "span": span(start, length, duration),
+        "length": "" if duration is None else _clock(duration),
+        "marked": marked,
+    }
+
+
+def span(start_s: float | None, window_s: float | None, duration_s: float | None) -> str:
+    """Return where the best window lies in a track longer than it ("0:40–0:50"), else the duration ("0:10")."""
+    if duration_s is None:
+        return ""
+    if start_s is None or not window_s or window_s >= duration_s:
+        return _clock(duration_s)
+    return f"{_clock(start_s)}–{_clock(min(start_s + window_s, duration_s))}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _number(value: Any) -> float | None:
+    """Return a number as JSON knows it, None for what is missing or infinite."""
+    good = isinstance(value, int | float) or hasattr(value, "item")
+    number = float(value) if good else math.nan
+    return number if math.isfinite(number) else None

@@ -11,8 +11,7 @@ import traitlets
 from slapkit.errors import LibraryError, SlapkitError
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.viz.text import plain
-from slapkit.viz.widgets.base import Answer, LibraryWidget, css, esm
-from slapkit.viz.widgets.cards import cards
+from slapkit.viz.widgets.base import Answer, LibraryWidget, cards, css, esm
 from slapkit.viz.widgets.query import Query, Uploads, read_query
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from slapkit.errors import LibraryError
 from slapkit.metrics.embedded import Embedded
 from slapkit.search.marks import scores_with_marks
 from slapkit.viz.text import plain
-from slapkit.viz.widgets.base import Answer, LibraryWidget, css, esm
-from slapkit.viz.widgets.cards import cards
+from slapkit.viz.widgets.base import Answer, LibraryWidget, cards, css, esm
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -103,10 +103,3 @@ def test_the_command_writes_a_folder_for_transformers(clap_like, tmp_path):
     assert "ClapModel" in card and "no predictors" in card
     assert "Retrieval by z" in card and "11.0 %" in card and "65.9 %" not in card  # those of what it gives
     assert cells(card)["distance of the centroids"] == ["0.500"]
-
-
-def test_the_command_refuses_what_does_not_fit(model, tmp_path, capsys):
-    run = save_run(model, tmp_path / "run")
-    assert cli.main(["export", str(run), "--to", "clap", "--out", str(tmp_path / "out")]) == 1
-    assert "'cnn'" in capsys.readouterr().err
-    assert cli.main(["export", str(run), "--to", "tflite", "--out", "x"]) == 2
