@@ -23,7 +23,7 @@ from slapkit.metrics.microscope import distribution_gap, joint_v_measure, modali
 from slapkit.runs.claims.abilities import probed, zero_shot
 from slapkit.runs.claims.estimate import Measured, Quantity
 from slapkit.runs.runner import Run
-from slapkit.viz.maps.embedded import embed_run
+from slapkit.viz.maps.points import embed_run
 
 VERSION = 2  # of what is measured: raise it when a figure changes, and kept figures are measured again
 RECALLS = (1, 5, 10)

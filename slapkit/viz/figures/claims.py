@@ -1,7 +1,4 @@
-"""Pictures of the claims (SVG, by matplotlib): lines with intervals, and all differences in one forest.
-
-For notebooks, the report and pages of Markdown; legible on a light and on a dark page.
-"""
+"""Pictures of the claims (SVG, by matplotlib): lines with intervals, and all differences in one forest."""
 
 import math
 import textwrap
@@ -18,10 +15,7 @@ _MARK = {"holds": "o", "does not hold": "x", "cannot be told": "D"}
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart: (x, interval) points, and the x at which all runs collapsed.
-
-    `objective` gives the colour; `dash` ("solid", "dash", "dot") separates lines of one colour.
-    """
+    """One line of a chart: (x, interval) points, the x at which all runs collapsed, `dash` "solid", "dash" or "dot"."""
 
     name: str
     objective: str

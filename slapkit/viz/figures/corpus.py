@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slapkit.viz import theme
-from slapkit.viz.figures.style import finish
+from slapkit.viz.figures.style import finish, grid
 from slapkit.viz.text import label
 
 if TYPE_CHECKING:
@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 def counts(frame: pd.DataFrame, column: str, *, title: str, top: int = 15) -> go.Figure:
     """How often does each value of `column` occur? Lists count once per entry; values beyond `top` are one bar.
 
-    Args:
-        title: with {n} for the number of values, {first} for the most frequent and {share} for its share of the clips.
+    `title` may hold {n}, the number of values, {first}, the most frequent, and {share}, its share of the clips.
     """
-    import plotly.graph_objects as go
-
     values = frame[column].explode().dropna().astype(str).value_counts()
     labels, numbers = [label(name, 80) for name in values.index[:top]], values.iloc[:top].tolist()
     colors = [theme.AUDIO] * len(labels)
@@ -31,9 +28,9 @@ def counts(frame: pd.DataFrame, column: str, *, title: str, top: int = 15) -> go
         colors.append(theme.OTHER)
     # Placed by number: two names that are cut alike stay two bars.
     places = list(range(len(labels)))
-    figure = go.Figure(
-        go.Bar(x=numbers, y=places, orientation="h", marker_color=colors, customdata=labels)
-    ).update_traces(hovertemplate="%{customdata}: %{x}<extra></extra>")
+    hover = "%{customdata}: %{x}<extra></extra>"
+    bars = {"orientation": "h", "marker_color": colors, "customdata": labels, "hovertemplate": hover}
+    figure = grid().add_bar(x=numbers, y=places, **bars)
     figure.update_yaxes(autorange="reversed", tickvals=places, ticktext=labels)
     figure.update_xaxes(title_text="clips")
     words = title.format(n=len(values), first=labels[0], share=f"{100 * numbers[0] / len(frame):.1f} %")
@@ -42,11 +39,10 @@ def counts(frame: pd.DataFrame, column: str, *, title: str, top: int = 15) -> go
 
 def tempo_histogram(frame: pd.DataFrame, column: str = "tempo_bpm") -> go.Figure:
     """How fast is the music? Clips per tempo in beats per minute."""
-    import plotly.graph_objects as go
-
     tempo = frame[column].astype(float)
     low, middle, high = (float(tempo.quantile(q)) for q in (0.05, 0.5, 0.95))
-    figure = go.Figure(go.Histogram(x=tempo, marker_color=theme.AUDIO, xbins={"size": 5}, hovertemplate="%{x}: %{y}"))
+    look = {"marker_color": theme.AUDIO, "xbins": {"size": 5}, "hovertemplate": "%{x}: %{y}"}
+    figure = grid().add_histogram(x=tempo, **look)
     figure.update_layout(bargap=0.04)
     figure.update_xaxes(title_text="tempo (beats per minute)")
     figure.update_yaxes(title_text="clips")
@@ -56,13 +52,11 @@ def tempo_histogram(frame: pd.DataFrame, column: str = "tempo_bpm") -> go.Figure
 
 def log_mel(mel: np.ndarray, *, hop_s: float, title: str) -> go.Figure:
     """What does the model see of a clip? Its log-mel spectrogram `[frames, n_mels]` in dB over time in s."""
-    import plotly.graph_objects as go
-
     top = float(mel.max())
     bar = {"title": {"text": "dB"}, "thickness": 12}
     look = {"zmin": top - 70, "zmax": top, "colorscale": "Magma", "colorbar": bar}
     hover = "%{x:.2f} s, band %{y}: %{z:.0f} dB<extra></extra>"
-    figure = go.Figure(go.Heatmap(z=mel.T.astype("float32").round(1), x0=0, dx=hop_s, hovertemplate=hover, **look))
+    figure = grid().add_heatmap(z=mel.T.astype("float32").round(1), x0=0, dx=hop_s, hovertemplate=hover, **look)
     figure.update_xaxes(title_text="time (s)")
     figure.update_yaxes(title_text="mel band")
     return finish(figure, label(title, 400), height=320)

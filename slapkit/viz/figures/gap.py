@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slapkit.viz import theme
-from slapkit.viz.figures.style import finish, joined, mark_line
+from slapkit.viz.figures.style import finish, grid, joined, mark_line
 from slapkit.viz.text import label
 
 if TYPE_CHECKING:
@@ -21,16 +21,13 @@ PAIRS = {"across": "clip and caption", "audio": "two windows of a clip", "text":
 
 
 def _measures(stage: Any) -> list[tuple[float, float | None]]:
-    """Return what `recentring` draws of a stage, a panel each: value and half width of its interval."""
     recall = stage.recall["text_to_audio"]
     return [stage.distance, (100 * stage.separability, None), (100 * recall.value, 100 * recall.half_width)]
 
 
 def recentring(reports: Sequence[Any]) -> go.Figure:
     """What does the gap cost? Distance, separability and recall as trained and recentred, with 95 % intervals."""
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(cols=3, horizontal_spacing=0.1)
+    figure = grid(cols=3, horizontal_spacing=0.1)
     measured = [{name: _measures(stage) for name, stage in report.stages.items()} for report in reports]
     for report, stages in zip(reports, measured):
         color = theme.objective_color(report.objective)
@@ -66,7 +63,6 @@ def _beside(value: float, rivals: Sequence[float]) -> str:
 
 
 def _recentring_answer(reports: Sequence[Any]) -> str:
-    """Say how recall changes when the gap is taken away; a change within the intervals is none."""
     parts, changed = [], False
     for report in reports:
         before = report.trained.recall["text_to_audio"]
@@ -82,12 +78,10 @@ def _recentring_answer(reports: Sequence[Any]) -> str:
 
 def cosines(reports: Sequence[Any]) -> go.Figure:
     """Do pairs that belong together stand out? Cosines of matched and unmatched pairs, across and within modalities."""
-    from plotly.subplots import make_subplots
-
     columns = [(report, name) for report in reports for name in report.stages]
     space = {"shared_xaxes": True, "horizontal_spacing": 0.03, "vertical_spacing": 0.06}
     titles = [f"{label(report.name)} {name}" for report, name in columns]
-    figure = make_subplots(rows=3, cols=len(columns), column_titles=titles, **space)
+    figure = grid(rows=3, cols=len(columns), column_titles=titles, **space)
     for column, (report, name) in enumerate(columns, start=1):
         for row, kind in enumerate(PAIRS, start=1):
             _histogram(figure, report, report.stages[name].cosines[kind], kind, row, column)
@@ -109,9 +103,7 @@ def cosines(reports: Sequence[Any]) -> go.Figure:
 
 
 def _histogram(figure: go.Figure, report: Any, found: Any, kind: str, row: int, column: int) -> None:
-    """Draw one pair of densities as steps: grey behind, the colour of what is compared in front."""
-    across = theme.objective_color(report.objective)
-    color = {"across": across, "audio": theme.AUDIO, "text": theme.TEXT}[kind]
+    color = theme.MODALITY.get(kind) or theme.objective_color(report.objective)
     bins = len(found.unmatched)
     centres = np.round(np.linspace(-1 + 1 / bins, 1 - 1 / bins, bins), 4)
     for name, values, shade in (("unmatched", found.unmatched, theme.NEUTRAL), ("matched", found.matched, color)):
@@ -124,10 +116,8 @@ def _histogram(figure: go.Figure, report: Any, found: Any, kind: str, row: int, 
 
 def spectra(reports: Sequence[Any]) -> go.Figure:
     """How many directions does a space use? Singular values of each modality, as trained and recentred."""
-    from plotly.subplots import make_subplots
-
     titles = [label(report.name) for report in reports]
-    figure = make_subplots(cols=len(reports), shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
+    figure = grid(cols=len(reports), shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
     for column, report in enumerate(reports, start=1):
         for name, stage in report.stages.items():
             for what, values in stage.spectra.items():

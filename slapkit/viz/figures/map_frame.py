@@ -33,9 +33,9 @@ def square(coordinates: np.ndarray) -> list[list[float]]:
 
 
 def frame(figure: go.Figure, panels: Sequence[Any], colors: Any, words: Sequence[str]) -> go.Figure:
-    """Give the panels square axes without ticks and their names; `words` follow the names."""
+    """Give the panels square axes without ticks, and their names followed by `words`."""
     for number, panel in enumerate(panels):
-        suffix, ranges = axis_suffix(number), square(panel.coordinates)
+        suffix, ranges = str(number + 1) if number else "", square(panel.coordinates)
         if panel.dimensions == 3:
             axes = {f"{axis}axis": {"range": limits, **_SOLID} for axis, limits in zip("xyz", ranges)}
             scene = figure.layout[f"scene{suffix}"]
@@ -65,11 +65,6 @@ def frame(figure: go.Figure, panels: Sequence[Any], colors: Any, words: Sequence
     return figure
 
 
-def axis_suffix(panel: int) -> str:
-    """Return what plotly adds to the names of the axes of a panel."""
-    return str(panel + 1) if panel else ""
-
-
 def scheme(dark: bool) -> dict[str, Any]:
     """Return the part of a map's layout that is not the same on light and on dark pages."""
     colors = theme.DARK if dark else theme.LIGHT
@@ -84,22 +79,20 @@ def make_room(figure: go.Figure, colors: Any) -> None:
     more = _ROW * (rows - 1)
     top, height = figure.layout.meta["top"] + more, figure.layout.meta["height"] + more
     plot = height - top - _EDGE
-    figure.update_layout(
-        margin={"l": _EDGE, "r": _EDGE, "b": _EDGE, "t": top}, height=height, legend_y=1 + _HEAD / plot
-    )
+    margin = {"l": _EDGE, "r": _EDGE, "b": _EDGE, "t": top}
+    figure.update_layout(margin=margin, height=height, legend_y=1 + _HEAD / plot)
 
 
-def legend_traces(colors: Any, dimensions: int) -> list[go.Scatter]:
-    """Return a fixed number of entries, whatever the colouring: two for the modalities, then those of the groups."""
-    import plotly.graph_objects as go
-
-    kind, nothing = (go.Scatter3d, {"z": [None]}) if dimensions == 3 else (go.Scatter, {})
-    fixed = {"mode": "markers", "hoverinfo": "skip", "meta": {"role": "legend"}, **nothing}
-    return [kind(x=[None], y=[None], **fixed, **entry) for entry in legend_entries(colors)]
+def add_legend(figure: go.Figure, colors: Any, dimensions: int) -> None:
+    """Add a fixed number of entries to the legend, whatever the colouring, so that it can be changed."""
+    add, axes = (figure.add_scatter3d, "xyz") if dimensions == 3 else (figure.add_scatter, "xy")
+    fixed = {"mode": "markers", "hoverinfo": "skip", "meta": {"role": "legend"}, **{axis: [None] for axis in axes}}
+    for entry in legend_entries(colors):
+        add(row=1, col=1, **fixed, **entry)
 
 
 def legend_entries(colors: Any) -> list[dict[str, Any]]:
-    """Return the entries of the legend: the shapes of the modalities, the colours of the groups."""
+    """Return the entries of the legend: the shapes of the modalities, then the colours of the groups."""
     by_modality = colors.column == "modality"
     entries = []
     for what, words in (("audio", "clips (audio)"), ("text", "captions (text)")):
@@ -110,7 +103,6 @@ def legend_entries(colors: Any) -> list[dict[str, Any]]:
     for number in range(ENTRIES):
         shown = number < len(groups)
         name, color = groups[number] if shown else ("", theme.OTHER)
-        marker = {"symbol": "square", "size": 9, "color": color}
-        group = {"legendgroup": f"group {number}", "showlegend": shown}
-        entries.append({"name": label(name, 28), **group, "marker": marker})
+        look = {"showlegend": shown, "marker": {"symbol": "square", "size": 9, "color": color}}
+        entries.append({"name": label(name, 28), "legendgroup": f"group {number}"} | look)
     return entries

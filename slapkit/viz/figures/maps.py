@@ -16,8 +16,8 @@ import numpy as np
 from slapkit.config import nearest
 from slapkit.errors import DataError
 from slapkit.viz import theme
-from slapkit.viz.figures.map_frame import ENTRIES, frame, legend_traces
-from slapkit.viz.figures.style import finish, joined
+from slapkit.viz.figures.map_frame import ENTRIES, add_legend, frame
+from slapkit.viz.figures.style import finish, grid, joined
 from slapkit.viz.text import BREAK, MOST_LINES, items, label, plain
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ OPACITY = 0.6
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One model's map: its name, its objective (for the colour), its points, the gap and half its 95 % interval, and
-    the number of clips that ranks are among."""
+    """One model's map, the gap with half its 95 % interval, and the number of clips that ranks are among."""
 
     name: str
     objective: str
@@ -55,10 +54,6 @@ class Panel:
     def is_text(self) -> np.ndarray:
         return (self.points["kind"] == "text").to_numpy()
 
-    @property
-    def text_rows(self) -> np.ndarray:
-        return np.flatnonzero(self.is_text)
-
 
 @dataclasses.dataclass(frozen=True)
 class Coloring:
@@ -68,12 +63,6 @@ class Coloring:
     codes: list[np.ndarray]
     names: list[str]
     colors: list[str]
-
-    @property
-    def scale(self) -> list[list[Any]]:
-        """The colours as a plotly colour scale of steps: numbers are sent as bytes, names of colours as text."""
-        n = len(self.colors)
-        return [[edge, color] for i, color in enumerate(self.colors) for edge in (i / n, (i + 1) / n)]
 
 
 def coloring(panels: Sequence[Panel], column: str = MODALITY) -> Coloring:
@@ -104,7 +93,6 @@ def coloring(panels: Sequence[Panel], column: str = MODALITY) -> Coloring:
 
 
 def _categories(series: pd.Series) -> pd.Series:
-    """Return a column as names of groups; missing values stay missing."""
     import pandas as pd
 
     series = series.map(lambda value: next(iter(items(value)), None) if not isinstance(value, bool) else value)
@@ -122,43 +110,33 @@ def joint_map(
 ) -> go.Figure:  # fmt: skip
     """Do audio and text share one space? Clips (circles) and captions (diamonds) of each model, its gap drawn.
 
-    Args:
-        color: "modality" or a column of the points.
-        worst: lines from this many captions of the worst rank to their clips.
-        height: in px.
-        title: None computes the answer from the gaps.
-        card_lines: lines of the hover cards; 0 leaves the points without cards, which makes a small figure.
+    Points are coloured by "modality" or a column; `worst` captions of the worst rank have lines to their clips. Without
+    `card_lines` of hover cards the figure is small.
 
     Raises:
         DataError: no panels, panels of 2 and of 3 dimensions, or no column `color`.
     """
-    from plotly.subplots import make_subplots
-
     if not panels or len({panel.dimensions for panel in panels}) > 1:
-        raise DataError(
-            f"{len(panels)} panels cannot be drawn: one or more are needed, all of 2 or all of 3 dimensions"
-        )
+        raise DataError(f"{len(panels)} panels cannot be drawn: give one or more, all of 2 or all of 3 dimensions")
     dimensions = panels[0].dimensions
     kind = {"type": "scene" if dimensions == 3 else "xy"}
-    figure = make_subplots(cols=len(panels), horizontal_spacing=0.03, specs=[[kind] * len(panels)])
+    figure = grid(cols=len(panels), horizontal_spacing=0.03, specs=[[kind] * len(panels)])
     colors = coloring(panels, color)
     for number, panel in enumerate(panels):
         for trace in _panel_traces(panel, number, colors, worst, card_lines):
             figure.add_trace(trace, row=1, col=number + 1)
-    for trace in legend_traces(colors, dimensions):
-        figure.add_trace(trace, row=1, col=1)
+    add_legend(figure, colors, dimensions)
     finish(figure, title or gap_answer(panels), height=height, wide=True)
     return frame(figure, panels, colors, [gap_words(panel) for panel in panels])
 
 
 def _panel_traces(panel: Panel, number: int, colors: Coloring, worst: int, card_lines: int) -> list[go.Scattergl]:
     """Return the traces of one panel in the order of `ROLES`; "line" and "ring" are empty until a hover or a click."""
-    nothing, worst_paths = _none(panel), paths(panel, worst_rows(panel, worst))
+    nothing, worst_paths = paths(panel, []), paths(panel, worst_rows(panel, worst))
     thin = {"color": theme.NEUTRAL, "width": 1}
     ring = {"symbol": "circle-open", "size": 18, "color": theme.WARNING, "line": {"width": 3}}
     found = {
-        "text": _points_trace(panel, "text", colors, colors.codes[number], card_lines),
-        "audio": _points_trace(panel, "audio", colors, colors.codes[number], card_lines),
+        **{role: _points_trace(panel, role, colors, colors.codes[number], card_lines) for role in ("text", "audio")},
         "worst": on_map(worst_paths, mode="lines", line=thin, opacity=0.55, hoverinfo="skip"),
         "gap": _gap_trace(panel),
         "line": on_map(nothing, mode="lines", line={"color": theme.WARNING, "width": 2}, hoverinfo="skip"),
@@ -168,24 +146,15 @@ def _panel_traces(panel: Panel, number: int, colors: Coloring, worst: int, card_
 
 
 def _points_trace(panel: Panel, role: str, colors: Coloring, codes: np.ndarray, card_lines: int) -> go.Scattergl:
-    """Return the clips or the captions of a panel."""
     rows = np.flatnonzero(panel.is_text == (role == "text"))
-    marker = {
-        "symbol": theme.SYMBOL[role],
-        "size": SIZES[panel.dimensions][role] * (0.65 if len(codes) > MANY else 1),
-        "opacity": OPACITY,
-        "line": {"width": 0},
-        **marker_colors(colors, codes[rows]),
-    }
+    size = SIZES[panel.dimensions][role] * (0.65 if len(codes) > MANY else 1)
+    marker = {"symbol": theme.SYMBOL[role], "size": size, "opacity": OPACITY, "line": {"width": 0}}
+    marker |= marker_colors(colors, codes[rows])
     hover: dict[str, Any] = {"hoverinfo": "skip"}
     if card_lines:
         cards = [BREAK.join(card.split(BREAK)[:card_lines]) for card in panel.points["card"].to_numpy()[rows]]
         hover = {"hoverinfo": "text", "hovertext": cards}
     return on_map(panel.coordinates[rows], mode="markers", marker=marker, legendgroup=role, **hover)
-
-
-def _none(panel: Panel) -> np.ndarray:
-    return np.full((1, panel.dimensions), np.nan, dtype=np.float32)
 
 
 def on_map(places: np.ndarray, **kwargs: Any) -> go.Scattergl:
@@ -201,40 +170,34 @@ def marker_colors(colors: Coloring, codes: np.ndarray) -> dict[str, Any]:
     used = np.unique(codes)
     if len(used) == 1:
         return {"color": colors.colors[int(used[0])], "showscale": False}
-    span = {"cmin": -0.5, "cmax": len(colors.colors) - 0.5}
-    return {"color": codes, "colorscale": colors.scale, "showscale": False, **span}
+    n = len(colors.colors)
+    steps = [[edge, color] for i, color in enumerate(colors.colors) for edge in (i / n, (i + 1) / n)]
+    return {"color": codes, "colorscale": steps, "showscale": False, "cmin": -0.5, "cmax": n - 0.5}
 
 
 def worst_rows(panel: Panel, worst: int) -> np.ndarray:
     """Return the rows of the captions whose clip has the worst rank, worst first, at most `worst`."""
-    rows = panel.text_rows
+    rows = np.flatnonzero(panel.is_text)
     ranks = panel.points["rank"].to_numpy(dtype=np.float64)[rows]
     return rows[np.argsort(-ranks, kind="stable")[: max(0, worst)]]
 
 
 def paths(panel: Panel, rows: Sequence[int]) -> np.ndarray:
-    """Return the path `[3 * rows, 2 or 3]` from each row to the row of its clip, NaN between two lines."""
-    if not len(rows):
-        return _none(panel)
-    places, rows = panel.coordinates, np.asarray(rows, dtype=np.int64)
-    gaps = np.full((len(rows), panel.dimensions), np.nan, dtype=np.float32)
-    clips = panel.points["clip"].to_numpy()[rows]
-    return np.stack([places[rows], places[clips], gaps], axis=1).reshape(-1, panel.dimensions)
+    """Return the path `[3 * rows, 2 or 3]` from each row to the row of its clip, NaN after each and where no row is."""
+    path = np.full((3 * len(rows) or 1, panel.dimensions), np.nan, dtype=np.float32)
+    if len(rows):
+        path[0::3], path[1::3] = panel.coordinates[rows], panel.coordinates[panel.points["clip"].to_numpy()[rows]]
+    return path
 
 
 def _gap_trace(panel: Panel) -> go.Scattergl:
-    """Return the two centroids on the map, joined by a line."""
     places = panel.coordinates
     ends = np.stack([places[~panel.is_text].mean(axis=0), places[panel.is_text].mean(axis=0)])
     words = gap_words(panel)
     cards = [f"centroid of the {what}<br>in the embedding's own space: {words}" for what in ("clips", "captions")]
-    marker = {
-        "symbol": ["circle", "diamond"],
-        "size": [22, 13] if panel.dimensions == 2 else [10, 7],  # both are visible where they coincide
-        "color": [theme.AUDIO, theme.TEXT],
-        "opacity": 1.0,
-        "line": {"color": "#FFFFFF", "width": 2},
-    }
+    marker = {"symbol": ["circle", "diamond"], "color": [theme.AUDIO, theme.TEXT], "opacity": 1.0}
+    marker |= {"line": {"color": "#FFFFFF", "width": 2}}
+    marker |= {"size": [22, 13] if panel.dimensions == 2 else [10, 7]}  # both are visible where they coincide
     line = {"color": theme.objective_color(panel.objective), "width": 3}
     return on_map(ends, mode="lines+markers", marker=marker, line=line, hovertext=cards, hoverinfo="text")
 
@@ -246,7 +209,6 @@ def gap_words(panel: Panel) -> str:
 
 
 def gap_answer(panels: Sequence[Panel]) -> str:
-    """Say whose gap is smaller, with the intervals; overlapping intervals are no difference."""
     ordered = sorted(panels, key=lambda panel: panel.gap)
     names, gaps = [label(p.name) for p in ordered], [gap_words(p).removeprefix("gap ") for p in ordered]
     if len(ordered) == 1:
@@ -260,8 +222,7 @@ def gap_answer(panels: Sequence[Panel]) -> str:
 
 
 def worst_pairs(panels: Sequence[Panel], *, worst: int = 20, height: int = 700) -> go.Figure:
-    """Where is each model most wrong? Lines from the captions of the worst ranks to their clips; only they have
-    cards."""
+    """Where is each model most wrong? Lines from the captions of the worst ranks to their clips, with cards."""
     chosen = [worst_rows(panel, worst) for panel in panels]
     said = []
     for panel, rows in zip(panels, chosen):
@@ -272,33 +233,28 @@ def worst_pairs(panels: Sequence[Panel], *, worst: int = 20, height: int = 700) 
     figure.for_each_trace(
         lambda trace: trace.update(marker_opacity=0.22), lambda trace: (trace.meta or {}).get("role") in SIZES[2]
     )
-    for number, (panel, rows) in enumerate(zip(panels, chosen)):
+    for column, (panel, rows) in enumerate(zip(panels, chosen), start=1):
         for role, points in (("audio", panel.points["clip"].to_numpy()[rows]), ("text", rows)):
             marker = {"symbol": theme.SYMBOL[role], "size": 5 if panel.dimensions == 3 else 10}
-            marker["color"] = theme.MODALITY[role]
             cards = panel.points["card"].to_numpy()[points].tolist()
             hover = {"hovertext": cards, "hoverinfo": "text", "legendgroup": role, "showlegend": False}
-            trace = on_map(panel.coordinates[points], mode="markers", marker=marker, **hover)
-            figure.add_trace(trace, row=1, col=number + 1)
+            look = {"mode": "markers", "marker": marker | {"color": theme.MODALITY[role]}} | hover
+            figure.add_trace(on_map(panel.coordinates[points], **look), row=1, col=column)
     return figure
 
 
 def sentence_on_map(
     panels: Sequence[Panel], places: Sequence[np.ndarray], sentence: str, nearest: Sequence[str], *, height: int = 700
 ) -> go.Figure:
-    """Where does a new sentence lie? A star on each map, at `places` (coordinates `[2 or 3]`, one per panel).
-
-    `nearest` names the clip that is nearest to the sentence in each model's own space.
-    """
+    """Where does a new sentence lie? A star at one of `places` in each map; `nearest` names its clip in each space."""
     said = [f"{label(title)} for {label(panel.name)}" for panel, title in zip(panels, nearest)]
     quoted = f"“{label(sentence, 60)}”"
     figure = joint_map(panels, height=height, title=f"The clip nearest to {quoted} is {joined(said)}", card_lines=0)
-    for number, (panel, place) in enumerate(zip(panels, places)):
-        symbol, size = ("star", 24) if panel.dimensions == 2 else ("cross", 8)
-        edge = {"color": "#FFFFFF", "width": 2}
-        marker = {"symbol": symbol, "size": size, "color": theme.CATEGORIES[2], "line": edge}
-        place = np.reshape(np.asarray(place, dtype=np.float32), (1, -1))
-        hover = {"name": "the sentence", "hovertext": [quoted], "hoverinfo": "text"}
-        trace = on_map(place, mode="markers", marker=marker, legendgroup="mark", showlegend=number == 0, **hover)
-        figure.add_trace(trace, row=1, col=number + 1)
+    symbol, size = ("star", 24) if panels[0].dimensions == 2 else ("cross", 8)
+    edge = {"color": "#FFFFFF", "width": 2}
+    marker = {"symbol": symbol, "size": size, "color": theme.CATEGORIES[2], "line": edge}
+    look = {"mode": "markers", "marker": marker, "hovertext": [quoted], "hoverinfo": "text", "name": "the sentence"}
+    for column, place in enumerate(places, start=1):
+        star = on_map(np.asarray([place], dtype=np.float32), legendgroup="mark", showlegend=column == 1, **look)
+        figure.add_trace(star, row=1, col=column)
     return figure

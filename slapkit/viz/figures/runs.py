@@ -12,14 +12,14 @@ from slapkit.viz import theme
 from slapkit.viz.figures.style import (
     DIRECTIONS,
     PERCENT,
-    bar,
-    chance_line,
-    chance_marks,
+    add_bar,
+    add_chance,
     finish,
+    grid,
     joined,
     mark_line,
     name_of,
-)
+)  # fmt: skip
 from slapkit.viz.text import label
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ def curve(rows: Rows, key: str) -> tuple[list[int], list[float]]:
 def _over_steps(
     histories: Mapping[str, Rows], key: str, what: str, *, scale: float = 1.0, **trace: Any
 ) -> tuple[go.Figure, dict[str, list[float]]]:
-    """Draw one line per objective; return the figure and the values drawn by the name of the objective."""
-    import plotly.graph_objects as go
-
-    figure, drawn = go.Figure(), {}
+    figure, drawn = grid(), {}
     for objective, rows in histories.items():
         steps, values = curve(rows, key)
         if values:
@@ -78,7 +75,7 @@ def recall_curves(histories: Mapping[str, Rows], *, chance: float | None = None)
     what = "validation R@10, text to audio (%)"
     figure, drawn = _over_steps(histories, "validation.R@10", what, scale=100, **style)
     if chance is not None:
-        chance_line(figure, 100 * chance)
+        mark_line(figure, 100 * chance, f"chance {100 * chance:.1f} %")
     figure.update_yaxes(range=[0, 102])
     ends = [f"{name} {values[-1]:.1f} %" for name, values in drawn.items()]
     return finish(figure, f"Found among the first ten on validation: {joined(ends)}" if ends else "No validation yet")
@@ -98,16 +95,13 @@ def rank_curves(histories: Mapping[str, Rows], *, collapsed: float = 1.5) -> go.
 
 def retrieval_bars(metrics: Metrics, direction: str = "text_to_audio", *, embedding: str = "q") -> go.Figure:
     """How often is the right one among the first k? Recalls per objective (objective -> metrics.json), with chance."""
-    import plotly.graph_objects as go
-
-    figure, tens = go.Figure(), []
-    measures = ("R@1", "R@5", "R@10")
+    figure, tens, measures = grid(), [], ("R@1", "R@5", "R@10")
     for objective, values in metrics.items():
         recalls = [100 * values["retrieval"][embedding][direction][m] for m in measures]
         tens.append(f"{name_of(objective)} {recalls[-1]:.1f} %")
-        figure.add_trace(bar(objective, measures, recalls))
+        add_bar(figure, objective, measures, recalls)
     base = chance_recalls(next(iter(metrics.values())), direction)
-    figure.add_trace(chance_marks(measures, [100 * base[m] for m in measures]))
+    add_chance(figure, measures, [100 * base[m] for m in measures])
     figure.update_yaxes(title_text="recall (%)", **PERCENT)
     figure.update_xaxes(title_text=f"{DIRECTIONS[direction]}, embedding {embedding}")
     words = DIRECTIONS[direction].capitalize()
@@ -127,30 +121,25 @@ def chance_recalls(metrics: Mapping[str, Any], direction: str) -> dict[str, floa
 
 def rank_bars(metrics: Metrics, *, embedding: str = "q") -> go.Figure:
     """How deep must one look? Median normalised rank in both directions, in percent of the candidates."""
-    import plotly.graph_objects as go
-
-    figure, said = go.Figure(), []
+    figure, said = grid(), []
     for objective, values in metrics.items():
         ranks = [100 * values["retrieval"][embedding][d]["median_rank"] for d in DIRECTIONS]
         said.append(f"{name_of(objective)} {ranks[0]:.1f} %")
-        figure.add_trace(bar(objective, list(DIRECTIONS.values()), ranks, hovertemplate="%{x}: %{y:.2f} %"))
+        add_bar(figure, objective, list(DIRECTIONS.values()), ranks, hovertemplate="%{x}: %{y:.2f} %")
     figure.update_yaxes(title_text="median rank (% of candidates)", rangemode="tozero")
     return finish(figure, f"Median rank of the right clip for a text: {joined(said)} of the candidates")
 
 
 def gap_bars(metrics: Metrics) -> go.Figure:
     """Do audio and text share one space? Centroid distance, and linear separability of the modalities (chance 50 %)."""
-    from plotly.subplots import make_subplots
-
-    figure = make_subplots(cols=2, horizontal_spacing=0.16)
-    distances = {}
+    figure, distances = grid(cols=2, horizontal_spacing=0.16), {}
     for objective, values in metrics.items():
         name, distance = name_of(objective), values["gap"]["centroid_distance"]
         distances[name] = distance
         percent = 100 * values["gap"]["linear_separability"]
         style = {"showlegend": False, "hovertemplate": None}
-        figure.add_trace(bar(objective, [name], [distance], numbers=".3f", **style), row=1, col=1)
-        figure.add_trace(bar(objective, [name], [percent], **style), row=1, col=2)
+        add_bar(figure, objective, [name], [distance], numbers=".3f", row=1, col=1, **style)
+        add_bar(figure, objective, [name], [percent], row=1, col=2, **style)
     mark_line(figure, 50, row=1, col=2)
     figure.update_yaxes(title_text="distance of the centroids", range=[0, 1.25 * max(distances.values())], col=1)
     figure.update_yaxes(title_text="linear separability (%), chance 50", **PERCENT, col=2)
@@ -162,22 +151,18 @@ def gap_bars(metrics: Metrics) -> go.Figure:
 
 
 def asked_for(found: Mapping[str, pd.DataFrame], *, what: str, k: int) -> go.Figure:
-    """How often do the first `k` results have the value that was asked for? Chance is a mark.
+    """How often do the first `k` results have the value of the column `what` that was asked for? Chance is a mark.
 
-    Args:
-        found: by model name ("SLAP"), the table of `slapkit.search.precision`; the same values in each.
-        what: the column in words, such as "instrument".
+    `found`: by model name ("SLAP"), the table of `slapkit.search.precision`; the same values in each.
     """
-    import plotly.graph_objects as go
-
     first = next(iter(found.values()))
     values = [label(value, 24) for value in first["value"]]
     objectives = {name: key for key, name in OBJECTIVE_NAMES.items()}
-    figure = go.Figure()
+    figure = grid()
     for name, table in found.items():
         style = {"name": name, "hovertemplate": "%{x}: %{y:.1f} %<extra>" + label(name) + "</extra>"}
-        figure.add_trace(bar(objectives.get(name, ""), values, 100 * table["share"], numbers="", **style))
-    figure.add_trace(chance_marks(values, 100 * first["chance"], size=16))
+        add_bar(figure, objectives.get(name, ""), values, 100 * table["share"], numbers="", **style)
+    add_chance(figure, values, 100 * first["chance"], size=16)
     figure.update_yaxes(title_text=f"of the first {k} results (%)", range=[0, 103])
     figure.update_xaxes(title_text=f"{what} asked for")
     means = joined([f"{100 * table['share'].mean():.1f} % ({name})" for name, table in found.items()])

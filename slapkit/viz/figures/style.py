@@ -21,10 +21,7 @@ PERCENT = {"range": [0, 112], "tickvals": [0, 25, 50, 75, 100]}  # of an axis; r
 def finish(
     figure: go.Figure, title: str, *, height: int = 380, wide: bool = False, column_titles: bool = False
 ) -> go.Figure:
-    """Give a figure of `height` px its title and the house style.
-
-    The title of a `wide` one gets longer lines; `column_titles` leaves room above the panels for theirs.
-    """
+    """Give a figure its title and the house style; a `wide` one has longer lines, `column_titles` need room."""
     theme.register()
     # A number stays on one line with its percent sign and its interval.
     whole = title.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
@@ -49,35 +46,35 @@ def joined(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def bar(objective: str, x: Sequence, y: Sequence[float], *, numbers: str = ".1f", **options: Any) -> go.Bar:
-    """Return the bars of one objective in its colour and hatching; `numbers` formats those above the bars."""
-    import plotly.graph_objects as go
+def grid(**panels: Any) -> go.Figure:
+    """Return an empty figure; `panels` are those of plotly's `make_subplots`."""
+    from plotly import graph_objects, subplots
 
+    return subplots.make_subplots(**panels) if panels else graph_objects.Figure()
+
+
+def add_bar(
+    figure: go.Figure, objective: str, x: Sequence, y: Sequence[float], *, numbers: str = ".1f", **options: Any
+) -> None:
+    """Add the bars of one objective in its colour and hatching; `numbers` formats those above the bars."""
     marker = {"color": theme.objective_color(objective), "pattern_shape": theme.HATCH.get(objective, "/")}
     above = {"text": [format(value, numbers) for value in y] if numbers else None, "textposition": "outside"}
     named = {"name": name_of(objective), "hovertemplate": "%{x}: %{y:.1f} %", "cliponaxis": False}
-    return go.Bar(**{"x": x, "y": y, "marker": marker} | above | named | options)
+    figure.add_bar(**{"x": x, "y": y, "marker": marker} | above | named | options)
 
 
-def chance_marks(x: Sequence, percent: Sequence[float], *, size: int = 46) -> go.Scatter:
-    """Return a mark across each bar where chance is."""
-    import plotly.graph_objects as go
-
+def add_chance(figure: go.Figure, x: Sequence, percent: Sequence[float], *, size: int = 46) -> None:
+    """Add a mark across each bar where chance is."""
     marker = {"symbol": "line-ew", "size": size, "line": {"width": 2, "color": theme.NEUTRAL}}
     hover = "chance %{x}: %{y:.1f} %<extra></extra>"
-    return go.Scatter(x=x, y=percent, mode="markers", name="chance", marker=marker, hovertemplate=hover)
+    figure.add_scatter(x=x, y=percent, mode="markers", name="chance", marker=marker, hovertemplate=hover)
 
 
-def chance_line(figure: go.Figure, percent: float) -> go.Figure:
-    """Draw the chance level as a dotted line."""
-    return mark_line(figure, percent, f"chance {percent:.1f} %")
-
-
-def mark_line(figure: go.Figure, y: float, words: str = "", color: str = theme.NEUTRAL, **place: Any) -> go.Figure:
+def mark_line(figure: go.Figure, y: float, words: str = "", color: str = theme.NEUTRAL, **place: Any) -> None:
     """Draw a dotted horizontal line with words at its right end; `place` is a panel's `row` and `col`."""
     below = "bottom right" if color == theme.WARNING else "top right"
     note = {"annotation_text": words, "annotation_position": below, "annotation_font_color": color} if words else {}
-    return figure.add_hline(y=y, line={"color": color, "dash": "dot", "width": 1}, **note, **place)
+    figure.add_hline(y=y, line={"color": color, "dash": "dot", "width": 1}, **note, **place)
 
 
 def figure_bundle(figure: go.Figure, plotly_js: str | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A map as one HTML file without Python or network: hover, click, and excerpts of some clips."""
 
 import base64
+import contextlib
 import json
 from collections.abc import Sequence
 from importlib.resources import files
@@ -18,25 +19,19 @@ from slapkit.viz.figures.map_frame import scheme
 from slapkit.viz.figures.maps import MODALITY, Panel, joint_map, worst_rows
 from slapkit.viz.text import facts, json_for_script, plain, rank_words, title_of
 
-EXCERPT_S = 8.0
 EXCERPT_FORM = {"rate": 24_000, "compression": 0.8}
 _LARGER = 4  # px that a clip with an excerpt is wider than others
 
 
 def save_html(
     models: Sequence[Embedded], panels: Sequence[Panel], path: str | Path, *, clips: int = 60, color: str = MODALITY,
-    worst: int = 0, seed: int = 0, seconds: float = EXCERPT_S, progress: bool = False,
+    worst: int = 0, seed: int = 0, seconds: float = 8.0,
 ) -> Path:  # fmt: skip
     """Write the map of `models` as one HTML file, and return its path.
 
-    A click on a clip plays it, on a caption its clip, if it is among the `clips` that the page holds: first those of
-    the worst captions of each model, then clips drawn at random. Their circles are larger.
-
-    Args:
-        models, panels: what was mapped, and the maps in the same order.
-        clips: number of excerpts of `seconds` in the page; a file that cannot be decoded is left out.
-        color: "modality" or a column of the points.
-        worst: number of the worst captions that are joined to their clips by lines.
+    A click on a clip plays it, on a caption its clip, if it is among the `clips` of which the page holds `seconds`:
+    first those of the worst captions of each model, then clips drawn at random. Their circles are larger. A file that
+    cannot be decoded is left out. `color` and `worst` are those of `figures.joint_map`.
 
     Raises:
         StorageError: the page cannot be written.
@@ -45,8 +40,7 @@ def save_html(
     from plotly.offline import get_plotlyjs
 
     require_same_clips(models)
-    chosen = chosen_clips(panels, clips, seed)
-    sounds = _sounds(models[0], chosen, seconds, progress)
+    sounds = _sounds(models[0], chosen_clips(panels, clips, seed), seconds)
     figure = joint_map(panels, color=color, worst=worst)
     sizes = np.isin(np.arange(len(models[0].frame)), list(sounds)) * _LARGER
     for trace in figure.data:
@@ -81,29 +75,23 @@ def save_html(
 def chosen_clips(panels: Sequence[Panel], clips: int, seed: int = 0) -> list[int]:
     """Return the indices of at most `clips` clips: half belong to the worst captions of each model, half are random."""
     count = int((~panels[0].is_text).sum())
-    clips = min(max(0, clips), count)
     worst = [panel.points["clip"].to_numpy()[worst_rows(panel, clips)] for panel in panels]
     turns = [int(clip) for pair in zip(*worst) for clip in pair]
     rest = np.random.default_rng(seed).permutation(count).tolist()
     return list(dict.fromkeys([*list(dict.fromkeys(turns))[: clips // 2], *rest]))[:clips]
 
 
-def _sounds(model: Embedded, chosen: Sequence[int], seconds: float, progress: bool) -> dict[int, str]:
+def _sounds(model: Embedded, chosen: Sequence[int], seconds: float) -> dict[int, str]:
     """Return clip index -> its excerpt in base64."""
-    from tqdm.auto import tqdm
-
     found = {}
-    for clip in tqdm(chosen, desc="excerpts", unit="clip", disable=not progress, leave=False):
-        try:
+    for clip in chosen:
+        with contextlib.suppress(AudioError):
             data = excerpt(model.frame["path"].iloc[clip], seconds=seconds, **EXCERPT_FORM)
-        except AudioError:
-            continue
-        found[int(clip)] = base64.b64encode(data).decode()
+            found[clip] = base64.b64encode(data).decode()
     return found
 
 
 def _clip_texts(model: Embedded) -> list[dict[str, Any]]:
-    """Return title and lines of each clip, as plain text: the page sets them as text."""
     texts = []
     for row in model.frame.to_dict("records"):
         lines = (" · ".join(facts(row)), *list(row["captions"])[:1])
@@ -112,8 +100,7 @@ def _clip_texts(model: Embedded) -> list[dict[str, Any]]:
 
 
 def _caption_texts(model: Embedded, panel: Panel) -> dict[str, Any]:
-    """Return the captions of one model's map with the words about their rank."""
-    ranks = panel.points["rank"].to_numpy()[panel.text_rows]
+    ranks = panel.points["rank"].to_numpy()[panel.is_text]
     return {
         "model": plain(model.name, 40),
         "texts": [plain(text, 300) for text in model.captions],

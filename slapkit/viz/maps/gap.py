@@ -18,10 +18,7 @@ BINS = np.linspace(-1, 1, 81)
 
 @dataclasses.dataclass(frozen=True)
 class Cosines:
-    """Cosines of one kind of pair: densities over `BINS`, and how often a matched pair has the higher cosine.
-
-    Without matched pairs `matched` is None and `auc` NaN.
-    """
+    """Cosines of one kind of pair: densities over `BINS`, and how often a matched pair (if any) has the higher one."""
 
     matched: np.ndarray | None
     unmatched: np.ndarray
@@ -75,10 +72,7 @@ class GapReport:
 
 
 def gap_report(embedded: Embedded, kind: Kind = "q", *, seed: int = 0) -> GapReport:
-    """Measure one model before and after recentring each modality by its own mean, which needs no labels.
-
-    Gap and separability take the first caption of each clip, retrieval takes all captions.
-    """
+    """Measure one model before and after recentring each modality by its own mean, which needs no labels."""
     space = embedded.space(kind, seed=seed)
     first, last = embedded.arrays[f"{kind}_first"], embedded.arrays[f"{kind}_last"]
     stages = {"as trained": _measure(space, first, last)}
@@ -89,7 +83,6 @@ def gap_report(embedded: Embedded, kind: Kind = "q", *, seed: int = 0) -> GapRep
 
 
 def _measure(space: Space, first: np.ndarray, last: np.ndarray) -> Stage:
-    """Measure one space; `first` and `last` are the windows of the clips there."""
     return Stage(
         distance=estimate(space.along_gap),
         separability=space.gap()["linear_separability"],
@@ -132,16 +125,11 @@ def found_words(reports: Sequence[GapReport]) -> str:
     """Return the findings of the gap panel, one sentence per model (Markdown)."""
     sentences = []
     for report in reports:
-        (gap, separability, recall), *after = (_in_words(stage) for stage in report.stages.values())
-        sentences.append(
-            f"**{report.name}** leaves {gap} between the centroids of audio and text, a line separates them in "
-            f"{separability} of the cases (chance 50 %), and the right clip is among the first ten for {recall} of the "
-            "captions; "
-            + ("recentred, {}, {} and {}.".format(*after[0]) if after else "it has collapsed and cannot be recentred.")
-        )
+        numbers = [(s.distance.value, s.separability, s.recall["text_to_audio"].value) for s in report.stages.values()]
+        sentence = (
+            "**{}** leaves {:.3f} between the centroids of audio and text, a line separates them in {:.1%} of the "
+            "cases (chance 50 %), and the right clip is among the first ten for {:.1%} of the captions; "
+        ).format(report.name, *numbers[0])
+        after = "recentred, {:.3f}, {:.1%} and {:.1%}." if numbers[1:] else "it has collapsed and cannot be recentred."
+        sentences.append((sentence + after.format(*numbers[-1])).replace("%", " %").replace("  %", " %"))
     return "\n\n".join(sentences)
-
-
-def _in_words(stage: Stage) -> tuple[str, str, str]:
-    recall = stage.recall["text_to_audio"].value
-    return f"{stage.distance.value:.3f}", f"{100 * stage.separability:.1f} %", f"{100 * recall:.1f} %"

@@ -1,13 +1,21 @@
-"""A model's split and its map as one table of points: what figures draw, what a lasso returns."""
+"""A run's split as its model embeds it, kept beside the model, and as one table of points: what figures draw."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slapkit.metrics.embedded import Embedded, Kind
+from slapkit._io import read_arrays, sha256_file, write_arrays
+from slapkit.data import AudioTextDataset
+from slapkit.errors import CheckpointError, StorageError
+from slapkit.hub.load import load_model
+from slapkit.metrics.embedded import Embedded, Kind, embed_split, make
 from slapkit.metrics.intervals import estimate
 from slapkit.viz.figures.maps import MODALITY, Panel, worst_rows
 from slapkit.viz.text import card, facts, items, rank_words, title_of
@@ -20,13 +28,40 @@ _NOT_COLORS = {
     "id", "path", "captions", "caption_frames", "group", "sha256", "bytes", "peak_db", "rms_db",
     "kind", "clip", "caption", "rank", "title", "x", "y", "z", "card",
 }  # fmt: skip
+_FORMAT = 3
+_ARRAYS = tuple(f"{kind}_{what}" for kind in "qz" for what in ("audio", "text", "first", "last"))
+
+
+def embed_run(
+    run: str | Path, dataset: AudioTextDataset, *, split: str = "test", cache_dir: str | Path, progress: bool = True
+) -> Embedded:
+    """Embed one split of `dataset` with the model in a run's or checkpoint's folder; the second time it is read.
+
+    Raises:
+        CheckpointError, DataError: no usable model there, or no usable clip in the split.
+    """
+    places = [folder / "model.safetensors" for folder in (Path(run), Path(run) / "checkpoint")]
+    weights = next(filter(Path.is_file, places), None)
+    if weights is None:
+        raise CheckpointError(f"{run} holds no trained model ({places[0].name}): name a run whose training has ended")
+    part = dataset.split(split)
+    key = hashlib.sha256(json.dumps([_FORMAT, sha256_file(weights), part.fingerprint, split]).encode()).hexdigest()
+    path = weights.parent / "maps" / f"embedded-{key[:16]}.safetensors"
+    if found := read_arrays(path):
+        arrays, about = found
+        known = set(about["ids"])
+        clips = part.with_clips(clip for clip in part if clip.id in known)
+        return make(clips, arrays, objective=about["objective"], split=split)
+    model = load_model(run, device="cpu")
+    embedded = embed_split(model, dataset, split=split, cache_dir=cache_dir, progress=progress)
+    with contextlib.suppress(StorageError):  # a run in a place that cannot be written to can still be shown
+        about = {"ids": [clip.id for clip in embedded.clips], "objective": embedded.objective}
+        write_arrays(path, {name: embedded.arrays[name] for name in _ARRAYS}, about)
+    return embedded
 
 
 def panel(embedded: Embedded, coordinates: np.ndarray, kind: Kind = "q") -> Panel:
-    """Return the map of one model with the gap measured in its own space, one pair per clip.
-
-    `coordinates` are `[N + M, 2 or 3]`, of N clips and then M captions.
-    """
+    """Return the map, `[N + M, 2 or 3]` of N clips and M captions, with the gap measured in the model's own space."""
     gap = estimate(embedded.space(kind).along_gap)
     table = points_table(embedded, coordinates, kind)
     return Panel(embedded.name, embedded.objective, table, gap.value, gap.half_width, embedded.candidates)
@@ -35,8 +70,7 @@ def panel(embedded: Embedded, coordinates: np.ndarray, kind: Kind = "q") -> Pane
 def points_table(embedded: Embedded, coordinates: np.ndarray, kind: Kind = "q") -> pd.DataFrame:
     """Return one row per point: kind, clip (row number), id, title, caption, rank, x, y(, z), facts, card.
 
-    `rank` is the rank of a caption's clip among all clips of the split, 1 the best, missing for clips; `caption` is a
-    caption's own text, and the first caption of a clip.
+    `rank` is that of a caption's clip among all clips of the split, missing for clips, which have their first caption.
     """
     n, clip_of_caption = len(embedded.frame), embedded.clip_of_caption
     clips = np.concatenate([np.arange(n), clip_of_caption])
@@ -61,7 +95,7 @@ def points_table(embedded: Embedded, coordinates: np.ndarray, kind: Kind = "q") 
 
 
 def color_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns that are worth colouring by: the usual ones first, none with one value or one per clip."""
+    """Return the columns worth colouring by: the usual ones first, none with one value or about one per clip."""
     clips = table[table["kind"] == "audio"]
     usual = ["style", "instruments", "tempo_class", "tempo_bpm", "split"]
     names = [c for c in usual if c in clips] + [c for c in clips if c not in usual and c not in _NOT_COLORS]
@@ -79,6 +113,5 @@ def worst_table(panels: Sequence[Panel], worst: int = 5) -> pd.DataFrame:
     import pandas as pd
 
     parts = [panel.points.iloc[worst_rows(panel, worst)].assign(model=panel.name) for panel in panels]
-    wanted = ("model", "rank", "caption", "title", "style", "instruments", "tempo_class")
-    table = pd.concat(parts, ignore_index=True)
-    return table[[name for name in wanted if name in table]]
+    wanted = ["model", "rank", "caption", "title", "style", "instruments", "tempo_class"]
+    return pd.concat(parts, ignore_index=True).filter(wanted)

@@ -20,7 +20,7 @@ from slapkit.errors import AudioError, DataError, SlapkitError
 from slapkit.metrics.embedded import Embedded, Kind, require_same_clips
 from slapkit.search.listen import excerpt
 from slapkit.viz import theme
-from slapkit.viz.figures.map_frame import axis_suffix, legend_entries, make_room, scheme
+from slapkit.viz.figures.map_frame import legend_entries, make_room, scheme
 from slapkit.viz.figures.maps import MODALITY, Panel, coloring, joint_map, marker_colors, paths
 from slapkit.viz.maps.export import EXCERPT_FORM, save_html
 from slapkit.viz.maps.points import color_columns
@@ -216,7 +216,7 @@ class MapView(ipywidgets.VBox):
     def _shape(self, number: int, panel: Panel, row: int) -> dict[str, Any]:
         (x0, y0), (x1, y1) = (panel.coordinates[i].tolist() for i in (row, panel.points["clip"].iloc[row]))
         line = {"color": self._ink, "width": 1.5}
-        axes = {f"{axis}ref": f"{axis}{axis_suffix(number)}" for axis in "xy"}
+        axes = {f"{axis}ref": f"{axis}{number + 1 if number else ''}" for axis in "xy"}
         return {"type": "line", "x0": x0, "y0": y0, "x1": x1, "y1": y1, "line": line, **axes}
 
     def lassoed(self, panel: int, role: str, indices: Sequence[int]) -> None:

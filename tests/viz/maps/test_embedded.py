@@ -5,7 +5,7 @@ import pytest
 
 from slapkit.errors import CheckpointError, DataError
 from slapkit.metrics.embedded import require_same_clips
-from slapkit.viz.maps import embed_run, embedded
+from slapkit.viz.maps import embed_run, points
 from tests.training.tones import make_tones, tiny
 
 
@@ -28,7 +28,7 @@ def test_a_run_is_embedded_as_it_is_evaluated_and_then_read(tmp_path, monkeypatc
     def never(*_, **__):
         raise AssertionError("embedded again")
 
-    monkeypatch.setattr(embedded, "embed_split", never)
+    monkeypatch.setattr(points, "embed_split", never)
     again = embed_run(folder, tones, **options)
     assert all(np.array_equal(again.arrays[name], found.arrays[name]) for name in found.arrays)
     with pytest.raises(AssertionError, match="embedded again"):
