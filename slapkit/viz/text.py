@@ -1,8 +1,4 @@
-"""Texts from data, made fit to show, and the words about a clip that maps, cards and pages share.
-
-plotly reads a little HTML in labels (`<b>`, `<a>`, `<span>`), entities, and TeX between dollar signs. Widgets set texts
-with `textContent` and need no escaping.
-"""
+"""Texts from data, made fit to show, and the words about a clip that maps, cards and pages share."""
 
 import html
 import json
@@ -42,7 +38,7 @@ def plain(value: Any, limit: int = 400) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that plotly shows as it is: no tag, no entity, no TeX."""
+    """Return text that plotly, which reads some HTML and TeX, shows as it is."""
     # plotly decodes numeric entities, but not &quot;.
     return html.escape(text, quote=False).replace('"', "&#34;").replace("'", "&#39;").replace("$", "&#36;")
 
@@ -77,14 +73,11 @@ def title_of(row: Mapping[str, Any]) -> str:
 
 def facts(row: Mapping[str, Any], most: int = 6) -> list[str]:
     """Return up to `most` facts of a clip in words: those of `FIRST_FACTS`, then other texts; none twice."""
-    others = (
-        name
-        for name, value in row.items()
-        if name not in FIRST_FACTS and name not in NOT_FACTS and all(isinstance(item, str) for item in items(value))
-    )
+    others = [name for name in row if name not in NOT_FACTS and all(isinstance(item, str) for item in items(row[name]))]
     words = []
-    for name in (*(name for name in FIRST_FACTS if name in row), *others):
-        text = plain(", ".join(_word(item) for item in items(row[name])), WIDTH)
+    for name in dict.fromkeys([*(name for name in FIRST_FACTS if name in row), *others]):
+        known = (f"{item:g}" if isinstance(item, float) else str(item) for item in items(row[name]))
+        text = plain(", ".join(known), WIDTH)
         if text not in _EMPTY_WORDS:
             words.append(f"{text} bpm" if name == "tempo_bpm" else text)
     return list(dict.fromkeys(words))[:most]
@@ -97,10 +90,6 @@ def items(value: Any) -> list[Any]:
     if isinstance(value, list | tuple | set):
         return [item for part in value for item in items(part)]
     return [] if value is None or isinstance(value, bool | Mapping) or value != value or value == "" else [value]
-
-
-def _word(item: Any) -> str:
-    return f"{item:g}" if isinstance(item, float) else str(item)
 
 
 def rank_words(rank: float, candidates: int) -> str:

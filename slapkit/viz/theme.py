@@ -63,7 +63,7 @@ def _layout(colors: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def template(name: str = "slapkit") -> go.layout.Template:
+def template(name: str) -> go.layout.Template:
     """Return the plotly template "slapkit" or "slapkit dark"."""
     import plotly.graph_objects as go
 

@@ -1,7 +1,6 @@
 """UMAP (arXiv 1802.03426) of embeddings: seeded, stored as plain arrays, and open to new points without a refit.
 
-Rows are brought to unit norm (Euclidean distance then orders neighbours as the cosine does) and reduced by PCA where
-they are wide. Nearest neighbours are exact up to `EXACT_UP_TO` rows. The start is the largest principal components.
+Rows of unit norm are reduced by PCA where they are wide; neighbours are exact up to `EXACT_UP_TO` rows.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ class MapConfig(Config):
 class Map:
     """A fitted map, float32 `[N, 2 or 3]`, and the arrays that place new points on it.
 
-    `reduced [N, R]` are the mapped rows after a PCA of `mean [D]` and `axes [R, D]` (None without one). `versions` are
-    those of the packages used, `key` is a hash of the mapped vectors and of `config`.
+    `reduced [N, R]` are the mapped rows after a PCA of `mean [D]` and `axes [R, D]` (None without one); `key` is a hash
+    of the mapped vectors and of `config`.
     """
 
     coordinates: np.ndarray
@@ -72,9 +71,8 @@ class Map:
     def place(self, vectors: np.ndarray) -> np.ndarray:
         """Return float32 coordinates `[M, 2 or 3]` of new `vectors [M, D]` on this map.
 
-        A new point lies at the mean of its nearest neighbours' coordinates, weighted by UMAP's membership strength: the
-        start of UMAP's own `transform`, whose further epochs need the fitted object, which can only be pickled. A
-        vector of the map itself gets its own coordinates.
+        A new point lies at the mean of its nearest neighbours' coordinates, weighted by UMAP's membership strength, as
+        UMAP's own `transform` begins. A vector of the map itself gets its own coordinates.
 
         Raises:
             DataError: vectors of another width.
@@ -118,10 +116,7 @@ class Map:
 
 
 class MapStore:
-    """Fits each map once: a map in `folder` made of the same vectors with the same settings is read instead.
-
-    Without a folder, maps are kept in memory alone.
-    """
+    """Fits each map once: a map in `folder` made of the same vectors with the same settings is read instead."""
 
     def __init__(
         self, folder: str | Path | None = None, config: MapConfig | None = None, *, progress: bool = True
@@ -141,7 +136,7 @@ class MapStore:
             place = None if self.folder is None else self.folder / f"{name}-{kind}-{config.n_components}d.safetensors"
             found = None
             with contextlib.suppress(DataError):  # missing or damaged: it is fitted
-                found = None if place is None else Map.load(place)
+                found = Map.load(place) if place else None
             if found is None or found.key != key:
                 found = fit_map(vectors, config, progress=self.progress)
                 if place:
@@ -182,7 +177,6 @@ def fit_map(vectors: np.ndarray, config: MapConfig | None = None, *, progress: b
 
 
 def _umap(reduced: np.ndarray, config: MapConfig, k: int, *, progress: bool) -> np.ndarray:
-    """Run UMAP on rows that are ready for it: float32 `[N, n_components]`."""
     known = (None, None, None)
     if len(reduced) <= EXACT_UP_TO:
         distances, near = _neighbours(reduced, reduced, k)

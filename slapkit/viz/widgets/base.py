@@ -1,7 +1,6 @@
-"""Shared by all widgets: browser code, messages answered by name, and which theme the page has.
+"""Shared by all widgets: browser code, messages answered by name, the theme of the page, cards of tracks.
 
-The browser side asks in small messages; `handle` answers each with a dict, so widgets are used and tested in plain
-Python. Texts are set with `textContent`: nothing from data becomes markup.
+Texts are set with `textContent`: nothing from data becomes markup.
 """
 
 from __future__ import annotations
@@ -88,10 +87,7 @@ class Widget(anywidget.AnyWidget):
 
 
 class LibraryWidget(Widget):
-    """A widget over libraries that sends excerpts and pictures of their tracks.
-
-    A class that inherits from it sets `libraries` before its `__init__`, and adds to `answers`.
-    """
+    """A widget over `libraries`, set before its `__init__`, that sends excerpts and pictures of their tracks."""
 
     libraries: dict[str, Library]
     marks: Marks | None = None
@@ -99,55 +95,39 @@ class LibraryWidget(Widget):
     def answers(self) -> Mapping[str, Answer]:
         return {"sound": self._sound, "picture": self._picture}
 
-    def library(self, message: Mapping[str, Any]) -> Library:
-        """Return the library that a message names."""
-        name = message.get("model")
-        if not isinstance(name, str) or name not in self.libraries:
-            raise LibraryError(f"no model {plain(name, 40)!r} here: there is {', '.join(self.libraries)}")
-        return self.libraries[name]
+    def _track(self, message: Mapping[str, Any]) -> tuple[Library, str, float | None]:
+        """Return library, id and place in s that a message names; the library checks whether there is such a track."""
+        name, id, start = (message.get(key) for key in ("model", "id", "start_s"))
+        if not isinstance(name, str) or name not in self.libraries or not isinstance(id, str):
+            there = ", ".join(self.libraries)
+            raise LibraryError(f"no track {plain(id, 40)!r} of {plain(name, 40)!r} here: the models are {there}")
+        good = type(start) in (int, float) and 0 <= start < 1e7
+        return self.libraries[name], id, float(start) if good else None
 
     def set_mark(self, query: str, message: Mapping[str, Any]) -> dict[str, Any]:
         """Mark a track as relevant to a query, or take the mark away."""
         if self.marks is None:
             raise LibraryError("nowhere to keep marks: give the widget `marks`")
-        id, on = track_id(message), bool(message.get("on"))
-        self.library(message).path(id)
+        (library, id, _), on = self._track(message), bool(message.get("on"))
+        library.path(id)
         (self.marks.add if on else self.marks.remove)(query, id)
         return {"type": "mark", "id": id, "on": on}
 
     def _sound(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
-        library, id, start = self.library(message), track_id(message), seconds(message)
+        library, id, start = self._track(message)
         data, mime = library.sound(id, start_s=start)
         return {"type": "sound", "mime": mime, "start_s": library.span(id, start)[0], "buffers": [data]}
 
     def _picture(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
-        picture = self.library(message).log_mel(track_id(message), start_s=seconds(message))
+        library, id, start = self._track(message)
+        picture = library.log_mel(id, start_s=start)
         rows, columns = picture.pixels.shape
         shape = {"rows": rows, "columns": columns, "start_s": picture.start_s, "seconds": picture.duration_s}
         return {"type": "picture", **shape, "buffers": [picture.pixels.tobytes()]}
 
 
-def track_id(message: Mapping[str, Any]) -> str:
-    """Return the id of a track in a message; the library checks whether there is such a track."""
-    id = message.get("id")
-    if not isinstance(id, str):
-        raise LibraryError(f"{plain(id, 40)!r} is no id of a track")
-    return id
-
-
-def seconds(message: Mapping[str, Any]) -> float | None:
-    """Return the place in a track, in s, that a message names; None where it is no number >= 0."""
-    value = message.get("start_s")
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e7
-    return float(value) if good else None
-
-
-def cards(rows: Sequence[dict[str, Any]], marked: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return one card per row of `Library.search`, ready for JSON."""
-    return [_card(row, row["id"] in set(marked)) for row in rows]
-
-
-def _card(row: dict[str, Any], marked: bool) -> dict[str, Any]:
+def card(row: dict[str, Any], marked: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the card of a row of `Library.search`, ready for JSON; `marked` are the ids of marked tracks."""
     captions = [plain(text) for text in items(row.get("captions"))]
     start, length, duration = (_number(row.get(key)) for key in ("window_start_s", "window_s", "duration_s"))
     return {
@@ -162,19 +142,19 @@ def _card(row: dict[str, Any], marked: bool) -> dict[str, Any]:
         "window_start_s": start,
         "window_s": length,
         "duration_s": duration,
-        "span": span(start, length, duration),
+        "span": _span(start, length, duration),
         "length": "" if duration is None else _clock(duration),
-        "marked": marked,
+        "marked": row["id"] in marked,
     }
 
 
-def span(start_s: float | None, window_s: float | None, duration_s: float | None) -> str:
+def _span(start: float | None, window: float | None, duration: float | None) -> str:
     """Return where the best window lies in a track longer than it ("0:40–0:50"), else the duration ("0:10")."""
-    if duration_s is None:
+    if duration is None:
         return ""
-    if start_s is None or not window_s or window_s >= duration_s:
-        return _clock(duration_s)
-    return f"{_clock(start_s)}–{_clock(min(start_s + window_s, duration_s))}"
+    if start is None or not window or window >= duration:
+        return _clock(duration)
+    return f"{_clock(start)}–{_clock(min(start + window, duration))}"
 
 
 def _clock(seconds: float) -> str:

@@ -11,7 +11,7 @@ import traitlets
 from slapkit.errors import LibraryError, SlapkitError
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.viz.text import plain
-from slapkit.viz.widgets.base import Answer, LibraryWidget, cards, css, esm
+from slapkit.viz.widgets.base import Answer, LibraryWidget, card, css, esm
 from slapkit.viz.widgets.query import Query, Uploads, read_query
 
 if TYPE_CHECKING:
@@ -33,16 +33,9 @@ LONGEST_HISTORY = 50
 class SearchBench(LibraryWidget):
     """Search libraries by text, by audio and by earlier results; play, compare, mark.
 
-    Args:
-        libraries: one library, or several by the name to show; two can be shown side by side.
-        query, k, where: the first query, number of results and filters, such as `{"style": "jig"}`.
-        compare: begin with the first two libraries side by side.
-        suggestions: terms to add by one press, each with its sign.
-        marks: keeps what is marked "also relevant"; without it there is no such button.
-
-    Attributes:
-        results, tables: what the last search returned, exactly as `library.search` returns it; of all models by name.
-        history: queries so far, the last one at the end.
+    `libraries` is one, or several by the name to show, with `compare` the first two side by side. `query`, `k` and
+    `where` (`{"style": "jig"}`) are the first search, `suggestions` terms to add by one press. Without `marks` nothing
+    can be marked "also relevant". `tables` are what the last search returned by model, `history` the queries so far.
 
     Raises:
         LibraryError: no library is given.
@@ -77,30 +70,26 @@ class SearchBench(LibraryWidget):
         return next(iter(self.tables.values()), None)
 
     def answers(self) -> Mapping[str, Answer]:
-        own = {"search": self._search, "mark": self._mark, "upload": self._upload}
+        own = {"search": self._search, "mark": self._mark}
+        own["upload"] = lambda message, parts: self.uploads.receive(message, b"".join(bytes(part) for part in parts))
         return {**super().answers(), **own}
-
-    def _upload(self, message: dict[str, Any], buffers: Sequence[bytes]) -> dict[str, Any]:
-        return self.uploads.receive(message, b"".join(bytes(part) for part in buffers))
 
     def _search(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
         query = read_query(message, list(self.libraries))
-        if query.empty:
+        if not query.texts and not query.terms:
             return {"type": "nothing", "text": NOTHING_ASKED, "history": self.history}
-        tables, columns = {}, []
-        for name in query.models:
-            tables[name], column = self._column(name, query)
-            columns.append(column)
+        tables, columns = zip(*(self._column(name, query) for name in query.models))
         taken_ms = 1000 * sum(column.pop("seconds") for column in columns)
-        found = {name: table for name, table in tables.items() if table is not None}
+        found = {name: table for name, table in zip(query.models, tables) if table is not None}
         if found:
             self.tables = found
             self._remember(query.label, live=bool(message.get("live")))
+        warnings = [self.libraries[name].warn(text) for name in found for text in query.texts]
         tracks = len(self.libraries[query.models[0]])
         return {
             "type": "results",
             "columns": columns,
-            "notice": self._notice(query, found),
+            "notice": plain(next(filter(None, warnings), "")),
             "status": f"{taken_ms:,.0f} ms over {tracks:,} {'clip' if tracks == 1 else 'clips'}",
             "code": query.code(),
             "history": self.history,
@@ -122,13 +111,7 @@ class SearchBench(LibraryWidget):
         if table.empty:
             return table, column | {"text": "no track passes the filters: loosen one"}
         marked = self.marks.of(query.label) if self.marks is not None else ()
-        return table, column | {"cards": cards(table.to_dict("records"), marked)}
-
-    def _notice(self, query: Query, found: Mapping[str, pd.DataFrame]) -> str:
-        """Return a warning about a successful search, such as a query longer than the encoder reads."""
-        searched = [self.libraries[name] for name in found]
-        warnings = [library.warn(text) for library in searched for text in query.texts]
-        return plain(next((w for w in warnings if w), ""))
+        return table, column | {"cards": [card(row, marked) for row in table.to_dict("records")]}
 
     def _remember(self, label: str, *, live: bool) -> None:
         """Keep a query; typing makes one entry, not one per letter."""
@@ -145,10 +128,10 @@ class SearchBench(LibraryWidget):
         return self.set_mark(query.label, message)
 
     def _options(self, start: dict[str, Any], suggestions: Sequence[str]) -> dict[str, Any]:
-        """Return what the browser needs before the first search."""
-        names = list(self.libraries)
+        names, known = list(self.libraries), OBJECTIVE_NAMES.items()
+        colors = [next((key for key, word in known if word.lower() in name.lower()), "") for name in names]
         return {
-            "models": [{"name": name, "color": _objective_of(name)} for name in names],
+            "models": [{"name": name, "color": color} for name, color in zip(names, colors)],
             "filters": _filters(self.libraries[names[0]]),
             "first_filters": FIRST_SHOWN,
             "suggestions": [plain(term, 40) for term in suggestions],
@@ -158,19 +141,13 @@ class SearchBench(LibraryWidget):
         }
 
 
-def _objective_of(model: str) -> str:
-    """Return the objective that a model's name contains, empty where it has none."""
-    return next((key for key, label in OBJECTIVE_NAMES.items() if label.lower() in model.lower()), "")
-
-
 def _filters(library: Library) -> list[dict[str, Any]]:
     """Return the filter menus, `FIRST_FILTERS` first, each with its values and how many tracks have them."""
     found = library.facets(MOST_VALUES) if len(library) else {}
     # Fractions are measurements: nobody filters by exactly -20.0 dB.
     found = {name: values for name, values in found.items() if not any(isinstance(v, float) for v, _ in values)}
-    order = [name for name in FIRST_FILTERS if name in found] + [name for name in found if name not in FIRST_FILTERS]
     menus = []
-    for name in order:
+    for name in dict.fromkeys([*(name for name in FIRST_FILTERS if name in found), *found]):
         values = [
             {"value": v.item() if hasattr(v, "item") else v, "label": plain(v, 40), "count": int(count)}
             for v, count in found[name]

@@ -12,7 +12,7 @@ from slapkit.errors import LibraryError
 from slapkit.metrics.embedded import Embedded
 from slapkit.search.marks import scores_with_marks
 from slapkit.viz.text import plain
-from slapkit.viz.widgets.base import Answer, LibraryWidget, cards, css, esm
+from slapkit.viz.widgets.base import Answer, LibraryWidget, card, css, esm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,16 +24,11 @@ HINT = "↑ ↓ choose a caption or a track · space plays · “also relevant�
 
 
 class ErrorsView(LibraryWidget):
-    """The captions that a model ranks worst, each with its own track and the tracks found first.
+    """The `worst` captions of a model, each with its own track and the `k` tracks found first by "q" or "z".
 
-    Args:
-        library: library over the same clips, which serves their audio and pictures.
-        split: the clips and captions, as `slapkit.metrics.embedded.embed_split` returns them.
-        marks: keeps what is marked "also relevant"; metrics count marked tracks as right answers too.
-        embedding: which embedding ranks, "q" or "z".
-        worst, k: number of captions listed, and of tracks shown for each.
-
-    `table` has all captions, worst first: expected 1-based `rank` of its track, `caption`, `title`, `id`.
+    `library` holds the clips of `split`, which is what `slapkit.metrics.embedded.embed_split` returns. What is marked
+    "also relevant" counts as right. `table` has all captions, worst first: expected `rank` of its track, `caption`,
+    `title`, `id`.
 
     Raises:
         LibraryError: a clip of the split is not in the library.
@@ -56,21 +51,25 @@ class ErrorsView(LibraryWidget):
             raise LibraryError(f"{len(missing)} clips are not in the library, {missing[0]!r} for one: update it")
         self._facts = known.loc[self.ids].to_dict("records")
         self.table = self._ranked()
-        listed = self.table.head(worst)
         super().__init__()
-        self.options = self._options(library.model_name, listed)
+        listed, total = self.table.head(worst), len(self.ids)
+        self.options = {
+            "model": library.model_name,
+            "hint": HINT,
+            "status": self.status(),
+            "first": self.handle({"type": "open", "caption": int(listed.index[0])}) if len(listed) else None,
+            "captions": [
+                {"caption": int(row), "text": plain(caption), "rank": f"own track: {rank:,.0f} of {total:,}"}
+                for row, rank, caption in zip(listed.index, listed["rank"], listed["caption"])
+            ],
+        }
 
     def _ranked(self) -> pd.DataFrame:
         import pandas as pd
 
-        frame = pd.DataFrame(
-            {
-                "rank": self.split.text_ranks[self.embedding],
-                "caption": self.captions,
-                "title": [self._facts[track].get("title") for track in self.clip_of_caption],
-                "id": [self.ids[track] for track in self.clip_of_caption],
-            }
-        )
+        own = [self._facts[track] for track in self.clip_of_caption]
+        frame = pd.DataFrame({"rank": self.split.text_ranks[self.embedding], "caption": self.captions})
+        frame = frame.assign(title=[facts.get("title") for facts in own], id=[facts["id"] for facts in own])
         return frame.sort_values("rank", ascending=False, kind="stable")
 
     def scores(self) -> dict[str, Any]:
@@ -87,25 +86,20 @@ class ErrorsView(LibraryWidget):
         return row
 
     def _open(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
-        """Answer with the caption's own track and the tracks found first."""
         row = self._row(message)
         own = int(self.clip_of_caption[row])
         scores = self.text[row] @ self.audio.T
         first = np.argsort(-scores, kind="stable")[: self.k]
         marked = self.marks.of(self.captions[row])
-        return {
-            "type": "opened",
-            "caption": row,
-            "own": self._cards([own], scores, marked),
-            "found": self._cards([int(track) for track in first if track != own], scores, marked),
-        }
+        others = self._cards([int(track) for track in first if track != own], scores, marked)
+        return {"type": "opened", "caption": row, "own": self._cards([own], scores, marked), "found": others}
 
     def _cards(self, tracks: Sequence[int], scores: np.ndarray, marked: Sequence[str]) -> list[dict[str, Any]]:
         rows = []
         for track in tracks:
             above, level = (scores > scores[track]).sum(), (scores >= scores[track]).mean()
             rows.append({**self._facts[track], "rank": above + 1, "score_percentile": level})
-        return cards(rows, marked)
+        return [card(row, marked) for row in rows]
 
     def _mark(self, message: dict[str, Any], _: Sequence[bytes]) -> dict[str, Any]:
         return self.set_mark(self.captions[self._row(message)], message) | {"status": self.status()}
@@ -120,16 +114,3 @@ class ErrorsView(LibraryWidget):
         )
         count = f"{marked} {'track' if marked == 1 else 'tracks'} marked also relevant" if marked else "nothing marked"
         return f"text to audio: {words} · {count}"
-
-    def _options(self, model: str, listed: pd.DataFrame) -> dict[str, Any]:
-        total = len(self.ids)
-        return {
-            "model": model,
-            "hint": HINT,
-            "status": self.status(),
-            "first": self.handle({"type": "open", "caption": int(listed.index[0])}) if len(listed) else None,
-            "captions": [
-                {"caption": int(row), "text": plain(caption), "rank": f"own track: {rank:,.0f} of {total:,}"}
-                for row, rank, caption in zip(listed.index, listed["rank"], listed["caption"])
-            ],
-        }

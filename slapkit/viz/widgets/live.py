@@ -23,10 +23,7 @@ PANELS = (  # logged quantity, axis, factor
 
 
 class LiveCurves:
-    """Loss, validation recall and effective rank as a growing figure: a callback of `train`.
-
-    `show()` displays it. `widget` is the plotly `FigureWidget`.
-    """
+    """Loss, validation recall and effective rank as a growing figure: a callback of `train`, displayed by `show`."""
 
     def __init__(self, objective: str, *, steps: int) -> None:
         theme.register()

@@ -5,7 +5,7 @@ Handlers take indices of panels and points, and can be called without a browser.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,6 @@ class MapView(ipywidgets.VBox):
     """The maps of one model or of several over the same clips, with a player below.
 
     It begins with predictions "q" or projections "z", in 2 or 3 `dimensions`, coloured by "modality" or a column.
-    `figure` is the `FigureWidget` on show, `selected` the table of the points within the last lasso.
     """
 
     def __init__(
@@ -65,7 +64,6 @@ class MapView(ipywidgets.VBox):
         super().__init__(parts, layout=ipywidgets.Layout(width="100%", max_width="1360px"))
 
     def _make_controls(self) -> None:
-        """Make the row of switches above the figure."""
         options = color_columns(self.store.panels(self.models[:1], self.kind, self.dimensions)[0].points)
         if self.color not in options:
             raise DataError(f"there is no column {self.color!r} to colour by: {nearest(self.color, options)}")
@@ -77,10 +75,13 @@ class MapView(ipywidgets.VBox):
         self.kinds.style.button_width, self.sizes.style.button_width = "120px", "48px"
         self.colors.style.description_width = "52px"
         self.colors.layout.width, self.worst.layout.width = "220px", "130px"
-        self.colors.observe(lambda change: self._guarded(self.set_color, change["new"]), "value")
-        self.kinds.observe(lambda change: self._guarded(self.set_space, kind=change["new"]), "value")
-        self.sizes.observe(lambda change: self._guarded(self.set_space, dimensions=change["new"]), "value")
-        self.worst.observe(lambda change: self._guarded(self.show_worst, change["new"]), "value")
+        for control, change in (
+            (self.colors, self.set_color),
+            (self.kinds, lambda kind: self.set_space(kind, self.dimensions)),
+            (self.sizes, lambda dimensions: self.set_space(self.kind, dimensions)),
+            (self.worst, self.show_worst),
+        ):
+            control.observe(lambda event, change=change: self._guarded(change, event["new"]), "value")
         row = ipywidgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="6px 14px")
         self.controls = ipywidgets.HBox([self.colors, self.kinds, self.sizes, self.worst], layout=row)
 
@@ -95,11 +96,11 @@ class MapView(ipywidgets.VBox):
         for trace in self.figure.data:
             meta = trace.meta or {}
             if meta.get("role") in ("audio", "text"):
-                where = (meta["panel"], meta["role"])
-                trace.on_click(partial(self._on_click, where))
-                trace.on_hover(partial(self._on_hover, where))
+                panel, role = meta["panel"], meta["role"]
+                trace.on_click(partial(self._on_point, partial(self._guarded, self.clicked, panel, role)))
+                trace.on_hover(partial(self._on_point, partial(self.hovered, role)))
                 trace.on_unhover(lambda *_: self.hovered(None))
-                trace.on_selection(partial(self._on_lasso, where))
+                trace.on_selection(lambda _, points, __, at=(panel, role): self.lassoed(*at, points.point_inds))
                 trace.on_deselect(lambda *_: self.deselected())
         self.deselected()
         self._dress()
@@ -107,7 +108,6 @@ class MapView(ipywidgets.VBox):
         self._box.children = [self.figure]
 
     def _guarded(self, change, *args: Any, **kwargs: Any) -> None:
-        """Do what a control asks for; an error is shown below the figure."""
         try:
             change(*args, **kwargs)
         except (SlapkitError, OSError) as error:
@@ -120,7 +120,6 @@ class MapView(ipywidgets.VBox):
         return next(t for t in self.figure.data if (t.meta or {}).get("role") == role and t.meta.get("panel") == panel)
 
     def _dress(self) -> None:
-        """Put the figure into the light or the dark template."""
         dark = self.scheme.dark
         # Transparent on a dark page; white until the page has reported that it is dark.
         ground = "rgba(0,0,0,0)" if dark else theme.LIGHT["paper"]
@@ -135,13 +134,12 @@ class MapView(ipywidgets.VBox):
     def _ink(self) -> str:
         return (theme.DARK if self.scheme.dark else theme.LIGHT)["text"]
 
-    def set_space(self, *, kind: Kind | None = None, dimensions: int | None = None) -> None:
-        """Show another space ("q", "z") or 2 or 3 dimensions; a map that is not there yet is fitted."""
+    def set_space(self, kind: Kind, dimensions: int) -> None:
+        """Show "q" or "z" in 2 or 3 dimensions; a map that is not there yet is fitted."""
         before = self.kind, self.dimensions
-        wanted = kind or self.kind, dimensions or self.dimensions
-        if wanted == before:
+        if (kind, dimensions) == before:
             return
-        self.kind, self.dimensions = wanted
+        self.kind, self.dimensions = kind, dimensions
         self._say(f"Fitting the maps of {self.kind} in {self.dimensions} dimensions ...")
         self.kinds.disabled = self.sizes.disabled = True
         try:
@@ -177,16 +175,9 @@ class MapView(ipywidgets.VBox):
 
     # What the mouse does
 
-    def _on_click(self, where: tuple[int, str], trace: Any, points: Any, state: Any) -> None:
+    def _on_point(self, answer: Callable[[int], Any], trace: Any, points: Any, state: Any) -> None:
         if points.point_inds:
-            self._guarded(self.clicked, *where, points.point_inds[0])
-
-    def _on_hover(self, where: tuple[int, str], trace: Any, points: Any, state: Any) -> None:
-        if points.point_inds:
-            self.hovered(where[1], points.point_inds[0])
-
-    def _on_lasso(self, where: tuple[int, str], trace: Any, points: Any, selector: Any) -> None:
-        self.lassoed(*where, points.point_inds)
+            answer(points.point_inds[0])
 
     def clicked(self, panel: int, role: str, index: int) -> list[PlayerItem]:
         """Play a clip (`role` "audio"), or a caption's clip and then its hits; ring the point in every map."""
@@ -204,14 +195,14 @@ class MapView(ipywidgets.VBox):
         model = self.models[0]
         captions = [] if role is None else [index] if role == "text" else np.flatnonzero(model.clip_of_caption == index)
         rows = [len(model.frame) + int(caption) for caption in captions][:MOST_LINES]
-        if self.dimensions == 3:
-            with self.figure.batch_update():
-                for number, panel in enumerate(self.panels):
-                    line = paths(panel, rows).T.astype(np.float64)
-                    self._trace(number, "line").update(dict(zip("xyz", line)))
+        if self.dimensions == 2:  # shapes are drawn without touching the points
+            shapes = [self._shape(number, panel, row) for number, panel in enumerate(self.panels) for row in rows]
+            self.figure.layout.shapes = shapes
             return
-        # Shapes: they are drawn without touching the points.
-        self.figure.layout.shapes = [self._shape(i, panel, row) for i, panel in enumerate(self.panels) for row in rows]
+        with self.figure.batch_update():
+            for number, panel in enumerate(self.panels):
+                line = paths(panel, rows).T.astype(np.float64)
+                self._trace(number, "line").update(dict(zip("xyz", line)))
 
     def _shape(self, number: int, panel: Panel, row: int) -> dict[str, Any]:
         (x0, y0), (x1, y1) = (panel.coordinates[i].tolist() for i in (row, panel.points["clip"].iloc[row]))
@@ -220,7 +211,6 @@ class MapView(ipywidgets.VBox):
         return {"type": "line", "x0": x0, "y0": y0, "x1": x1, "y1": y1, "line": line, **axes}
 
     def lassoed(self, panel: int, role: str, indices: Sequence[int]) -> None:
-        """Remember which points of one trace lie within the lasso."""
         self._lasso[panel, role] = np.asarray(indices, dtype=np.int64)
         table = self.selected
         clips = int((table["kind"] == "audio").sum())

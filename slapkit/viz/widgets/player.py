@@ -27,10 +27,7 @@ _TABLE_CSS = (
 
 @dataclass(frozen=True)
 class PlayerItem:
-    """One clip to play: its title, lines of text, and `load`, which returns its bytes and media type ("audio/ogg").
-
-    An error of `load` is shown in the card.
-    """
+    """One clip to play: its title, lines of text, and `load`, which returns its bytes and media type ("audio/ogg")."""
 
     title: str
     lines: Sequence[str]
@@ -59,9 +56,7 @@ class Player(Widget):
         """Show other items, and play the first one if `autoplay`."""
         self._loads = [item.load for item in items]
         with self.hold_sync():
-            self.items = [
-                {"title": plain(item.title, 160), "lines": [plain(line) for line in item.lines]} for item in items
-            ]
+            self.items = [{"title": plain(i.title, 160), "lines": [plain(line) for line in i.lines]} for i in items]
             self.generation += 1
         if autoplay and items:
             self.send({"type": "play", "id": 0, "generation": self.generation})
@@ -92,7 +87,6 @@ def players(clips: Sequence[tuple[str | Path, str, Sequence[str]]], *, max_bytes
 
 
 def _row(path: Path, title: str, lines: Sequence[str], max_bytes: int) -> str:
-    """Return one table row with all texts escaped."""
     size = path.stat().st_size
     label = html.escape(title, quote=True)
     if size > max_bytes:

@@ -6,9 +6,9 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.errors import LibraryError
@@ -24,25 +24,12 @@ LONGEST_QUERY = 10_000  # characters; text models read a few hundred
 LARGEST = 200_000_000  # bytes of a file: an hour of CD audio as FLAC
 
 
-@dataclass(frozen=True)
-class Term:
-    """An audio part of a query: a track of the library ("track"), or a file of the reader ("sound")."""
+class Term(NamedTuple):
+    """An audio part of a query: a track of the library by its id, or a file of the reader by its key."""
 
     sign: str  # "+" or "-"
     kind: str  # "track" or "sound"
-    key: str  # id of the track, or key of the file
-
-    def value(self, library: Library, files: Mapping[str, Path]) -> Any:
-        """Return what `search` takes for it."""
-        if self.kind == "track":
-            return library.like(self.key)
-        if self.key not in files:
-            raise LibraryError("the audio file of this search is gone: choose it again")
-        return files[self.key]
-
-    def code(self) -> str:
-        """Return the term as Python."""
-        return f"library.like({self.key!r})" if self.kind == "track" else "Path('your-file')"
+    key: str
 
 
 @dataclass(frozen=True)
@@ -52,12 +39,8 @@ class Query:
     texts: tuple[str, ...]
     terms: tuple[Term, ...]
     k: int
-    where: dict[str, Any] = field(default_factory=dict)
-    models: tuple[str, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        return not self.texts and not self.terms
+    where: dict[str, Any]
+    models: tuple[str, ...]
 
     @property
     def label(self) -> str:
@@ -74,14 +57,17 @@ class Query:
 
     def run(self, library: Library, files: Mapping[str, Path]) -> pd.DataFrame:
         """Search one library."""
-        first, more = self._call(self.texts, lambda term: term.value(library, files))
+        if any(term.kind == "sound" and term.key not in files for term in self.terms):
+            raise LibraryError("the audio file of this search is gone: choose it again")
+        first, more = self._call(self.texts, lambda t: library.like(t.key) if t.kind == "track" else files[t.key])
         return library.search(first, k=self.k, where=self.where or None, **more)
 
     def code(self) -> str:
         """Return the search as a line of Python, empty where it cannot be run."""
         texts = [json.dumps(plain(text, 120), ensure_ascii=False) for text in self.texts]
+        written = {"track": "library.like({!r})", "sound": "Path('your-file')"}
         try:
-            first, more = self._call(texts, Term.code)
+            first, more = self._call(texts, lambda term: written[term.kind].format(term.key))
         except LibraryError:
             return ""
         parts = [f"[{', '.join(first)}]" if isinstance(first, list) else first, f"k={self.k}"]
@@ -92,17 +78,14 @@ class Query:
 
 def read_query(message: Mapping[str, Any], models: Sequence[str]) -> Query:
     """Return the search of a message of the browser; raise `LibraryError` where it is not what the widget sends."""
-    text, k = message.get("query", ""), message.get("k", 10)
+    text, k, where = message.get("query", ""), message.get("k", 10), message.get("where") or {}
     if not isinstance(text, str) or len(text) > LONGEST_QUERY:
         raise LibraryError(f"the query has {len(str(text)):,} characters: {LONGEST_QUERY:,} are the most")
-    if type(k) is not int or not 1 <= k <= MOST_RESULTS:
-        raise LibraryError(f"k = {plain(k, 20)}: ask for 1 to {MOST_RESULTS} results")
+    if type(k) is not int or not 1 <= k <= MOST_RESULTS or not isinstance(where, dict):
+        raise LibraryError(f"k = {plain(k, 20)}, filters {plain(where, 40)}: up to {MOST_RESULTS}, {{column: value}}")
     chosen = tuple(message.get("models") or models[:1])
     if unknown := [name for name in chosen if name not in models]:
         raise LibraryError(f"no model {plain(unknown[0], 40)!r} here: there is {', '.join(models)}")
-    where = message.get("where") or {}
-    if not isinstance(where, dict):
-        raise LibraryError("filters come as {column: value}")
     terms = tuple(_term(item) for item in message.get("terms") or [])
     text = text.encode("utf-8", "replace").decode()  # JavaScript can hold half a character
     texts = tuple(part.strip() for part in re.split(r"[;\n]", text) if part.strip())
@@ -110,7 +93,7 @@ def read_query(message: Mapping[str, Any], models: Sequence[str]) -> Query:
 
 
 def _term(item: Any) -> Term:
-    sign, kind, key = (item.get(name) if isinstance(item, dict) else None for name in ("sign", "kind", "key"))
+    sign, kind, key = (item.get(name) if isinstance(item, dict) else None for name in Term._fields)
     if sign not in ("+", "-") or kind not in ("track", "sound") or not isinstance(key, str):
         raise LibraryError(f"a term of the search is malformed: {plain(item, 80)}")
     return Term(sign, kind, key)
@@ -120,7 +103,7 @@ class Uploads:
     """Audio files of the reader, received in parts into a temporary folder under names of our own; `files` by key."""
 
     def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="slapkit-audio-")
         self._open: dict[str, Path] = {}
         self.files: dict[str, Path] = {}
 
@@ -129,25 +112,21 @@ class Uploads:
         key, name, offset, size = (message.get(field) for field in ("upload", "name", "offset", "size"))
         if not isinstance(key, str) or not isinstance(name, str) or type(offset) is not int or type(size) is not int:
             raise LibraryError("a part of an audio file is malformed: choose the file again")
-        path = self._begin(key, name, size) if offset == 0 else self._open.get(key)
+        shown = plain(name, 80)
+        if offset == 0:
+            suffix = PurePosixPath(name.replace("\\", "/")).suffix.lower()
+            if suffix not in MEDIA_TYPES or not 0 < size <= LARGEST:
+                most = f"{', '.join(sorted(MEDIA_TYPES))} of up to {LARGEST // 10**6} MB are taken"
+                raise LibraryError(f"{shown}, {size:,} bytes, is no audio file by its name or too large: {most}")
+            path = Path(self._folder.name) / f"{len(self._open) + len(self.files)}{suffix}"
+            path.write_bytes(b"")
+            self._open[key] = path
+        path = self._open.get(key)
         if path is None or offset != path.stat().st_size or offset + len(part) > size:
-            raise LibraryError(f"{plain(name, 80)} came in disorder: choose the file again")
+            raise LibraryError(f"{shown} came in disorder: choose the file again")
         with path.open("ab") as file:
             file.write(part)
         done = offset + len(part) == size
         if done:
             self.files[key] = self._open.pop(key)
-        return {"type": "upload", "done": done, "name": plain(name, 80), "key": key}
-
-    def _begin(self, key: str, name: str, size: int) -> Path:
-        suffix = PurePosixPath(name.replace("\\", "/")).suffix.lower()
-        if suffix not in MEDIA_TYPES:
-            raise LibraryError(f"{plain(name, 80)} is not an audio file by its name: {', '.join(sorted(MEDIA_TYPES))}")
-        if not 0 < size <= LARGEST:
-            raise LibraryError(f"{plain(name, 80)} has {size:,} bytes: up to {LARGEST // 10**6} MB are taken")
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="slapkit-audio-")
-        path = Path(self._folder.name) / f"{len(self._open) + len(self.files)}{suffix}"
-        path.write_bytes(b"")
-        self._open[key] = path
-        return path
+        return {"type": "upload", "done": done, "name": shown, "key": key}
