@@ -1,7 +1,6 @@
 """Colours, plotly templates and CSS variables of all figures, widgets and pages.
 
-A colour has one meaning: audio blue, text orange, SLAP green, CLAP purple, SigLIP brown, warnings red. Shape, dash or
-hatching repeats it for colour-blind readers.
+A colour has one meaning, which shape, dash or hatching repeats for colour-blind readers.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ def category_colors(groups: Sequence[str]) -> dict[str, str]:
 
 
 def _layout(colors: dict[str, str]) -> dict[str, Any]:
-    """Return the layout that both templates share, in the colours of one of them."""
     axis = {"gridcolor": colors["grid"], "automargin": True, "title": {"font": {"size": 13, "color": colors["soft"]}}}
     axis |= dict.fromkeys(("linecolor", "zerolinecolor", "tickcolor"), colors["line"])
     title = {"font": {"size": 16}, "x": 0.0, "xanchor": "left", "y": 1.0, "yanchor": "top", "pad": {"l": 14, "t": 40}}
@@ -79,10 +77,7 @@ def register() -> None:
 
 
 def css_variables(*, widget: bool = False) -> str:
-    """Return the theme's colours as CSS variables, for light and for dark pages.
-
-    Exported pages follow the reader's setting. Widgets (`.slap`) follow JupyterLab's theme where there is one.
-    """
+    """Return the theme's colours as CSS variables; widgets (`.slap`) follow JupyterLab's theme where there is one."""
     shared = {"audio": AUDIO, "text-modality": TEXT, "neutral": NEUTRAL, "warning": WARNING}
     light, dark = (
         " ".join(f"--slap-{key}: {value};" for key, value in {**colors, **objectives, **shared}.items())

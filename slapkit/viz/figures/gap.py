@@ -1,7 +1,4 @@
-"""The gap panel: distance, separability and retrieval before and after recentring; cosines; singular spectra.
-
-Reports come from `slapkit.viz.maps.gap_report`: `name`, `objective` and `stages`, "as trained" and "recentred".
-"""
+"""The gap panel, of `slapkit.viz.maps.gap_report`: before and after recentring; cosines; singular spectra."""
 
 from __future__ import annotations
 

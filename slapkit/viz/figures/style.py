@@ -78,13 +78,9 @@ def mark_line(figure: go.Figure, y: float, words: str = "", color: str = theme.N
 
 
 def figure_bundle(figure: go.Figure, plotly_js: str | None) -> dict[str, Any]:
-    """Return a figure for Jupyter twice: as plotly's own type, which JupyterLab draws, and as HTML for exported pages.
-
-    `plotly_js` is the address of plotly.js from there; None where an earlier figure has loaded it.
-    """
-    page = figure.to_html(
-        full_html=False, include_plotlyjs=plotly_js or False, config={"displaylogo": False, "displayModeBar": "hover"}
-    )
+    """Return a figure as plotly's own type for JupyterLab, and as HTML that loads `plotly_js`, if any, for pages."""
+    config = {"displaylogo": False, "displayModeBar": "hover"}
+    page = figure.to_html(full_html=False, include_plotlyjs=plotly_js or False, config=config)
     return {"application/vnd.plotly.v1+json": figure.to_plotly_json() | {"config": {}}, "text/html": page}
 
 

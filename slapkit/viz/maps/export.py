@@ -82,7 +82,6 @@ def chosen_clips(panels: Sequence[Panel], clips: int, seed: int = 0) -> list[int
 
 
 def _sounds(model: Embedded, chosen: Sequence[int], seconds: float) -> dict[int, str]:
-    """Return clip index -> its excerpt in base64."""
     found = {}
     for clip in chosen:
         with contextlib.suppress(AudioError):

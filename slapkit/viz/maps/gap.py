@@ -107,7 +107,7 @@ def _cosines(space: Space, first: np.ndarray, last: np.ndarray) -> dict[str, Cos
 
 
 def _described(matched: np.ndarray, unmatched: np.ndarray) -> Cosines:
-    """Return densities and the share of (matched, unmatched) in which the matched pair is nearer; ties count half."""
+    """Return densities, and how often a matched pair is nearer than an unmatched one; ties count half."""
     rest = np.histogram(np.clip(unmatched, -1, 1), BINS, density=True)[0] if len(unmatched) else np.zeros(len(BINS) - 1)
     if not len(matched) or not len(unmatched):
         return Cosines(None, rest, float("nan"))

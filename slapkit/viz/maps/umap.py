@@ -118,16 +118,12 @@ class Map:
 class MapStore:
     """Fits each map once: a map in `folder` made of the same vectors with the same settings is read instead."""
 
-    def __init__(
-        self, folder: str | Path | None = None, config: MapConfig | None = None, *, progress: bool = True
-    ) -> None:
+    def __init__(self, folder: str | Path | None = None, config: MapConfig = MapConfig(), *, progress: bool = True):
         self.folder = None if folder is None else Path(folder)
-        self.config = config or MapConfig()
-        self.progress = progress
+        self.config, self.progress = config, progress
         self._known: dict[str, Map] = {}
 
     def map_of(self, embedded: Embedded, kind: Kind = "q", dimensions: int | None = None) -> Map:
-        """Return the map of one model's clips and captions."""
         config = self.config.replace(n_components=dimensions or self.config.n_components)
         vectors = embedded.points(kind)
         key = map_key(vectors, config)
@@ -157,9 +153,7 @@ def map_key(vectors: np.ndarray, config: MapConfig) -> str:
 
 
 def fit_map(vectors: np.ndarray, config: MapConfig | None = None, *, progress: bool = True, **settings: Any) -> Map:
-    """Fit a map of `vectors [N, D]`: the same vectors and settings give the same map on the same machine.
-
-    `settings` (`n_components=3`, `seed=1`...) replace single ones of `config`.
+    """Fit a map of `vectors [N, D]`; `settings` (`n_components=3`) replace single ones of `config`.
 
     Raises:
         DataError, ConfigError: fewer than four rows, or a setting out of range.
@@ -170,13 +164,13 @@ def fit_map(vectors: np.ndarray, config: MapConfig | None = None, *, progress: b
         raise DataError(f"a map of {len(rows)} points says nothing: give at least 4")
     reduced, mean, axes = _reduce(rows, config.pca)
     k = min(config.n_neighbors, len(rows) - 1)
-    coordinates = _umap(reduced, config, k, progress=progress)
+    coordinates = _umap(reduced, config, k, progress)
     names = ("umap-learn", "pynndescent", "numba", "numpy", "scikit-learn")
     versions = {name: metadata.version(name) for name in names} | {"slapkit": slapkit.__version__}
     return Map(coordinates, reduced, mean, axes, config, versions, map_key(vectors, config))
 
 
-def _umap(reduced: np.ndarray, config: MapConfig, k: int, *, progress: bool) -> np.ndarray:
+def _umap(reduced: np.ndarray, config: MapConfig, k: int, progress: bool) -> np.ndarray:
     known = (None, None, None)
     if len(reduced) <= EXACT_UP_TO:
         distances, near = _neighbours(reduced, reduced, k)
@@ -186,17 +180,10 @@ def _umap(reduced: np.ndarray, config: MapConfig, k: int, *, progress: bool) -> 
         warnings.simplefilter("ignore")
         import umap
 
-        reducer = umap.UMAP(
-            n_components=config.n_components,
-            n_neighbors=k,
-            min_dist=config.min_dist,
-            metric="euclidean",
-            random_state=config.seed,
-            n_jobs=1,
-            init="pca" if reduced.shape[1] >= config.n_components else "random",
-            precomputed_knn=known,
-            tqdm_kwds={"disable": not progress, "desc": f"UMAP of {len(reduced):,} points", "leave": False},
-        )
+        settings = {"n_components": config.n_components, "n_neighbors": k, "min_dist": config.min_dist, "n_jobs": 1}
+        settings["init"] = "pca" if reduced.shape[1] >= config.n_components else "random"
+        settings["tqdm_kwds"] = {"disable": not progress, "desc": f"UMAP of {len(reduced):,} points", "leave": False}
+        reducer = umap.UMAP(random_state=config.seed, precomputed_knn=known, **settings)
         return np.ascontiguousarray(reducer.fit_transform(reduced), dtype=np.float32)
 
 

@@ -64,10 +64,7 @@ class Widget(anywidget.AnyWidget):
         return {}
 
     def handle(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> dict[str, Any]:
-        """Answer one message of the browser; binary parts of the answer are in its "buffers".
-
-        Nothing is raised: an answer of type "error" has the error's words as "text".
-        """
+        """Answer one message of the browser: binary parts are "buffers", an error is of type "error" and has "text"."""
         kind = message.get("type")
         try:
             answer = self.answers().get(kind if isinstance(kind, str) else "")

@@ -42,7 +42,6 @@ class LiveCurves:
         self.widget._config = self.widget._config | {"displaylogo": False, "responsive": True}
 
     def __call__(self, row: Mapping[str, Any]) -> None:
-        """Add one logged row."""
         self.rows.append(row)
         with self.widget.batch_update():
             for trace, (key, _, scale) in zip(self.widget.data, PANELS):

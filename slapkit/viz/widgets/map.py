@@ -1,7 +1,4 @@
-"""The interactive map: hover draws pairs, a click plays, a lasso gives a table; colours, spaces and dimensions change.
-
-Handlers take indices of panels and points, and can be called without a browser.
-"""
+"""The interactive map: hover draws pairs, a click plays, a lasso gives a table; colours and spaces change."""
 
 from __future__ import annotations
 
@@ -88,7 +85,6 @@ class MapView(ipywidgets.VBox):
     # What is on show
 
     def _draw(self) -> None:
-        """Make the figure anew, for another space or number of dimensions."""
         self.panels: list[Panel] = self.store.panels(self.models, self.kind, self.dimensions)
         self.figure = go.FigureWidget(joint_map(self.panels, color=self.color, worst=WORST, height=self.figure_height))
         self.figure._config = self.figure._config | {"displaylogo": False, "scrollZoom": True, "responsive": True}
