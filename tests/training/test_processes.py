@@ -64,7 +64,7 @@ def assert_equal(a: Path, b: Path) -> None:
 
 @pytest.mark.slow
 def test_kill_9_at_any_moment_goes_on_at_the_same_pair(tones, tmp_path):
-    settings = {"steps": 30, "checkpoint_every": 1, "eval_every": 10, "micro_batch": 8}
+    settings = {"steps": 20, "checkpoint_every": 1, "eval_every": 10, "micro_batch": 8}
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     log, chance, progress = tmp_path / "killed" / "drawn-0.jsonl", random.Random(0), []
 
@@ -73,7 +73,7 @@ def test_kill_9_at_any_moment_goes_on_at_the_same_pair(tones, tmp_path):
         return subprocess.Popen([sys.executable, *command], env=environment)
 
     assert start("whole", 0).wait() == 0
-    for kill in range(3):
+    for kill in range(2):
         seen, process = log.stat().st_size if log.exists() else 0, start("killed", workers=kill)
         while process.poll() is None and (not log.exists() or log.stat().st_size < seen + 500):
             time.sleep(0.005)
@@ -84,19 +84,17 @@ def test_kill_9_at_any_moment_goes_on_at_the_same_pair(tones, tmp_path):
         progress.append(int(complete[-1].name[5:]) if complete else 0)
         for path in complete:
             assert load_tensors(path / "model.safetensors") and load_tensors(path / "optimizer.safetensors")
-    assert progress == sorted(progress) and 0 < progress[0] < progress[-1] < 30
+    assert progress == sorted(progress) and 0 < progress[0] < progress[-1] < 20
     assert start("killed", 1).wait() == 0
     assert drawn(tmp_path / "killed") == drawn(tmp_path / "whole")
     assert_equal(tmp_path / "whole" / "model.safetensors", tmp_path / "killed" / "model.safetensors")
-    assert [row["step"] for row in read_json_lines(tmp_path / "killed" / "train.jsonl")[0]] == list(range(1, 31))
+    assert [row["step"] for row in read_json_lines(tmp_path / "killed" / "train.jsonl")[0]] == list(range(1, 21))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("objective", "streaming"), [("slap", False), ("clap", True)])
-def test_two_processes_train_one_model(objective, streaming, tones, tmp_path):
-    settings = {"objective": objective, "steps": 4, "batch_size": 8, "micro_batch": 2}
-    options = {"streaming": True, "workers": 1} if streaming else {}
-    in_two_processes(*arguments(tones, tmp_path, settings, **options))
+def test_two_processes_train_one_model(tones, tmp_path):
+    settings = {"steps": 4, "batch_size": 8, "micro_batch": 2}
+    in_two_processes(*arguments(tones, tmp_path, settings, streaming=True, workers=1))
     assert_equal(tmp_path / "rank-0.safetensors", tmp_path / "rank-1.safetensors")
     rows = read_json_lines(tmp_path / "train.jsonl")[0]
     assert [row["step"] for row in rows] == [1, 2, 3, 4] and "validation" in rows[-1]
