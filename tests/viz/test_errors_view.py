@@ -8,12 +8,8 @@ from tests.viz.fakes import FakeLibrary, split_of
 
 
 @pytest.fixture
-def library():
-    return FakeLibrary(20)
-
-
-@pytest.fixture
-def view(library, marks):
+def view(marks):
+    library = FakeLibrary(20)
     return ErrorsView(library, split_of(library), marks, worst=10, k=4)
 
 
@@ -23,16 +19,13 @@ def places(view, row):
     return sorted(range(len(scores)), key=lambda i: -scores[i])
 
 
-def test_captions_are_listed_by_the_place_of_their_own_track_worst_first(view):
+def test_captions_are_listed_worst_first_and_opened_with_what_was_found(view):
     expected = [places(view, row).index(view.clip_of_caption[row]) + 1 for row in range(len(view.captions))]
     assert list(view.table["rank"]) == sorted(expected, reverse=True)
     for row, line in view.table.iterrows():
         assert line["rank"] == expected[row] and line["caption"] == view.captions[row]
         assert line["id"] == view.ids[view.clip_of_caption[row]]
     assert [c["caption"] for c in view.options["captions"]] == list(view.table.index[:10])
-
-
-def test_opening_a_caption_gives_its_track_and_what_was_found_first(view):
     row = int(view.table.index[0])
     reply = view.handle({"type": "open", "caption": row, "request": 1})
     order = places(view, row)

@@ -1,9 +1,13 @@
 """Figures: titles are computed from the data, and what is drawn is the data."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from slapkit.metrics import retrieval_scores, text_to_audio_ranks
+from slapkit.metrics.gap import recentred
 from slapkit.viz import figures, theme
 from slapkit.viz.maps import found_words, gap_report
 from slapkit.viz.widgets import players
@@ -43,14 +47,13 @@ def test_training_curves_draw_every_finite_value_and_say_the_last():
     assert "SLAP uses 6.0 dimensions" in title(figures.rank_curves({"slap": ROWS}))
 
 
-@pytest.mark.parametrize("direction", ["text_to_audio", "audio_to_text"])
-def test_retrieval_bars_show_percent_and_chance(direction):
-    figure = figures.retrieval_bars({"slap": metrics(0.5), "clap": metrics(0.25)}, direction)
-    assert list(figure.data[0].y) == [10.0, 25.0, 50.0]
-    assert "SLAP 50.0 % and CLAP 25.0 %" in title(figure)
-    assert figure.data[-1].name == "chance"
-    expected = figures.chance_recalls(metrics(), direction)
+def test_bars_show_percent_and_chance():
+    both = {"slap": metrics(0.5), "clap": metrics(0.25, distance=0.3)}
+    figure = figures.retrieval_bars(both)
+    assert list(figure.data[0].y) == [10.0, 25.0, 50.0] and "SLAP 50.0 % and CLAP 25.0 %" in title(figure)
+    expected = figures.chance_recalls(metrics(), "text_to_audio")
     np.testing.assert_allclose(figure.data[-1].y, [100 * v for v in expected.values()])
+    assert "SLAP has the smaller gap, 0.100; CLAP 0.300" in title(figures.gap_bars(both))
 
 
 def test_chance_equals_random_orders():
@@ -68,9 +71,8 @@ def test_corpus_figures_count_and_keep_names_harmless():
     figure = figures.counts(frame, "instruments", title="{n} kinds, first {first} in {share}")
     assert title(figure) == "2 kinds, first flute in 66.7 %"
     assert list(figure.data[0].x) == [2, 1] and figure.layout.yaxis.ticktext[1] == "&lt;b&gt;x"
-    many = pd.DataFrame({"style": [f"s{i}" for i in range(40)]})
-    drawn = figures.counts(many, "style", title="{n}", top=9)
-    assert drawn.layout.yaxis.ticktext[-1] == "31 others" and sum(drawn.data[0].x) == 40
+    many = figures.counts(pd.DataFrame({"style": [f"s{i}" for i in range(40)]}), "style", title="{n}", top=9)
+    assert many.layout.yaxis.ticktext[-1] == "31 others" and sum(many.data[0].x) == 40
     assert "faster than 90 bpm" in title(figures.tempo_histogram(frame))
 
 
@@ -85,6 +87,22 @@ def test_the_gap_panel_draws_what_the_reports_hold(models):
     np.testing.assert_allclose([np.sum(t.y) * 2 / len(t.x) for t in drawn], 1, atol=1e-3)
     assert len(figures.spectra(reports).data) == 8 and "effective rank" in title(figures.spectra(reports))
     assert "**SLAP** leaves" in found_words(reports) and "recentred" in found_words(reports)
+
+
+def test_the_gap_report_measures_before_and_after(models):
+    slap, clap = (gap_report(model) for model in models)
+    assert clap.trained.distance.value > max(3 * clap.recentred.distance.value, slap.trained.distance.value)
+    audio, text, clip_of = models[1].audio().astype(float), models[1].text().astype(float), models[1].clip_of_caption
+    moved = dict(zip(("audio", "text"), recentred(audio=audio, text=text)))
+    ranks = text_to_audio_ranks(**moved, clip_of_caption=clip_of)
+    assert clap.recentred.retrieval["text_to_audio"] == retrieval_scores(ranks)
+    # How often any matched cosine beats any unmatched one, by comparing all.
+    cosines, matched = text @ audio.T, clip_of[:, None] == np.arange(len(audio))
+    wrong = cosines[~matched]
+    share = np.mean([np.mean((right > wrong) + 0.5 * (right == wrong)) for right in cosines[matched]])
+    assert clap.trained.cosines["across"].auc == pytest.approx(share, abs=1e-6)
+    numbers = json.loads(json.dumps(clap.numbers(), allow_nan=False))
+    assert numbers["as_trained"]["centroid_distance"] == clap.trained.distance.value
 
 
 def test_a_collapsed_model_is_shown_as_far_as_it_can_be_measured():

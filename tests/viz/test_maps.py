@@ -10,11 +10,15 @@ import pytest
 import soundfile
 from plotly.offline import get_plotlyjs
 
+from slapkit import training
+from slapkit.errors import CheckpointError, DataError
 from slapkit.metrics import centroid_distance, text_to_audio_ranks
+from slapkit.metrics.embedded import require_same_clips
 from slapkit.viz import figures, text, theme
 from slapkit.viz.figures.maps import gap_answer, worst_rows
-from slapkit.viz.maps import save_html, worst_table
+from slapkit.viz.maps import embed_run, points, save_html, worst_table
 from slapkit.viz.maps.export import chosen_clips
+from tests.training.tones import make_tones, tiny
 from tests.viz.fakes import make_clips, make_embedded, make_panel
 from tests.viz.payloads import PAYLOADS
 
@@ -110,3 +114,35 @@ def test_hostile_texts_end_no_script_and_a_lost_file_stops_no_page(tmp_path):
     assert data_of(page)["sounds"] == {}
     assert page.count("<script") == page.count("</script>") == 3 + get_plotlyjs().count("</script>")
     assert "<" not in re.search(r"<title>(.*?)</title>", page, re.DOTALL)[1]
+
+
+def test_a_run_is_embedded_as_it_is_evaluated_and_then_read(tmp_path, monkeypatch):
+    tones, settings = make_tones(tmp_path / "tones", clips=24), tiny(train={"steps": 2, "objective": "slap"})
+    given = {"model": settings.model, "config": settings.train, "dataset": tones, "progress": False}
+    training.train(**given, out_dir=tmp_path / "run" / "checkpoint", cache_dir=tmp_path)
+    options = {"cache_dir": tmp_path, "progress": False}
+    found = embed_run(tmp_path / "run", tones, **options)
+    assert found.name == "SLAP" and found.candidates == len(found.clips) == tones.splits["test"]
+    halves = found.arrays["z_first"] + found.arrays["z_last"]  # clips of 2 s: two windows of 1 s
+    np.testing.assert_allclose(halves / np.linalg.norm(halves, axis=1, keepdims=True), found.audio("z"), atol=1e-5)
+    assert not np.allclose(found.arrays["z_first"], found.arrays["z_last"])
+    monkeypatch.setattr(points, "embed_split", lambda *_, **__: pytest.fail("embedded again"))
+    again = embed_run(tmp_path / "run" / "checkpoint", tones, **options)
+    assert all(np.array_equal(again.arrays[name], found.arrays[name]) for name in found.arrays)
+    with pytest.raises(CheckpointError, match="tones"):
+        embed_run(tmp_path / "tones", tones, **options)
+
+
+def test_models_of_other_clips_do_not_share_a_figure_and_a_sample_keeps_ranks(models):
+    model, part = models[0], models[0].sample(15, seed=3)
+    assert len(part) == 15 and len(part.frame) == 5 and part.sample(None) is part
+    for caption, clip, rank in zip(part.captions, part.clip_of_caption, part.text_ranks["q"]):
+        whole = model.captions.index(caption)
+        assert part.frame["id"][clip] == model.frame["id"][model.clip_of_caption[whole]]
+        assert rank == model.text_ranks["q"][whole]
+    assert list(model.sample(9, seed=1).frame["id"]) == list(model.sample(9, seed=1).frame["id"])
+    for wrong in ([model, part], []):
+        with pytest.raises(DataError):
+            require_same_clips(wrong)
+    with pytest.raises(DataError, match="2"):
+        model.sample(2)

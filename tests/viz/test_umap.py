@@ -19,16 +19,6 @@ def ready_map(vectors, dimensions=2, pca=4):
     return Map(coordinates, reduced, mean, axes, config, {"umap-learn": "0"}, map_key(vectors, config))
 
 
-def test_pca_keeps_all_distances_where_it_keeps_all_directions():
-    rows = RNG.normal(size=(30, 3)) @ RNG.normal(size=(3, 20))  # of rank three
-    reduced, mean, axes = _reduce(rows, 3)
-    before = np.linalg.norm(rows[:, None] - rows[None], axis=-1)
-    after = np.linalg.norm(reduced[:, None] - reduced[None], axis=-1)
-    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose((rows - mean) @ axes.T, reduced, atol=1e-4)
-    assert _reduce(rows, 20)[1] is None, "no wider than asked for: left alone"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_new_points_stand_among_their_neighbours_and_known_ones_at_their_own_place(tmp_path, dimensions):
@@ -68,12 +58,13 @@ def test_the_same_seed_gives_the_same_map_and_clusters_stay_apart(tmp_path, mode
     assert np.array_equal(first.coordinates, again.coordinates)
     assert not np.array_equal(first.coordinates, other.coordinates)
     groups = first.coordinates.reshape(4, 25, 2)
-    spread = np.linalg.norm(groups - groups.mean(axis=1, keepdims=True), axis=-1).max()
-    between = np.linalg.norm(groups.mean(axis=1)[:, None] - groups.mean(axis=1)[None], axis=-1)
+    middle = groups.mean(axis=1)
+    spread = np.linalg.norm(groups - middle[:, None], axis=-1).max()
+    between = np.linalg.norm(middle[:, None] - middle[None], axis=-1)
     assert between[np.triu_indices(4, 1)].min() > 2 * spread
     assert first.reduced.shape == (100, 50) and first.versions["umap-learn"] and first.versions["slapkit"]
     new = centres + 0.05 * RNG.normal(size=(4, 64))
-    assert (np.linalg.norm(first.place(new) - groups.mean(axis=1), axis=-1) < spread + 1).all()
+    assert (np.linalg.norm(first.place(new) - middle, axis=-1) < spread + 1).all()
     store = MapStore(tmp_path, MapConfig(n_neighbors=5), progress=False)
     fitted = store.map_of(models[0])
     path = tmp_path / "slap-q-2d.safetensors"

@@ -4,8 +4,7 @@ import base64
 from typing import Any
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>widget</title>
-<style>body { margin: 0; padding: 16px; background: BACKGROUND; }</style>
-<body data-jp-theme-light="IS_LIGHT"><div id="widget"></div>"""
+<body data-jp-theme-light="true"><div id="widget"></div>"""
 MOUNT = """async ({ esm, css, traits }) => {
   const style = document.createElement("style");
   style.textContent = css;
@@ -29,14 +28,12 @@ MOUNT = """async ({ esm, css, traits }) => {
       emit("msg:custom", reply, parts.map((part) => new DataView(bytes(part).buffer)));
     },
   };
-  window.change = (values, event) => { Object.assign(traits, values); emit(event); };
-  window.tell = (message) => emit("msg:custom", message, []);
   const module = await import(URL.createObjectURL(new Blob([esm], { type: "text/javascript" })));
-  window.close = module.default.render({ model, el: document.getElementById("widget") });
+  module.default.render({ model, el: document.getElementById("widget") });
 }"""
 
 
-def mount(page: Any, widget: Any, *, dark: bool = False) -> None:
+def mount(page: Any, widget: Any) -> None:
     """Show a widget on a page of its own."""
 
     def python(content: dict[str, Any], buffers: list[str]) -> list[Any]:
@@ -44,8 +41,7 @@ def mount(page: Any, widget: Any, *, dark: bool = False) -> None:
         reply = widget.handle(content, parts) if parts else widget.handle(content)
         return [reply, [base64.b64encode(part).decode() for part in reply.pop("buffers", [])]]
 
-    html = PAGE.replace("BACKGROUND", "#111" if dark else "#fff").replace("IS_LIGHT", str(not dark).lower())
-    page.route("http://widget.test/**", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.route("http://widget.test/**", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
     page.goto("http://widget.test/")
     page.expose_function("python", python)
     names = [name for name in widget.traits(sync=True) if not name.startswith("_")]

@@ -6,12 +6,8 @@ from slapkit.viz.widgets import ErrorsView, SearchBench
 from tests.viz.browser.page import mount
 from tests.viz.fakes import FakeLibrary, split_of, tone
 
-HOSTILE = '<img src=x onerror="window.__pwned=1">\u202e\x00 javascript:alert(1)'
 NAMELESS = """[...document.querySelectorAll("button, input:not([type=file]), select")].filter((node) =>
     !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length)).length"""
-DROP = """const data = new DataTransfer();
-data.items.add(new File([new Uint8Array([1, 2, 3])], "dropped.txt"));
-document.querySelector(".slap-bench").dispatchEvent(new DragEvent("drop", { dataTransfer: data }));"""
 
 
 @pytest.fixture
@@ -28,17 +24,11 @@ def page(browser):
     assert nameless == 0, "a screen reader has a name for every control"
 
 
-class Library(FakeLibrary):
-    """A fake library whose audio can be played."""
-
-    def sound(self, id, start_s=None, seconds=None):
-        self.path(id)
-        return tone(), "audio/wav"
-
-
 @pytest.fixture
-def library():
-    return Library()
+def library(monkeypatch):
+    """A fake library whose audio can be played."""
+    monkeypatch.setattr(FakeLibrary, "sound", lambda *_, **__: (tone(), "audio/wav"))
+    return FakeLibrary(20)
 
 
 def ids(page, column=0):
@@ -124,8 +114,7 @@ def test_more_like_this_not_this_and_also_relevant(page, library, marks):
     assert page.locator(".slap-columns[data-stale]").count() == 1, "old results stay, dimmed"
 
 
-def test_errors_are_opened_and_marked(page, marks):
-    library = Library(20)
+def test_errors_are_opened_and_marked(page, library, marks):
     view = ErrorsView(library, split_of(library), marks, worst=5, k=3)
     mount(page, view)
     page.wait_for_selector(".slap-card")
