@@ -87,10 +87,8 @@ def test_what_cannot_be_searched_is_said_and_the_results_stay(bench, library, mo
 @pytest.mark.parametrize(
     "message",
     [
-        {}, {"type": None}, {"type": ["search"]}, {"type": "delete"},
-        {"type": "search", "query": 5}, {"type": "search", "query": "a" * 10_001},
-        {"type": "search", "query": "a", "k": 0}, {"type": "search", "query": "a", "k": 1e9},
-        {"type": "search", "query": "a", "k": True}, {"type": "search", "query": "a", "models": ["GPT"]},
+        {}, {"type": ["search"]}, {"type": "search", "query": 5}, {"type": "search", "query": "a" * 10_001},
+        {"type": "search", "query": "a", "k": 1e9}, {"type": "search", "query": "a", "models": ["GPT"]},
         {"type": "search", "query": "a", "where": [1]}, {"type": "search", "query": "a", "terms": ["x"]},
         {"type": "search", "query": "a", "terms": [{"sign": "*", "kind": "track", "key": "x"}]},
         {"type": "sound"}, {"type": "sound", "model": "SLAP"},

@@ -27,17 +27,16 @@ def test_a_click_on_a_clip_plays_its_file(view, models):
     assert item.load() == (Path(models[0].frame["path"][4]).read_bytes(), "audio/wav")
     assert item.title == "Tune 4" and "caption 0 of clip 4" in item.lines
     assert view.player.items[0]["title"] == "Tune 4"
-    for panel, model in enumerate(models):  # ringed in both maps
-        np.testing.assert_allclose([trace(view, "ring", panel).x[0]], model.audio()[4, 0])
+    rings = [trace(view, "ring", panel).x[0] for panel in range(2)]
+    np.testing.assert_allclose(rings, [model.audio()[4, 0] for model in models])
     state = json.dumps([view.player.get_state(), view.figure.get_state()], default=lambda value: f"{type(value)}")
     assert "data:audio" not in state and "wav" not in json.dumps(view.player.items)
 
 
 def test_a_click_on_a_caption_plays_its_clip_and_then_what_the_model_finds(view, models):
     model = models[1]
-    for caption in range(len(model.captions)):
+    for caption, clip in enumerate(model.clip_of_caption):
         first, *hits = items_of(model, view.kind, "text", caption)
-        clip = model.clip_of_caption[caption]
         assert first.title == f"True clip: Tune {clip}" and model.captions[caption] in first.lines[1]
         similarity = [float(model.text()[caption] @ row) for row in model.audio()]
         best = sorted(range(len(similarity)), key=lambda i: -similarity[i])[:3]

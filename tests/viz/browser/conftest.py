@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.viz.browser.lab import Notebook, Server, find_browser, launch, serve, set_parameters
+from tests.viz.browser.lab import FLAGS, Notebook, Server, find_browser, serve, set_parameters
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -40,7 +40,7 @@ def browser(chromium: str) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = launch(playwright.chromium)
+        started = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         yield started
         started.close()
 
@@ -103,13 +103,6 @@ def watched(page: Page) -> Page:
 
 @pytest.fixture
 def open_notebook(page: Page, server: Server) -> Iterator:
-    """Open one notebook of the project in the module's window; its kernel ends with the test."""
-    opened: list[Notebook] = []
-
-    def open_(name: str) -> Notebook:
-        opened.append(Notebook(page, server, f"notebooks/{name}.ipynb"))
-        return opened[-1]
-
-    yield open_
-    for notebook in opened:
-        notebook.close()
+    """Open one notebook of the project in the module's window."""
+    yield lambda name: Notebook(page, server, f"notebooks/{name}.ipynb")
+    page.goto("about:blank")

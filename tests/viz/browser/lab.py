@@ -22,7 +22,7 @@ from urllib.parse import quote
 import nbformat
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserType, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 # Quiet on a closed network; WebGL is drawn in software where there is no graphics card.
 FLAGS = (
@@ -45,23 +45,17 @@ def find_browser() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def launch(chromium: BrowserType) -> Browser:
-    """Start the installed browser without a window."""
-    return chromium.launch(executable_path=find_browser(), args=list(FLAGS))
-
-
 @dataclass
 class Server:
-    """A running JupyterLab: its address, its token, and the folders it works in."""
+    """A running JupyterLab: its address, its token, and the folder it works in."""
 
     url: str
     token: str
     root: Path
-    settings: Path
 
 
 @contextlib.contextmanager
-def serve(root: Path, home: Path, *, patience_s: float = 90) -> Iterator[Server]:
+def serve(root: Path, home: Path) -> Iterator[Server]:
     """Run JupyterLab on `root`, its own settings in `home`, on a free port of this machine; stop it at the end."""
     # The question whether to fetch news would lie over the notebook.
     quiet = home / "config_dir" / "labconfig" / "page_config.json"
@@ -70,10 +64,10 @@ def serve(root: Path, home: Path, *, patience_s: float = 90) -> Iterator[Server]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = Server(f"http://127.0.0.1:{port}", secrets.token_hex(16), root, home / "settings")
+    server = Server(f"http://127.0.0.1:{port}", secrets.token_hex(16), root)
     # Neither reads nor writes the settings of whoever runs the tests.
     own = {f"JUPYTER_{name}": str(home / name.lower()) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
-    own |= {"JUPYTERLAB_SETTINGS_DIR": str(server.settings), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
+    own |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
     own |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_TOKEN": server.token}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}"]
     command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
@@ -82,7 +76,7 @@ def serve(root: Path, home: Path, *, patience_s: float = 90) -> Iterator[Server]
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=root, env=os.environ | own, stdout=out, stderr=subprocess.STDOUT)
     try:
-        direct, end = urllib.request.build_opener(urllib.request.ProxyHandler({})), time.monotonic() + patience_s
+        direct, end = urllib.request.build_opener(urllib.request.ProxyHandler({})), time.monotonic() + 90
         while True:
             with contextlib.suppress(OSError):
                 direct.open(f"{server.url}/api?token={server.token}", timeout=5)
@@ -99,12 +93,12 @@ def serve(root: Path, home: Path, *, patience_s: float = 90) -> Iterator[Server]
             process.wait()
 
 
-def shown(found: Locator, count: int = 1, *, patience_s: float = 60) -> list[str]:
+def shown(found: Locator, count: int = 1) -> list[str]:
     """Bring `count` elements into view, and return what each shows once all show something.
 
     JupyterLab leaves cells out of view undrawn, and their text reads as empty.
     """
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + 60
     while True:
         found.first.scroll_into_view_if_needed()
         texts = found.all_inner_texts()
@@ -129,9 +123,14 @@ class Notebook:
     """A notebook open in JupyterLab: run it from the menu, look into its cells by their ids."""
 
     def __init__(self, page: Page, server: Server, path: str) -> None:
-        self.page, self.server, self.file = page, server, server.root / path
+        self.page, self.file = page, server.root / path
         node = nbformat.read(self.file, as_version=4)
         self.ids = [cell.id for cell in node.cells if cell.cell_type == "code"]
+        # A kernel that runs already is taken over with all that it has imported and compiled.
+        headers = {"Authorization": f"token {server.token}"}
+        for kernel in page.request.get(f"{server.url}/api/kernels", headers=headers).json()[:1]:
+            session = {"path": path, "name": self.file.name, "type": "notebook", "kernel": {"id": kernel["id"]}}
+            page.request.post(f"{server.url}/api/sessions", headers=headers, data=session)
         page.goto(f"{server.url}/lab/tree/{quote(path)}?reset&token={server.token}")
         # Before a kernel is there the indicator says idle too; running then would ask which one to take.
         page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=180_000)
@@ -141,9 +140,9 @@ class Notebook:
         self.page.locator("#jp-MainMenu").get_by_text("Run", exact=True).click()
         self.page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
 
-    def finish(self, timeout_s: float = 300) -> None:
+    def finish(self) -> None:
         """Wait for the last cell, and check that none failed or complained."""
-        self.page.wait_for_function(FINISHED, arg=[len(self.ids), FAILED[0]], timeout=1000 * timeout_s)
+        self.page.wait_for_function(FINISHED, arg=[len(self.ids), FAILED[0]], timeout=300_000)
         for kind in FAILED:
             said = self.page.locator(f'.jp-Notebook [data-mime-type="{kind}"]').all_text_contents()
             assert not said, f"{self.file.name}: {said[0][-3000:]}"
@@ -153,10 +152,3 @@ class Notebook:
         found = self.page.locator(".jp-Notebook .jp-CodeCell").nth(self.ids.index(id))
         found.scroll_into_view_if_needed()
         return found
-
-    def close(self) -> None:
-        """Leave the notebook and stop its kernel, so that the next one has the machine for itself."""
-        self.page.goto("about:blank")
-        api, headers = f"{self.server.url}/api/kernels", {"Authorization": f"token {self.server.token}"}
-        for kernel in self.page.request.get(api, headers=headers).json():
-            self.page.request.delete(f"{api}/{kernel['id']}", headers=headers)
