@@ -9,7 +9,6 @@ from slapkit.viz.widgets import Player, PlayerItem
 
 @pytest.fixture
 def sounds():
-    """Two loads of a player."""
     return [Mock(return_value=(data, "audio/ogg")) for data in (b"first", b"second")]
 
 

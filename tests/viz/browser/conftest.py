@@ -1,4 +1,4 @@
-"""One browser, one project with two trained runs, and one JupyterLab on it.
+"""One browser, one project with two trained models, and one JupyterLab on it.
 
 Without a browser these tests are skipped; where `CI=true` says that they must run, they fail instead.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from slapkit import data, presets, training
 from tests.viz.browser.lab import FLAGS, Notebook, Server, find_browser, serve, set_parameters
 
 if TYPE_CHECKING:
@@ -47,19 +46,17 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def project(chromium: str, smoke_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Notebooks with smoke parameters, the smallest score corpus, and a SLAP and a CLAP run of a few steps."""
+    """Notebooks with smoke parameters, the smallest score corpus, and SLAP and CLAP trained for a few steps."""
     root = tmp_path_factory.mktemp("lab") / "project"
     shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(smoke_corpus, root / SMOKE["data"])
-    started = []
+    dataset, few = data.read(root / SMOKE["data"]), {"steps": 12, "batch_size": 8, "micro_batch": 8, "device": "cpu"}
     for objective in ("slap", "clap"):
-        command = [sys.executable, "-m", "slapkit", "run", "02_train", "--quiet"]
-        given = SMOKE | {"steps": 12, "objective": objective}
-        command += [part for name, value in given.items() for part in ("-p", f"{name}={value}")]
-        started.append(subprocess.Popen(command, cwd=root, env=os.environ | {"PYTHONPATH": str(ROOT)}))
-    assert [process.wait() for process in started] == [0, 0]
+        chosen = presets.preset("tiny", train=few | {"objective": objective})
+        folders = {"out_dir": root / "models" / objective, "cache_dir": root / "data" / "cache"}
+        training.train(model=chosen.model, config=chosen.train, dataset=dataset, progress=False, **folders)
     set_parameters(root / "notebooks" / "02_train.ipynb", **SMOKE)
-    set_parameters(root / "notebooks" / "03_explore.ipynb", data=SMOKE["data"])
+    set_parameters(root / "notebooks" / "03_explore.ipynb", data=SMOKE["data"], runs="models/slap,models/clap")
     return root
 
 

@@ -182,8 +182,6 @@ CELLS = {
         from slapkit.viz import figures, maps, widgets
         from slapkit.search import Library
         from slapkit.search.marks import Marks
-        from slapkit.runs import choose_runs
-        folders = choose_runs("latest", runs_dir="../runs")
         hostile = data.read("../data/hostile")
         frame = hostile.to_frame()
         cache, marks = Path("../data/cache"), Marks(Path("../marks.json"))
@@ -195,17 +193,17 @@ CELLS = {
         widgets.players([(clip.path, clip.facts["title"], clip.captions) for clip in hostile])
     """,
     "map": """
-        model = maps.embed_run(folders[0], hostile, split="test", cache_dir=cache)
+        model = maps.embed_run("../models/slap", hostile, split="test", cache_dir=cache)
         view = widgets.MapView([model], maps.MapStore(), color="style")
         page = view.save_html("../map.html", clips=5)
         view
     """,
     "bench": """
-        library = Library.build("../data/hostile", folders[0], out="../data/libraries/hostile", progress=False)
+        library = Library.build("../data/hostile", "../models/slap", out="../data/libraries/hostile", progress=False)
         widgets.SearchBench(library, query="a flute", k=40, marks=marks)
     """,
     "errors": """
-        split = embed_split(slapkit.load(folders[0]), hostile, split="test", cache_dir=cache)
+        split = embed_split(slapkit.load("../models/slap"), hostile, split="test", cache_dir=cache)
         widgets.ErrorsView(library, split, marks)
     """,
 }
