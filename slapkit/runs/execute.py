@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import re
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from slapkit._io import read_json_lines
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+PERIOD_S = 10.0  # between two lines about a training
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b.")
 
 
@@ -67,6 +74,30 @@ def kernel_manager_class(on_start: Callable[[int], None]) -> type:
     return OwnKernelManager
 
 
+@contextlib.contextmanager
+def training_shown(folder: Path, title: str) -> Iterator[None]:
+    """Print the newest line of a training below `folder` now and then: papermill's bar moves at ends of cells only."""
+    ended = threading.Event()
+
+    def show() -> None:
+        last = None
+        while not ended.wait(PERIOD_S):
+            rows = [row for path in folder.rglob("train.jsonl") for row in read_json_lines(path)[0][-1:]]
+            row = max(rows, key=lambda row: row["step"], default=None)
+            if row and row != last and row.get("loss") is not None:
+                text = f"{title}: step {row['step']}, loss {row['loss']:.3f}, {row['time_s']:.0f} s"
+                tqdm.write(text, file=sys.stderr)
+                last = row
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def execute(
     notebook: NotebookNode, folder: Path, parameters: dict[str, Any], *, cwd: Path, title: str, progress: bool,
     on_kernel: Callable[[int], None],
@@ -84,15 +115,17 @@ def execute(
     logging.getLogger("papermill").setLevel(logging.ERROR)
     output = folder / "notebook.ipynb"
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    shown = training_shown(folder, title) if progress else contextlib.nullcontext()
     try:
-        papermill.execute_notebook(
-            notebook,
-            str(output).replace("{", "{{").replace("}", "}}"),  # papermill fills {names} into the path
-            parameters=parameters,
-            progress_bar={"desc": title} if progress else False,
-            cwd=cwd,
-            kernel_manager_class=kernel_manager_class(on_kernel),
-        )
+        with shown:
+            papermill.execute_notebook(
+                notebook,
+                str(output).replace("{", "{{").replace("}", "}}"),  # papermill fills {names} into the path
+                parameters=parameters,
+                progress_bar={"desc": title} if progress else False,
+                cwd=cwd,
+                kernel_manager_class=kernel_manager_class(on_kernel),
+            )
     except papermill.PapermillExecutionError as error:
         raise _failure(error.cell_index, error.source, error.ename, error.evalue) from None
     except DeadKernelError:

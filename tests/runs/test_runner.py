@@ -236,6 +236,22 @@ def test_the_command_parses_runs_lists_and_refuses(project, capsys):
         assert err.startswith("slapkit: ") and err.count("\n") == 1
 
 
+def test_a_training_shows_its_steps_while_its_cell_runs(project, monkeypatch, capsys):
+    monkeypatch.setattr("slapkit.runs.execute.PERIOD_S", 0.05)
+    lines = [json.dumps({"step": step, "loss": loss, "time_s": step / 2}) for step, loss in ((20, 0.75), (40, None))]
+    training = f"""
+import time
+for line in {lines!r}:
+    with open(folder / "checkpoint" / "train.jsonl", "a") as file:
+        file.write(line + chr(10))
+    time.sleep(1)"""
+    write_notebook(project / "notebooks" / "tiny.ipynb", BODY + training, LAST)
+    run("tiny")
+    assert capsys.readouterr().err.count("tiny: step 20, loss 0.750, 10 s") == 1
+    go(force=True)
+    assert "step 20" not in capsys.readouterr().err, "a quiet run says nothing"
+
+
 def test_the_latest_runs_are_named_before_a_run_gets_its_id(project):
     parameters = 'runs: str = "latest"  # trained runs\nrun_dir: str | None = None  # set'
     write_notebook(
