@@ -6,7 +6,7 @@ at the file's own rate: a FLAC and the WAV that it came from are one.
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -133,14 +133,11 @@ def _clusters(kind: Literal["file", "sound"], members: Sequence[Member], keys: S
 
 def _repetitions(members: Sequence[Member], keys: Sequence[str | None]) -> dict[str, int]:
     """Return for each part how many clips have the key of an earlier one."""
-    seen: set[tuple[str, str]] = set()
-    counts: dict[str, int] = {}
-    for member, key in zip(members, keys, strict=True):
-        if key is None:
-            continue
-        counts[member.part] = counts.get(member.part, 0) + ((member.part, key) in seen)
-        seen.add((member.part, key))
-    return counts
+    found = Counter((member.part, key) for member, key in zip(members, keys, strict=True) if key is not None)
+    counts: Counter[str] = Counter()
+    for (part, _), count in found.items():
+        counts[part] += count - 1
+    return dict(counts)
 
 
 def _shared_groups(parts: Mapping[str, AudioTextDataset]) -> list[str]:
@@ -167,19 +164,17 @@ def _sound_keys(
 ) -> tuple[list[str | None], dict[Member, str]]:
     """Return a key of each clip's samples, None where it cannot be decoded, and the reasons.
 
-    A sound whose rate and length no other file has is unlike all others: it is not decoded, and its file's hash stands
-    for it. Equal files are decoded once.
+    A sound whose rate and length no other file has is unlike all others: it is not decoded, and its file's hash
+    is its key. Equal files are decoded once.
     """
     from tqdm.auto import tqdm
 
-    first: dict[str, int] = {}
-    for i, digest in enumerate(hashes):
-        first.setdefault(digest, i)
+    path_of = dict(zip(hashes, paths, strict=True))
     failed: dict[str, str] = {}
     like = defaultdict(list)  # rate and frames -> hashes
-    for digest, i in first.items():
+    for digest, path in path_of.items():
         try:
-            like[_claims(paths[i])].append(digest)
+            like[_claims(path)].append(digest)
         except AudioError as error:
             failed[digest] = str(error)
     key_of = {digests[0]: digests[0] for digests in like.values() if len(digests) == 1}
@@ -187,7 +182,7 @@ def _sound_keys(
 
     def decoded(digest: str) -> str | AudioError:
         try:
-            return sound_hash(paths[first[digest]])
+            return sound_hash(path_of[digest])
         except AudioError as error:
             return error
 

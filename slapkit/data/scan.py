@@ -26,7 +26,7 @@ _LONGEST_TAG = 1000  # characters
 
 @dataclass(frozen=True)
 class Source:
-    """A sound file found: its id, its name relative to the folder, and what is known about it before hearing it."""
+    """A sound file found: its id, its name relative to the folder, and what is known about it before it is decoded."""
 
     id: str
     file: str
@@ -98,8 +98,8 @@ def _from_files(folder: Path) -> tuple[list[Source], list[Failure]]:
     root = os.path.realpath(folder)
     for path in _files(folder, root, failures):
         file = path.relative_to(folder).as_posix()
-        if not _is_text(file):
-            shown = file.encode("utf-8", "backslashreplace").decode()
+        shown = file.encode("utf-8", "backslashreplace").decode()
+        if shown != file:
             failures.append(Failure(shown, "its name is not valid UTF-8: rename the file"))
             continue
         if path.is_symlink() and not _inside(path, root):
@@ -136,14 +136,6 @@ def _files(folder: Path, root: str, failures: list[Failure]) -> Iterator[Path]:
 
 def _inside(path: Path, root: str) -> bool:
     return os.path.commonpath([os.path.realpath(path), root]) == root
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

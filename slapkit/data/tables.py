@@ -146,7 +146,9 @@ def _type_columns(table: Table) -> None:
         if column in ("file_name", "captions", "caption", "text", "split", "group", "work", "id"):
             continue
         cells = [row[column] for _, row in table.rows if row[column] is not None]
-        for convert in (_truth, _whole, _number):
+        if any("_" in cell for cell in cells):  # Python reads 46_38 as 4638, tables name things so
+            continue
+        for convert in (_truth, int, _number):
             try:
                 values = {cell: convert(cell) for cell in cells}
             except ValueError:
@@ -162,14 +164,6 @@ def _truth(cell: str) -> bool:
     return cell.strip().lower() == "true"
 
 
-def _whole(cell: str) -> int:
-    if "_" in cell:  # Python reads 46_38 as 4638, tables name things so
-        raise ValueError(cell)
-    return int(cell)
-
-
 def _number(cell: str) -> float | None:
-    if "_" in cell:
-        raise ValueError(cell)
     value = float(cell)
     return value if math.isfinite(value) else None

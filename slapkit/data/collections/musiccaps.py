@@ -50,7 +50,7 @@ def read(folder: str | os.PathLike[str], *, progress: bool = True) -> AudioTextD
     lost = 0
     for line, row in collection.each(table.rows):
         ytid, start, end = row["ytid"], row["start_s"], row["end_s"]
-        if not isinstance(ytid, str) or not _is_number(start) or not _is_number(end) or not end > start >= 0:
+        if not isinstance(ytid, str) or not {type(start), type(end)} <= {int, float} or not end > start >= 0:
             collection.skip(line, ytid, "the row has no ytid, or no start_s and end_s that follow each other")
             continue
         names = [name for stem in _stems(ytid, start, end) for name in files.get(stem, ())]
@@ -115,7 +115,3 @@ def _aspects(text: Any) -> list[str] | None:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
