@@ -353,3 +353,33 @@ def test_a_sound_outside_the_folder_is_not_written(folder, tmp_path):
     with pytest.raises(DataError, match="elsewhere.wav lies outside"):
         write_table(AudioTextDataset(folder, clips), folder / "t.jsonl")
     assert not (folder / "t.jsonl").exists()
+
+
+def test_of_contradicting_splits_the_first_is_kept(folder):
+    dataset = read(jsonl(folder, row("a", "x", split="train"), row("a", "y", split="test")))
+    assert dataset[0].split == "train" and "another split" in dataset.problems[0].reason
+
+
+def test_names_made_of_digits_stay_names(folder):
+    table = "file_name,caption,key,count,share\na.wav,x,000046_3840,12,1.5\nb.wav,y,1_000,13,2\n"
+    (folder / "metadata.csv").write_text(table)
+    facts = [clip.facts for clip in read(folder)]
+    assert [(f["key"], f["count"], f["share"]) for f in facts] == [("000046_3840", 12, 1.5), ("1_000", 13, 2.0)]
+
+
+def test_line_numbers_count_line_breaks_inside_cells(folder):
+    dataset = read(table(folder, 'file_name,caption\na.wav,"two\nlines"\nmissing.wav,x\nb.wav,\n'))
+    assert dataset[0].captions == ("two lines",)
+    assert [p.row for p in dataset.problems] == [4, 5]
+
+
+def test_rows_with_too_many_or_too_few_cells(folder):
+    dataset = read(table(folder, "file_name,caption,n\na.wav,slow, sad,1\nb.wav\nc.wav,x\n"))
+    assert [clip.id for clip in dataset] == ["c.wav"]
+    assert [p.row for p in dataset.problems] == [2, 3] and "more cells than the header" in dataset.problems[0].reason
+
+
+def test_a_group_of_its_own_is_written_too(folder):
+    clips = [replace(clip, group="all") for clip in read(jsonl(folder, row("a"), row("b", split="test")))]
+    path = write_table(AudioTextDataset(folder, clips), folder / "t.jsonl")
+    assert [(clip.group, clip.split) for clip in read(folder, table=path)] == [("all", None), ("all", "test")]

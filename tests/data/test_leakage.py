@@ -67,3 +67,13 @@ def test_different_data_sets_are_compared_by_name(dataset, tmp_path):
     both = {"corpus": dataset({"a.wav": "train"}), "benchmark": dataset({"b.flac": "test"})}
     found = check(both, progress=False)
     assert found.findings[0].members == (Member("corpus", "a.wav"), Member("benchmark", "b.flac"))
+
+
+def test_repetitions_within_a_split_groups_and_clips_without_a_split(dataset, tmp_path):
+    for name, seed in (("a.wav", 0), ("a.flac", 0), ("b.wav", 1), ("c.wav", 2), ("d.wav", 0)):
+        write(tmp_path / name, noise(seed))
+    splits = {"a.wav": "train", "a.flac": "train", "b.wav": "test", "c.wav": "test", "d.wav": None}
+    groups = {"a.wav": "artist 1", "b.wav": "artist 1", "c.wav": "artist 2", "d.wav": "artist 2"}
+    found = check(dataset(splits, groups), progress=False)
+    assert found.clean and found.inside == {"train": 1, "test": 0} and found.groups == ["artist 1"]
+    assert "artist 1" in found.describe()

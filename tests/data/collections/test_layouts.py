@@ -287,3 +287,46 @@ def test_nothing_that_is_known(tmp_path):
     for layout in ("auto", *collections.LAYOUTS):
         with pytest.raises(DataError, match="nowhere"):
             collections.read(layout, tmp_path / "nowhere")
+
+
+def test_musiccaps_whole_videos_and_no_audio_are_refused(make):
+    root = make("musiccaps")
+    make.sound(root / "audio" / "-0Gj8-vB1q4.wav", seconds=14)
+    dataset = collections.read("musiccaps", root)
+    assert len(dataset) == 2 and "audio/-0Gj8-vB1q4.wav" in {p.value for p in dataset.problems}
+    make.sound(root / "audio" / "-0Gj8-vB1q4.wav", seconds=10.5)
+    assert len(collections.read("musiccaps", root)) == 3
+    for path in [*root.rglob("*.wav"), *root.rglob("*.flac")]:
+        path.unlink()
+    with pytest.raises(DataError, match="ytid.wav"):
+        collections.read("musiccaps", root)
+
+
+def test_slap_csv_sets_that_contradict_or_are_unknown(make, tmp_path):
+    root = make("slap-csv")
+    make.sound(root / "audio" / "x.wav", 9)
+    with open(root / "captions.csv", "a") as file:
+        file.write("audio/x.wav,a,dev set\naudio/track_1.wav,another,test\n")
+    dataset = collections.read("slap-csv", root, **options("slap-csv", tmp_path))
+    clips = by_id(dataset)
+    assert clips["audio/x.wav"].split is None and clips["audio/track_1.wav"].split == "train"
+    assert clips["audio/track_1.wav"].captions == ("one caption", "another")
+    assert len(dataset.problems) == 2
+
+
+def test_openmic_groups_without_metadata_and_parts_that_share_a_clip(make, tmp_path):
+    root = make("openmic", metadata=False).rename(tmp_path / "openmic-2018")
+    dataset = collections.read("openmic", tmp_path)
+    assert {clip.group for clip in dataset} == {"track 000046", "track 000135", "track 000178", "track 155311"}
+    assert any("grouped by track" in note for note in dataset.notes)
+    with open(root / "partitions" / "split01_test.csv", "a") as file:
+        file.write("000046_3840\n")
+    with pytest.raises(DataError, match="000046_3840"):
+        collections.read("openmic", root)
+
+
+def test_unknown_layouts_and_options_name_the_nearest(make):
+    with pytest.raises(ConfigError, match="'gtzn'.*'gtzan'"):
+        collections.read("gtzn", ".")
+    with pytest.raises(ConfigError, match="'tops'.*'top'"):
+        collections.read("magnatagatune", make("magnatagatune"), tops=3)
