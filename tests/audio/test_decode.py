@@ -102,6 +102,14 @@ def test_not_finite(sound, bad):
         decode.read(sound("a.wav", x, subtype="FLOAT"), sample_rate=16000)
 
 
+def test_absurd_levels_and_rates_of_damaged_headers(sound):
+    with pytest.raises(AudioError, match=r"reaches 1e\+20"):
+        decode.read(sound("a.wav", np.full(24000, 1e20, dtype=np.float32), subtype="FLOAT"), sample_rate=24000)
+    for rate in (1, 999, 2_000_000):
+        with pytest.raises(AudioError, match=f" {rate} "):
+            decode.from_array(tone(), rate, 24000)
+
+
 def test_silence_is_refused_on_request(sound):
     path = sound("a.wav", np.full(24000, 1e-5, dtype=np.float32), subtype="FLOAT")
     assert len(decode.read(path, sample_rate=24000)) == 24000

@@ -323,3 +323,11 @@ def test_a_failure_of_the_machine_is_tried_again(make_dataset, tmp_path, monkeyp
     assert len(first) == 5 and [*first.failures.values()] == ["the file cannot be read"]
     again = make(folder, tmp_path)
     assert len(again) == 6 and not again.failures
+
+
+def test_no_usable_file_is_an_error(make_dataset, tmp_path):
+    root = make_dataset(count=2)
+    for i in range(2):
+        soundfile.write(root / f"audio/{i}.wav", np.zeros(8000 + i), 8000)
+    with pytest.raises(DataError, match="audio/0.wav: .*silent"):
+        make(root, tmp_path / "cache")
