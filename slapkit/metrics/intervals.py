@@ -78,6 +78,8 @@ def bootstrap(
     Raises:
         MetricError: as in `bootstrap_mean`, or the statistic is defined on less than half of the draws.
     """
+    if not 0 < level < 1:
+        raise MetricError(f"level={level!r} must lie between 0 and 1, such as 0.95")
     _, number = _checked(np.zeros(len(group_of)), group_of, draws)
     value = float(statistic(np.arange(len(number))))
     order = np.argsort(number, kind="stable")
@@ -195,7 +197,8 @@ def _checked(values: np.ndarray, group_of: np.ndarray, draws: int = 100) -> tupl
     if values.ndim != 1 or values.shape != group_of.shape or not len(values):
         raise MetricError(f"values {values.shape} and groups {group_of.shape} must both be [Q] with Q >= 1")
     if not np.isfinite(values).all():
-        raise MetricError(f"value {int(np.argmin(np.isfinite(values)))} is not finite")
+        first = int(np.argmin(np.isfinite(values)))
+        raise MetricError(f"value {first} is not finite: {values[first]}")
     if draws < 100:
         raise MetricError(f"draws={draws!r}: at least 100 are needed for an interval")
     return values, np.unique(group_of, return_inverse=True)[1]

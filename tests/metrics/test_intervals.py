@@ -101,13 +101,16 @@ def test_bad_input_is_named():
     for change, said in (
         ({"values": np.ones((2, 2))}, r"values \(2, 2\)"),
         ({"values": np.ones(3)}, r"groups \(4,\)"),
-        ({"values": np.array([1.0, np.nan, 0.0, 1.0])}, "value 1"),
+        ({"values": np.array([1.0, np.nan, 0.0, 1.0])}, "value 1 .*nan"),
         ({"draws": 5}, "draws=5"),
     ):
         with pytest.raises(MetricError, match=said):
             bootstrap_mean(**{"values": np.ones(4), "group_of": np.arange(4), "seed": 0} | change)
     with pytest.raises(MetricError, match="0 of 100"):
         bootstrap(lambda rows: float("nan"), group_of=np.arange(5), seed=0, draws=100)
+    for level in (0, 1, 95, float("nan")):
+        with pytest.raises(MetricError, match=f"level={level}"):
+            bootstrap(np.mean, group_of=np.arange(5), seed=0, level=level)
     with pytest.raises(MetricError, match=r"\(3,\) and \(4,\)"):
         compare_means(np.ones(3), np.ones(4), group_of=np.arange(3), seed=0)
     for bad in ({"values": np.array([])}, {"values": np.array([np.nan])}, {"error": -1.0}):
