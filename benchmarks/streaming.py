@@ -67,8 +67,7 @@ def main() -> None:
             source, rng = store.source([clip.id for clip in clips], window), np.random.default_rng(0)
             sought = per_second(lambda i, s=source, r=rng: s.window_of(i % 64, r.integers(2**53)), args.seconds)
             decoded = per_second(lambda i, p=path: extract(p, frontend), args.seconds)
-            owners = [np.array([i]) for i in range(64)]
-            batches = StreamBatches(source, None, owners, chosen.train, workers=args.workers)
+            batches = StreamBatches(source, None, np.arange(64), chosen.train, workers=args.workers)
             batches.pairs(0, 0)  # the workers have started
             rate = per_second(lambda i, b=batches: b.pairs(i + 1, 0), args.seconds)
             result[suffix] = {

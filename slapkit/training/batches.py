@@ -8,6 +8,7 @@ epoch, so it runs once over the data; those of captions are kept on disk too.
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -121,11 +122,20 @@ def _represented(
     return table[torch.from_numpy(where)]
 
 
+class Pairs(NamedTuple):
+    """Windows `[B, ...]` and caption indices `[B]`, and those of the target towers where they differ."""
+
+    audio: Tensor
+    captions: np.ndarray
+    target_audio: Tensor | None = None
+    target_captions: np.ndarray | None = None
+
+
 class BatchSource:
     """Micro-batches of a training set by step and number.
 
     Args:
-        captions_of: for each clip, the indices of its captions.
+        clip_of_caption: index of each caption's clip `[M]`, in ascending order.
         rank, devices: this process's place among all.
 
     Raises:
@@ -133,10 +143,12 @@ class BatchSource:
     """
 
     def __init__(
-        self, audio: AudioSource, text: TextSource, captions_of: list[np.ndarray], config: TrainConfig, *,
+        self, audio: AudioSource, text: TextSource, clip_of_caption: np.ndarray, config: TrainConfig, *,
         rank: int = 0, devices: int = 1,
     ) -> None:  # fmt: skip
-        self.audio, self.text, self.captions_of, self.config = audio, text, captions_of, config
+        self.audio, self.text, self.config, self.clips = audio, text, config, len(audio)
+        self.counts = np.bincount(clip_of_caption, minlength=self.clips)  # captions of each clip
+        self.first_captions = np.cumsum(self.counts) - self.counts
         share, left = divmod(config.batch_size, devices)
         micro = min(config.micro_batch or share, share)
         if left or share % micro:
@@ -144,44 +156,69 @@ class BatchSource:
                 f"batch_size={config.batch_size} on {devices} device(s) cannot be cut into micro-batches of {micro}: "
                 f"make it a multiple of {devices * micro}"
             )
-        if len(captions_of) < config.batch_size:
+        if self.clips < config.batch_size:
             raise DataError(
-                f"the training split has {len(captions_of)} clips, fewer than batch_size={config.batch_size}: take a "
+                f"the training split has {self.clips} clips, fewer than batch_size={config.batch_size}: take a "
                 "smaller batch or more data"
             )
         self.micro, self.micro_batches, self.first, self.rank = micro, share // micro, rank * share, rank
+        self.views = config.objective == "slap" and (config.text_views or config.window_views)
         self._planned: tuple[int, dict] | None = None
         self._order: tuple[int, np.ndarray] | None = None  # the last epoch's number and order of clips
 
     def plan(self, step: int) -> dict[str, np.ndarray]:
         """Return `clips`, `captions` and `starts`, each `[batch_size]`, of a step: every clip once an epoch, with a
-        random caption and window."""
+        random caption and window. With views, `target_captions` and `target_starts` are those of the target towers."""
         if self._planned and self._planned[0] == step:
             return self._planned[1]
         seed, size = self.config.seed, self.config.batch_size
-        epoch, place = divmod(step, len(self.captions_of) // size)  # a clip never meets itself within a batch
+        epoch, place = divmod(step, self.clips // size)  # a clip never meets itself within a batch
         if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng([seed, 0, epoch]).permutation(len(self.captions_of)))
+            self._order = (epoch, np.random.default_rng([seed, 0, epoch]).permutation(self.clips))
         clips = self._order[1][place * size : (place + 1) * size]
-        rng = np.random.default_rng([seed, 1, step])
-        captions = np.array([rng.choice(self.captions_of[clip]) for clip in clips])
-        starts = random_start(self.audio.places(clips), 1, rng)
-        self._planned = (step, {"clips": clips, "captions": captions, "starts": starts})
-        return self._planned[1]
+        plan = {"clips": clips} | self.draw(clips, np.random.default_rng([seed, 1, step]))
+        # Numbers of their own: context towers see the same pairs with and without views.
+        plan |= self.draw_targets(plan, np.random.default_rng([seed, 4, step]))
+        self._planned = (step, plan)
+        return plan
 
-    def pairs(self, step: int, k: int) -> tuple[Tensor, np.ndarray]:
-        """Return the sound `[micro, ...]` and the caption indices `[micro]` of micro-batch k."""
-        plan = self.plan(step)
-        rows = slice(self.first + k * self.micro, self.first + (k + 1) * self.micro)
-        return self.audio.take(plan["clips"][rows], plan["starts"][rows]), plan["captions"][rows]
+    def draw(self, clips: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return a random caption, and the start of a random window, of each of `clips [B]`."""
+        captions = self.first_captions[clips] + rng.integers(0, self.counts[clips])
+        return {"captions": captions, "starts": random_start(self.audio.places(clips), 1, rng)}
+
+    def draw_targets(self, drawn: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return another random caption and window of the same clips, those drawn where a clip has no other."""
+        targets, clips = {}, drawn["clips"]
+        if not self.views:
+            return targets
+        for_text, for_window = rng.random((2, len(clips)))
+        if self.config.text_views:
+            first = self.first_captions[clips]
+            targets["target_captions"] = first + _another(drawn["captions"] - first, self.counts[clips], for_text)
+        if self.config.window_views:
+            targets["target_starts"] = _another(drawn["starts"], self.audio.places(clips), for_window)
+        return targets
+
+    def pairs(self, step: int, k: int) -> Pairs:
+        """Return the pairs of micro-batch k."""
+        plan, rows = self.plan(step), slice(self.first + k * self.micro, self.first + (k + 1) * self.micro)
+        part = {name: values[rows] for name, values in plan.items()}
+        audio, target = self.audio.take(part["clips"], part["starts"]), None
+        if "target_starts" in part:
+            target = self.audio.take(part["clips"], part["target_starts"])
+        return Pairs(audio, part["captions"], target, part.get("target_captions"))
 
     def micro_batch(self, step: int, k: int, device: torch.device) -> dict[str, Tensor | dict[str, Tensor]]:
         """Return the inputs of micro-batch k, and set torch's seed so that augmentation and dropout repeat when it is
         asked for again."""
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, 2, step, self.rank, k]).generate_state(1)[0]))
-        audio, captions = self.pairs(step, k)
-        audio = audio.to(device, non_blocking=True)
-        batch = {"audio": audio, "target_audio": audio, "text": self.text.take(captions, device)}
+        pairs = self.pairs(step, k)
+        audio = pairs.audio.to(device, non_blocking=True)
+        target = audio if pairs.target_audio is None else pairs.target_audio.to(device, non_blocking=True)
+        batch = {"audio": audio, "target_audio": target, "text": self.text.take(pairs.captions, device)}
+        if pairs.target_captions is not None:
+            batch["target_text"] = self.text.take(pairs.target_captions, device)
         if audio.dim() == 3 and self.config.masks:
             frontend = self.audio.frontend
             batch["audio"] = spec_augment(
@@ -191,3 +228,8 @@ class BatchSource:
                 masks=self.config.masks,
             )
         return batch
+
+
+def _another(own: np.ndarray, count: np.ndarray, draw: np.ndarray) -> np.ndarray:
+    """Return a number `[B]` below `count [B]` other than `own [B]`, by `draw [B]` in [0, 1); 0 where there is one."""
+    return (own + 1 + (draw * (count - 1)).astype(np.int64)) % count

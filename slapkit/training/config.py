@@ -14,7 +14,9 @@ class TrainConfig(Config):
     `batch_size` counts pairs per optimiser step over all devices; `micro_batch` pairs per device go through the model
     at once (None: all of a device's share), and gradients accumulate. `time_mask_s` (s), `freq_mask` (mel bands) and
     `masks` are SpecAugment's. `tau` is the EMA decay, moving to `tau_end` if given. `lam` weighs the inter-modal terms
-    of SLAP. Steps are optimiser steps. `init` names the checkpoint that the model was made from by
+    of SLAP. With `text_views`, the target tower takes another random caption of the clip than the context tower, with
+    `window_views` another random window; without, as in the paper, both take the same. CLAP and SigLIP have no targets.
+    Steps are optimiser steps. `init` names the checkpoint that the model was made from by
     `slapkit.hub.start_from`, for the record.
 
     Where gradients accumulate, BatchNorm sees a micro-batch. `exact_accumulation` lets the heads see all of a device's
@@ -35,6 +37,8 @@ class TrainConfig(Config):
     tau: float = 0.95
     tau_end: float | None = None
     lam: float = 0.5
+    text_views: bool = False
+    window_views: bool = False
     time_mask_s: float = 0.4
     freq_mask: int = 8
     masks: int = 2

@@ -88,8 +88,7 @@ class Trainer:
         self.model.to(self.device)
         *sources, clip_of = self._sources(training, store)
         self.validation = self._sources(validation, store) if len(validation) else None
-        captions_of = np.split(np.arange(len(clip_of)), np.flatnonzero(np.diff(clip_of)) + 1)
-        parts, place = (*sources, captions_of, config), {"rank": rank, "devices": devices}
+        parts, place = (*sources, clip_of, config), {"rank": rank, "devices": devices}
         if streaming:
             self.batches = StreamBatches(*parts, workers=workers, listed=out_dir / f"unusable-{rank}.jsonl", **place)
         else:

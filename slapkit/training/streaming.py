@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
@@ -31,7 +30,7 @@ from slapkit.audio.windows import random_start
 from slapkit.config import require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.errors import AudioError, DataError
-from slapkit.training.batches import AudioSource, BatchSource, TextSource
+from slapkit.training.batches import AudioSource, BatchSource, Pairs, TextSource
 from slapkit.training.config import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ _TRIES = 12  # draws for one place in a batch
 _WINDOWS = 3  # windows of one clip that may be silent before another clip takes its place
 _LOGGED = 20  # unusable clips that are logged one by one; the list has all
 
-Drawn = tuple[np.ndarray, np.ndarray, dict[str, str]]
+Drawn = tuple[list[np.ndarray | None], dict[str, str]]  # the values of `Pairs`, and why clips failed
 
 
 class StreamStore:
@@ -145,22 +144,22 @@ class StreamBatches(BatchSource):
     """
 
     def __init__(
-        self, audio: StreamAudio, text: TextSource | None, captions_of: list[np.ndarray], config: TrainConfig, *,
+        self, audio: StreamAudio, text: TextSource | None, clip_of_caption: np.ndarray, config: TrainConfig, *,
         workers: int | None = None, rank: int = 0, devices: int = 1, listed: Path | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(audio, text, captions_of, config, rank=rank, devices=devices)
+        super().__init__(audio, text, clip_of_caption, config, rank=rank, devices=devices)
         require(workers is None or workers >= 0, "workers", workers, "0 or more, or None")
         if workers is None:
             workers = max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", devices)))
-        self.drawing = Drawing(BatchSource(audio, None, captions_of, config, rank=rank, devices=devices))
+        self.drawing = Drawing(BatchSource(audio, None, clip_of_caption, config, rank=rank, devices=devices))
         self.workers, self.listed = workers, listed
         self.failures: dict[str, str] = {}
-        self._kept: dict[tuple[int, int], tuple[Tensor, np.ndarray]] = {}
+        self._kept: dict[tuple[int, int], Pairs] = {}
         self._next: tuple[int, int] | None = None
         self._loader: Iterator[Drawn | DataError] = iter(())
 
-    def pairs(self, step: int, k: int) -> tuple[Tensor, np.ndarray]:
-        """Return the sound `[micro, frames, width]` and the caption indices `[micro]` of micro-batch k.
+    def pairs(self, step: int, k: int) -> Pairs:
+        """Return the pairs of micro-batch k.
 
         Those of the current step are kept, since a contrastive loss goes over them twice.
 
@@ -174,8 +173,10 @@ class StreamBatches(BatchSource):
             drawn = next(self._loader)
             if isinstance(drawn, DataError):
                 raise drawn
-            self._list(drawn[2])
-            self._kept[step, k] = torch.from_numpy(drawn[0]).float(), drawn[1]
+            (audio, captions, target, others), failures = drawn
+            self._list(failures)
+            target = None if target is None else torch.from_numpy(target).float()
+            self._kept[step, k] = Pairs(torch.from_numpy(audio).float(), captions, target, others)
             self._next = (step, k + 1) if k + 1 < self.micro_batches else (step + 1, 0)
         return self._kept[step, k]
 
@@ -232,7 +233,7 @@ class Drawing(Dataset):
         self.source = source
 
     def __getitem__(self, place: tuple[int, int]) -> Drawn | DataError:
-        """Return features, float16 `[micro, frames, width]`, caption indices `[micro]`, and why clips failed."""
+        """Return the pairs of a micro-batch, windows as float16 `[micro, frames, width]`, and why clips failed."""
         (step, k), source = place, self.source
         plan, first = source.plan(step), source.first + k * source.micro
         failures: dict[str, str] = {}
@@ -240,30 +241,43 @@ class Drawing(Dataset):
             drawn = [self._draw(step, slot, plan, failures) for slot in range(first, first + source.micro)]
         except DataError as error:  # as a value, since the loader would bury the message in the worker's traceback
             return error
-        windows, captions = zip(*drawn)
-        return np.stack(windows), np.array(captions, dtype=np.int64), failures
+        return [None if column[0] is None else np.stack(column) for column in zip(*drawn)], failures
 
-    def _draw(
-        self, step: int, slot: int, plan: dict[str, np.ndarray], failures: dict[str, str]
-    ) -> tuple[np.ndarray, int]:
-        """Return the planned window and caption of a place in the batch, or those of the first usable other draw."""
+    def _draw(self, step: int, slot: int, plan: dict[str, np.ndarray], failures: dict[str, str]) -> tuple:
+        """Return the planned values of `Pairs` for a place in the batch, or those of the first usable other draw."""
         source, silent = self.source, 0
-        clip, caption, start = (int(plan[name][slot]) for name in ("clips", "captions", "starts"))
+        drawn = {name: values[slot : slot + 1] for name, values in plan.items()}
         for attempt in range(_TRIES):
+            clip, start = int(drawn["clips"][0]), int(drawn["starts"][0])
             try:
-                return source.audio.window_of(clip, start), caption
+                window = source.audio.window_of(clip, start)
+                return window, drawn["captions"][0], *self._targets(clip, window, drawn)
             except AudioError as error:
                 reason = error
             rng = np.random.default_rng([source.config.seed, 3, step, slot, attempt])
             silent = silent + 1 if isinstance(reason, SilentWindow) else _WINDOWS
             if silent >= _WINDOWS:
                 failures[source.audio.ids[clip]] = str(reason)
-                clip, silent = int(rng.integers(len(source.captions_of))), 0
-                caption = int(rng.choice(source.captions_of[clip]))
-            start = int(random_start(source.audio.places(np.array([clip])), 1, rng)[0])
+                silent, drawn = 0, {"clips": rng.integers(source.clips, size=1)}
+                drawn |= source.draw(drawn["clips"], rng)
+            else:
+                drawn = drawn | {"starts": random_start(source.audio.places(drawn["clips"]), 1, rng)}
+            drawn |= source.draw_targets(drawn, rng)
         raise DataError(
             f"{_TRIES} draws in a row gave no sound for step {step + 1}, the last one because {reason}: check the files"
         )
+
+    def _targets(
+        self, clip: int, window: np.ndarray, drawn: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray | None, np.int64 | None]:
+        """Return window and caption of the target towers; a window that cannot be used gives way to the context's."""
+        caption = drawn["target_captions"][0] if "target_captions" in drawn else None
+        if "target_starts" not in drawn:
+            return None, caption
+        try:
+            return self.source.audio.window_of(clip, int(drawn["target_starts"][0])), caption
+        except AudioError:
+            return window, caption
 
 
 def open_store(

@@ -96,9 +96,11 @@ def test_outputs_by_name_and_shape(objective):
 def test_the_target_has_its_own_view():
     model = joint().eval()
     x, other = batch(), batch(seed=1)
-    out, other_view = model(x), model(x | {"target_audio": other["audio"]})
-    assert {name for name in out if not torch.equal(out[name], other_view[name])} == {"target_audio"}
-    torch.testing.assert_close(other_view["target_audio"], model(other)["target_audio"])
+    for modality in ("audio", "text"):
+        target = f"target_{modality}"
+        out, other_view = model(x), model(x | {target: other[modality]})
+        assert {name for name in out if not torch.equal(out[name], other_view[name])} == {target}
+        torch.testing.assert_close(other_view[target], model(other)[target])
 
 
 @pytest.mark.parametrize(("objective", "scale", "bias"), [("clap", 1 / 0.07, None), ("siglip", 10.0, -10.0)])

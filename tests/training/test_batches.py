@@ -28,9 +28,10 @@ def source(tones, cache):
     with pytest.raises(DataError, match="absent"):
         AudioSource(store, ["absent"], 10)
 
-    def make(rank=0, devices=1, **changes):
-        owners = [np.array([2 * i, 2 * i + 1]) for i in range(len(tones))]
-        return BatchSource(audio, NoText(), owners, chosen.train.replace(**changes), rank=rank, devices=devices)
+    def make(rank=0, devices=1, counts=None, **changes):
+        clip_of_caption = np.repeat(np.arange(len(tones)), counts or [2] * len(tones))
+        place = {"rank": rank, "devices": devices}
+        return BatchSource(audio, NoText(), clip_of_caption, chosen.train.replace(**changes), **place)
 
     return make
 
@@ -46,6 +47,41 @@ def test_an_epoch_shows_every_clip_once_with_all_its_captions_and_windows_in_tur
     assert starts.min() == 0 and starts.max() == batches.audio.places(np.array([0]))[0] - 1
 
 
+def test_plan_is_that_of_a_loop_with_and_without_views(source):
+    """What a run of before drew must be drawn again; views must not change what context towers see."""
+    counts = [1 + i % 5 for i in range(48)]
+    owners = np.split(np.arange(sum(counts)), np.cumsum(counts)[:-1])
+    plain, views = source(counts=counts), source(counts=counts, text_views=True, window_views=True)
+    for step in (0, 3, 100):
+        plan, rng = plain.plan(step), np.random.default_rng([0, 1, step])
+        clips = np.random.default_rng([0, 0, step // 3]).permutation(48)[step % 3 * 16 :][:16]
+        assert plan.keys() == {"clips", "captions", "starts"} and (plan["clips"] == clips).all()
+        assert (plan["captions"] == [rng.choice(owners[clip]) for clip in clips]).all()
+        assert (plan["starts"] == rng.integers(0, plain.audio.places(clips))).all()
+        assert all((views.plan(step)[key] == value).all() for key, value in plan.items())
+
+
+def test_targets_see_another_caption_and_window_of_the_same_clip(source):
+    counts = [1 + i % 3 for i in range(48)]
+    views = source(counts=counts, text_views=True, window_views=True)
+    clip_of_caption, pairs = np.repeat(np.arange(48), counts), set()
+    for step in range(150):
+        plan = views.plan(step)
+        assert (clip_of_caption[plan["target_captions"]] == plan["clips"]).all()
+        several = np.array(counts)[plan["clips"]] > 1
+        assert ((plan["captions"] != plan["target_captions"]) == several).all()
+        assert (plan["starts"] != plan["target_starts"]).all()
+        assert (plan["target_starts"] < views.audio.places(plan["clips"])).all()
+        pairs |= {*zip(plan["captions"].tolist(), plan["target_captions"].tolist())}
+    assert len(pairs) == sum(n * max(n - 1, 1) for n in counts), "every other caption has its turn"
+    alone = source(counts=counts, text_views=True)
+    assert "target_starts" not in alone.plan(3)
+    assert (alone.plan(3)["target_captions"] == views.plan(3)["target_captions"]).all()
+    for objective in ("clap", "siglip"):
+        rival = source(counts=counts, text_views=True, window_views=True, objective=objective)
+        assert rival.plan(3).keys() == {"clips", "captions", "starts"}
+
+
 def test_plan_is_independent_of_order(source):
     a, b = source(), source()
     later, earlier = a.plan(7), a.plan(2)
@@ -54,10 +90,15 @@ def test_plan_is_independent_of_order(source):
 
 
 def test_devices_and_micro_batches_share_the_same_pairs(source):
-    whole = source().micro_batch(3, 0, CPU)
-    parts = [source(rank=r, devices=2, micro_batch=4).micro_batch(3, k, CPU) for r in range(2) for k in range(2)]
-    for name in ("audio", "text"):
+    views = {"text_views": True, "window_views": True}
+    whole, plain = source(**views).micro_batch(3, 0, CPU), source().micro_batch(3, 0, CPU)
+    places = [{"rank": rank, "devices": 2, "micro_batch": 4} | views for rank in range(2)]
+    parts = [source(**place).micro_batch(3, k, CPU) for place in places for k in range(2)]
+    for name in ("audio", "text", "target_audio", "target_text"):
         assert torch.equal(torch.cat([part[name] for part in parts]), whole[name])
+    assert torch.equal(whole["audio"], plain["audio"]) and torch.equal(whole["text"], plain["text"])
+    assert not torch.equal(whole["audio"], whole["target_audio"])
+    assert plain.keys() == {"audio", "text", "target_audio"}
 
 
 def test_augmentation_repeats_with_the_micro_batch_and_spares_the_target(source):

@@ -59,9 +59,10 @@ def joint(objective: str, *, batch_norm: bool = False, dropout: float = 0.0) -> 
 
 
 def data() -> dict[str, torch.Tensor]:
+    """Pairs, and other views of them for the targets."""
     generator = torch.Generator().manual_seed(1)
-    audio = torch.randn(PAIRS, 3, 4, generator=generator, dtype=torch.float64)
-    return {"audio": audio, "text": audio + torch.randn(PAIRS, 3, 4, generator=generator, dtype=torch.float64)}
+    audio, *noise = torch.randn(4, PAIRS, 3, 4, generator=generator, dtype=torch.float64)
+    return {"audio": audio} | {k: audio + n for k, n in zip(("text", "target_audio", "target_text"), noise)}
 
 
 def micro_batches(count: int, x: dict[str, torch.Tensor] | None = None, *, seeded: bool = False):

@@ -37,8 +37,8 @@ class NoText:
         return torch.from_numpy(np.asarray(captions))
 
 
-def owners(clips: int) -> list[np.ndarray]:
-    return [np.array([2 * i, 2 * i + 1]) for i in range(clips)]
+def owners(clips: int) -> np.ndarray:
+    return np.arange(2 * clips) // 2
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +55,23 @@ def store(collection, tmp_path_factory):
     return stored(collection, tmp_path_factory.mktemp("c"))
 
 
-def make(store, dataset, *, workers=0, micro_batch=None, **options):
+def make(store, dataset, *, workers=0, micro_batch=None, views=False, **options):
     source = store.source([clip.id for clip in dataset.split("train")], AUDIO.window_frames)
-    config = CHOSEN.train.replace(micro_batch=micro_batch)
+    config = CHOSEN.train.replace(micro_batch=micro_batch, text_views=views, window_views=views)
     return StreamBatches(source, NoText(), owners(len(source)), config, workers=workers, **options)
 
 
 def drawn(batches, steps):
-    """All micro-batches of some steps: sound and captions."""
-    return [batches.pairs(step, k) for step in steps for k in range(batches.micro_batches)]
+    """The pairs of all micro-batches of some steps, without what they lack."""
+    found = (batches.pairs(step, k) for step in steps for k in range(batches.micro_batches))
+    return [[torch.as_tensor(value) for value in pairs if value is not None] for pairs in found]
 
 
 def assert_same(a, b):
     assert len(a) == len(b)
-    for (sound, captions), (other, others) in zip(a, b):
-        np.testing.assert_array_equal(captions, others)
-        assert torch.equal(sound, other)
+    for pairs, others in zip(a, b):
+        assert len(pairs) == len(others)
+        assert all(torch.equal(value, other) for value, other in zip(pairs, others))
 
 
 def test_pairs_are_those_of_training_from_kept_features(store, collection, tmp_path):
@@ -79,7 +80,7 @@ def test_pairs_are_those_of_training_from_kept_features(store, collection, tmp_p
     cached = AudioSource(kept, [clip.id for clip in train], AUDIO.window_frames)
     plain, streamed = BatchSource(cached, NoText(), owners(len(train)), CHOSEN.train), make(store, collection)
     for step in range(5):
-        sound, captions = streamed.pairs(step, 0)
+        sound, captions = streamed.pairs(step, 0)[:2]
         np.testing.assert_array_equal(captions, plain.plan(step)["captions"])
         for row, clip in zip(sound, plain.plan(step)["clips"]):
             whole = kept.row(cached.rows[clip]).astype(np.float32)
@@ -88,10 +89,12 @@ def test_pairs_are_those_of_training_from_kept_features(store, collection, tmp_p
     assert abs(store.mean - kept.mean) < 2 and abs(store.std - kept.std) < 2, "dB, from one window of each clip"
 
 
-def test_workers_change_nothing_wherever_they_begin(store, collection):
-    whole = drawn(make(store, collection, micro_batch=4), range(10))
-    assert_same(drawn(make(store, collection, micro_batch=4), range(6, 10)), whole[12:])
-    batches = make(store, collection, micro_batch=4, workers=2)
+@pytest.mark.parametrize("views", [False, True])
+def test_workers_change_nothing_wherever_they_begin(views, store, collection):
+    given = {"micro_batch": 4, "views": views}
+    whole = drawn(make(store, collection, **given), range(10))
+    assert_same(drawn(make(store, collection, **given), range(6, 10)), whole[12:])
+    batches = make(store, collection, workers=2, **given)
     assert_same(drawn(batches, range(3)), whole[:6])
     assert_same(drawn(batches, [7]), whole[14:16])  # a jump
     assert_same(drawn(batches, [7, 2]), whole[14:16] + whole[4:6])  # the step again, as CLAP asks, and a jump back
@@ -101,8 +104,9 @@ def test_what_goes_to_a_worker_is_light_and_whole(store, collection):
     batches = make(store, collection)
     sent = pickle.dumps(batches.drawing)  # where processes do not fork
     assert len(sent) < 30_000, "neither features nor encoders go along"
-    sound, captions, failures = pickle.loads(sent)[3, 0]
-    assert_same([(torch.from_numpy(sound).float(), captions)], drawn(batches, [3]))
+    (sound, captions, *targets), failures = pickle.loads(sent)[3, 0]
+    assert_same([(torch.from_numpy(sound).float(), torch.from_numpy(captions))], drawn(batches, [3]))
+    assert targets == [None, None]
     assert not failures
 
 
@@ -123,8 +127,7 @@ def test_devices_share_a_step(store, collection):
     ranks = [make(store, collection, rank=rank, devices=2, micro_batch=2, workers=rank) for rank in range(2)]
     for step in range(4):
         parts = [pair for batches in ranks for pair in drawn(batches, [step])]
-        joined = torch.cat([sound for sound, _ in parts]), np.concatenate([captions for _, captions in parts])
-        assert_same([joined], drawn(whole, [step]))
+        assert_same([[torch.cat(values) for values in zip(*parts)]], drawn(whole, [step]))
 
 
 @pytest.fixture
@@ -149,6 +152,11 @@ def test_unusable_clips_are_replaced_and_listed(damaged, tmp_path):
     assert {line["id"]: line["reason"] for line in lines} == batches.failures
     assert not any(str(tmp_path) in line["reason"] for line in lines)
     used = np.concatenate([captions for _, captions in whole]) // 2
+    with_views = drawn(make(store, dataset, views=True), range(8))
+    assert_same([pairs[:2] for pairs in with_views], whole)
+    _, captions, _, others = (torch.cat(values) for values in zip(*with_views))
+    assert torch.equal(captions // 2, others // 2) and not (captions == others).any()
+    assert all((sound != other).any() for sound, _, other, _ in with_views)
     assert not bad & set(used.tolist()) and len(used) == 64
     planned = np.concatenate([batches.plan(step)["clips"] for step in range(8)])
     sound = ~np.isin(planned, list(bad))
