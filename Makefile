@@ -59,5 +59,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing slapkit and what it needs into $(VENV) (several minutes the first time)"
 	@# Twice quiet: errors only. What pip warns of comes from the machine's own settings, once a package.
 	@$(PY) -m pip install -qq -c constraints.txt -e ".[test,tensorboard]"
+	@# Weights alone: what the package asks for, TensorFlow among it, is not needed.
+	@$(PY) -m pip install -qq -c constraints.txt --no-deps musicnn
 	@$(PY) -m slapkit.environment
 	@touch $@

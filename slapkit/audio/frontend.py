@@ -99,6 +99,7 @@ FRONTENDS: dict[str, FrontendConfig] = {
     "clap": _CLAP,
     "clap-fusion": _CLAP.replace(mel_scale="htk", norm="none"),
     "light": FrontendConfig(),
+    "musicnn": FrontendConfig(sample_rate=16000, n_fft=512, hop=256, n_mels=96, f_max=8000.0, min_s=10.0),
 }
 
 

@@ -33,10 +33,11 @@ class AudioEncoderConfig(Config):
 
     `window_s` (s): length of a window, random in training, tiled over the clip in evaluation. `mel_mean`, `mel_std`
     (dB) normalise the CNN's input; training sets them from its data, and HTS-AT normalises by itself. `channels` are
-    the CNN's. `htsat` overrides fields of transformers' `ClapAudioConfig`.
+    the CNN's. `htsat` overrides fields of transformers' `ClapAudioConfig`. "musicnn" takes `FRONTENDS["musicnn"]`, of
+    which `min_s` is free, and `frozen=True`: nothing in it is trained further.
     """
 
-    kind: Literal["cnn", "htsat", "waveform"] = "cnn"
+    kind: Literal["cnn", "htsat", "waveform", "musicnn"] = "cnn"
     frontend: FrontendConfig = field(default_factory=lambda: FRONTENDS["light"])
     window_s: float = 5.0
     mel_mean: float = -30.0
@@ -54,6 +55,10 @@ class AudioEncoderConfig(Config):
         hint = "waves go with kind='waveform': make it with slapkit.models.encoders.waveform_encoder(source)"
         require((self.frontend.kind == "wave") == wave, "frontend.kind", self.frontend.kind, hint)
         require((self.waveform is not None) == wave, "waveform", self.waveform, hint)
+        if self.kind == "musicnn":
+            own = FRONTENDS["musicnn"].replace(min_s=full, padding=self.frontend.padding)
+            require(self.frontend == own, "frontend", self.frontend.to_dict(), f"FRONTENDS['musicnn']: {own.to_dict()}")
+            require(self.frozen, "frozen", False, "True: musicnn is used as it was published")
         wide = len(self.channels) >= 2 and min(self.channels) > 0
         require(wide, "channels", self.channels, "two or more positive widths")
 

@@ -1,0 +1,137 @@
+"""musicnn: a published tagger of music as a frozen encoder (Pons and Serra, arXiv 1909.06654).
+
+Two networks of 0.8 M parameters, trained on recordings: one on MagnaTagATune, one on the Million Song Dataset. The
+representation is what both pool over time before their tags: maximum and mean of 753 channels each.
+
+Inference alone: each BatchNorm is a slope and an offset per channel, and those before a dense layer are part of it
+(`musicnn_weights` folds them). Where a slope is negative, the greatest output belongs to the least activation, so such
+a filter is kept with the opposite sign: the maximum over frequency is one for all.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slapkit.config import require
+from slapkit.models.encoders.musicnn_weights import read_weights
+
+TAGS = {
+    "MTT_musicnn": (
+        "guitar", "classical", "slow", "techno", "strings", "drums", "electronic", "rock", "fast", "piano", "ambient",
+        "beat", "violin", "vocal", "synth", "female", "indian", "opera", "male", "singing", "vocals", "no vocals",
+        "harpsichord", "loud", "quiet", "flute", "woman", "male vocal", "no vocal", "pop", "soft", "sitar", "solo",
+        "man", "classic", "choir", "voice", "new age", "dance", "male voice", "female vocal", "beats", "harp", "cello",
+        "no voice", "weird", "country", "metal", "female voice", "choral",
+    ),
+    "MSD_musicnn": (
+        "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s", "alternative rock",
+        "jazz", "beautiful", "metal", "chillout", "male vocalists", "classic rock", "soul", "indie rock", "Mellow",
+        "electronica", "80s", "folk", "90s", "chill", "instrumental", "punk", "oldies", "blues", "hard rock",
+        "ambient", "acoustic", "experimental", "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country",
+        "easy listening", "sexy", "catchy", "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb",
+        "indie pop", "sad", "House", "happy",
+    ),
+}  # fmt: skip
+_TIMBRAL, _TEMPORAL, _CHANNELS = (38, 67), (128, 64, 32), 64  # bands, frames, and filters of the middle layers
+_FRONT = 2 * 204 + 3 * 51
+_POOLED = 2 * (_FRONT + 3 * _CHANNELS)  # of one network
+_FARTHEST = 6.0  # standard deviations, to which a standardised channel is clipped
+_LEAST = 1e-3  # standard deviation: below it a channel is constant but for rounding
+
+
+class _Affine(nn.Module):
+    """A BatchNorm in evaluation, of `[B, C, frames]`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.slope, self.offset = (nn.Parameter(torch.full((channels, 1), value)) for value in (1.0, 0.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.slope + self.offset
+
+
+class Network(nn.Module):
+    """One network: `log10(10000 energy + 1)`, `[B, frames, 96]`, to what it pools over time, `[B, 1506]`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input = _Affine(1)
+        self.timbral = nn.ModuleList(nn.Conv2d(1, 204, (7, bands), padding=(3, 0)) for bands in _TIMBRAL)
+        self.temporal = nn.ModuleList(nn.Conv2d(1, 51, (frames, 1)) for frames in _TEMPORAL)
+        self.front = _Affine(_FRONT)
+        self.register_buffer("signs", torch.ones(_FRONT, 1))  # of the filters of the front
+        widths = (_FRONT, _CHANNELS, _CHANNELS)
+        self.middle = nn.ModuleList(nn.Conv1d(width, _CHANNELS, 7, padding=3) for width in widths)
+        self.norms = nn.ModuleList(_Affine(_CHANNELS) for _ in widths)
+        self.dense, self.output = nn.Linear(_POOLED, 200), nn.Linear(200, 50)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return maximum and mean over time of each channel in turn, `[B, 1506]`."""
+        channels = [self.front(F.relu(self._strongest(self.input(x)[:, None]) * self.signs))]
+        for i, (conv, norm) in enumerate(zip(self.middle, self.norms)):
+            out = norm(F.relu(conv(channels[-1])))
+            channels.append(out + channels[-1] if i else out)
+        everything = torch.cat(channels, 1)  # [B, 753, frames]
+        return torch.stack([everything.amax(2), everything.mean(2)], 2).flatten(1)
+
+    def _strongest(self, x: Tensor) -> Tensor:
+        """Greatest output over all frequencies of the convolutions of `x [B, 1, frames, 96]`, `[B, 561, frames]`."""
+        found = [conv(x).amax(3) for conv in self.timbral]
+        for conv in self.temporal:
+            before = (conv.kernel_size[0] - 1) // 2  # TensorFlow's padding to the same length
+            found.append(conv(F.pad(x, (0, 0, before, conv.kernel_size[0] - 1 - before))).amax(3))
+        return torch.cat(found, 1)
+
+    def tags(self, pooled: Tensor) -> Tensor:
+        """Return the probabilities of the tags, `[B, 50]`, of `pooled [B, 1506]`."""
+        return self.output(F.relu(self.dense(pooled))).sigmoid()
+
+
+class MusicNN(nn.Module):
+    """Log-mel `[B, frames, 96]` (dB) of the front end "musicnn" to a representation `[B, 3012]`.
+
+    The networks' channels differ in scale a hundredfold, so that each is standardised by the training data
+    (`standardise_by`). Always in evaluation mode. `weights=False` leaves random ones, where others are loaded next.
+
+    Raises:
+        ConfigError: the published weights are missing or damaged.
+    """
+
+    dim = len(TAGS) * _POOLED
+
+    def __init__(self, *, weights: bool = True) -> None:
+        super().__init__()
+        self.networks = nn.ModuleDict({name: Network() for name in TAGS})
+        if weights:
+            self.networks.load_state_dict(read_weights())
+        self.register_buffer("h_mean", torch.zeros(self.dim))
+        self.register_buffer("h_std", torch.ones(self.dim))
+        self.eval()
+
+    def train(self, mode: bool = True) -> MusicNN:
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode `mel [B, frames, 96]` (dB) to `[B, 3012]`, standardised and clipped at 6 standard deviations."""
+        return ((self.raw(mel) - self.h_mean) / self.h_std).clamp(-_FARTHEST, _FARTHEST)
+
+    def raw(self, mel: Tensor) -> Tensor:
+        """Return what the networks pool over time, `[B, 3012]`, as `tags` and `standardise_by` take it."""
+        with torch.autocast(mel.device.type, enabled=False):
+            x = torch.log10(10.0 ** (mel.float() / 10 + 4) + 1)
+            return torch.cat([network(x) for network in self.networks.values()], 1)
+
+    def standardise_by(self, h: Tensor) -> None:
+        """Standardise by mean and deviation of raw representations `h [W, 3012]`."""
+        require(h.ndim == 2 and h.shape[1] == self.dim and len(h) > 0, "h", list(h.shape), f"[W, {self.dim}]")
+        std, mean = torch.std_mean(h.double(), dim=0, correction=0)
+        self.h_mean.copy_(mean)
+        self.h_std.copy_(std.clamp(min=_LEAST))
+
+    def tags(self, h: Tensor) -> dict[str, Tensor]:
+        """Return the probabilities of the `TAGS` of each network, `[B, 50]`, of raw representations `[B, 3012]`."""
+        halves = h.chunk(len(self.networks), 1)
+        return {name: network.tags(half) for (name, network), half in zip(self.networks.items(), halves)}
