@@ -1,13 +1,7 @@
 """From audio files to features, float16 `[frames, width]`, computed once and kept.
 
 `extract` is the one way from a file or an array to features, and `window` to a part of a file's; both round and refuse
-alike. `build` keeps the features of many files in a cache, in one pair of files for each front end:
-
-    <hash of the front end>.features   the features, one row (an audio file's frames) after the other
-    <hash of the front end>.jsonl      a line for each row: `Row` and its checksum
-
-Rows are keyed by the SHA-256 of the audio file and only ever appended, data first. A kill loses the row that is being
-written; a row whose checksum is wrong is computed again.
+alike. `build` keeps the features of many files in a cache for each front end, by the SHA-256 of the files.
 """
 
 from __future__ import annotations
@@ -15,28 +9,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import os
-import zlib
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
-from slapkit._io import available_cores, locked, read_json_lines, write_guard
+from slapkit._io import available_cores
 from slapkit._pool import outcome, process_pool
+from slapkit._rows import Found, Passing, RowCache
 from slapkit.audio import decode
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig, make_transform
 from slapkit.audio.windows import fill, take
 from slapkit.config import nearest
 from slapkit.errors import AudioError, ConfigError, DataError, SlapkitError
 
-logger = logging.getLogger(__name__)
 PLACES = 2**53  # a window's start is a whole number below this: a fraction of all places where it can start
 LONG_S = 900.0  # s: a longer file is transformed in pieces, since the spectrum of an hour takes gigabytes
 PIECE_S = 60.0
@@ -45,10 +35,6 @@ _RESAMPLE_S = 0.02  # s beside a window for the resampler's filter to be full
 _WORTH_WORKERS = 40  # files: fewer are done before a worker has started
 _MOST_WORKERS = 16
 _AHEAD = 8  # files given out for each worker before the first of them is taken back
-
-
-class Passing(str):
-    """A failure of the machine, such as too many open files: the file may be fine, so it is tried again next time."""
 
 
 class SilentWindow(AudioError):
@@ -207,119 +193,27 @@ class Extractor:
         return result if reason is None else f"the file cannot be decoded: {reason}, twice"
 
 
-class Row(NamedTuple):
-    """What the cache knows about an audio file: where its features are, or why there are none."""
-
-    key: str  # SHA-256 of the file
-    start: int = 0  # in frames
-    frames: int = 0
-    checksum: int = 0  # CRC-32
-    total: float = 0.0  # sum of the values
-    squares: float = 0.0  # sum of their squares
-    failure: str | None = None
-
-    @classmethod
-    def of(cls, key: str, start: int, features: np.ndarray | str) -> Row:
-        """Describe features `[frames, width]`, or a failure in words."""
-        if isinstance(features, str):
-            return cls(key, failure=features)
-        exact = features.astype(np.float64)
-        checksum = zlib.crc32(np.ascontiguousarray(features))
-        return cls(key, start, len(features), checksum, float(exact.sum()), float(np.square(exact).sum()))
-
-    @classmethod
-    def read(cls, line: Any) -> Row | None:
-        """Return what a line of the index holds, or None where it is not the line that was written."""
-        whole = isinstance(line, list) and len(line) == len(cls._fields) + 1
-        return cls(*line[:-1]) if whole and line[-1] == zlib.crc32(json.dumps(line[:-1]).encode()) else None
-
-    def line(self) -> bytes:
-        """Return the line of the index: the fields and their CRC-32."""
-        return json.dumps([*self, zlib.crc32(json.dumps(self).encode())]).encode() + b"\n"
-
-
 def cache_path(cache_dir: str | os.PathLike[str], frontend: FrontendConfig) -> Path:
     """Return where the features of a front end are kept."""
     settings = json.dumps(frontend.to_dict(), sort_keys=True).encode()
     return Path(cache_dir) / f"{hashlib.sha256(settings).hexdigest()[:12]}.features"
 
 
-class FeatureCache:
-    """The features that a folder keeps for one front end, memory-mapped. Reading writes nothing."""
+class FeatureCache(RowCache):
+    """The features that a folder keeps for one front end, float16 `[frames, width]`, by the SHA-256 of the file."""
 
     def __init__(self, cache_dir: str | os.PathLike[str], frontend: FrontendConfig) -> None:
-        self.path, self.frontend = cache_path(cache_dir, frontend), frontend
-        self.index = self.path.with_suffix(".jsonl")
-        self._checked: set[Row] = set()
-        self._passing: dict[str, Row] = {}
-        self.refresh()
+        super().__init__(cache_path(cache_dir, frontend), frontend.width, "<f2")
+        self.frontend = frontend
 
-    def refresh(self) -> None:
-        """Take in what was written since."""
-        with write_guard(self.index):
-            lines, self._index_bytes = read_json_lines(self.index)
-        rows = [row for row in map(Row.read, lines) if row is not None]
-        self.rows = self._passing | {row.key: row for row in rows}
-        size = self.path.stat().st_size if self.path.exists() else 0
-        shape = (size // (2 * self.frontend.width), self.frontend.width)
-        self.data = np.memmap(self.path, dtype="<f2", mode="r", shape=shape) if shape[0] else np.zeros(shape, "<f2")
+    def compute(self, paths: Mapping[str, str], *, workers: int, progress: bool) -> None:
+        """Take in the features of files, given by their keys, that are missing."""
 
-    def get(self, key: str) -> np.ndarray | str | None:
-        """Return the features, float16 `[frames, width]`, of an audio file, why it has none, or None if not known."""
-        row = self.rows.get(key)
-        if row is None or row.failure is not None:
-            return None if row is None else row.failure
-        features = self.data[row.start : row.start + row.frames]
-        if row not in self._checked:
-            if len(features) != row.frames or zlib.crc32(np.ascontiguousarray(features)) != row.checksum:
-                logger.warning("%s is damaged at frame %d: computed again", self.path, row.start)
-                return None
-            self._checked.add(row)
-        return features
+        def compute(missing: list[str]) -> Found:
+            with Extractor(self.frontend, workers, expected=len(missing)) as extractor:
+                yield from zip(missing, extractor.map(paths[key] for key in missing))
 
-    def missing(self, keys: Iterable[str], *, progress: bool = True) -> list[str]:
-        """Return the keys that are not known or damaged. All rows are read, which brings them into memory."""
-        keys = tqdm(keys, "Checking features", unit="clip", disable=not progress, delay=1)
-        return [key for key in keys if self.get(key) is None]
-
-    def add(self, paths: Mapping[str, str], *, workers: int, progress: bool) -> None:
-        """Compute and append the features of files, given by their keys; what is finished is kept whatever happens.
-
-        Raises:
-            StorageError: the disk is full or forbidden.
-        """
-        row_bytes, written = 2 * self.frontend.width, 0
-        with (
-            write_guard(self.path),
-            open(self.path, "ab", buffering=0) as data,
-            open(self.index, "ab", buffering=0) as index,
-            Extractor(self.frontend, workers, expected=len(paths)) as extractor,
-        ):
-            index.truncate(self._index_bytes)  # a kill may have torn the last line
-            _write(data, b"\0" * (-data.tell() % row_bytes))  # or row
-            start = data.tell() // row_bytes
-            computed = tqdm(
-                zip(paths, extractor.map(paths.values())), "Computing features", len(paths), unit="clip",
-                disable=not progress,
-            )  # fmt: skip
-            for done, (key, features) in enumerate(computed):
-                row = Row.of(key, start, features)
-                if isinstance(features, Passing):
-                    self._passing[key] = row
-                    continue
-                written += row.frames * row_bytes
-                with write_guard(self.path, needed=written // (done + 1) * (len(paths) - done)):
-                    if row.failure is None:
-                        _write(data, features.astype("<f2", copy=False).tobytes())
-                    _write(index, row.line())
-                start += row.frames
-
-
-def _write(file: BinaryIO, data: bytes) -> None:
-    """Write all of `data`: an unbuffered file may take a part only, when the disk is nearly full."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+        self.fill(paths, compute, what="Computing features", progress=progress)
 
 
 def build(
@@ -348,13 +242,7 @@ def build(
         frontend = FRONTENDS[frontend]
     paths = {key: str(path) for path, key in sounds.values()}
     cache = FeatureCache(cache_dir, frontend)
-    if cache.missing(paths, progress=progress):
-        wait = "Waiting for another process to compute features"
-        with locked(cache.path.with_suffix(".lock"), wait=wait, progress=progress):
-            cache.refresh()
-            missing = cache.missing(paths, progress=progress)
-            cache.add({key: paths[key] for key in missing}, workers=workers, progress=progress)
-        cache.refresh()
+    cache.compute(paths, workers=workers, progress=progress)
     return FeatureStore(cache, {id: key for id, (_, key) in sounds.items()}, moments_of)
 
 
@@ -362,7 +250,7 @@ class FeatureStore:
     """The features of clips: a row for each of `ids`, of `lengths` frames (int64 `[rows]`) of `width` values.
 
     `failures` says by id why clips have none. `mean` and `std` are of all values of the clips that were asked for (of
-    all where none of them is usable), in dB for log-mel.
+    all where none of them is usable), in dB for log-mel. `keys` are the SHA-256 of the files.
     """
 
     def __init__(self, cache: FeatureCache, keys: Mapping[str, str], moments_of: Collection[str] | None) -> None:
@@ -374,12 +262,12 @@ class FeatureStore:
         if not rows:
             example = next((f", such as {id}: {reason}" for id, reason in self.failures.items()), "")
             raise DataError(f"none of {len(keys)} audio files is usable{example}")
-        self.ids = list(rows)
-        self.lengths = np.array([row.frames for row in rows.values()], dtype=np.int64)
+        self.ids, self.keys = list(rows), [row.key for row in rows.values()]
+        self.lengths = np.array([row.length for row in rows.values()], dtype=np.int64)
         self._starts = np.array([row.start for row in rows.values()], dtype=np.int64)
         self._row_of = {id: row for row, id in enumerate(self.ids)}
         chosen = [row for id, row in rows.items() if moments_of is None or id in moments_of] or list(rows.values())
-        count = sum(row.frames for row in chosen) * self.width
+        count = sum(row.length for row in chosen) * self.width
         self.mean = sum(row.total for row in chosen) / count
         self.std = max(sum(row.squares for row in chosen) / count - self.mean**2, 1e-12) ** 0.5
 

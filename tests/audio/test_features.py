@@ -17,6 +17,7 @@ import pytest
 import soundfile
 import torch
 
+from slapkit import _rows
 from slapkit.audio import decode, features
 from slapkit.audio.features import FeatureCache, build, cache_path, extract
 from slapkit.audio.frontend import FrontendConfig, LogMel
@@ -237,7 +238,7 @@ def test_a_full_disk_is_reported_and_work_is_kept(make_dataset, tmp_path, monkey
     root = make_dataset()
     whole = make(root, tmp_path / "whole")
     counted.clear()
-    write, room = features._write, [3]
+    write, room = _rows._write, [3]
 
     def full(file, data):
         room[0] -= data.startswith(b"[")  # a line of the index
@@ -246,10 +247,10 @@ def test_a_full_disk_is_reported_and_work_is_kept(make_dataset, tmp_path, monkey
             raise error
         write(file, data)
 
-    monkeypatch.setattr(features, "_write", full)
+    monkeypatch.setattr(_rows, "_write", full)
     with pytest.raises((StorageError, KeyboardInterrupt)):
         make(root, tmp_path / "cache")
-    monkeypatch.setattr(features, "_write", write)
+    monkeypatch.setattr(_rows, "_write", write)
     done = len(counted)
     assert_same(make(root, tmp_path / "cache"), whole)
     assert len(counted) - done == 3
@@ -259,9 +260,10 @@ def test_a_full_disk_is_reported_and_work_is_kept(make_dataset, tmp_path, monkey
 SLOW = """
 import os, sys, time
 from pathlib import Path
+from slapkit import _rows
 from slapkit.audio import features
 from tests.audio.test_features import make
-write, extract, (root, cache, log, workers) = features._write, features.extract, sys.argv[1:]
+write, extract, (root, cache, log, workers) = _rows._write, features.extract, sys.argv[1:]
 def slow(file, data):
     for part in (data[: len(data) // 2], data[len(data) // 2 :]):
         time.sleep(0.002)
@@ -270,7 +272,7 @@ def logged(path, frontend):
     with open(log, "a") as file:
         file.write(os.path.basename(path) + "\\n")
     return extract(path, frontend)
-features._write, features.extract = slow, logged
+_rows._write, features.extract = slow, logged
 make(Path(root), Path(cache), workers=int(workers))
 """
 
