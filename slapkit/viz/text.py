@@ -17,9 +17,9 @@ LONGEST = 2000  # characters looked at; nothing beyond them would be shown
 FIRST_FACTS = ("instruments", "style", "genre", "tempo_class", "mode", "metre", "artist", "album", "year", "tempo_bpm")
 NOT_FACTS = {
     "rank", "id", "title", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "path",
-    "split", "group", "work", "caption_frames", "collection", "sha256", "bytes", "peak_db", "rms_db", "transposition",
-    "key", "families", "roles", "accompaniment", "percussion", "register", "articulation", "texture", "voices", "drums",
-    "bass",
+    "split", "group", "work", "caption_registers", "caption_frames", "caption_facts", "collection", "sha256", "bytes",
+    "peak_db", "rms_db", "transposition", "key", "families", "roles", "accompaniment", "percussion", "register",
+    "articulation", "texture", "voices", "drums", "bass",
 }  # fmt: skip
 _EMPTY_WORDS = {"", "unclear", "unknown", "none"}
 _JOINERS = ("\u200c", "\u200d")  # invisible, but they join emoji and letters

@@ -1,7 +1,7 @@
-"""Captions from facts: balanced sentence frames filled with words for what is in the audio.
+"""Captions from facts: balanced frames in several registers, filled with words for what is in the audio.
 
 Captions of one corpus are written together, in the order of the clips, so that frames can take turns: each caption
-takes the frame that its split has used least among those that fit the clip.
+takes the frame that its split has used least among those of its register that fit the clip.
 """
 
 import re
@@ -11,25 +11,40 @@ from typing import Any
 import numpy as np
 
 from slapkit.data.scores.instruments import BY_NAME
-from slapkit.data.scores.phrases import BANKS, TEST, TRAIN, Pair
+from slapkit.data.scores.phrases import BANKS, REGISTERS, TEST, TRAIN, Pair
 
-PER_CLIP = 6
+PER_CLIP = dict(zip(REGISTERS, (3, 2, 1, 2, 2), strict=True))
 _SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 # Metre is audible in dances and songs; old polyphony hides it, unless drums beat it.
 _METRE_HIDDEN = {"mass", "motet", "madrigal", "medieval", "chorale", "classical", "baroque", "romantic"}
 _FRAMES = {
-    "train": {f"train-{i:02d}": text for i, text in enumerate(TRAIN)},
-    "test": {f"test-{i:02d}": text for i, text in enumerate(TEST)},
+    side: {f"{side}-{register}-{i:02d}": text for register in REGISTERS for i, text in enumerate(frames[register])}
+    for side, frames in (("train", TRAIN), ("test", TEST))
 }
 # How often an instrument goes by another name in training and in test captions. In test captions every word for tempo,
 # mood and style is new already; more new names of instruments would ask for what no training could teach.
 _OTHER_NAME = (0.4, 0.25)
-_CONDITIONS = ("no_drums", "solo", "solo_singular", "accomp_others", "accomp_plural")  # slots without words
-_ALWAYS = {"insts", "a_insts", "lead", "a_lead", "the_lead", "style", "tempo", "pace", "mood", "texture", "size"}
+# Slots filled from a section of `captions.txt`, by a fact.
+_BANKED = {
+    "style": ("STYLE", "style"), "tempo": ("TEMPO", "tempo_class"), "pace": ("PACE", "tempo_class"),
+    "mood": ("MOOD", "mood"), "in_mode": ("MODE", "mode"), "key": ("KEY", "mode"), "metre": ("METRE", "metre"),
+    "drums": ("DRUMS", "percussion"), "beat": ("BEAT", "percussion"), "texture": ("TEXTURE", "texture"),
+    "accomp": ("ACCOMPANIMENT", "accompaniment"), "register": ("REGISTER", "register"),
+    "artic": ("ARTICULATION", "articulation"), "size": ("SIZE", "ensemble"),
+}  # fmt: skip
+# Slots without words, which say that something is absent, or nothing.
+_CONDITIONS = {
+    "no_drums": "drums=False", "no_voice": "voice=False", "solo": "ensemble=solo", "solo_singular": "ensemble=solo",
+    "accomp_others": "", "accomp_plural": "",
+}  # fmt: skip
+_NAMED = {"insts", "a_insts", "bare", "tags", "lead", "a_lead", "the_lead", "one", "a_one"}  # instruments, always known
 
 
-def write_captions(clips: Sequence[Mapping[str, Any]], seed: int) -> list[tuple[list[str], list[str]]]:
-    """Return (captions, frame ids) for each clip: `PER_CLIP` distinct captions in distinct frames.
+def write_captions(clips: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, list[str]]]:
+    """Return the columns that captions have in the table, for each clip: `PER_CLIP` captions of each register.
+
+    `captions` are distinct and in distinct frames, whose ids are `caption_frames`; beside them `caption_registers`, and
+    `caption_facts`, what each says as "tempo_class=slow; instruments=flute" (see `statements`).
 
     Args:
         clips: facts of each clip, `split` among them.
@@ -44,17 +59,17 @@ def write_captions(clips: Sequence[Mapping[str, Any]], seed: int) -> list[tuple[
         facets = facets_of(facts)
         tie = dict(zip(bank, rng.random(len(bank)).tolist(), strict=True))
         fitting = sorted((f for f in bank if slots(bank[f]) <= facets), key=lambda f: (counts[f], tie[f]))
-        captions: list[str] = []
-        frames: list[str] = []
-        for frame in fitting:
-            if len(frames) == PER_CLIP:
-                break
-            caption = fill(bank[frame], facts, rng)
-            if caption.lower() not in {c.lower() for c in captions}:
-                captions.append(caption)
-                frames.append(frame)
-                counts[frame] += 1
-        result.append((captions, frames))
+        rows: list[tuple[str, str, str, str]] = []
+        for register, wanted in PER_CLIP.items():
+            for frame in (f for f in fitting if f.split("-")[1] == register):
+                if sum(row[1] == register for row in rows) == wanted:
+                    break
+                caption, said = fill(bank[frame], facts, rng, articles=register not in ("tags", "query"))
+                if caption.lower() not in {row[0].lower() for row in rows}:
+                    rows.append((caption, register, frame, "; ".join(sorted(said))))
+                    counts[frame] += 1
+        names = ("captions", "caption_registers", "caption_frames", "caption_facts")
+        result.append({name: list(column) for name, column in zip(names, zip(*rows), strict=True)})
     return result
 
 
@@ -65,45 +80,63 @@ def slots(frame: str) -> set[str]:
 
 def facets_of(facts: Mapping[str, Any]) -> set[str]:
     """Return the slots that the facts of a clip can fill."""
+    audible, said = _audible(facts), statements(facts)
     several = len(facts["instruments"]) > 1
-    alone = not several and not facts["drums"]
     conditions = {
         "others": several,
         "a_others": several,
-        "drums": facts["drums"],
-        "no_drums": not facts["drums"],
-        "in_mode": facts["mode"] != "unclear",
-        "metre": metre_class(facts),
-        "register": facts["register"] != "middle",
-        "artic": facts["articulation"] != "plain",
-        "accomp": facts["accompaniment"],
+        "solo_singular": "ensemble=solo" in said and not BY_NAME[facts["instruments"][0]].plural,
         "accomp_others": facts["accompaniment"] and len(facts["instruments"]) == 2,
         "accomp_plural": facts["accompaniment"] in ("chords", "arpeggios"),
-        "solo": alone,
-        "solo_singular": alone and not BY_NAME[facts["instruments"][0]].plural,
     }
-    return _ALWAYS | {name for name, holds in conditions.items() if holds}
+    conditions |= {name: fact in said for name, fact in _CONDITIONS.items() if name not in conditions}
+    filled = {slot for slot, (_, fact) in _BANKED.items() if audible[fact]}
+    return _NAMED | filled | {name for name, holds in conditions.items() if holds}
 
 
-def metre_class(facts: Mapping[str, Any]) -> str:
-    """Return duple, quadruple, triple or compound; "" where a listener would not notice it."""
-    if facts["style"] in _METRE_HIDDEN and not facts["drums"]:
-        return ""
-    beats = int(facts["metre"].split("/")[0])
-    return {2: "duple", 4: "quadruple", 3: "triple", 6: "compound"}.get(beats, "")
+def statements(facts: Mapping[str, Any]) -> set[str]:
+    """Return what captions may say of a clip, each as "fact=value": style, instruments, ensemble, metre and so on."""
+    said = {f"{fact}={value}" for fact, value in _audible(facts).items() if value and fact != "mood"}
+    said |= {f"instruments={name}" for name in facts["instruments"]} | {f"drums={facts['drums']}"}
+    return said | {f"voice={any(BY_NAME[name].family == 'voice' for name in facts['instruments'])}"}
 
 
-def fill(frame: str, facts: Mapping[str, Any], rng: np.random.Generator) -> str:
-    """Return the caption of a frame for these facts, with articles, agreement and capitals put right."""
+def _audible(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the facts that words are chosen by; "" where a listener would not notice it."""
+    plain = ("style", "tempo_class", "percussion", "accompaniment")
+    ensemble = ("solo", "duet", "trio")[min(3, len(facts["instruments"])) - 1]
+    bare_line = facts["texture"] == "single line" and facts["drums"]  # "unaccompanied" would be wrong
+    beats = "" if facts["style"] in _METRE_HIDDEN and not facts["drums"] else facts["metre"].split("/")[0]
+    return {name: facts[name] for name in plain} | {
+        "mood": f"{facts['mode']} {facts['tempo_class']}",
+        "mode": facts["mode"].replace("unclear", ""),
+        "metre": {"2": "duple", "4": "quadruple", "3": "triple", "6": "compound"}.get(beats, ""),
+        "texture": "" if bare_line else facts["texture"],
+        "register": facts["register"].replace("middle", ""),
+        "articulation": facts["articulation"].replace("plain", ""),
+        "ensemble": "" if facts["drums"] else ensemble,
+    }
+
+
+def fill(
+    frame: str, facts: Mapping[str, Any], rng: np.random.Generator, *, articles: bool = True
+) -> tuple[str, set[str]]:
+    """Return the caption of a frame for these facts and the statements that it makes.
+
+    Articles, agreement and capitals are put right; without `articles`, words from the banks have none.
+    """
     side = int(facts["split"] == "test")
     instruments = [BY_NAME[name] for name in facts["instruments"]]
     names = []
     for instrument in instruments:
         other = rng.random() < _OTHER_NAME[side] and (instrument.train, instrument.test)[side]
         names.append(other or instrument.name)
-    extra = ""
-    if facts["drums"] and "{drums}" not in frame and "{size}" not in frame and rng.random() < 0.5:
+    extra, audible, said = "", _audible(facts), set()
+    listed = slots(frame) & {"insts", "a_insts", "bare", "tags"} and not slots(frame) & {"drums", "beat"}
+    if facts["drums"] and listed and rng.random() < 0.5:
         extra = _pick(BANKS["DRUMS"][facts["percussion"]], side, rng)
+        said.add(f"percussion={facts['percussion']}")
+    phrases = _instrument_phrases(names, facts["instruments"], extra, int(rng.integers(len(names))))
     plural = {
         "s": len(names) > 1 or bool(extra) or instruments[0].plural,
         "l": instruments[0].plural,
@@ -114,17 +147,25 @@ def fill(frame: str, facts: Mapping[str, Any], rng: np.random.Generator) -> str:
     def word(match: re.Match[str]) -> str:
         nonlocal chosen
         name, verb = match.groups()
-        if name in _CONDITIONS:
-            return ""
         if verb:
             many = _is_plural(chosen) if name == "d" else plural[name]
             if verb == "be":
                 return "are" if many else "is"
             return verb if many else {"carry": "carries"}.get(verb, f"{verb}s")
-        chosen = _word(name, facts, names, extra, side, rng)
-        return chosen
+        if name in _CONDITIONS:
+            said.add(_CONDITIONS[name])
+            return ""
+        if name in phrases:
+            chosen, named = phrases[name]
+            said.update(f"instruments={canonical}" for canonical in named)
+            return chosen
+        section, fact = _BANKED[name]
+        chosen = _pick(BANKS[section][audible[fact]], side, rng)
+        facts_said = {"mood": ("mode", "tempo_class")}.get(fact, (fact,))
+        said.update({f"{f}={audible[f]}" for f in facts_said if audible[f]} if name != "beat" else {"drums=True"})
+        return chosen if articles else _without_article(chosen)
 
-    return tidy(_SLOT.sub(word, frame))
+    return tidy(_SLOT.sub(word, frame)), said - {""}
 
 
 def _is_plural(drums: str) -> bool:
@@ -132,40 +173,29 @@ def _is_plural(drums: str) -> bool:
     return bool(drums) and drums.split()[0] not in ("a", "the", "percussion", "military", "Latin")
 
 
-def _word(
-    name: str, facts: Mapping[str, Any], names: list[str], extra: str, side: int, rng: np.random.Generator
-) -> str:
-    """Return the words for one slot."""
-    with_article = [
-        called if BY_NAME[canonical].plural else f"a {called}"
-        for called, canonical in zip(names, facts["instruments"], strict=True)
-    ]
-    fixed = {
-        "insts": [*names, re.sub(r"^(a|an|the) ", "", extra)],
-        "a_insts": [*with_article, extra],
-        "others": names[1:],
-        "a_others": with_article[1:],
-        "lead": names[:1],
-        "a_lead": with_article[:1],
-        "the_lead": [f"the {names[0]}"],
+def _instrument_phrases(
+    names: Sequence[str], canonical: Sequence[str], extra: str, one: int
+) -> dict[str, tuple[str, Sequence[str]]]:
+    """Return for each slot that names instruments its words, and which it names; `extra` are drums, if not empty."""
+    articled = [called if BY_NAME[name].plural else f"a {called}" for called, name in zip(names, canonical)]
+    bare = [*names, *([_without_article(extra)] if extra else [])]
+    return {
+        "insts": (_join(bare), canonical),
+        "a_insts": (_join([*articled, *([extra] if extra else [])]), canonical),
+        "bare": (" and ".join(bare), canonical),
+        "tags": (", ".join(bare), canonical),
+        "others": (_join(names[1:]), canonical[1:]),
+        "a_others": (_join(articled[1:]), canonical[1:]),
+        "lead": (names[0], canonical[:1]),
+        "a_lead": (articled[0], canonical[:1]),
+        "the_lead": (f"the {names[0]}", canonical[:1]),
+        "one": (names[one], canonical[one : one + 1]),
+        "a_one": (articled[one], canonical[one : one + 1]),
     }
-    if name in fixed:
-        return _join([word for word in fixed[name] if word])
-    bank, key = {
-        "mood": (BANKS["MOOD"], f"{facts['mode']} {facts['tempo_class']}"),
-        "size": (BANKS["SIZE"], str(min(3, len(names)))),
-        "style": (BANKS["STYLE"], facts["style"]),
-        "tempo": (BANKS["TEMPO"], facts["tempo_class"]),
-        "pace": (BANKS["PACE"], facts["tempo_class"]),
-        "in_mode": (BANKS["MODE"], facts["mode"]),
-        "metre": (BANKS["METRE"], metre_class(facts)),
-        "drums": (BANKS["DRUMS"], facts["percussion"]),
-        "texture": (BANKS["TEXTURE"], facts["texture"]),
-        "accomp": (BANKS["ACCOMPANIMENT"], facts["accompaniment"]),
-        "register": (BANKS["REGISTER"], facts["register"]),
-        "artic": (BANKS["ARTICULATION"], facts["articulation"]),
-    }[name]
-    return _pick(bank[key], side, rng)
+
+
+def _without_article(phrase: str) -> str:
+    return re.sub(r"^(a|an|the) ", "", phrase)
 
 
 def _pick(pair: Pair, side: int, rng: np.random.Generator) -> str:
@@ -173,12 +203,13 @@ def _pick(pair: Pair, side: int, rng: np.random.Generator) -> str:
 
 
 def _join(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def tidy(text: str) -> str:
-    """Return a caption with the right indefinite articles, single spaces and a capital where it is a sentence."""
+    """Return a caption with the right indefinite articles, single spaces, and a capital where it is a sentence."""
     text = re.sub(r"\s+", " ", text).strip()
+    text = re.sub(r"\b(\w+) \1\b", r"\1", text)  # "warm warm cello" of two slots
     vowel = r"(?=[aeiouAEIOU8](?!ne[ -]|ni))"  # "a one-instrument", "a unison", but "an 8-bit synth"
     text = re.sub(rf"\b([Aa]) {vowel}", r"\1n ", text)
     return text[0].upper() + text[1:] if text.endswith((".", "?")) else text

@@ -9,7 +9,7 @@ Pair = tuple[tuple[str, ...], tuple[str, ...]]  # phrases of (training, test)
 def _sections() -> dict[str, list[str]]:
     """Return the lines of each section, comments left out."""
     text = (files("slapkit.data.scores") / "captions.txt").read_text(encoding="utf-8")
-    parts = re.split(r"(?m)^\[(\w+)\].*\n", text)[1:]
+    parts = re.split(r"(?m)^\[([\w ]+)\].*\n", text)[1:]
     kept = ([line for line in part.splitlines() if line and line[0] != "#"] for part in parts[1::2])
     return dict(zip(parts[::2], kept, strict=True))
 
@@ -24,6 +24,8 @@ def _bank(lines: list[str]) -> dict[str, Pair]:
     return bank
 
 
+REGISTERS = ("sentence", "terse", "tags", "query", "partial")
 _SECTIONS = _sections()
-TRAIN, TEST = tuple(_SECTIONS.pop("TRAIN")), tuple(_SECTIONS.pop("TEST"))
+# register -> frames
+TRAIN, TEST = ({name: tuple(_SECTIONS.pop(f"{side} {name}")) for name in REGISTERS} for side in ("TRAIN", "TEST"))
 BANKS = {name: _bank(lines) for name, lines in _SECTIONS.items()}  # "STYLE" -> fact -> phrases

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 # Columns that are not worth colouring by.
 _NOT_COLORS = {
-    "id", "path", "captions", "caption_frames", "group", "sha256", "bytes", "peak_db", "rms_db",
+    "id", "path", "captions", "caption_registers", "caption_frames", "caption_facts", "group", "sha256", "bytes",
+    "peak_db", "rms_db",
     "kind", "clip", "caption", "rank", "title", "x", "y", "z", "card",
 }  # fmt: skip
 _FORMAT = 3

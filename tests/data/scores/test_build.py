@@ -54,7 +54,8 @@ def test_a_corpus_is_what_its_card_says(small_corpus):
         info = soundfile.info(small_corpus / row["file_name"])
         assert (info.samplerate, info.channels, info.frames, info.subtype) == (32_000, 1, 320_000, "PCM_16")
         assert row["file_name"].split("/")[1] == row["split"]
-        assert len(row["captions"]) >= 5 and len(row["caption_frames"]) == len(row["captions"])
+        columns = ("captions", "caption_registers", "caption_frames", "caption_facts")
+        assert {len(row[column]) for column in columns} == {10}
         wave, _ = soundfile.read(small_corpus / row["file_name"])
         assert np.isfinite(wave).all() and 0.02 < np.sqrt(np.mean(wave**2)) < 0.15 and np.abs(wave).max() <= 1.0
     assert content(small_corpus) and scores.is_complete(small_corpus)
