@@ -1,4 +1,4 @@
-"""Chords, bass lines, drones and drums for tunes that come without."""
+"""Chords, bass lines and drones for tunes that come without."""
 
 import dataclasses
 
@@ -12,9 +12,6 @@ _TRIADS = {
     "major": ((0, 4), (5, 4), (7, 4), (9, 3)),
     "minor": ((0, 3), (5, 3), (7, 4), (10, 4), (3, 4)),
 }
-# General MIDI drum keys.
-_KICK, _SNARE, _HAT, _RIDE, _SHAKER, _TAMBOURINE, _CONGA_HIGH, _CONGA_LOW = 36, 38, 42, 51, 70, 54, 63, 64
-_PERCUSSION = {"drum kit": 0.5, "hand drums": 0.2, "snare drum": 0.15, "tambourine": 0.15}  # and how often
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +25,7 @@ class Accompaniment:
     tonic: int
     mode: str
     transposition: int
+    groove: str = "plain"  # after: bass on the beat and chords after it; power, four, swing: rock, electronic, jazz
 
     def harmony(self) -> list[tuple[float, float, int, int]]:
         """Return (start, length, root 0..11, semitones of the third) of the chords.
@@ -56,8 +54,7 @@ class Accompaniment:
         return result
 
     def chords(self, instrument: Instrument, kind: str) -> np.ndarray:
-        """Return the chord part: "chords" on the beats, "arpeggios" or "sustained chords"."""
-        beat, compound = self.excerpt.beat, is_compound(self.excerpt.metre)
+        """Return the chord part: "chords" in the rhythm of the groove, "arpeggios" or "sustained chords"."""
         low = max(instrument.low, min(52, instrument.high - 19))
         rows = []
         for start, length, root, third in self.harmony():
@@ -65,30 +62,56 @@ class Accompaniment:
             tones = [tone - 12 if tone > instrument.high else tone for tone in (base, base + third, base + 7)]
             if kind == "sustained chords":
                 rows += [(start, length, tone) for tone in tones]
-                continue
-            step = beat if kind == "chords" else beat / (3 if compound else 2)
-            broken = [*tones, tones[0] + 12, tones[2], tones[1]]
-            for k in range(int(np.ceil(length / step - 1e-6))):
-                struck = tones if kind == "chords" else [broken[k % 6]]
-                lasting = 0.85 * step if kind == "chords" else 1.6 * step
-                rows += [(start + k * step, lasting, min(tone, instrument.high)) for tone in struck]
+            elif kind == "arpeggios":
+                step = self.excerpt.beat / (3 if is_compound(self.excerpt.metre) else 4 if self.groove == "four" else 2)
+                broken = [*tones, tones[0] + 12, tones[2], tones[1]]
+                for k in range(int(np.ceil(length / step - 1e-6))):
+                    rows.append((start + k * step, 1.6 * step, min(broken[k % 6], instrument.high)))
+            else:
+                if self.groove == "power":  # open, with the third on top, or the mode could not be heard
+                    tones = [base, base + 7, base + 12 + third]
+                for onset, lasting in self._strokes(start, length):
+                    rows += [(onset, lasting, min(tone, instrument.high)) for tone in tones]
         return _notes(rows)
 
+    def _strokes(self, start: float, length: float) -> list[tuple[float, float]]:
+        """Return (onset, length) of the strokes of one chord."""
+        beat, bar = self.excerpt.beat, self.excerpt.bar
+        compound = is_compound(self.excerpt.metre)
+        half = beat * (2 / 3 if compound else 1 / 2)
+        beats = start + beat * np.arange(int(np.ceil(length / beat - 1e-6)))
+        if self.groove == "after" and round(bar / beat) == 3:
+            return [(t, 0.6 * beat) for t in beats if np.mod(t + 1e-6, bar) > 0.5 * beat]
+        if self.groove in ("after", "four"):
+            return [(t + half, 0.4 * beat) for t in beats]
+        if self.groove == "power":
+            return [(t + k * half, 0.9 * half) for t in beats for k in (0, 1)]
+        if self.groove == "swing":  # now on the beat, now before it
+            return [(t + half * (k % 2), 0.4 * beat) for k, t in enumerate(beats)]
+        return [(t, 0.85 * beat) for t in beats]
+
     def bass(self, instrument: Instrument) -> np.ndarray:
-        """Return the bass part: roots and fifths of the chords, a note for each beat or every other beat when fast."""
+        """Return the bass part: roots and fifths of the chords on the beat (every other one when fast), eighths
+        ("power", "four") or a walking line ("swing")."""
         excerpt = self.excerpt
         if len(excerpt.parts) > 1:  # the score has its own bass: double it
             notes = excerpt.parts[-1].copy()
             notes[:, 2] = [_place(int(p) % 12, instrument.low) for p in notes[:, 2] + self.transposition]
             return notes
-        step = excerpt.beat * (2 if excerpt.beat * excerpt.quarter_s < 0.45 else 1)
-        return _notes(
-            [
-                (start + k * step, 0.9 * step, _place((root + 7 * (k % 2)) % 12, instrument.low))
-                for start, length, root, _ in self.harmony()
+        quick = excerpt.beat * excerpt.quarter_s < 0.45
+        step = excerpt.beat * (2 if quick and self.groove == "plain" else 1)
+        if self.groove in ("power", "four"):
+            step = excerpt.beat / 2
+        if self.groove == "after" and round(excerpt.bar / excerpt.beat) == 3:
+            step = excerpt.bar
+        rows = []
+        for start, length, root, third in self.harmony():
+            walk = {"power": (0,), "four": (0,), "swing": (0, third, 7, 9)}.get(self.groove, (0, 7))
+            rows += [
+                (start + k * step, 0.9 * step, _place((root + walk[k % len(walk)]) % 12, instrument.low))
                 for k in range(max(1, int(length / step + 1e-6)))
             ]
-        )
+        return _notes(rows)
 
     def drone(self, instrument: Instrument) -> np.ndarray:
         """Return a held tonic and fifth, struck anew every four bars."""
@@ -106,37 +129,3 @@ def _place(pitch_class: int, low: float) -> int:
 
 def _notes(rows: list[tuple[float, ...]]) -> np.ndarray:
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
-
-
-def drum_part(excerpt: Excerpt, rng: np.random.Generator, clip_s: float) -> tuple[np.ndarray, str]:
-    """Return drum hits, rows of (start s, length s, drum key, velocity), and what plays them."""
-    kind = str(rng.choice(list(_PERCUSSION), p=list(_PERCUSSION.values())))
-    beat_s = excerpt.beat * excerpt.quarter_s
-    beats = max(2, round(excerpt.bar / excerpt.beat))
-    division = 3 if is_compound(excerpt.metre) else 2
-    rows = []
-    for number in range(int(np.ceil(clip_s / beat_s))):
-        for part in range(division):
-            for key, level in _pattern(kind, number % beats, part, beats):
-                start = max(0.0, (number + part / division) * beat_s + rng.normal(0, 0.006))
-                if start < clip_s - 0.1:
-                    rows.append((start, 0.12, key, float(np.clip(level + rng.normal(0, 5), 30, 124))))
-    return np.array(rows, dtype=np.float64).reshape(-1, 4), kind
-
-
-def _pattern(kind: str, place: int, part: int, beats: int) -> list[tuple[int, int]]:
-    """Return (drum key, velocity) struck on a subdivision `part` of the beat `place` of a bar of `beats`."""
-    first, off = place == 0, part > 0
-    back = place > 0 if beats == 3 else place % 2 == 1
-    if kind == "tambourine":
-        return [(_TAMBOURINE, 55 if off and beats == 3 else 95 if not off and back else 75)]
-    if kind == "snare drum":
-        return [(_SNARE, 60 if off else 100 if first else 78)]
-    if kind == "hand drums":
-        return [(_SHAKER, 50), (_CONGA_HIGH, 72) if off else (_CONGA_LOW, 92)]
-    hits = [(_RIDE if beats == 3 else _HAT, 52 if off else 66)]
-    if not off and (first or (beats == 4 and place == 2)):
-        hits.append((_KICK, 105))
-    if not off and back:
-        hits.append((_SNARE, 84 if beats == 3 else 98))
-    return hits

@@ -108,7 +108,7 @@ def _build(config: CorpusConfig, identity: dict[str, Any], soundfont: Path, fold
     groups = group_works(
         {name: Score.read(path) for name, path in paths.items()}, {name: works[name].family for name in paths}
     )
-    splits = deal_splits(groups, {name: works[name].style for name in paths}, config.seed)
+    splits = deal_splits(groups, {name: works[name].kind for name in paths}, config.seed)
     tasks = [
         ClipTask(number, split, tuple((works[n], paths[n], groups[n]) for n in names), folder, soundfont, config)
         for number, (split, names) in enumerate(deal_clips(splits, config.n_clips, config.seed))

@@ -16,7 +16,7 @@ from slapkit.data.scores.phrases import BANKS, REGISTERS, TEST, TRAIN, Pair
 PER_CLIP = dict(zip(REGISTERS, (3, 2, 1, 2, 2), strict=True))
 _SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 # Metre is audible in dances and songs; old polyphony hides it, unless drums beat it.
-_METRE_HIDDEN = {"mass", "motet", "madrigal", "medieval", "chorale", "classical", "baroque", "romantic"}
+_METRE_HIDDEN = {"hymn", "Renaissance", "classical", "ambient"}
 _FRAMES = {
     side: {f"{side}-{register}-{i:02d}": text for register in REGISTERS for i, text in enumerate(frames[register])}
     for side, frames in (("train", TRAIN), ("test", TEST))

@@ -17,6 +17,7 @@ from slapkit.data.scores.arrange import Arrangement, arrange
 from slapkit.data.scores.config import CorpusConfig
 from slapkit.data.scores.excerpt import Unfit
 from slapkit.data.scores.score import Score
+from slapkit.data.scores.styles import draw_style
 from slapkit.data.scores.works import Work
 from slapkit.errors import DataError
 
@@ -56,7 +57,7 @@ def to_midi(arrangement: Arrangement, clip_s: float) -> bytes:
     score.tempos.append(symusic.Tempo(0, 120.0))
     tables = [(voice.notes, voice.instrument.program, False) for voice in arrangement.voices]
     if arrangement.drums is not None:
-        tables.append((arrangement.drums, 0, True))
+        tables.append((arrangement.drums, arrangement.kit, True))
     second = 2 * _TICKS
     for number, (notes, program, is_drum) in enumerate(tables):
         track = symusic.Track(str(number), program, is_drum)
@@ -156,7 +157,8 @@ def make_clip(task: ClipTask) -> tuple[dict[str, Any] | None, list[str]]:
         for draw in range(_DRAWS):
             rng = np.random.default_rng([config.seed, 5, task.number, candidate, draw])
             try:
-                arrangement = arrange(score, rng, clip_s=config.clip_s, style=work.style)
+                style = draw_style(work.kind, len(score.parts), score.metre_at(score.length / 2), rng)
+                arrangement = arrange(score, rng, clip_s=config.clip_s, style=style)
                 wave = render(arrangement, _soundfont(task.soundfont), clip_s=config.clip_s)
             except Unfit as unfit:
                 rejected.append(str(unfit))

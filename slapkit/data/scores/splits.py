@@ -1,8 +1,8 @@
 """The works that a corpus of a given size uses, and the split of each.
 
-Collections differ in size by a factor of a thousand: styles are drawn in proportion to the square root of their number
-of works. Splits are dealt by group (see `slapkit.data.scores.melody`), style by style, so that each split holds every
-style that has works enough.
+Collections differ in size by a factor of a thousand: kinds of music are drawn in proportion to the cube root of their
+number of works. Splits are dealt by group (see `slapkit.data.scores.melody`), kind by kind, so that each split holds
+every kind that has works enough.
 """
 
 from collections import Counter, defaultdict
@@ -18,44 +18,44 @@ _CANDIDATES = 3  # works for a clip
 
 
 def choose_works(works: Sequence[Work], count: int, seed: int) -> list[Work]:
-    """Return about `count` works (all, where there are fewer), sorted by id, balanced over styles."""
+    """Return about `count` works (all, where there are fewer), sorted by id, balanced over kinds."""
     works = sorted(works, key=lambda work: work.id)
     if count >= len(works):
         return works
-    styles: dict[str, list[Work]] = defaultdict(list)
+    kinds: dict[str, list[Work]] = defaultdict(list)
     for work in works:
-        styles[work.style].append(work)
-    quotas = _quotas({style: len(members) for style, members in styles.items()}, count)
+        kinds[work.kind].append(work)
+    quotas = _quotas({kind: len(members) for kind, members in kinds.items()}, count)
     rng = np.random.default_rng([seed, 1])
     chosen: list[Work] = []
-    for style in sorted(styles):
-        order = rng.permutation(len(styles[style]))[: quotas[style]]
-        chosen += [styles[style][i] for i in order]
+    for kind in sorted(kinds):
+        order = rng.permutation(len(kinds[kind]))[: quotas[kind]]
+        chosen += [kinds[kind][i] for i in order]
     return sorted(chosen, key=lambda work: work.id)
 
 
 def _quotas(available: Mapping[str, int], count: int) -> dict[str, int]:
-    """Return how many works of each style to use: proportional to the square root, at most as many as there are."""
+    """Return how many works of each kind to use: proportional to the cube root, at most as many as there are."""
     quotas = dict.fromkeys(available, 0)
     left = count
     while left > 0:
-        unfilled = [style for style in sorted(available) if quotas[style] < available[style]]
-        total = sum(available[style] ** 0.5 for style in unfilled)
+        unfilled = [kind for kind in sorted(available) if quotas[kind] < available[kind]]
+        total = sum(available[kind] ** (1 / 3) for kind in unfilled)
         budget = left
-        for style in unfilled:
-            share = max(1, int(budget * available[style] ** 0.5 / total))
-            take = min(share, available[style] - quotas[style], left)
-            quotas[style] += take
+        for kind in unfilled:
+            share = max(1, int(budget * available[kind] ** (1 / 3) / total))
+            take = min(share, available[kind] - quotas[kind], left)
+            quotas[kind] += take
             left -= take
     return quotas
 
 
-def deal_splits(groups: Mapping[str, str], styles: Mapping[str, str], seed: int) -> dict[str, str]:
+def deal_splits(groups: Mapping[str, str], kinds: Mapping[str, str], seed: int) -> dict[str, str]:
     """Return the split of each work.
 
     Args:
         groups: group by work id; works of one group get one split.
-        styles: style by work id.
+        kinds: kind by work id.
         seed: seed of the deal.
     """
     members: dict[str, list[str]] = defaultdict(list)
@@ -63,12 +63,12 @@ def deal_splits(groups: Mapping[str, str], styles: Mapping[str, str], seed: int)
         members[groups[name]].append(name)
     strata: dict[str, list[str]] = defaultdict(list)
     for group, names in sorted(members.items()):
-        strata[Counter(styles[name] for name in names).most_common(1)[0][0]].append(group)
+        strata[Counter(kinds[name] for name in names).most_common(1)[0][0]].append(group)
     rng = np.random.default_rng([seed, 2])
     whole = dict.fromkeys(FRACTIONS, 0.0)  # works dealt to each split so far
     splits: dict[str, str] = {}
-    for style in sorted(strata):
-        order = [strata[style][i] for i in rng.permutation(len(strata[style]))]
+    for kind in sorted(strata):
+        order = [strata[kind][i] for i in rng.permutation(len(strata[kind]))]
         order.sort(key=lambda group: -len(members[group]))  # large ones first, while there is room to even out
         own = dict.fromkeys(FRACTIONS, 0.0)
         for group in order:
@@ -81,7 +81,7 @@ def deal_splits(groups: Mapping[str, str], styles: Mapping[str, str], seed: int)
 
 
 def _neediest(own: Mapping[str, float], whole: Mapping[str, float], size: int) -> str:
-    """Return the split that lacks most, in its own style and overall, against its share."""
+    """Return the split that lacks most, in its own kind and overall, against its share."""
     own_total, whole_total = sum(own.values()) + size, sum(whole.values()) + size
 
     def lack(split: str) -> float:

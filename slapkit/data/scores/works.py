@@ -11,8 +11,8 @@ from pathlib import Path
 
 from slapkit.errors import DataError
 
-# What is not a piece of music (exercises, layout demonstrations), or too short and atonal for our captions.
-_SKIPPED = {"theoryExercises", "demos", "schoenberg", "webern", "__pycache__", "_metadataCache"}
+# What is not a piece of music (exercises, layout demonstrations), is too short or atonal for our captions, or alone.
+_SKIPPED = {"theoryExercises", "demos", "schoenberg", "webern", "joplin", "__pycache__", "_metadataCache"}
 _SUFFIXES = {".krn", ".mxl", ".xml", ".musicxml", ".abc"}
 _FOLDERS = {
     "mass": "palestrina luca", "motet": "josquin", "madrigal": "lusitano monteverdi", "medieval": "trecento ciconia",
@@ -20,10 +20,10 @@ _FOLDERS = {
     "irish air": "oneills1850", "fiddle tune": "ryansMammoth", "ragtime": "joplin",
     "popular song": "leadSheet liliuokalani johnson_j_r", "english folk": "miscFolk",
 }  # fmt: skip
-_STYLE_OF_FOLDER = {folder: style for style, folders in _FOLDERS.items() for folder in folders.split()}
+_KIND_OF_FOLDER = {folder: kind for kind, folders in _FOLDERS.items() for folder in folders.split()}
 # Dances named in the R: field of an abc tune; the first that occurs in the field counts.
 _DANCES = ("slip jig", "slipjig", "jig", "reel", "hornpipe", "clog", "strathspey", "fling", "waltz", "march", "slide")
-_DANCE_STYLE = {"slipjig": "slip jig", "slide": "jig", "clog": "hornpipe", "fling": "strathspey"}
+_DANCE_KIND = {"slipjig": "slip jig", "slide": "jig", "clog": "hornpipe", "fling": "strathspey"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Work:
 
     id: str  # path inside the corpus, and `#n` for the n-th tune of an abc file
     collection: str
-    style: str
+    kind: str  # of music; what it is played as is drawn for each clip: see `slapkit.data.scores.styles`
     title: str
     family: str  # pieces of one mass, quartet or motet share it, and are never in different splits
     path: str
@@ -84,9 +84,9 @@ def list_works(folder: str | Path | None = None) -> list[Work]:
 
 def _piece(path: Path, relative: Path, collection: str) -> list[Work]:
     """Return the work of a file that holds one piece."""
-    style = _STYLE_OF_FOLDER.get(collection, "romantic")
+    kind = _KIND_OF_FOLDER.get(collection, "romantic")
     if collection == "bach":
-        style = "chorale" if path.stem.startswith("bwv") else "baroque"
+        kind = "chorale" if path.stem.startswith("bwv") else "baroque"
     title, family = path.stem, relative.with_suffix("").as_posix()
     if len(relative.parts) > 2:  # movements of one opus lie in one folder
         title, family = f"{relative.parent.name} {path.stem}", relative.parent.as_posix()
@@ -95,7 +95,7 @@ def _piece(path: Path, relative: Path, collection: str) -> list[Work]:
         mass = fields.get("OPR", "")
         title = f"{mass}: {fields.get('OTL', path.stem)}".strip(": ")
         family = f"palestrina/{mass or path.stem}"
-    return [Work(relative.as_posix(), collection, style, title, family, str(path))]
+    return [Work(relative.as_posix(), collection, kind, title, family, str(path))]
 
 
 def _tunes(path: Path, relative: Path, collection: str) -> list[Work]:
@@ -105,8 +105,8 @@ def _tunes(path: Path, relative: Path, collection: str) -> list[Work]:
         key = f"{relative.as_posix()}#{number}"
         # The voices of one motet are tunes of their own in Josquin's files: the file is the piece.
         family = relative.as_posix() if collection == "josquin" else key
-        style = _tune_style(collection, path.stem, text)
-        works.append(Work(key, collection, style, _field("T", text) or key, family, str(path), text))
+        kind = _tune_kind(collection, path.stem, text)
+        works.append(Work(key, collection, kind, _field("T", text) or key, family, str(path), text))
     return works
 
 
@@ -116,8 +116,8 @@ def _field(letter: str, text: str) -> str:
     return found[1] if found else ""
 
 
-def _tune_style(collection: str, stem: str, text: str) -> str:
-    """Return the style of an abc tune from its fields: the dance it is, else where it comes from."""
+def _tune_kind(collection: str, stem: str, text: str) -> str:
+    """Return the kind of an abc tune from its fields: the dance it is, else where it comes from."""
     kind = _field("R", text).lower()
     if collection == "essenFolksong":
         if stem.startswith("han") or "China" in _field("O", text):
@@ -127,8 +127,8 @@ def _tune_style(collection: str, stem: str, text: str) -> str:
         return "ballad" if stem.startswith("ballad") or "ballade" in kind else "folk song"
     dance = next((dance for dance in _DANCES if dance in kind), None)
     if dance is not None and collection != "josquin":
-        return _DANCE_STYLE.get(dance, dance)
+        return _DANCE_KIND.get(dance, dance)
     metre = (_field("M", text).split() or [""])[0]
     if collection == "oneills1850" and metre in ("9/8", "6/8"):
         return "slip jig" if metre == "9/8" else "jig"
-    return "march" if stem.startswith("americanfife") else _STYLE_OF_FOLDER.get(collection, "folk song")
+    return "march" if stem.startswith("americanfife") else _KIND_OF_FOLDER.get(collection, "folk song")

@@ -9,7 +9,6 @@ import pytest
 
 from slapkit._pool import run_tasks
 from slapkit.data.scores import convert, works
-from slapkit.data.scores.phrases import BANKS
 from slapkit.data.scores.score import Score
 from slapkit.data.scores.works import Work
 from slapkit.errors import DataError, StorageError
@@ -22,12 +21,8 @@ def test_the_package_holds_many_works_without_being_imported():
     assert len({work.id for work in found}) == len(found) > 10_000
     assert {"bach", "palestrina", "essenFolksong", "ryansMammoth", "monteverdi"} <= {work.collection for work in found}
     assert "music21" not in sys.modules
-    styles = {work.style for work in found}
-    assert (
-        {"chorale", "mass", "reel", "jig", "folk song", "chinese folk song", "classical"}
-        <= styles
-        <= set(BANKS["STYLE"])
-    )
+    kinds = {work.kind for work in found}
+    assert {"chorale", "mass", "reel", "jig", "folk song", "chinese folk song", "classical"} <= kinds
     # Movements of one quartet and parts of one mass are one family.
     assert len({w.family for w in found if w.id.startswith("mozart/k458/")}) == 1
     assert 80 < len({w.family for w in found if w.collection == "palestrina"}) < 130
@@ -40,7 +35,7 @@ def test_an_abc_file_is_split_into_its_tunes(tmp_path):
     folder.mkdir()
     (folder / "two.abc").write_text("% a book\nX:1\nT:First\nR:reel\nM:C\nK:G\nGABc|\n\nX:2\nT:Second\nK:D\ndefg|\n")
     first, second = works.list_works(tmp_path)
-    assert (first.id, first.title, first.style) == ("tunes/two.abc#0", "First", "reel")
+    assert (first.id, first.title, first.kind) == ("tunes/two.abc#0", "First", "reel")
     assert second.title == "Second" and "First" not in second.text
 
 

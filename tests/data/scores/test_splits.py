@@ -14,7 +14,7 @@ COUNTS = {"mass": 1300, "reel": 700, "classical": 50, "ragtime": 1}
 def test_choice_is_balanced_seeded_and_of_the_size_asked_for():
     chosen = splits.choose_works(works(COUNTS), 400, seed=0)
     assert len(chosen) == 400 == len({work.id for work in chosen})
-    styles = collections.Counter(work.style for work in chosen)
+    styles = collections.Counter(work.kind for work in chosen)
     assert styles["ragtime"] == 1 and styles["classical"] >= 40 and styles["mass"] < 250
     assert chosen == splits.choose_works(list(reversed(works(COUNTS))), 400, seed=0)
     assert chosen != splits.choose_works(works(COUNTS), 400, seed=1)
