@@ -116,9 +116,9 @@ def window(path: str | os.PathLike[str], frontend: FrontendConfig, length: int, 
         frames = frontend.frames(max(samples, shortest) / rate)
         start = int(place) * (max(frames - length, 0) + 1) // PLACES
         # So many frames beside the window have a share in what it holds: half an analysis window, and the resampler.
-        margin = -(-(frontend.n_fft // 2 + round(_RESAMPLE_S * rate)) // hop)
+        margin = -(-(frontend.reach + round(_RESAMPLE_S * rate)) // hop)
         whole = samples <= shortest + hop or frames <= length + 2 * margin
-        first = 0 if whole else max(0, start - margin)
+        first = 0 if whole else max(0, start - margin) // frontend.step * frontend.step
         needed = None if whole else (start + length + margin - first) * hop / rate
         wave = file.read(sample_rate=rate, start_s=first * hop / rate, duration_s=needed)
     if max(float(wave.max()), -float(wave.min())) < decode.SILENCE:

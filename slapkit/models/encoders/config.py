@@ -56,7 +56,7 @@ class AudioEncoderConfig(Config):
         require((self.frontend.kind == "wave") == wave, "frontend.kind", self.frontend.kind, hint)
         require((self.waveform is not None) == wave, "waveform", self.waveform, hint)
         if self.kind == "musicnn":
-            own = FRONTENDS["musicnn"].replace(min_s=full, padding=self.frontend.padding)
+            own = FRONTENDS["musicnn"].replace(min_s=full, padding=self.frontend.padding, chroma=self.frontend.chroma)
             require(self.frontend == own, "frontend", self.frontend.to_dict(), f"FRONTENDS['musicnn']: {own.to_dict()}")
             require(self.frozen, "frozen", False, "True: musicnn is used as it was published")
         wide = len(self.channels) >= 2 and min(self.channels) > 0
