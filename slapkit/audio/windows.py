@@ -64,6 +64,13 @@ def tiled_starts(n: int, length: int, hop: int | None = None) -> np.ndarray:
     return np.append(inner, n - length)
 
 
+def overlapping_starts(n: int, length: int) -> np.ndarray:
+    """Return those of `tiled_starts`, and one half-way between two that are more than half a window apart."""
+    tiles = tiled_starts(n, length)
+    gaps = np.diff(tiles)
+    return np.sort(np.concatenate([tiles, (tiles[:-1] + gaps // 2)[gaps > (length + 1) // 2]]))
+
+
 def take(x: np.ndarray, start: int, length: int) -> np.ndarray:
     """Return the window `[..., length]` of `x` `[..., T]` from `start` on, wrapping round where the clip ends."""
     n = x.shape[-1]

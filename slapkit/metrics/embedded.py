@@ -17,8 +17,9 @@ from slapkit.data import AudioTextDataset
 from slapkit.errors import DataError
 from slapkit.metrics.space import Space
 from slapkit.models import OBJECTIVE_NAMES
-from slapkit.models.embed import embed_windows, mean_by_clip
+from slapkit.models.embed import BATCH, embed_windows, mean_by_clip
 from slapkit.models.inference import Model
+from slapkit.models.representations import Representations, represent_captions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,10 +141,16 @@ def embed_split(
         arrays[f"{kind}_audio"] = mean_by_clip(np.concatenate(windows), clip_of_window, len(clips))
         arrays[f"{kind}_first"] = np.stack([own[0] for own in windows])
         arrays[f"{kind}_last"] = np.stack([own[-1] for own in windows])
-    captions = clips.captions_flat()[0]
+    captions, tower = clips.captions_flat()[0], model.joint.text
     parts = [np.empty((len(captions), model.dim), dtype=np.float32) for _ in "zq"]
-    for rows, tokens in model.joint.text.encoder.batches(captions, 128):
-        for part, value in zip(parts, model.encode(tokens, "text")):
+    if tower.frozen:
+        settings = {"device": model.device, "precision": model.precision, "progress": progress}
+        h = represent_captions(tower.encoder, captions, cache_dir, **settings)
+        batches = ((rows, h[rows]) for rows in np.split(np.arange(len(h)), range(BATCH, len(h), BATCH)))
+    else:
+        batches = tower.encoder.batches(captions, BATCH)
+    for rows, inputs in batches:
+        for part, value in zip(parts, model.encode(inputs, "text")):
             part[rows] = value.numpy()
     arrays |= dict(zip(("z_text", "q_text"), parts))
     return make(clips, arrays, name=name, objective=model.joint.objective, split=split)
@@ -153,7 +160,8 @@ def embed_clips(
     model: Model, dataset: AudioTextDataset, forward: Callable[[torch.Tensor], tuple[torch.Tensor, ...]], *,
     split: str | None = None, cache_dir: str | Path, progress: bool = True,
 ) -> tuple[AudioTextDataset, list[list[np.ndarray]]]:  # fmt: skip
-    """Put the windows of clips through `forward`, which takes `[B, frames, width]` and returns outputs `[B, D]`.
+    """Put the windows of clips through `forward`, which takes `[B, frames, width]` and returns outputs `[B, D]`; where
+    the audio encoder is frozen it takes its representations `[B, H]`, which `cache_dir` keeps.
 
     Returns:
         the usable clips, and for each output of `forward` the values `[windows, D]` of each clip.
@@ -167,7 +175,16 @@ def embed_clips(
     clips = part.with_clips(clip for clip in part if clip.id in known)
     if not len(clips):
         raise DataError(f"{dataset.name}: the split {split!r} has no clip whose audio can be used")
-    rows = (store.row(store.row_of(clip.id)) for clip in clips)
+    ids, tower = [clip.id for clip in clips], model.joint.audio
+    if tower.frozen:
+        settings = {"device": model.device, "precision": model.precision, "progress": progress}
+        kept = Representations(store, ids, tower.encoder, model.config.audio, cache_dir, **settings)
+        clip_of, places = kept.tiles()
+        batches = np.split(np.arange(len(places)), range(BATCH, len(places), BATCH))
+        parts = zip(*(forward(kept.take(clip_of[rows], places[rows])) for rows in batches))
+        ends = np.cumsum(np.bincount(clip_of))[:-1]
+        return clips, [np.split(torch.cat(part).cpu().numpy(), ends) for part in parts]
+    rows = (store.row(store.row_of(id)) for id in ids)
     found = embed_windows(rows, forward, window=model.config.audio.window_frames)
     bar = tqdm(found, "embedding", len(clips), unit="clip", disable=not progress, leave=False)
     return clips, [list(values) for values in zip(*(one.outputs for one in bar))]

@@ -19,9 +19,10 @@ from torch import Tensor
 from slapkit._io import spread
 from slapkit.audio.features import Extractor, FeatureCache, extract
 from slapkit.audio.frontend import FrontendConfig
-from slapkit.audio.windows import tiled_starts
+from slapkit.audio.windows import overlapping_starts, tiled_starts
 from slapkit.config import require
 from slapkit.models.encoders.config import AudioEncoderConfig
+from slapkit.models.representations import audio_cache, standardised
 
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
 BATCH = 64  # windows that go through the encoder together
@@ -118,7 +119,7 @@ class Embedder:
         model: gives z and q by its `encode`.
         hop: frames from one window to the next; default: the window's length.
         expected: about how many files there are: a few are done before a helper has started.
-        cache_dir: folder with feature files of earlier work; nothing is written there.
+        cache_dir: folder with features, and representations of frozen encoders, of earlier work; nothing is written.
         workers: helper processes that decode; 0 chooses.
     """
 
@@ -127,6 +128,10 @@ class Embedder:
     ) -> None:
         self.model, self.hop, self.frontend = model, hop, model.config.audio.frontend
         self._cache = FeatureCache(cache_dir, self.frontend) if cache_dir is not None else None
+        tower, audio = model.joint.audio, model.config.audio
+        self._known = None
+        if cache_dir is not None and tower.frozen and hop in (None, audio.window_frames):
+            self._known = audio_cache(cache_dir, tower.encoder, audio, model.precision)
         self._extractor = Extractor(self.frontend, workers, expected=expected)
 
     def __enter__(self) -> Embedder:
@@ -137,15 +142,29 @@ class Embedder:
         self._extractor.__exit__(*error)
 
     def embed(self, paths: Sequence[Path], hashes: Sequence[str] | None = None) -> Iterator[Embedded]:
-        """Yield what became of each file, in order; by the SHA-256 of the files, features are found in the cache."""
-        durations = [_duration(path) for path in paths]
-        window = self.model.config.audio.window_frames
-        with contextlib.closing(self._features(paths, hashes or [""] * len(paths))) as features:
+        """Yield what became of each file, in order; by the SHA-256 of the files, the cache is searched."""
+        durations, hashes = [_duration(path) for path in paths], hashes or [""] * len(paths)
+        window, known = self.model.config.audio.window_frames, [self._from_known(key) for key in hashes]
+        rest = [i for i, found in enumerate(known) if found is None]
+        features = self._features([paths[i] for i in rest], [hashes[i] for i in rest])
+        with contextlib.closing(features):
             embedded = embed_windows(features, lambda x: self.model.encode(x, "audio"), window=window, hop=self.hop)
-            for found, length_s in zip(embedded, durations):
+            for found, length_s in zip(known, durations):
+                found = found or next(embedded)
                 if not all(np.isfinite(output).all() for output in found.outputs):
                     found = Embedded(failure="the model gives an embedding that is not finite")
                 yield replace(found, duration_s=length_s or found.frames * self.frontend.hop_s)
+
+    def _from_known(self, key: str) -> Embedded | None:
+        """Return what the heads make of representations that are known."""
+        h = None if self._known is None else self._known.get(key)
+        if h is None or key not in self._cache.rows:
+            return None
+        frames, window = self._cache.rows[key].length, self.model.config.audio.window_frames
+        starts = tiled_starts(frames, window)
+        h = torch.from_numpy(h[np.searchsorted(overlapping_starts(frames, window), starts)])
+        h = standardised(self.model.joint.audio.encoder, h.to(self.model.device))
+        return Embedded(tuple(output.numpy() for output in self.model.encode(h, "audio")), starts, frames)
 
     def _features(self, paths: Sequence[Path], hashes: Sequence[str]) -> Iterator[np.ndarray | str]:
         """Yield the features, float16 `[frames, width]`, of each file, or why there are none."""

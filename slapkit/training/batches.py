@@ -2,10 +2,9 @@
 
 Nothing is drawn from a running generator, so training can stop and continue anywhere, and the same pairs form a step
 however they are shared out over micro-batches and devices. A frozen encoder gives the same representation in every
-epoch, so it runs once over the data; those of captions are kept on disk too.
+epoch: `slapkit.models.representations` has them.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,17 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from slapkit._io import atomic_path
 from slapkit.audio.augment import spec_augment
 from slapkit.audio.features import FeatureStore
 from slapkit.audio.windows import random_start, tiled_starts
 from slapkit.errors import DataError
 from slapkit.models.encoders.text import TextEncoder
+from slapkit.models.representations import Representations, represent_captions
 from slapkit.training.config import TrainConfig
-
-_AT_ONCE = 64  # windows or captions that go through a frozen encoder together
 
 
 class AudioSource:
@@ -33,49 +29,29 @@ class AudioSource:
         self.store, self.frontend, self.window = store, store.frontend, window_frames
         self.rows = np.array([store.row_of(clip) for clip in ids], dtype=np.int64)
         self.lengths = np.asarray(store.lengths)[self.rows]
-        self._frozen: tuple[Tensor, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def places(self, clips: np.ndarray) -> np.ndarray:
         """Number of places `[B]` where a window of each clip can start."""
-        if self._frozen:
-            return np.diff(self._frozen[1])[clips]
         return np.maximum(self.lengths[clips] - self.window, 0) + 1
 
     def take(self, clips: np.ndarray, starts: np.ndarray) -> Tensor:
-        """Return windows `[B, frames, n_mels]` (dB) that begin at `starts [B]`, or representations `[B, H]` once
-        frozen."""
-        if self._frozen:
-            return self._frozen[0][self._frozen[1][clips] + starts]
+        """Return windows `[B, frames, n_mels]` (dB) that begin at `starts [B]`."""
         return self.store.crop(self.rows[clips], starts, self.window)
 
     def tiles(self) -> tuple[np.ndarray, np.ndarray]:
         """Return `clips [W]` and `starts [W]` of the fixed windows that cover every clip, in the order of clips."""
-        if self._frozen:
-            starts = [np.arange(n) for n in np.diff(self._frozen[1])]
-        else:
-            starts = [tiled_starts(int(n), self.window) for n in self.lengths]
+        starts = [tiled_starts(int(n), self.window) for n in self.lengths]
         return np.repeat(np.arange(len(self)), [len(s) for s in starts]), np.concatenate(starts)
-
-    @torch.no_grad()
-    def freeze(self, encoder: torch.nn.Module, device: torch.device, *, progress: bool = True) -> None:
-        """Replace features by the representations that a frozen `encoder` has of the fixed windows of every clip."""
-        clips, starts = self.tiles()
-        firsts = range(0, len(clips), _AT_ONCE)
-        parts = []
-        for i in tqdm(firsts, desc="audio, once", unit="batch", disable=not progress, leave=False):
-            windows = self.take(clips[i : i + _AT_ONCE], starts[i : i + _AT_ONCE])
-            parts.append(encoder(windows.to(device)).cpu())
-        self._frozen = torch.cat(parts), np.concatenate([[0], np.cumsum(np.bincount(clips, minlength=len(self)))])
 
 
 class TextSource:
     """Captions as inputs of a text tower: representations of a frozen encoder, or tokens padded to the batch.
 
     Args:
-        frozen: compute representations now, on `device`; `cache_dir` keeps them for the next run.
+        frozen: compute representations now, on `device`, unless `cache_dir` has them.
     """
 
     def __init__(
@@ -83,7 +59,8 @@ class TextSource:
         progress: bool = True,
     ) -> None:  # fmt: skip
         self.encoder, self.captions = encoder, list(captions)
-        self.table = _represented(encoder, captions, device, Path(cache_dir), progress) if frozen else None
+        given = {"device": device, "progress": progress}
+        self.table = represent_captions(encoder, self.captions, cache_dir, **given) if frozen else None
         self._tokens = None if frozen else encoder.token_ids(self.captions)
 
     def __len__(self) -> int:
@@ -95,31 +72,6 @@ class TextSource:
             return self.table[torch.from_numpy(np.asarray(captions))].to(device, non_blocking=True)
         padded = self.encoder.pad([self._tokens[i] for i in captions])
         return {name: value.to(device, non_blocking=True) for name, value in padded.items()}
-
-
-@torch.no_grad()
-def _represented(
-    encoder: TextEncoder, captions: Sequence[str], device: torch.device, cache_dir: Path, progress: bool
-) -> Tensor:
-    """Representations `[M, H]` of a frozen encoder, float32 on the CPU, kept under its weights and the captions."""
-    from safetensors.torch import load_file, save_file
-
-    unique, where = np.unique(np.array(captions, dtype=object), return_inverse=True)
-    settings = f"{encoder.fingerprint()} {encoder.pooling} {encoder.max_tokens}"
-    key = hashlib.sha256("\0".join([settings, *unique]).encode()).hexdigest()[:24]
-    path = cache_dir / f"text-{key}.safetensors"
-    if path.is_file():
-        return load_file(path)["h"][torch.from_numpy(where)]
-    table = torch.empty(len(unique), encoder.dim)
-    bar = tqdm(total=len(unique), desc="captions, once", unit="caption", disable=not progress, leave=False, delay=1)
-    for rows, tokens in encoder.batches(unique.tolist(), _AT_ONCE):
-        out = encoder({name: value.to(device) for name, value in tokens.items()})
-        table[torch.from_numpy(rows)] = out.float().cpu()
-        bar.update(len(rows))
-    bar.close()
-    with atomic_path(path, needed=table.nbytes) as temporary:
-        save_file({"h": table}, temporary)
-    return table[torch.from_numpy(where)]
 
 
 class Pairs(NamedTuple):
@@ -143,8 +95,8 @@ class BatchSource:
     """
 
     def __init__(
-        self, audio: AudioSource, text: TextSource, clip_of_caption: np.ndarray, config: TrainConfig, *,
-        rank: int = 0, devices: int = 1,
+        self, audio: AudioSource | Representations, text: TextSource, clip_of_caption: np.ndarray,
+        config: TrainConfig, *, rank: int = 0, devices: int = 1,
     ) -> None:  # fmt: skip
         self.audio, self.text, self.config, self.clips = audio, text, config, len(audio)
         self.counts = np.bincount(clip_of_caption, minlength=self.clips)  # captions of each clip

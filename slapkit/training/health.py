@@ -10,6 +10,7 @@ from slapkit.errors import CollapseError
 from slapkit.metrics import Space, retrieval_scores
 from slapkit.models.embed import mean_by_clip
 from slapkit.models.joint import JointModel
+from slapkit.models.representations import Representations
 from slapkit.training.batches import AudioSource, TextSource
 from slapkit.training.config import TrainConfig
 
@@ -19,8 +20,9 @@ _AT_ONCE = 64
 
 @torch.no_grad()
 def measure(
-    model: JointModel, audio: AudioSource, text: TextSource, clip_of_caption: np.ndarray, device: torch.device
-) -> dict[str, float]:
+    model: JointModel, audio: AudioSource | Representations, text: TextSource, clip_of_caption: np.ndarray,
+    device: torch.device,
+) -> dict[str, float]:  # fmt: skip
     """Return recall, effective rank and embedding std (the lower of both modalities) and gap of the predictions of
     clips, each the mean over its fixed windows, and captions."""
     clips, starts = audio.tiles()

@@ -17,6 +17,7 @@ from slapkit.errors import CollapseError, ConfigError, DataError
 from slapkit.models.ema import update_target
 from slapkit.models.encoders.text import tensor_digest
 from slapkit.models.joint import JointModel, ModelConfig
+from slapkit.models.representations import Representations, raw
 from slapkit.models.weights import save_model
 from slapkit.training import checkpoint, health
 from slapkit.training.batches import AudioSource, BatchSource, TextSource
@@ -77,16 +78,19 @@ class Trainer:
         self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
         rank, devices = self.accelerator.process_index, self.accelerator.num_processes
         _check(model, config, devices)  # before any work
-        digest = tensor_digest(model.state_dict()) if isinstance(model, JointModel) else None
-        audio = (model.config if isinstance(model, JointModel) else model).audio
+        given_model = isinstance(model, JointModel)
+        digest = tensor_digest(model.state_dict()) if given_model else None
+        audio = (model.config if given_model else model).audio
         given = {"streaming": streaming, "progress": progress and self.main}
         with self.accelerator.main_process_first():
             store = open_store(dataset, audio.frontend, audio.window_frames, cache_dir, **given)
         training, validation = _splits(dataset, set(store.ids))
-        self.model = model if isinstance(model, JointModel) else self._build(model, store, training)
+        self.model = model if given_model else self._build(model, store, training)
         self.model.add_targets()
         self.model.to(self.device)
         *sources, clip_of = self._sources(training, store)
+        if not given_model and hasattr(self.model.audio.encoder, "standardise_by"):
+            self._standardise(sources[0], store)
         self.validation = self._sources(validation, store) if len(validation) else None
         parts, place = (*sources, clip_of, config), {"rank": rank, "devices": devices}
         if streaming:
@@ -111,17 +115,28 @@ class Trainer:
 
     def _sources(
         self, dataset: AudioTextDataset, store: FeatureStore | StreamStore
-    ) -> tuple[AudioSource, TextSource, np.ndarray]:
+    ) -> tuple[AudioSource | Representations, TextSource, np.ndarray]:
         """Return sounds, captions, and the index of each caption's clip."""
-        ids, window = [clip.id for clip in dataset.clips], self.model.config.audio.window_frames
-        audio = store.source(ids, window) if isinstance(store, StreamStore) else AudioSource(store, ids, window)
+        ids, config = [clip.id for clip in dataset.clips], self.model.config.audio
+        streamed = isinstance(store, StreamStore)
+        audio = store.source(ids, config.window_frames) if streamed else AudioSource(store, ids, config.window_frames)
+        given = {"device": self.device, "cache_dir": self.cache_dir, "progress": self.progress and self.main}
         # What a frozen encoder makes of streamed sounds has no room either: it runs in every step.
-        if self.model.audio.frozen and isinstance(audio, AudioSource):
-            audio.freeze(self.model.audio.encoder, self.device, progress=self.progress)
+        if config.frozen and isinstance(audio, AudioSource):
+            audio = Representations(audio.store, ids, self.model.audio.encoder, config, **given)
         tower, (captions, clip_of) = self.model.text, dataset.captions_flat()
-        given = {"device": self.device, "cache_dir": self.cache_dir, "progress": self.progress}
-        with self.accelerator.main_process_first():
-            return audio, TextSource(tower.encoder, captions, frozen=tower.frozen, **given), np.asarray(clip_of)
+        return audio, TextSource(tower.encoder, captions, frozen=tower.frozen, **given), np.asarray(clip_of)
+
+    def _standardise(self, audio: AudioSource | Representations, store: FeatureStore | StreamStore) -> None:
+        """Let an encoder that standardises its representations do so by those of the training split."""
+        encoder = self.model.audio.encoder
+        if isinstance(audio, Representations):
+            h = audio.sample()
+        else:
+            streamed = isinstance(store, StreamStore)
+            windows = store.windows if streamed else audio.take(*(at[:: -(-len(at) // 256)] for at in audio.tiles()))
+            h = torch.cat([raw(encoder, part.to(self.device)) for part in windows.split(64)])
+        encoder.standardise_by(h.to(self.device))
 
     def _wrap(self) -> None:
         """Optimiser, and what the flags ask for, around the bare model."""

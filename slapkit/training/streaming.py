@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
@@ -49,7 +50,8 @@ class StreamStore:
 
     Attributes:
         ids: clips that can be asked for. Whether a streamed one can be decoded shows when it is.
-        mean, std: of the values of one random window of each of up to 256 training clips, in dB for log-mel.
+        windows: one random window of each of up to 256 training clips, `[W, frames, width]`.
+        mean, std: of their values, in dB for log-mel.
         fingerprint: SHA-256 of names, sizes, captions and splits: terabytes of files are not read to know them.
 
     Raises:
@@ -66,7 +68,11 @@ class StreamStore:
             self.held = features.build(held.audio_files(progress=progress), frontend, cache_dir, progress=progress)
         self._streamed = {clip.id: clip for clip in dataset.clips if clip.split == "train"}
         self.ids = list(self._streamed) + (self.held.ids if self.held else [])
-        self.mean, self.std = self._moments(window_frames, progress) if self._streamed else (0.0, 1.0)
+        self.windows, self.mean, self.std = torch.zeros(0), 0.0, 1.0
+        if self._streamed:
+            self.windows = self._sample(window_frames, progress)
+            std, mean = torch.std_mean(self.windows.double(), correction=0)
+            self.mean, self.std = mean.item(), std.item()
         self.fingerprint = _fingerprint(dataset)
 
     def source(self, ids: Sequence[str], window_frames: int) -> AudioSource | StreamAudio:
@@ -75,21 +81,18 @@ class StreamStore:
             return StreamAudio(self.frontend, [self._streamed[id] for id in ids], window_frames)
         return AudioSource(self.held, ids, window_frames)
 
-    def _moments(self, window_frames: int, progress: bool) -> tuple[float, float]:
-        rng, sums, failure = np.random.default_rng(0), np.zeros(3), None
+    def _sample(self, window_frames: int, progress: bool) -> Tensor:
+        rng, windows, failure = np.random.default_rng(0), [], None
         source = StreamAudio(self.frontend, list(self._streamed.values()), window_frames)
         chosen = rng.choice(len(source), size=min(_SAMPLE, len(source)), replace=False)
         for clip in tqdm(chosen, "Measuring levels", unit="clip", disable=not progress, delay=1):
             try:
-                values = source.window_of(clip, rng.integers(PLACES)).astype(np.float64)
+                windows.append(source.window_of(clip, rng.integers(PLACES)))
             except AudioError as error:
                 failure = error
-                continue
-            sums += values.size, values.sum(), np.square(values).sum()
-        if not sums[0]:
+        if not windows:
             raise DataError(f"none of {len(chosen)} sounds tried is usable, such as: {failure}") from failure
-        mean = sums[1] / sums[0]
-        return float(mean), float(max(sums[2] / sums[0] - mean**2, 1e-12) ** 0.5)
+        return torch.from_numpy(np.stack(windows)).float()
 
 
 def _fingerprint(dataset: AudioTextDataset) -> str:

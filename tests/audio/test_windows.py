@@ -37,6 +37,14 @@ def test_tiles_cover_all_and_are_full(n, length, hop):
     assert np.diff(starts).max(initial=0) <= (hop or length), "no gap"
 
 
+@pytest.mark.parametrize("length", [1, 2, 7, 10])
+def test_overlapping_windows_hold_the_tiles_and_lie_half_a_window_apart(length):
+    for n in range(1, 60):
+        tiles, starts = windows.tiled_starts(n, length), windows.overlapping_starts(n, length)
+        assert np.isin(tiles, starts).all() and (np.diff(starts) > 0).all()
+        assert np.diff(starts).max(initial=0) <= max(1, (length + 1) // 2) and len(starts) < 2 * len(tiles)
+
+
 @pytest.mark.parametrize("n", [1, 3, 7, 10, 12])
 def test_repeat_pad_is_the_signal_over_and_over(n):
     x = np.random.default_rng(n).standard_normal((2, n))

@@ -113,7 +113,7 @@ def test_frozen_captions_are_kept_for_the_next_run(tmp_path, monkeypatch):
     encoder = build_text_encoder(TextEncoderConfig()).eval()
     captions, given = ["a slow flute", "fast drums", "a slow flute"], {"frozen": True, "device": CPU}
     first = TextSource(encoder, captions, cache_dir=tmp_path, **given)
-    assert len(list(tmp_path.glob("text-*.safetensors"))) == 1
+    assert len(list(tmp_path.glob("text-*.representations"))) == 1
     assert torch.equal(first.table[0], first.table[2]) and not torch.equal(first.table[0], first.table[1])
     monkeypatch.setattr(type(encoder), "forward", None)
     assert torch.equal(first.table, TextSource(encoder, captions, cache_dir=tmp_path, **given).table)

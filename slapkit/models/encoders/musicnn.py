@@ -116,13 +116,17 @@ class MusicNN(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode `mel [B, frames, 96]` (dB) to `[B, 3012]`, standardised and clipped at 6 standard deviations."""
-        return ((self.raw(mel) - self.h_mean) / self.h_std).clamp(-_FARTHEST, _FARTHEST)
+        return self.standardised(self.raw(mel))
 
     def raw(self, mel: Tensor) -> Tensor:
         """Return what the networks pool over time, `[B, 3012]`, as `tags` and `standardise_by` take it."""
         with torch.autocast(mel.device.type, enabled=False):
             x = torch.log10(10.0 ** (mel.float() / 10 + 4) + 1)
             return torch.cat([network(x) for network in self.networks.values()], 1)
+
+    def standardised(self, h: Tensor) -> Tensor:
+        """Return raw representations `[B, 3012]` standardised and clipped."""
+        return ((h - self.h_mean) / self.h_std).clamp(-_FARTHEST, _FARTHEST)
 
     def standardise_by(self, h: Tensor) -> None:
         """Standardise by mean and deviation of raw representations `h [W, 3012]`."""
