@@ -226,6 +226,22 @@ class AudioTextDataset:
         owners = np.repeat(np.arange(len(self), dtype=np.int64), [len(clip.captions) for clip in self.clips])
         return captions, owners
 
+    def caption_column(self, name: str) -> list[str]:
+        """Return what a column such as `caption_registers` says of each caption; "" where it does not fit a clip's."""
+        values: list[str] = []
+        for clip in self.clips:
+            found = clip.facts.get(name)
+            fits = isinstance(found, list) and len(found) == len(clip.captions)
+            values += [str(value) for value in found] if fits else [""] * len(clip.captions)
+        return values
+
+    def full_captions(self) -> np.ndarray:
+        """Return which captions describe their clip, bool `[captions]`: all but those of the register "partial", which
+        name a fact or two; a clip with no others keeps them."""
+        owners = self.captions_flat()[1]
+        full = np.array([register != "partial" for register in self.caption_column("caption_registers")], dtype=bool)
+        return full | ~np.isin(owners, owners[full])
+
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row per clip: id, path, split, group, captions and its facts."""
         import pandas as pd

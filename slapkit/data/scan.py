@@ -21,7 +21,8 @@ TAGS = ("title", "artist", "album", "genre", "year")
 # Columns that search results have already: a table's fact of the same name is kept under another one.
 RESERVED = {"rank", "id", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "windows"}
 _HIDDEN_FACTS = {  # said elsewhere
-    "title", "duration_s", "file_name", "path", "caption_registers", "caption_frames", "caption_facts", "sha256", "bytes",
+    "title", "duration_s", "file_name", "path", "sha256", "bytes", "caption_registers", "caption_frames",
+    "caption_facts",
 }  # fmt: skip
 _LONGEST_TAG = 1000  # characters
 

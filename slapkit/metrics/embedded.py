@@ -80,9 +80,16 @@ class Embedded:
         """Embeddings `[N + M, D]` of clips, then captions: the rows of a map."""
         return np.concatenate([self.audio(kind), self.text(kind)])
 
-    def space(self, kind: Kind = "q", *, seed: int = 0) -> Space:
-        """Return the space of one kind of embedding, to be measured."""
-        return Space(audio=self.audio(kind), text=self.text(kind), clip_of_caption=self.clip_of_caption, seed=seed)
+    @cached_property
+    def full(self) -> np.ndarray:
+        """Which captions describe their clip, bool `[M]`; partial ones, true of many clips, do not."""
+        return self.clips.full_captions()
+
+    def space(self, kind: Kind = "q", *, seed: int = 0, of: np.ndarray | None = None) -> Space:
+        """Return the space of one kind of embedding, to be measured: of the captions `of`, by default all full ones."""
+        rows = np.flatnonzero(self.full if of is None else of)
+        given = {"audio": self.audio(kind), "text": self.text(kind)[rows], "captions": [self.captions[i] for i in rows]}
+        return Space(**given, clip_of_caption=self.clip_of_caption[rows], seed=seed)
 
     def hits(self, caption: int, k: int = 3, *, kind: Kind = "q") -> np.ndarray:
         """Return the rows `[<= k]` of the clips nearest to a caption, best first, ties in the order of clips."""
@@ -122,7 +129,8 @@ def make(
         arrays.setdefault(f"{kind}_last", arrays[f"{kind}_first"])
     name = name or OBJECTIVE_NAMES.get(objective, objective)
     found = Embedded(name, objective, split, clips, arrays, len(clips), text_ranks={})
-    return dataclasses.replace(found, text_ranks={kind: found.space(kind).text_to_audio.expected for kind in KINDS})
+    spaces = {kind: found.space(kind, of=np.ones(len(found.captions), dtype=bool)) for kind in KINDS}
+    return dataclasses.replace(found, text_ranks={kind: spaces[kind].text_to_audio.expected for kind in KINDS})
 
 
 def embed_split(

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from slapkit.data import AudioTextDataset
 from slapkit.errors import DataError
+from slapkit.metrics import by_name
 from slapkit.metrics.embedded import KINDS, Embedded, embed_split
+from slapkit.metrics.retrieval import retrieval_scores, right_answers
 from slapkit.models.inference import Model
 
 
@@ -16,7 +20,10 @@ def evaluate(
     """Measure a model on one split, in the model's own precision; the result is what `metrics.json` holds.
 
     Recalls lie in [0, 1]; ranks are expected 1-based ranks divided by the number of candidates. "gap" and "health" are
-    those of `q` (of `z` where there is no predictor), "gap_z" that of projections.
+    those of `q` (of `z` where there is no predictor), "gap_z" that of projections. All three take full captions.
+    "registers" has retrieval by `q` for each register of captions alone, and for partial captions, which are true of
+    many clips, precision by facts; "by_name" is `slapkit.metrics.by_name.ask` by kind. Both are empty where the data
+    set has no such columns.
 
     Raises:
         DataError: the split is missing or has fewer than two usable clips.
@@ -26,6 +33,7 @@ def evaluate(
         raise DataError(f"{dataset.name}: one clip in the split {split!r} leaves nothing to rank: take at least 2")
     spaces = {kind: embedded.space(kind, seed=seed) for kind in KINDS}
     ranks = spaces["q"].effective_ranks
+    facts = [clip.facts for clip in embedded.clips]
     return {
         "retrieval": {kind: space.retrieval() for kind, space in spaces.items()},
         "gap": spaces["q"].gap(),
@@ -36,13 +44,44 @@ def evaluate(
             "effective_rank_text": ranks["text"],
             "embedding_std": spaces["q"].embedding_std,
         },
+        "registers": _registers(embedded),
+        "by_name": by_name.by_kind(by_name.ask(model, embedded.audio(), facts)),
         "protocol": _protocol(model, dataset, embedded, seed),
     }
 
 
+def _registers(embedded: Embedded) -> dict[str, dict[str, Any]]:
+    """Return by register its retrieval in both directions, or for partial captions their mean precision and chance."""
+    names, facts = np.array(embedded.clips.caption_column("caption_registers")), [clip.facts for clip in embedded.clips]
+    said = embedded.clips.caption_column("caption_facts")
+    result: dict[str, dict[str, Any]] = {}
+    for register in dict.fromkeys(names[names != ""].tolist()):
+        rows = np.flatnonzero(names == register)
+        if register != "partial":
+            space = embedded.space(of=names == register)
+            result[register] = {"text_to_audio": retrieval_scores(space.text_to_audio)}
+            if len(np.unique(space.clip_of_caption)) == len(facts):
+                result[register]["audio_to_text"] = retrieval_scores(space.audio_to_text)
+            continue
+        relevant = by_name.said_of(facts, [said[row].split("; ") for row in rows])
+        known = relevant.any(axis=1)
+        if known.any():
+            scores = embedded.text()[rows[known]] @ embedded.audio().T
+            found = by_name.precision_at(scores=scores, relevant=relevant[known])
+            chance = relevant[known].mean()
+            result[register] = {
+                "precision@10": float(found.mean()),
+                "chance": float(chance),
+                "queries": int(known.sum()),
+            }
+    return result
+
+
 def _protocol(model: Model, dataset: AudioTextDataset, embedded: Embedded, seed: int) -> dict[str, Any]:
     """Return what is needed to compare the figures with others."""
-    clips, captions = len(embedded.clips), len(embedded.captions)
+    clips, captions = len(embedded.clips), int(embedded.full.sum())
+    space = embedded.space()
+    right = np.asarray(right_answers(space.clip_of_caption, clips, space.captions).sum(axis=1))
     return {
         "data": dataset.name,
         "data_fingerprint": dataset.fingerprint,
@@ -52,7 +91,9 @@ def _protocol(model: Model, dataset: AudioTextDataset, embedded: Embedded, seed:
         "audio_to_text": {"queries": clips, "candidates": captions},
         "queries": captions,
         "candidates": clips,
-        "captions": "all captions of a clip: each is a query for its clip; its best placed counts for the clip",
+        "captions": "all full captions of a clip (partial ones are measured apart): each is a query for its clip; its "
+        "best placed counts for the clip; clips that share a caption are right answers alike, so that 1 is possible",
+        "shared_captions": int((right > 1).sum()),
         "ties": "expected value over random orders of tied candidates",
         "ranks": "1-based rank / candidates",
         "q": "prediction" if model.has_predictor else "projection: this objective has no predictor",

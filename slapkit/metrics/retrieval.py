@@ -1,15 +1,17 @@
 """Retrieval between text and audio by cosine.
 
 Text to audio, every caption is a query, the clips are candidates, and its own clip is the one right answer. Audio to
-text, every clip is a query, all captions are candidates, and the best placed of its own captions counts. Ranks are
-1-based; a normalised rank is rank / candidates. Ties count as if in random order, so that a constant embedding scores
-exactly chance: recall, in [0, 1], is the probability of a right answer among the first k, rank its expectation.
+text, every clip is a query, all captions are candidates, and the best placed of its own captions counts. Where the
+captions' texts are given, equal ones are one: clips that share a caption are right answers alike. Ranks are 1-based; a
+normalised rank is rank / candidates. Ties count as if in random order, so that a constant embedding scores exactly
+chance: recall, in [0, 1], is the probability of a right answer among the first k, rank its expectation.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from slapkit.errors import MetricError
 from slapkit.metrics.checks import joint_rows
@@ -63,7 +65,7 @@ def ranks_of_positives(similarities: np.ndarray, positives: np.ndarray) -> Ranks
 
 
 def text_to_audio_ranks(
-    *, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray,
+    *, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray, captions: Sequence[str] | None = None,
     also_right: Mapping[int, Sequence[int]] | None = None,
 ) -> Ranks:  # fmt: skip
     """Rank the clips for every caption.
@@ -72,22 +74,38 @@ def text_to_audio_ranks(
         audio: clips `[N, D]`.
         text: captions `[M, D]`.
         clip_of_caption: integers `[M]`, the clip of each caption.
+        captions: their texts, of which equal ones share their clips; by default all differ.
         also_right: by caption, clips that are right answers beside its own.
 
     Raises:
         MetricError: shapes do not fit, or values are not finite.
     """
     audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
-    return _blocked(text, audio, clip_of_caption, np.arange(len(audio)), also_right or {})
+    return _blocked(text, audio, right_answers(clip_of_caption, len(audio), captions), also_right or {})
 
 
-def audio_to_text_ranks(*, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray) -> Ranks:
+def audio_to_text_ranks(
+    *, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray, captions: Sequence[str] | None = None
+) -> Ranks:
     """Rank all captions for every clip, which must have one. Arguments as in `text_to_audio_ranks`."""
     audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
     without = np.setdiff1d(np.arange(len(audio)), clip_of_caption)
     if len(without):
         raise MetricError(f"{len(without)} clips have no caption and cannot be queries, the first is clip {without[0]}")
-    return _blocked(audio, text, np.arange(len(audio)), clip_of_caption, {})
+    return _blocked(audio, text, right_answers(clip_of_caption, len(audio), captions).T.tocsr(), {})
+
+
+def right_answers(clip_of_caption: np.ndarray, clips: int, captions: Sequence[str] | None = None) -> csr_array:
+    """Return which of N clips are right for each of M captions, bool `[M, N]`, sparse; see `text_to_audio_ranks`."""
+    if captions is None:
+        names = np.arange(len(clip_of_caption))
+    elif len(captions) == len(clip_of_caption):
+        names = np.unique(np.asarray(captions, dtype=object), return_inverse=True)[1]
+    else:
+        raise MetricError(f"{len(captions)} captions have {len(clip_of_caption)} embeddings")
+    pairs = np.unique(np.stack([names, clip_of_caption]), axis=1)
+    having = csr_array((np.ones(pairs.shape[1], dtype=bool), tuple(pairs)), shape=(int(names.max()) + 1, clips))
+    return having[names]
 
 
 def _checked(
@@ -105,14 +123,13 @@ def _checked(
 
 
 def _blocked(
-    queries: np.ndarray, candidates: np.ndarray, query_of: np.ndarray, candidate_of: np.ndarray,
-    also_right: Mapping[int, Sequence[int]],
-) -> Ranks:  # fmt: skip
-    """Rank in blocks of queries; a candidate is right where its clip equals the query's."""
+    queries: np.ndarray, candidates: np.ndarray, answers: csr_array, also_right: Mapping[int, Sequence[int]]
+) -> Ranks:
+    """Rank in blocks of queries; `answers` `[Q, C]` are the right ones."""
     parts = []
     for start in range(0, len(queries), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        right = query_of[rows, None] == candidate_of[None, :]
+        right = answers[rows].toarray()
         for row in also_right.keys() & range(start, start + len(right)):
             right[row - start, list(also_right[row])] = True
         parts.append(ranks_of_positives(queries[rows] @ candidates.T, right))

@@ -5,8 +5,10 @@ Retrieval takes all captions; gap and separability take the first caption of eac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,7 @@ class Space:
     audio: np.ndarray  # clips [N, D]
     text: np.ndarray  # captions [M, D]
     clip_of_caption: np.ndarray  # integers [M]; every clip has a caption
+    captions: Sequence[str] | None = None  # texts [M]: equal ones are right answers alike
     seed: int = 0  # of the folds of the classifier
 
     @cached_property
@@ -31,12 +34,16 @@ class Space:
     @cached_property
     def text_to_audio(self) -> Ranks:
         """Ranks of the M captions."""
-        return text_to_audio_ranks(audio=self.audio, text=self.text, clip_of_caption=self.clip_of_caption)
+        return text_to_audio_ranks(**self._ranked)
 
     @cached_property
     def audio_to_text(self) -> Ranks:
         """Ranks of the N clips."""
-        return audio_to_text_ranks(audio=self.audio, text=self.text, clip_of_caption=self.clip_of_caption)
+        return audio_to_text_ranks(**self._ranked)
+
+    @property
+    def _ranked(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("audio", "text", "clip_of_caption", "captions")}
 
     @property
     def queries(self) -> dict[str, tuple[Ranks, np.ndarray]]:

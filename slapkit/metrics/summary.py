@@ -84,4 +84,14 @@ def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
         f"{name} gap: centroid distance {decimals(dig(gap, 'centroid_distance'))}, "
         f"linear separability {percent(dig(gap, 'linear_separability'))}; effective rank {decimals(rank, 1)}"
     )
+    for register, found in metrics.get("registers", {}).items():
+        if "precision@10" in found:
+            said = f"precision of the first 10 {percent(found['precision@10'])} (chance {percent(found['chance'])})"
+        else:
+            said = "  ".join(f"{m} {percent(dig(found, 'text_to_audio', m))}" for m in ("R@1", "R@10"))
+        lines.append(f"  {register:10} {said}")
+    if named := metrics.get("by_name"):
+        lines.append(f"{name} asked by name, right among the first 10 (chance):")
+        found = [f"{k} {percent(v['precision'])} ({percent(v['chance'])})" for k, v in named.items()]
+        lines += [f"  {', '.join(found[i : i + 4])}" for i in range(0, len(found), 4)]
     return lines

@@ -76,14 +76,14 @@ def _tidy(text: str) -> str:
 
 
 def scores_with_marks(embedded: Embedded, marks: Marks) -> dict[str, Any]:
-    """Return text-to-audio scores before and after marks: marked clips are right answers too.
+    """Return text-to-audio scores of full captions before and after marks: marked clips are right answers too.
 
     Returns:
         for "q" and "z": "before" and "after", each with R@k in [0, 1] and normalised ranks; and "marks", how many of
         the marks concern captions and clips of this split.
     """
     index = {clip.id: i for i, clip in enumerate(embedded.clips)}
-    captions = [_tidy(caption) for caption in embedded.captions]
+    captions = [_tidy(caption) for caption in embedded.space().captions or ()]
     marked: dict[str, list[int]] = {caption: [] for caption in captions}
     for text, track in marks.pairs:
         if track in index and text in marked:
@@ -93,7 +93,8 @@ def scores_with_marks(embedded: Embedded, marks: Marks) -> dict[str, Any]:
     for kind in KINDS:
         space = embedded.space(kind)
         after = text_to_audio_ranks(
-            audio=space.audio, text=space.text, clip_of_caption=space.clip_of_caption, also_right=also_right
-        )
+            audio=space.audio, text=space.text, clip_of_caption=space.clip_of_caption, captions=space.captions,
+            also_right=also_right,
+        )  # fmt: skip
         result[kind] = {"before": retrieval_scores(space.text_to_audio), "after": retrieval_scores(after)}
     return result

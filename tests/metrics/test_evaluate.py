@@ -1,5 +1,7 @@
 """A model on held-out clips: the parts of one evaluation agree with the pure functions, in the model's precision."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,9 +10,13 @@ from slapkit.errors import DataError
 from slapkit.metrics.embedded import embed_split
 from slapkit.metrics.evaluate import evaluate
 from slapkit.metrics.probing import represent_clips
+from slapkit.metrics.summary import main_figures
 from slapkit.models.inference import Model
 from slapkit.models.joint import JointModel
 from tests.training.tones import make_tones, tiny
+
+FACTS = {"instruments": ["flute"], "style": "jig", "metre": "6/8", "tempo_class": "slow", "drums": False}
+FACTS |= {"percussion": "", "texture": "drone", "accompaniment": "", "register": "low", "articulation": "plain"}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,28 @@ def test_a_split_is_embedded_by_windows_and_measured_as_by_the_pure_functions(to
     assert result["protocol"]["queries"] == 8 and result["protocol"]["candidates"] == 4
     with pytest.raises(DataError, match="'nowhere'"):
         evaluate(model, tones, split="nowhere", **options)
+
+
+def test_partial_captions_count_by_their_facts_and_the_headline_leaves_them_out(tones, joint, tmp_path):
+    """A register each for the two captions of a tone, and a partial caption that is true of half of the test clips."""
+    model, options, clips = Model(joint), {"cache_dir": tmp_path, "progress": False}, []
+    for i, clip in enumerate(tones):
+        mode = ("major", "minor")[i // 2 % 2]
+        columns = {"caption_registers": ["sentence", "terse", "partial"], "caption_facts": ["", "", f"mode={mode}"]}
+        clips.append(replace(clip, captions=(*clip.captions, mode), facts=FACTS | columns | {"mode": mode}))
+    found, plain = (evaluate(model, data, **options) for data in (tones.with_clips(clips), tones))
+    assert found["retrieval"] == plain["retrieval"] and found["gap"] == plain["gap"] and plain["registers"] == {}
+    assert found["protocol"]["queries"] == 8 and found["protocol"]["shared_captions"] == 0
+    assert list(found["registers"]) == ["sentence", "terse", "partial"] and plain["by_name"] == {}
+    half = found["registers"]["partial"]
+    own = embed_split(model, tones.with_clips(clips), split="test", **options)
+    right, scores = own.frame["mode"].to_numpy(), own.text()[2::3] @ own.audio().T
+    shares = [np.mean(right[np.argsort(-row)[: (right == mode).sum()]] == mode) for row, mode in zip(scores, right)]
+    assert half == {"precision@10": pytest.approx(np.mean(shares)), "chance": 0.5, "queries": 4}
+    alone = metrics.text_to_audio_ranks(audio=own.audio(), text=own.text()[1::3], clip_of_caption=np.arange(4))
+    assert found["registers"]["terse"]["text_to_audio"] == metrics.retrieval_scores(alone)
+    lines = main_figures({"parameters": {"objective": "slap"}}, found)
+    assert any("partial" in line and "chance 50.0 %" in line for line in lines)
 
 
 def test_evaluation_keeps_the_precision_of_the_model(tones, joint, tmp_path):

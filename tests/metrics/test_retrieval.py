@@ -73,6 +73,21 @@ def test_both_directions_equal_the_oracle(seed):
     assert found == pytest.approx(scores_oracle(audio, text, lambda q, c: of[c] == q, at), abs=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_clips_that_share_a_caption_are_right_answers_alike(seed):
+    data, at = captioned(seed, clips=9), (1, 2, 3)
+    words = [f"caption {i}" for i in np.random.default_rng(seed).integers(0, 8, len(data["text"]))]
+    audio, text, of = data["audio"].tolist(), data["text"].tolist(), data["clip_of_caption"].tolist()
+    having = [{word for word, clip in zip(words, of) if clip == n} for n in range(9)]
+    found = retrieval_scores(text_to_audio_ranks(**data, captions=words), at=at)
+    assert found == pytest.approx(scores_oracle(text, audio, lambda q, c: words[q] in having[c], at), abs=1e-12)
+    assert found != retrieval_scores(text_to_audio_ranks(**data), at=at)
+    found = retrieval_scores(audio_to_text_ranks(**data, captions=words), at=at)
+    assert found == pytest.approx(scores_oracle(audio, text, lambda q, c: words[c] in having[q], at), abs=1e-12)
+    with pytest.raises(MetricError, match="2 captions"):
+        text_to_audio_ranks(**data, captions=["a", "b"])
+
+
 def test_a_track_without_caption_is_a_candidate_and_no_query():
     data = {"audio": np.eye(3), "text": np.eye(3)[[0, 2]], "clip_of_caption": np.array([0, 1])}
     ranks = text_to_audio_ranks(**data)

@@ -76,7 +76,8 @@ def test_marked_clips_are_right_answers_too(tmp_path_factory, seed):
     marks.add(captions[0], "track of another split")
     ranks = []
     for row, caption in enumerate(captions):
-        right = {int(embedded.clip_of_caption[row]), *(i for i, id in enumerate(ids) if (caption, id) in marks.pairs)}
+        right = {i for i, clip in enumerate(embedded.clips) if caption in clip.captions}
+        right |= {i for i, id in enumerate(ids) if (caption, id) in marks.pairs}
         scores = [float(text[row] @ clip) for clip in audio]
         ranks.append(1 + min(sum(s > scores[i] for s in scores) for i in right))
     result = scores_with_marks(embedded, marks)

@@ -28,7 +28,7 @@ _OTHER_NAME = (0.4, 0.25)
 _BANKED = {
     "style": ("STYLE", "style"), "tempo": ("TEMPO", "tempo_class"), "pace": ("PACE", "tempo_class"),
     "mood": ("MOOD", "mood"), "in_mode": ("MODE", "mode"), "key": ("KEY", "mode"), "metre": ("METRE", "metre"),
-    "drums": ("DRUMS", "percussion"), "beat": ("BEAT", "percussion"), "texture": ("TEXTURE", "texture"),
+    "drums": ("DRUMS", "percussion"), "beat": ("BEAT", "beat"), "texture": ("TEXTURE", "texture"),
     "accomp": ("ACCOMPANIMENT", "accompaniment"), "register": ("REGISTER", "register"),
     "artic": ("ARTICULATION", "articulation"), "size": ("SIZE", "ensemble"),
 }  # fmt: skip
@@ -96,13 +96,13 @@ def facets_of(facts: Mapping[str, Any]) -> set[str]:
 
 def statements(facts: Mapping[str, Any]) -> set[str]:
     """Return what captions may say of a clip, each as "fact=value": style, instruments, ensemble, metre and so on."""
-    said = {f"{fact}={value}" for fact, value in _audible(facts).items() if value and fact != "mood"}
+    said = {f"{fact}={value}" for fact, value in _audible(facts).items() if value and fact not in ("mood", "beat")}
     said |= {f"instruments={name}" for name in facts["instruments"]} | {f"drums={facts['drums']}"}
     return said | {f"voice={any(BY_NAME[name].family == 'voice' for name in facts['instruments'])}"}
 
 
-def _audible(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Return the facts that words are chosen by; "" where a listener would not notice it."""
+def _audible(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts that words are chosen by; nothing where a listener would not notice it."""
     plain = ("style", "tempo_class", "percussion", "accompaniment")
     ensemble = ("solo", "duet", "trio")[min(3, len(facts["instruments"])) - 1]
     bare_line = facts["texture"] == "single line" and facts["drums"]  # "unaccompanied" would be wrong
@@ -110,6 +110,7 @@ def _audible(facts: Mapping[str, Any]) -> dict[str, str]:
     return {name: facts[name] for name in plain} | {
         "mood": f"{facts['mode']} {facts['tempo_class']}",
         "mode": facts["mode"].replace("unclear", ""),
+        "beat": facts["drums"] and ("tambourine" if facts["percussion"] == "tambourine" else "drums"),
         "metre": {"2": "duple", "4": "quadruple", "3": "triple", "6": "compound"}.get(beats, ""),
         "texture": "" if bare_line else facts["texture"],
         "register": facts["register"].replace("middle", ""),

@@ -27,8 +27,8 @@ class ErrorsView(LibraryWidget):
     """The `worst` captions of a model, each with its own track and the `k` tracks found first by "q" or "z".
 
     `library` holds the clips of `split`, which is what `slapkit.metrics.embedded.embed_split` returns. What is marked
-    "also relevant" counts as right. `table` has all captions, worst first: expected `rank` of its track, `caption`,
-    `title`, `id`.
+    "also relevant" counts as right. `table` has all full captions, worst first: expected `rank` of its track,
+    `caption`, `title`, `id`.
 
     Raises:
         LibraryError: a clip of the split is not in the library.
@@ -70,7 +70,7 @@ class ErrorsView(LibraryWidget):
         own = [self._facts[track] for track in self.clip_of_caption]
         frame = pd.DataFrame({"rank": self.split.text_ranks[self.embedding], "caption": self.captions})
         frame = frame.assign(title=[facts.get("title") for facts in own], id=[facts["id"] for facts in own])
-        return frame.sort_values("rank", ascending=False, kind="stable")
+        return frame[self.split.full].sort_values("rank", ascending=False, kind="stable")
 
     def scores(self) -> dict[str, Any]:
         """Return text-to-audio retrieval "before" and "after" marks, for "q" and "z", and the number of "marks"."""

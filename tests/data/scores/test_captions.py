@@ -50,9 +50,7 @@ def test_captions_of_a_clip_differ_come_in_every_register_and_repeat_for_a_seed(
         assert len({text.lower() for text in texts}) == len(texts) == len(used) == len(set(used))
         assert collections.Counter(columns["caption_registers"]) == captions.PER_CLIP
         assert [frame.split("-")[1] for frame in used] == columns["caption_registers"]
-        assert columns["caption_registers"][0] == "sentence", (
-            "the first caption is what others show, and the gap's pair"
-        )
+        assert columns["caption_registers"][0] == "sentence", "the first caption is what others show"
     assert captions.write_captions(clips, seed=0) == result
     assert captions.write_captions(clips[:50], seed=1) != result[:50]
 
@@ -125,9 +123,7 @@ MEANING = {
     "MOOD": lambda f, key: f"{f['mode']} {f['tempo_class']}" == key,
     "MODE": lambda f, key: f["mode"] == key,
     "KEY": lambda f, key: f["mode"] == key,
-    "METRE": lambda f, key: f["metre"].startswith(
-        {"duple": "2", "quadruple": "4", "triple": "3", "compound": "6"}[key]
-    ),
+    "METRE": lambda f, key: f["metre"][0] == {"duple": "2", "quadruple": "4", "triple": "3", "compound": "6"}[key],
     "DRUMS": lambda f, key: f["percussion"] == key,
     "BEAT": lambda f, key: f["drums"],
     "TEXTURE": lambda f, key: f["texture"] == key and not (key == "single line" and f["drums"]),
@@ -136,10 +132,13 @@ MEANING = {
     "ARTICULATION": lambda f, key: f["articulation"] == key,
     "SIZE": lambda f, key: len(f["instruments"]) == ["solo", "duet", "trio"].index(key) + 1 and not f["drums"],
 }
+VOICES = [instrument for instrument in INSTRUMENTS if instrument.family == "voice"]
 ABSENT = {
     "no drums|without drums|minus drums|drumless|free of percussion": lambda f: not f["drums"],
     "solo|solo instrument|alone|only|unaccompanied|nobody else playing|just one player": alone,
-    "instrumental|no voice|voiceless|nobody sings|non-vocal": lambda f: "choir" not in f["instruments"],
+    "instrumental|no voice|voiceless|nobody sings|non-vocal": lambda f: all(
+        BY_NAME[i] not in VOICES for i in f["instruments"]
+    ),
 }
 
 

@@ -1,0 +1,145 @@
+"""Asked by name: plain queries for facts, and the share of the first results that have them.
+
+Queries are fixed phrases of a word or a few, as people type them; none is a phrase of the captions of the test split.
+What is asked for are `slapkit.data.scores.captions.statements`, such as "tempo_class=slow".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slapkit.data.scores.captions import statements
+from slapkit.errors import MetricError
+from slapkit.metrics.checks import unit_rows
+from slapkit.metrics.retrieval import TIE_TOLERANCE
+from slapkit.models.inference import Embedding, Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# kind -> what is asked for -> plain phrases; instruments and styles are asked by their own names.
+QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
+    "drums": {"drums=True": ("drums", "with drums", "music with a drum beat")},
+    "no drums": {"drums=False": ("no drums", "music without drums")},
+    "tempo": {
+        "tempo_class=slow": ("slow", "slow music", "a slow piece"),
+        "tempo_class=medium": ("medium tempo", "moderate tempo", "neither slow nor fast"),
+        "tempo_class=fast": ("fast", "fast music", "a fast piece"),
+    },
+    "mode": {
+        "mode=major": ("in major", "major key", "music in a major key"),
+        "mode=minor": ("in minor", "minor key", "music in a minor key"),
+    },
+    "ensemble": {
+        "ensemble=solo": ("solo", "a solo instrument", "unaccompanied"),
+        "ensemble=duet": ("duet", "two instruments"),
+        "ensemble=trio": ("trio", "three instruments"),
+    },
+    "texture": {
+        "texture=single line": ("single melody line", "a melody alone"),
+        "texture=octaves": ("melody in octaves", "in unison"),
+        "texture=drone": ("melody over a drone",),
+        "texture=chords": ("melody with chords", "a tune with accompaniment"),
+        "texture=bass": ("melody and bass", "a tune with a bass line"),
+        "texture=chordal": ("block chords", "chords in several voices"),
+        "texture=counterpoint": ("counterpoint", "several independent voices"),
+    },
+    "metre": {
+        "metre=duple": ("in duple time", "two beats to the bar"),
+        "metre=triple": ("in triple time", "three beats to the bar"),
+        "metre=quadruple": ("in four-four time", "four beats to the bar"),
+        "metre=compound": ("in six-eight time", "in compound time"),
+    },
+    "register": {
+        "register=low": ("low-pitched", "deep notes"),
+        "register=high": ("high-pitched", "high notes"),
+    },
+    "articulation": {
+        "articulation=staccato": ("staccato", "short notes"),
+        "articulation=legato": ("legato", "smooth notes"),
+    },
+}
+_OWN_NAMES = {"instruments": "instruments=", "style": "style="}
+
+
+def precision_at(*, scores: np.ndarray, relevant: np.ndarray, k: int = 10) -> np.ndarray:
+    """Return for each query `[Q]` the expected share of relevant clips among its first `k`, ties in random order.
+
+    Where fewer than `k` clips are relevant, that many are looked at: perfect scores give 1, constant ones give chance,
+    `relevant.mean(axis=1)`.
+
+    Args:
+        scores: `[Q, N]`, higher is better.
+        relevant: bool `[Q, N]`.
+        k: results looked at, at least 1.
+
+    Raises:
+        MetricError: shapes differ, scores are not finite, or a query has no relevant clip.
+    """
+    scores, relevant = np.asarray(scores, dtype=np.float64), np.asarray(relevant, dtype=bool)
+    if scores.ndim != 2 or scores.shape != relevant.shape or 0 in scores.shape or k < 1:
+        found = f"scores {scores.shape}, relevant {relevant.shape}, k={k}"
+        raise MetricError(f"{found}: both must be [Q, N] with Q, N >= 1, and k at least 1")
+    if not np.isfinite(scores).all():
+        raise MetricError("scores hold values that are not finite: check the model's weights")
+    if not relevant.any(axis=1).all():
+        raise MetricError(f"query {int(np.argmin(relevant.any(axis=1)))} has no relevant clip: leave it out")
+    taken = np.minimum(k, relevant.sum(axis=1))
+    last = np.take_along_axis(-np.sort(-scores, axis=1), taken[:, None] - 1, axis=1)
+    above = scores > last + TIE_TOLERANCE
+    tied = ~above & (scores >= last - TIE_TOLERANCE)
+    share = (tied & relevant).sum(axis=1) / tied.sum(axis=1)
+    return ((above & relevant).sum(axis=1) + (taken - above.sum(axis=1)) * share) / taken
+
+
+def said_of(clips: Iterable[Mapping[str, Any]], asked: Sequence[Iterable[str]]) -> np.ndarray:
+    """Return whether all that each query asks for is so of each clip, bool `[Q, N]`.
+
+    Args:
+        clips: facts of the N clips; those of other data sets than the score corpus have no statements.
+        asked: for each of Q queries the statements.
+    """
+    said = [statements(facts) if "caption_facts" in facts else set() for facts in clips]
+    return np.array([[set(wanted) <= own for own in said] for wanted in asked], dtype=bool).reshape(-1, len(said))
+
+
+def ask(
+    model: Model, audio: np.ndarray, clips: Sequence[Mapping[str, Any]], *, k: int = 10, embedding: Embedding = "q"
+) -> pd.DataFrame:
+    """Ask a model for the facts of the score corpus by name.
+
+    Args:
+        model: embeds the queries.
+        audio: embeddings of the clips `[N, D]`, of the same kind as `embedding`.
+        clips: their facts.
+        k: results looked at; what fewer than `k` clips have is not asked for.
+
+    Returns:
+        one row a query: kind, asked (the statement), query, precision in [0, 1], chance (share of clips that have it),
+        clips (how many). Without rows where the clips are not of the score corpus.
+    """
+    import pandas as pd
+
+    rows = [(kind, said, query) for kind, asked in QUERIES.items() for said, found in asked.items() for query in found]
+    known = sorted(set().union(*(statements(facts) for facts in clips if "caption_facts" in facts)))
+    for kind, start in _OWN_NAMES.items():
+        rows += [(kind, said, said.removeprefix(start)) for said in known if said.startswith(start)]
+    relevant = said_of(clips, [[said] for _, said, _ in rows])
+    usual = relevant.sum(axis=1) >= k
+    table = pd.DataFrame(rows, columns=["kind", "asked", "query"])[usual].reset_index(drop=True)
+    if table.empty:
+        return table.assign(precision=[], chance=[], clips=[])
+    text = model.embed_text(list(table["query"]), embedding=embedding)
+    scores = unit_rows("queries", text) @ unit_rows("audio", audio).T
+    found, counts = precision_at(scores=scores, relevant=relevant[usual], k=k), relevant[usual].sum(axis=1)
+    return table.assign(precision=found, chance=counts / len(clips), clips=counts)
+
+
+def by_kind(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Return the mean of what `ask` found over the queries of each kind: precision, chance, queries."""
+    groups = table.groupby("kind", sort=False)
+    means = groups[["precision", "chance"]].mean().assign(queries=groups.size())
+    return {str(kind): {name: float(value) for name, value in row.items()} for kind, row in means.iterrows()}
