@@ -6,7 +6,8 @@ import torch
 
 from slapkit.audio.frontend import FRONTENDS, make_transform
 from slapkit.data.scores.score import find_key
-from slapkit.models.encoders import descriptors
+from slapkit.errors import ConfigError
+from slapkit.models.encoders import AudioEncoderConfig, build_audio_encoder, descriptors
 from slapkit.models.encoders.descriptors import RHYTHM, TEMPI, TONALITY, rhythm, tonality
 
 FRONT = FRONTENDS["musicnn"].replace(chroma=True)
@@ -85,3 +86,23 @@ def test_windows_do_not_touch_one_another_and_silence_is_finite():
     assert rhythm(two, FRONT.hop_s).shape == (2, RHYTHM) and tonality(chroma).shape == (1, TONALITY)
     assert torch.allclose(rhythm(two, FRONT.hop_s)[:1], rhythm(mel, FRONT.hop_s), atol=1e-5)
     assert rhythm(silent, FRONT.hop_s).isfinite().all() and tonality(torch.zeros_like(chroma)).isfinite().all()
+
+
+def test_the_encoder_adds_what_its_configuration_asks_for():
+    config = AudioEncoderConfig(kind="musicnn", frontend=FRONT, rhythm=True, window_s=10.0, frozen=True)
+    mel, chroma = features(clicks(120))
+    both = build_audio_encoder(config, weights=False)
+    h = both.raw(torch.cat([mel, chroma], 2))
+    plain = build_audio_encoder(config.replace(frontend=FRONTENDS["musicnn"], rhythm=False), weights=False)
+    plain.load_state_dict({k: v for k, v in both.state_dict().items() if not k.startswith("h_")}, strict=False)
+    assert torch.allclose(h, torch.cat([plain.raw(mel), rhythm(mel, FRONT.hop_s), tonality(chroma)], 1))
+    assert both.dim == plain.dim + RHYTHM + TONALITY == h.shape[1]
+    for name, tags in plain.tags(plain.raw(mel)).items():
+        assert torch.equal(both.tags(h)[name], tags)
+    assert "rhythm" not in AudioEncoderConfig().to_dict() and AudioEncoderConfig.from_dict(config.to_dict()) == config
+
+
+def test_other_encoders_refuse_descriptors():
+    for values in ({"rhythm": True}, {"frontend": FRONTENDS["light"].replace(chroma=True)}):
+        with pytest.raises(ConfigError, match="musicnn"):
+            AudioEncoderConfig(**values)

@@ -14,7 +14,7 @@ def build_audio_encoder(config: AudioEncoderConfig, *, weights: bool = True) -> 
     """Return the audio encoder `[B, frames, width] -> [B, dim]`; `weights=False` leaves a published one without
     those of its source, where others are loaded next."""
     if config.kind == "musicnn":
-        return MusicNN(weights=weights)
+        return MusicNN(config, weights=weights)
     if config.kind == "waveform":
         return WaveformEncoder(config, weights=weights)
     return CNN(config) if config.kind == "cnn" else HTSAT(config)

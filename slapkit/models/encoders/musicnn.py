@@ -14,7 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slapkit.audio.frontend import FRONTENDS
 from slapkit.config import require
+from slapkit.models.encoders.config import AudioEncoderConfig
+from slapkit.models.encoders.descriptors import RHYTHM, TONALITY, rhythm, tonality
 from slapkit.models.encoders.musicnn_weights import read_weights
 
 TAGS = {
@@ -37,6 +40,8 @@ TAGS = {
 _TIMBRAL, _TEMPORAL, _CHANNELS = (38, 67), (128, 64, 32), 64  # bands, frames, and filters of the middle layers
 _FRONT = 2 * 204 + 3 * 51
 _POOLED = 2 * (_FRONT + 3 * _CHANNELS)  # of one network
+_CHANNELS_ALL = len(TAGS) * _POOLED
+_WEIGHTS = 1.5, 3.0  # of rhythm and of tonality: a few among three thousand would hardly be heard
 _FARTHEST = 6.0  # standard deviations, to which a standardised channel is clipped
 _LEAST = 1e-3  # standard deviation: below it a channel is constant but for rounding
 
@@ -90,19 +95,26 @@ class Network(nn.Module):
 
 
 class MusicNN(nn.Module):
-    """Log-mel `[B, frames, 96]` (dB) of the front end "musicnn" to a representation `[B, 3012]`.
+    """Features `[B, frames, width]` of the front end "musicnn" to a representation `[B, dim]`.
 
-    The networks' channels differ in scale a hundredfold, so that each is standardised by the training data
-    (`standardise_by`). Always in evaluation mode. `weights=False` leaves random ones, where others are loaded next.
+    These are 3,012 channels of the networks, then 204 of rhythm and 15 of tonality where the configuration asks for
+    them (`slapkit.models.encoders.descriptors`). Their scales differ a hundredfold, so that each is standardised by the
+    training data (`standardise_by`), and the few descriptors are given weight. Always in evaluation mode.
+    `weights=False` leaves random ones, where others are loaded next.
 
     Raises:
         ConfigError: the published weights are missing or damaged.
     """
 
-    dim = len(TAGS) * _POOLED
-
-    def __init__(self, *, weights: bool = True) -> None:
+    def __init__(self, config: AudioEncoderConfig | None = None, *, weights: bool = True) -> None:
         super().__init__()
+        config = config or AudioEncoderConfig(kind="musicnn", frontend=FRONTENDS["musicnn"], frozen=True)
+        self.bands, self.hop_s = config.frontend.n_mels, config.frontend.hop_s
+        self.rhythm, self.tonality = config.rhythm, config.frontend.chroma
+        blocks = [(_CHANNELS_ALL, 1.0), (RHYTHM * self.rhythm, _WEIGHTS[0]), (TONALITY * self.tonality, _WEIGHTS[1])]
+        self.dim = sum(width for width, _ in blocks)
+        weight = torch.cat([torch.full((width,), value) for width, value in blocks])
+        self.register_buffer("block_weights", weight, persistent=False)
         self.networks = nn.ModuleDict({name: Network() for name in TAGS})
         if weights:
             self.networks.load_state_dict(read_weights())
@@ -115,27 +127,34 @@ class MusicNN(nn.Module):
         return super().train(False)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Encode `mel [B, frames, 96]` (dB) to `[B, 3012]`, standardised and clipped at 6 standard deviations."""
+        """Encode features `[B, frames, width]` to `[B, dim]`, standardised and clipped at 6 standard deviations."""
         return self.standardised(self.raw(mel))
 
-    def raw(self, mel: Tensor) -> Tensor:
-        """Return what the networks pool over time, `[B, 3012]`, as `tags` and `standardise_by` take it."""
-        with torch.autocast(mel.device.type, enabled=False):
-            x = torch.log10(10.0 ** (mel.float() / 10 + 4) + 1)
-            return torch.cat([network(x) for network in self.networks.values()], 1)
+    def raw(self, features: Tensor) -> Tensor:
+        """Return what the networks pool over time, and the descriptors: `[B, dim]`, as `tags` and `standardise_by` take
+        it."""
+        with torch.autocast(features.device.type, enabled=False):
+            mel, chroma = features.float().split([self.bands, features.shape[2] - self.bands], 2)
+            parts = [self._pooled(torch.log10(10.0 ** (mel / 10 + 4) + 1))]
+            parts += [rhythm(mel, self.hop_s)] if self.rhythm else []
+            parts += [tonality(chroma)] if self.tonality else []
+            return torch.cat(parts, 1)
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        return torch.cat([network(x) for network in self.networks.values()], 1)
 
     def standardised(self, h: Tensor) -> Tensor:
-        """Return raw representations `[B, 3012]` standardised and clipped."""
-        return ((h - self.h_mean) / self.h_std).clamp(-_FARTHEST, _FARTHEST)
+        """Return raw representations `[B, dim]` standardised, clipped and weighted."""
+        return ((h - self.h_mean) / self.h_std).clamp(-_FARTHEST, _FARTHEST) * self.block_weights
 
     def standardise_by(self, h: Tensor) -> None:
-        """Standardise by mean and deviation of raw representations `h [W, 3012]`."""
+        """Standardise by mean and deviation of raw representations `h [W, dim]`."""
         require(h.ndim == 2 and h.shape[1] == self.dim and len(h) > 0, "h", list(h.shape), f"[W, {self.dim}]")
         std, mean = torch.std_mean(h.double(), dim=0, correction=0)
         self.h_mean.copy_(mean)
         self.h_std.copy_(std.clamp(min=_LEAST))
 
     def tags(self, h: Tensor) -> dict[str, Tensor]:
-        """Return the probabilities of the `TAGS` of each network, `[B, 50]`, of raw representations `[B, 3012]`."""
-        halves = h.chunk(len(self.networks), 1)
+        """Return the probabilities of the `TAGS` of each network, `[B, 50]`, of raw representations `[B, dim]`."""
+        halves = h[:, :_CHANNELS_ALL].chunk(len(self.networks), 1)
         return {name: network.tags(half) for (name, network), half in zip(self.networks.items(), halves)}
