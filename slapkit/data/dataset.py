@@ -242,6 +242,13 @@ class AudioTextDataset:
         full = np.array([register != "partial" for register in self.caption_column("caption_registers")], dtype=bool)
         return full | ~np.isin(owners, owners[full])
 
+    def described(self) -> AudioTextDataset:
+        """Return the data set with the full captions of its clips alone; see `full_captions`."""
+        full = iter(self.full_captions())
+        return self.with_clips(
+            [replace(clip, captions=tuple(text for text in clip.captions if next(full))) for clip in self.clips]
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row per clip: id, path, split, group, captions and its facts."""
         import pandas as pd

@@ -280,4 +280,4 @@ def _splits(dataset: AudioTextDataset, usable: set[str]) -> list[AudioTextDatase
             f"{dataset.name}: no usable clip is in the split 'train' (splits: {dataset.splits or 'none'}): "
             "give the table a column 'split', or divide it by data.make_splits and data.write_table"
         )
-    return [training, validation]
+    return [training, validation.described()]

@@ -59,6 +59,7 @@ def test_partial_captions_count_by_their_facts_and_the_headline_leaves_them_out(
         columns = {"caption_registers": ["sentence", "terse", "partial"], "caption_facts": ["", "", f"mode={mode}"]}
         clips.append(replace(clip, captions=(*clip.captions, mode), facts=FACTS | columns | {"mode": mode}))
     found, plain = (evaluate(model, data, **options) for data in (tones.with_clips(clips), tones))
+    assert [clip.captions for clip in tones.with_clips(clips).described()] == [clip.captions for clip in tones]
     assert found["retrieval"] == plain["retrieval"] and found["gap"] == plain["gap"] and plain["registers"] == {}
     assert found["protocol"]["queries"] == 8 and found["protocol"]["shared_captions"] == 0
     assert list(found["registers"]) == ["sentence", "terse", "partial"] and plain["by_name"] == {}
