@@ -62,7 +62,7 @@ class _Affine(nn.Module):
 
 
 class Network(nn.Module):
-    """One network: `log10(10000 energy + 1)`, `[B, frames, 96]`, to what it pools over time, `[B, 1506]`."""
+    """One network: log-mel `[B, frames, 96]` (dB) to what it pools over time, `[B, 1506]`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,8 +76,9 @@ class Network(nn.Module):
         self.norms = nn.ModuleList(_Affine(_CHANNELS) for _ in widths)
         self.dense, self.output = nn.Linear(_POOLED, 200), nn.Linear(200, 50)
 
-    def forward(self, x: Tensor, strongest: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def forward(self, mel: Tensor, strongest: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return maximum and mean over time of each channel in turn, `[B, 1506]`."""
+        x = torch.log10(10.0 ** (mel / 10 + 4) + 1)  # of energies times 10,000
         found = (strongest or self.strongest)(self.input(x))
         channels = [self.front(F.relu(found * self.signs))]
         for i, (conv, norm) in enumerate(zip(self.middle, self.norms)):
@@ -146,21 +147,21 @@ class MusicNN(nn.Module):
         it."""
         with torch.autocast(features.device.type, enabled=False):
             mel, chroma = features.float().split([self.bands, features.shape[2] - self.bands], 2)
-            parts = [self._pooled(torch.log10(10.0 ** (mel / 10 + 4) + 1))]
+            parts = [self._pooled(mel)]
             parts += [rhythm(mel, self.hop_s)] if self.rhythm else []
             parts += [tonality(chroma)] if self.tonality else []
             return torch.cat(parts, 1)
 
-    def _pooled(self, x: Tensor) -> Tensor:
-        """What all networks pool over time, `[B, 3012]`. One clip and network per thread on a CPU: a clip's result does
-        not depend on the clips beside it."""
-        networks = self.networks.values()
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return torch.cat([network(x) for network in networks], 1)
-        plans = [(network, network.strongest_of_one()) for network in networks]
-        pieces = [(one, *plan) for one in x.split(1) for plan in plans]
-        pooled = spread(lambda piece: piece[1](piece[0], piece[2]), pieces)
-        return torch.cat(pooled).view(len(x), -1)
+    def _pooled(self, mel: Tensor) -> Tensor:
+        """What all networks pool over time, `[B, 3012]`."""
+        networks = [*self.networks.values()]
+        if mel.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return torch.cat([network(mel) for network in networks], 1)
+        # One clip and network per thread: so a clip's result does not depend on the clips beside it.
+        plans = zip(networks, spread(Network.strongest_of_one, networks))
+        pieces = [(network, one, plan) for network, plan in plans for one in mel.split(1)]
+        pooled = torch.cat(spread(lambda piece: piece[0](*piece[1:]), pieces))
+        return pooled.unflatten(0, (len(networks), -1)).transpose(0, 1).flatten(1)
 
     def standardised(self, h: Tensor) -> Tensor:
         """Return raw representations `[B, dim]` standardised, clipped and weighted."""
