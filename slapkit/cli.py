@@ -84,13 +84,19 @@ def corpus(
     size: Annotated[str, typer.Option(help="smoke (120 clips), quick (2,500) or full (30,000)")] = "quick",
     seed: int = 0,
     root: Annotated[str, typer.Option(help="folder for scores-<size>/")] = "data",
-    soundfont: Annotated[str | None, typer.Option(help="SoundFont file (.sf2); default: the packaged one")] = None,
+    soundfont: Annotated[
+        list[str] | None, typer.Option(help="SoundFont (.sf2), repeatable; default: TimGM6mb, FluidR3 if found")
+    ] = None,
+    unseen_soundfont: Annotated[
+        str | None, typer.Option(help='SoundFont of the split "shift", "" for none; default: sf_GMbank if found')
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """build the score corpus"""
     from slapkit.data import scores
 
-    config = scores.CorpusConfig(size=size, seed=seed, soundfont=soundfont)
+    fonts = tuple(soundfont) if soundfont else None
+    config = scores.CorpusConfig(size=size, seed=seed, soundfonts=fonts, unseen_soundfont=unseen_soundfont)
     print(f"corpus: {scores.build(config, root=root, progress=not quiet)}")
 
 

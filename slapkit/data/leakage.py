@@ -83,13 +83,16 @@ def check(
 
     Args:
         parts: a data set, whose splits are compared (clips without one are left out), or several data sets by name,
-            such as what a model was trained on and what it is tested on.
+            such as what a model was trained on and what it is tested on. Splits that nothing is trained on (all but
+            train and validation) may share groups: the score corpus has test clips once more with another sound.
         decoded: also compare decoded sounds, for which files that could be equal are decoded.
 
     Raises:
         DataError: fewer than two parts.
     """
+    held_out = set()
     if isinstance(parts, AudioTextDataset):
+        held_out = set(parts.splits) - {"train", "validation"}
         parts = {name: parts.split(name) for name in parts.splits}
     if len(parts) < 2:
         raise DataError(f"{len(parts)} part(s) {list(parts)}: at least two to compare, see {', '.join(SPLITS)}")
@@ -106,7 +109,7 @@ def check(
         parts={name: len(dataset) for name, dataset in parts.items()},
         findings=findings,
         inside=_repetitions(members, keys),
-        groups=_shared_groups(parts),
+        groups=_shared_groups(parts, held_out),
         unreadable=unreadable,
     )
 
@@ -140,11 +143,12 @@ def _repetitions(members: Sequence[Member], keys: Sequence[str | None]) -> dict[
     return dict(counts)
 
 
-def _shared_groups(parts: Mapping[str, AudioTextDataset]) -> list[str]:
+def _shared_groups(parts: Mapping[str, AudioTextDataset], held_out: set[str]) -> list[str]:
+    """Return the groups in more than one part, all of `held_out` being one."""
     held = defaultdict(set)
     for name, dataset in parts.items():
         for clip in dataset:
-            held[clip.group].add(name)
+            held[clip.group].add(None if name in held_out else name)
     return sorted(group for group, names in held.items() if len(names) > 1)
 
 

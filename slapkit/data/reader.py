@@ -23,7 +23,7 @@ _TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 _NOTHING = {"", "nan", "null", "none", "n/a", "na", "<na>"}  # what exports write for a missing caption
 _SPLIT_NAMES = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
-    "dev": "validation", "test": "test", "testing": "test",
+    "dev": "validation", "test": "test", "testing": "test", "shift": "shift",
 }  # fmt: skip
 
 

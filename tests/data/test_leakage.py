@@ -76,4 +76,6 @@ def test_repetitions_within_a_split_groups_and_clips_without_a_split(dataset, tm
     groups = {"a.wav": "artist 1", "b.wav": "artist 1", "c.wav": "artist 2", "d.wav": "artist 2"}
     found = check(dataset(splits, groups), progress=False)
     assert found.clean and found.inside == {"train": 1, "test": 0} and found.groups == ["artist 1"]
+    again = check(dataset({"a.wav": "test", "b.wav": "shift"}, groups), progress=False)
+    assert again.groups == [], "nothing is trained on either"
     assert "artist 1" in found.describe()

@@ -4,6 +4,7 @@ An interrupted build is continued: notes and finished clips are kept, and a hidd
 corpus is complete when its folder holds `corpus.json`, which is written last.
 """
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -19,13 +20,14 @@ from slapkit.data.scores.card import write_card
 from slapkit.data.scores.config import CLIPS_PER_WORK, CorpusConfig
 from slapkit.data.scores.convert import convert_works
 from slapkit.data.scores.melody import group_works
-from slapkit.data.scores.render import ClipTask, find_soundfont, make_clip
+from slapkit.data.scores.render import ClipTask, make_clip
 from slapkit.data.scores.score import Score
+from slapkit.data.scores.soundfonts import Fonts, find_fonts
 from slapkit.data.scores.splits import choose_works, deal_clips, deal_splits
 from slapkit.data.scores.works import list_works
-from slapkit.errors import DataError
+from slapkit.errors import ConfigError, DataError
 
-RECIPE = 6  # raise it when the same settings give another corpus
+RECIPE = 7  # raise it when the same settings give another corpus
 _CLIP_TIMEOUT_S = 120.0  # a clip takes 0.2 s
 _JOURNAL = ".journal.jsonl"
 _VERSIONED = ("music21", "verovio", "symusic", "midirenderer", "soundfile", "numpy")
@@ -43,27 +45,33 @@ def build(
 
     Raises:
         ConfigError: an unknown or unusable setting.
-        DataError: the scores or the SoundFont are missing.
+        DataError: the scores or a SoundFont that was named are missing.
         StorageError: the folder cannot be written; finished clips are kept.
     """
     if isinstance(config, str):
         config, values = None, {"size": config, **values}
     config = config.replace(**values) if config is not None else CorpusConfig.from_dict(values)
-    soundfont = find_soundfont(config.soundfont)
-    identity = _identity(config, _io.sha256_file(soundfont))
-    folder = Path(root) / config.folder_name(identity["soundfont_sha256"])
+    fonts = find_fonts(config.soundfonts, config.unseen_soundfont)
+    identity = _identity(config, fonts)
+    named = json.dumps([identity["soundfonts"], identity["unseen_soundfont"]])
+    folder = Path(root) / config.folder_name(hashlib.sha256(named.encode()).hexdigest())
     if is_complete(folder, identity):
         return folder
     with _io.locked(folder / ".lock", wait=f"another process builds {folder.name}", progress=progress):
         if not is_complete(folder, identity):
-            _build(config, identity, soundfont, folder, progress)
+            _build(config, identity, fonts, folder, progress)
     return folder
 
 
-def _identity(config: CorpusConfig, soundfont_sha256: str) -> dict[str, Any]:
+def _identity(config: CorpusConfig, fonts: Fonts) -> dict[str, Any]:
     """Return what determines the content of a corpus."""
-    settings = {k: v for k, v in config.to_dict().items() if k not in ("workers", "soundfont", "clips")}
-    return {"recipe": RECIPE, **settings, "clips": config.n_clips, "soundfont_sha256": soundfont_sha256}
+    settings = {k: v for k, v in config.to_dict().items() if k not in ("workers", "clips")}
+    hashes = {path: _io.sha256_file(path) for path in (*fonts.seen, fonts.unseen) if path}
+    if fonts.unseen and hashes[fonts.unseen] in [hashes[path] for path in fonts.seen]:
+        raise ConfigError(f"unseen_soundfont={str(fonts.unseen)!r} is one that training uses too")
+    settings["soundfonts"] = [[path.stem, hashes[path]] for path in fonts.seen]
+    settings["unseen_soundfont"] = [fonts.unseen.stem, hashes[fonts.unseen]] if fonts.unseen else []
+    return {"recipe": RECIPE, **settings, "clips": config.n_clips}
 
 
 def is_complete(folder: Path, identity: dict[str, Any] | None = None) -> bool:
@@ -95,7 +103,7 @@ def _intact(folder: Path, row: dict[str, Any]) -> bool:
     return path.is_file() and path.stat().st_size == row["bytes"] and _io.sha256_file(path) == row["sha256"]
 
 
-def _build(config: CorpusConfig, identity: dict[str, Any], soundfont: Path, folder: Path, progress: bool) -> None:
+def _build(config: CorpusConfig, identity: dict[str, Any], fonts: Fonts, folder: Path, progress: bool) -> None:
     workers = config.workers or _io.available_cores()
     versions = {name: version(name) for name in _VERSIONED}
     done = _resume(folder, {"identity": identity, "versions": versions})
@@ -110,17 +118,17 @@ def _build(config: CorpusConfig, identity: dict[str, Any], soundfont: Path, fold
     )
     splits = deal_splits(groups, {name: works[name].kind for name in paths}, config.seed)
     tasks = [
-        ClipTask(number, split, tuple((works[n], paths[n], groups[n]) for n in names), folder, soundfont, config)
-        for number, (split, names) in enumerate(deal_clips(splits, config.n_clips, config.seed))
+        ClipTask(number, split, shifted, tuple((works[n], paths[n], groups[n]) for n in names), folder, fonts, config)
+        for number, (split, names, shifted) in enumerate(deal_clips(splits, config.n_clips, config.seed))
     ]
     _make_clips(tasks, done, folder / _JOURNAL, workers, progress)
-    entries = [done[task.file_name] for task in tasks]
+    entries = [done[task.name] for task in tasks]
     rows = _write_metadata(folder, entries, config.seed)
     info = {
         "name": folder.name,
         "clips": len(rows),
         "identity": identity,
-        "soundfont": soundfont.name,
+        "missing_soundfonts": fonts.missing,
         "versions": versions,
         "splits": Counter(row["split"] for row in rows),
         "works": len(paths),
@@ -140,7 +148,8 @@ def _resume(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
     """
     lines, _ = _io.read_json_lines(folder / _JOURNAL)
     entries = lines[1:] if lines and lines[0] == header else []
-    done = {entry["name"]: entry for entry in entries if entry["facts"] and _intact(folder, entry["facts"])}
+    intact = (e for e in entries if e["facts"] and all(_intact(folder, facts) for facts in e["facts"]))
+    done = {entry["name"]: entry for entry in intact}
     with _io.write_guard(folder):
         if not done:
             shutil.rmtree(folder / "audio", ignore_errors=True)
@@ -156,13 +165,13 @@ def _make_clips(tasks: Sequence[ClipTask], done: dict[str, Any], journal: Path, 
     """Make the clips that are not in `done`, adding each to it and to the journal."""
     from tqdm.auto import tqdm
 
-    left = [task for task in tasks if task.file_name not in done]
+    left = [task for task in tasks if task.name not in done]
     made = run_tasks(make_clip, left, workers=workers, timeout_s=_CLIP_TIMEOUT_S)
     made = tqdm(made, "render clips", len(tasks), initial=len(tasks) - len(left), unit="clip", disable=not progress)
     with _io.write_guard(journal), open(journal, "a", encoding="utf-8") as stream:
         for index, result, problem in made:
-            facts, rejected = result if problem is None else (None, [problem])
-            name = left[index].file_name
+            facts, rejected = result if problem is None else ([], [problem])
+            name = left[index].name
             done[name] = {"name": name, "facts": facts, "rejected": rejected}
             stream.write(json.dumps(done[name], ensure_ascii=False) + "\n")
             stream.flush()
@@ -170,12 +179,16 @@ def _make_clips(tasks: Sequence[ClipTask], done: dict[str, Any], journal: Path, 
 
 def _write_metadata(folder: Path, entries: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     """Write captions and facts of the clips, for each split and for all; return the rows."""
-    clips = [entry["facts"] for entry in entries if entry["facts"]]
-    if not clips:
+    sounds = [entry["facts"] for entry in entries if entry["facts"]]
+    if not sounds:
         raise DataError(f"no clip could be made; first reasons: {entries[0]['rejected'][:3]}")
-    rows = []
-    for clip, columns in zip(clips, write_captions(clips, seed), strict=True):
-        rows.append({"file_name": clip["file_name"], "split": clip["split"]} | columns | clip)
+    captions = write_captions([first for first, *_ in sounds], seed)
+    rows = [
+        {"file_name": clip["file_name"], "split": clip["split"]} | columns | clip
+        for again in range(2)  # what is rendered a second time keeps its captions
+        for clips, columns in zip(sounds, captions, strict=True)
+        for clip in clips[again : again + 1]
+    ]
     for split in sorted({row["split"] for row in rows}):
         # The datasets library looks for the table of a split beside its files, with names from there.
         part = [row | {"file_name": Path(row["file_name"]).name} for row in rows if row["split"] == split]

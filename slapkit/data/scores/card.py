@@ -8,21 +8,19 @@ from typing import Any
 
 from slapkit._io import atomic_write_text
 
-_SPLITS = ("train", "validation", "test")
+_SPLITS = ("train", "validation", "test", "shift")
 
 
 def write_card(folder: Path, info: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `README.md` into a corpus folder."""
     parts = {split: [row for row in rows if row["split"] == split] for split in _SPLITS}
+    parts = {split: part for split, part in parts.items() if part}
     splits = []
     for split, part in parts.items():
         works, groups = (len({row[key] for row in part}) for key in ("work", "group"))
         splits.append((split, len(part), works, groups, sum(len(row["captions"]) for row in part)))
-    styles = [
-        (style, count, *(sum(row["style"] == style for row in part) for part in parts.values()))
-        for style, count in Counter(row["style"] for row in rows).most_common()
-    ]
-    values = {name: info[name] for name in ("name", "clips", "works", "groups", "soundfont")}
+    values = {name: info[name] for name in ("name", "clips", "works", "groups")}
+    missing = "".join(f"- {font} was not found: sounds vary less.\n" for font in info["missing_soundfonts"]) + "\n"
     template = (files("slapkit.data.scores") / "card.md").read_text(encoding="utf-8")
     text = template.format(
         **values,
@@ -36,9 +34,19 @@ def write_card(folder: Path, info: Mapping[str, Any], rows: Sequence[Mapping[str
         rejected=", ".join(f"{reason} {count}" for reason, count in info["rejected_draws"].items()) or "none",
         columns=", ".join(f"`{name}`" for name in rows[0]),
         splits=_table(("split", "clips", "works", "groups", "captions"), splits),
-        styles=_table(("style", "clips", *_SPLITS), styles),
+        missing=missing,
+        **{f"{fact}s": _counts(fact, rows, parts) for fact in ("style", "soundfont", "room")},
     )
     atomic_write_text(folder / "README.md", text)
+
+
+def _counts(fact: str, rows: Sequence[Mapping[str, Any]], parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Return a table of how many clips have each value of a fact, in all and by split."""
+    counts = [
+        (value, count, *(sum(row[fact] == value for row in part) for part in parts.values()))
+        for value, count in Counter(row[fact] for row in rows).most_common()
+    ]
+    return _table((fact, "clips", *parts), counts)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import io
 import itertools
 from pathlib import Path
@@ -13,40 +12,19 @@ import numpy as np
 import soundfile
 
 from slapkit._io import atomic_write_bytes
+from slapkit.data.scores import room
 from slapkit.data.scores.arrange import Arrangement, arrange
 from slapkit.data.scores.config import CorpusConfig
 from slapkit.data.scores.excerpt import Unfit
 from slapkit.data.scores.score import Score
+from slapkit.data.scores.soundfonts import DRUMS, Fonts, SoundFont
 from slapkit.data.scores.styles import draw_style
 from slapkit.data.scores.works import Work
-from slapkit.errors import DataError
 
 RATE = 48_000  # Hz, of the renderer
-LEVEL_DB = -20.0  # root mean square of every clip, unless its peaks forbid it
-PEAK_DB = -1.0
+SHIFT = "shift"  # split of test clips rendered once more, with a SoundFont that training never uses
 _DRAWS = 5  # draws from each candidate work before the next one is tried
 _TICKS = 480  # in a quarter note; at 120 beats a minute a second has 960
-
-
-def find_soundfont(path: str | None) -> Path:
-    """Return the SoundFont to render with: `path`, or the one packaged with pretty_midi.
-
-    Raises:
-        DataError: it is missing, or not a SoundFont.
-    """
-    if path is None:
-        found = importlib.util.find_spec("pretty_midi")
-        path = str(Path(found.origin).parent / "TimGM6mb.sf2") if found and found.origin else "TimGM6mb.sf2"
-    file = Path(path).expanduser()
-    try:
-        with open(file, "rb") as stream:
-            head = stream.read(12)
-    except OSError as error:
-        hint = "name a General MIDI .sf2 file, or None for the one that comes with pretty_midi"
-        raise DataError(f"soundfont={str(file)!r} cannot be read ({error.strerror}): {hint}") from error
-    if head[:4] != b"RIFF" or head[8:] != b"sfbk":
-        raise DataError(f"{file} is not a SoundFont 2 file (it begins with {head!r}): name a General MIDI .sf2 file")
-    return file
 
 
 def to_midi(arrangement: Arrangement, clip_s: float) -> bytes:
@@ -55,30 +33,39 @@ def to_midi(arrangement: Arrangement, clip_s: float) -> bytes:
 
     score = symusic.Score(_TICKS)
     score.tempos.append(symusic.Tempo(0, 120.0))
-    tables = [(voice.notes, voice.instrument.program, False) for voice in arrangement.voices]
-    if arrangement.drums is not None:
-        tables.append((arrangement.drums, arrangement.kit, True))
     second = 2 * _TICKS
-    for number, (notes, program, is_drum) in enumerate(tables):
-        track = symusic.Track(str(number), program, is_drum)
-        for start, length, pitch, velocity in notes.tolist():
+    for number, (bank, program, notes) in enumerate(_parts(arrangement)):
+        track = symusic.Track(str(number), program, bank == DRUMS)
+        for (start, length), (key, velocity) in zip(notes[:, :2].tolist(), _struck(notes).tolist(), strict=True):
             ticks = max(1, round(length * second))
-            track.notes.append(symusic.Note(round(start * second), ticks, round(pitch), round(velocity)))
+            track.notes.append(symusic.Note(round(start * second), ticks, key, velocity))
         if number == 0:  # the renderer stops at the last event: keep it going to the end of the clip
             track.controls.append(symusic.ControlChange(round((clip_s + 0.05) * second), 7, 100))
         score.tracks.append(track)
     return score.dumps_midi()
 
 
-def render(arrangement: Arrangement, soundfont: bytes, *, clip_s: float) -> np.ndarray:
-    """Return the audio, float32 `[clip_s * RATE]`, mono, at the common level.
+def _parts(arrangement: Arrangement) -> list[tuple[int, int, np.ndarray]]:
+    """Return (bank, program, notes) of what sounds in an arrangement."""
+    parts = [(0, voice.instrument.program, voice.notes) for voice in arrangement.voices]
+    return parts if arrangement.drums is None else [*parts, (DRUMS, arrangement.kit, arrangement.drums)]
+
+
+def _struck(notes: np.ndarray) -> np.ndarray:
+    """Return rows of (key, velocity), whole numbers."""
+    return np.round(notes[:, 2:]).astype(int)
+
+
+def render(arrangement: Arrangement, font: SoundFont, *, clip_s: float) -> np.ndarray:
+    """Return the audio, float32 `[clip_s * RATE]`, mono, as loud as it comes.
 
     Raises:
         Unfit: it is not finite, clipped, (partly) silent or too short.
     """
     import midirenderer
 
-    raw = np.frombuffer(midirenderer.render_wave_from(soundfont, to_midi(arrangement, clip_s))[44:], dtype="<i2")
+    part = font.part((bank, program, _struck(notes)) for bank, program, notes in _parts(arrangement))
+    raw = np.frombuffer(midirenderer.render_wave_from(part, to_midi(arrangement, clip_s))[44:], dtype="<i2")
     if len(raw) and (raw.max() == 32767 or raw.min() == -32768):
         raise Unfit("clipped in rendering")
     wave = (raw[0 : len(raw) // 2 * 2 : 2].astype(np.float32) + raw[1::2]) * np.float32(0.5 / 32768)
@@ -87,10 +74,7 @@ def render(arrangement: Arrangement, soundfont: bytes, *, clip_s: float) -> np.n
         raise Unfit("rendered too short")
     wave = np.pad(wave[:wanted], (0, max(0, wanted - len(wave))))
     check(wave)
-    fade = round(0.03 * RATE)
-    wave[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
-    level, peak = float(np.sqrt(np.mean(wave**2))), float(np.abs(wave).max())
-    return (wave * min(10 ** (LEVEL_DB / 20) / level, 10 ** (PEAK_DB / 20) / peak)).astype(np.float32)
+    return wave
 
 
 def check(wave: np.ndarray) -> None:
@@ -108,15 +92,11 @@ def check(wave: np.ndarray) -> None:
 
 
 def encode(wave: np.ndarray, sample_rate: int) -> bytes:
-    """Return a wave `[T]` at `RATE` as FLAC of 16 bits at `sample_rate` Hz; the same wave gives the same bytes.
+    """Return a wave `[T]` as FLAC of 16 bits; the same wave gives the same bytes.
 
     Lossy encoders take as long as the synthesis, and FLAC a tenth of that, for four times the space (about 350 kB for
     10 s at 32 kHz).
     """
-    if sample_rate != RATE:
-        import soxr
-
-        wave = soxr.resample(wave, RATE, sample_rate)
     buffer = io.BytesIO()
     soundfile.write(buffer, wave, sample_rate, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
@@ -124,60 +104,89 @@ def encode(wave: np.ndarray, sample_rate: int) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class ClipTask:
-    """One clip to make; `works` are candidates (work, its notes, its group), of which the first good one is used."""
+    """One clip to make; `works` are candidates (work, its notes, its group), of which the first good one is used.
+
+    A clip that is `shifted` is made twice: as it is, and with the unseen SoundFont and another room for the split
+    "shift".
+    """
 
     number: int
     split: str
+    shifted: bool
     works: tuple[tuple[Work, Path, str], ...]
     folder: Path
-    soundfont: Path
+    fonts: Fonts
     config: CorpusConfig
 
     @property
-    def file_name(self) -> str:
-        """Path of the audio inside the corpus folder."""
-        return f"audio/{self.split}/{self.number:05d}.flac"
+    def name(self) -> str:
+        """Path of the (first) audio inside the corpus folder."""
+        return self.file_name(self.split)
+
+    def file_name(self, split: str) -> str:
+        """Path of the audio of a split; both sounds of a shifted clip have one number."""
+        return f"audio/{split}/{self.number:05d}.flac"
 
 
 @functools.cache
-def _soundfont(path: Path) -> bytes:
-    return path.read_bytes()
+def _font(path: Path) -> SoundFont:
+    return SoundFont(path)
 
 
-def make_clip(task: ClipTask) -> tuple[dict[str, Any] | None, list[str]]:
-    """Write the audio of a clip; return (facts, reasons of rejected draws), facts None when no draw was good.
+def make_clip(task: ClipTask) -> tuple[list[dict[str, Any]], list[str]]:
+    """Write the audio of a clip; return (facts of each sound, reasons of rejected draws), no facts if no draw was good.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: a file cannot be written.
     """
     config = task.config
+    seen = task.fonts.seen
+    rng = np.random.default_rng([config.seed, 6, task.number])
+    fonts = {task.split: seen[int(rng.integers(len(seen)))]}
+    if task.shifted and task.fonts.unseen:
+        fonts[SHIFT] = task.fonts.unseen
     rejected: list[str] = []
     for candidate, (work, path, group) in enumerate(task.works):
         score = Score.read(path)
+        about = {"work": work.id, "title": work.title, "collection": work.collection, "group": group}
         for draw in range(_DRAWS):
             rng = np.random.default_rng([config.seed, 5, task.number, candidate, draw])
+            style = draw_style(work.kind, len(score.parts), score.metre_at(score.length / 2), rng)
             try:
-                style = draw_style(work.kind, len(score.parts), score.metre_at(score.length / 2), rng)
                 arrangement = arrange(score, rng, clip_s=config.clip_s, style=style)
-                wave = render(arrangement, _soundfont(task.soundfont), clip_s=config.clip_s)
+                waves = [render(arrangement, _font(font), clip_s=config.clip_s) for font in fonts.values()]
             except Unfit as unfit:
                 rejected.append(str(unfit))
                 continue
-            data = encode(wave, config.sample_rate)
-            atomic_write_bytes(task.folder / task.file_name, data)
-            facts = {
-                "file_name": task.file_name,
-                "split": task.split,
-                "work": work.id,
-                "title": work.title,
-                "collection": work.collection,
-                "group": group,
-                **arrangement.facts,
-                "duration_s": config.clip_s,
-                "peak_db": round(20 * float(np.log10(np.abs(wave).max())), 2),
-                "rms_db": round(10 * float(np.log10(np.mean(wave**2))), 2),
-                "bytes": len(data),
-                "sha256": hashlib.sha256(data).hexdigest(),
-            }
-            return facts, rejected
-    return None, rejected
+            facts = about | arrangement.facts
+            return [
+                _finish(task, split, wave, facts | {"soundfont": font.stem}, rng)
+                for (split, font), wave in zip(fonts.items(), waves, strict=True)
+            ], rejected
+    return [], rejected
+
+
+def _finish(
+    task: ClipTask, split: str, wave: np.ndarray, facts: dict[str, Any], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Give a wave its room and level, write it, and return all facts about it."""
+    config = task.config
+    chain = room.draw_chain(rng)
+    wave = room.apply(wave, RATE, config.sample_rate, chain, rng)
+    data = encode(wave, config.sample_rate)
+    atomic_write_bytes(task.folder / task.file_name(split), data)
+    return {
+        "file_name": task.file_name(split),
+        "split": split,
+        **facts,
+        "room": chain.room,
+        "reverb_s": chain.reverb_s,
+        "tilt_db": chain.tilt_db,
+        "cutoff_hz": chain.cutoff_hz,
+        "noise_db": chain.noise_db,
+        "duration_s": config.clip_s,
+        "peak_db": round(20 * float(np.log10(np.abs(wave).max())), 2),
+        "rms_db": round(10 * float(np.log10(np.mean(wave**2))), 2),
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }

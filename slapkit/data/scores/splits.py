@@ -14,6 +14,7 @@ from slapkit.data.scores.works import Work
 
 FRACTIONS = {"train": 0.76, "validation": 0.08, "test": 0.16}
 _LARGE = 0.05  # a group with more than this share of the works would fill a small split alone: it goes to training
+SHIFTED = 0.08  # of all clips: so many test clips are rendered once more
 _CANDIDATES = 3  # works for a clip
 
 
@@ -91,19 +92,21 @@ def _neediest(own: Mapping[str, float], whole: Mapping[str, float], size: int) -
     return max(FRACTIONS, key=lack)
 
 
-def deal_clips(splits: Mapping[str, str], clips: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (split, candidate works) for each clip; the first candidate is meant, the others are used if it fails.
+def deal_clips(splits: Mapping[str, str], clips: int, seed: int) -> list[tuple[str, tuple[str, ...], bool]]:
+    """Return (split, candidate works, whether it is shifted) for each clip; the first candidate is meant.
 
-    Each split gets its share of `clips` exactly (rounded); its works take turns.
+    Each split gets its share of `clips` exactly (rounded); its works take turns, and the other candidates are used if
+    the first fails. The first test clips are rendered once more for the split "shift".
     """
     counts = {split: round(share * clips) for split, share in FRACTIONS.items()}
     counts["train"] = clips - counts["validation"] - counts["test"]
     rng = np.random.default_rng([seed, 3])
-    dealt: list[tuple[str, tuple[str, ...]]] = []
+    dealt: list[tuple[str, tuple[str, ...], bool]] = []
     for split, count in counts.items():
         names = sorted(name for name, place in splits.items() if place == split)
         order = [names[i] for i in rng.permutation(len(names))]
         turns = min(_CANDIDATES, len(order))
         for number in range(count if order else 0):
-            dealt.append((split, tuple(order[(number + k) % len(order)] for k in range(turns))))
+            candidates = tuple(order[(number + k) % len(order)] for k in range(turns))
+            dealt.append((split, candidates, split == "test" and number < SHIFTED * clips))
     return dealt

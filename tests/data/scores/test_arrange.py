@@ -1,12 +1,20 @@
-"""Arrangements are playable, varied and seeded; what is rendered is audible, and as long and loud as it should be."""
+"""Arrangements are playable, varied, seeded and in style; what is rendered is as long as it should be."""
+
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import symusic
 
-from slapkit.data.scores import excerpt, render
-from slapkit.data.scores.arrange import TEMPI, arrange
-from slapkit.data.scores.score import Score, from_midi
+from slapkit.data.scores import excerpt, render, soundfonts
+from slapkit.data.scores.arrange import TEMPI, arrange, in_mode
+from slapkit.data.scores.instruments import BY_NAME
+from slapkit.data.scores.phrases import BANKS
+from slapkit.data.scores.score import Score, find_key, from_midi
+from slapkit.data.scores.soundfonts import SoundFont
+from slapkit.data.scores.styles import STYLES, TYPICAL, draw_style
+from slapkit.errors import DataError
 from tests.data.scores.conftest import make_score, random_tune
 
 
@@ -58,6 +66,68 @@ def test_arrangements_repeat_for_a_seed_and_vary():
     assert all(later[0] >= 1.25 * earlier[1] for earlier, later in zip(bounds, bounds[1:])), "classes do not touch"
 
 
+def test_a_style_shapes_what_is_played_and_leaves_the_instruments_open():
+    assert set(STYLES) == set(BANKS["STYLE"])
+    steps = np.cumsum(np.random.default_rng(0).choice([-2, -1, 1, 2], 120)) % 9
+    tonal, heard = make_score(67 + np.array([0, 2, 4, 5, 7, 9, 11, 12, 7])[steps], durations=[0.5] * 120), {}
+    for style, rules in STYLES.items():
+        assert set(rules.leads) | set(rules.others) <= set(BY_NAME)
+        assert set(rules.drums) <= {"none", *BANKS["DRUMS"]} and set(rules.tempo) <= set(TEMPI)
+        heard[style] = [arrange(tonal, np.random.default_rng(s), clip_s=10.0, style=style).facts for s in range(50)]
+        share = np.mean([facts["instruments"][0] in rules.leads for facts in heard[style]])
+        assert TYPICAL - 0.2 < share < TYPICAL + 0.33, "typical ones are drawn by chance as well"
+        assert len({facts["instruments"][0] for facts in heard[style]}) > 12
+
+    def share(style: str, fact: str, value) -> float:
+        return float(np.mean([facts[fact] == value for facts in heard[style]]))
+
+    assert share("rock", "drums", True) > 0.85 and share("lullaby", "drums", True) == 0
+    assert share("reel", "tempo_class", "fast") > 0.6 and share("ambient", "tempo_class", "slow") > 0.7
+    assert share("march", "percussion", "snare drum") > 0.6
+    minor = [share(style, "mode", "minor") for style in STYLES if style != "Chinese folk song"]
+    assert min(minor) > 0.25 and max(minor) < 0.7, "the mode says nothing about the style"
+
+
+def test_jazz_swings_and_a_waltz_has_its_bass_on_the_first_beat():
+    def offsets(style: str, metre: tuple[int, int], role: str, span: float) -> np.ndarray:
+        """Places of all notes inside the beat (or `span` beats)."""
+        score, found = make_score(a_tune().pitch, durations=[0.5] * 120, metre=metre), []
+        for seed in range(12):
+            one = arrange(score, np.random.default_rng(seed), clip_s=10.0, style=style)
+            beats = [voice.notes[:, 0] * one.facts["tempo_bpm"] / 60 for voice in one.voices if voice.role == role]
+            found += [np.mod(place + 0.1, span) - 0.1 for place in beats]
+        return np.concatenate(found)
+
+    swung, even = (offsets(style, (2, 4), "melody", 1.0) for style in ("jazz", "reel"))
+    assert abs(np.median(swung[swung > 0.3]) - 0.64) < 0.03 and abs(np.median(even[even > 0.3]) - 0.5) < 0.03
+    assert (offsets("waltz", (3, 4), "bass", 3.0) < 0.2).all()
+    assert (offsets("waltz", (3, 4), "chords", 3.0) > 0.8).all()
+
+
+def test_works_are_played_in_styles_that_suit_them():
+    rng = np.random.default_rng(0)
+    drawn = {
+        key: {draw_style(*key, rng) for _ in range(200)}
+        for key in (("mass", 4, (4, 2)), ("motet", 1, (2, 2)), ("hornpipe", 1, (6, 8)), ("ballad", 1, (3, 4)))
+    }
+    mass, motet, compound, triple = drawn.values()
+    assert mass == {"Renaissance", "ambient"} and compound == {"jig"} and triple == {"waltz", "lullaby", "folk song"}
+    assert "Renaissance" not in motet and {"rock", "march", "jazz"} <= motet
+
+
+@pytest.mark.parametrize("mode", ["major", "minor"])
+def test_an_excerpt_is_played_in_the_other_mode(mode):
+    scale = {"major": [0, 2, 4, 5, 7, 9, 11, 12], "minor": [0, 2, 3, 5, 7, 8, 10, 12]}
+    other = "minor" if mode == "major" else "major"
+    pitch = np.array([0, 4, 2, 7, 0, 6, 5, 1, 3, 0, 2, 4, 0] * 3)
+    score = make_score(62 + np.array(scale[mode])[pitch])
+    taken = excerpt.take_excerpt(score, np.random.default_rng(0), tempo=100, clip_s=8.0)
+    turned, kept = in_mode(taken, other).parts[0], in_mode(taken, mode).parts[0]
+    assert np.array_equal(kept, taken.parts[0])
+    assert find_key(turned[:, 2].astype(int), turned[:, 1])[:2] == (2, other)
+    assert set((turned[:, 2] - 62) % 12) <= {degree % 12 for degree in scale[other]}
+
+
 @pytest.mark.parametrize(
     ("density", "metre", "beat"),
     [
@@ -87,15 +157,15 @@ def test_a_score_survives_storage_and_reads_midi(tmp_path):
         from_midi(symusic.Score(480).dumps_midi())
 
 
-def tone(seconds: float = 1.0) -> np.ndarray:
-    return (0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * 48_000)) / 48_000)).astype(np.float32)
-
-
-def test_a_rendered_clip_is_as_long_and_loud_as_it_should_be():
-    font = render.find_soundfont(None).read_bytes()
-    arrangement = arrange(a_tune(), np.random.default_rng(3), clip_s=6.0, style="reel")
-    wave = render.render(arrangement, font, clip_s=6.0)
-    assert wave.shape == (6 * 48_000,) and wave.dtype == np.float32
-    level, peak = 10 * np.log10(np.mean(wave**2)), 20 * np.log10(np.abs(wave).max())
-    assert peak <= -0.99 and (abs(level + 20) < 0.1 or (abs(peak + 1) < 0.1 and level < -20))
-    assert np.array_equal(wave, render.render(arrangement, font, clip_s=6.0))
+def test_a_rendered_clip_is_as_long_as_it_should_be_and_needs_a_part_of_the_soundfont(tmp_path):
+    font = SoundFont(soundfonts.checked(soundfonts.packaged()))
+    for seed, style in enumerate(("reel", "rock", "jazz")):
+        arrangement = arrange(a_tune(), np.random.default_rng(seed), clip_s=6.0, style=style)
+        wave = render.render(arrangement, font, clip_s=6.0)
+        assert wave.shape == (6 * render.RATE,) and wave.dtype == np.float32 and np.isfinite(wave).all()
+        assert np.array_equal(wave, render.render(arrangement, font, clip_s=6.0))
+        whole = SimpleNamespace(part=lambda notes: Path(soundfonts.packaged()).read_bytes())
+        assert np.array_equal(wave, render.render(arrangement, whole, clip_s=6.0))
+    (tmp_path / "cut.sf2").write_bytes(Path(soundfonts.packaged()).read_bytes()[:5000])
+    with pytest.raises(DataError, match="cut.sf2 is a damaged SoundFont"):
+        SoundFont(tmp_path / "cut.sf2")

@@ -41,8 +41,9 @@ def test_groups_stay_whole_and_shares_are_kept_in_every_style():
 def test_clips_take_works_of_their_own_split_in_turns():
     dealt = {f"w{i}": split for i, split in enumerate(["train"] * 76 + ["validation"] * 8 + ["test"] * 16)}
     clips = splits.deal_clips(dealt, 2500, seed=0)
-    count = collections.Counter(split for split, _ in clips)
+    count = collections.Counter(split for split, _, _ in clips)
     assert count == {"train": 1900, "validation": 200, "test": 400}
-    assert all(dealt[name] == split for split, names in clips for name in names)
-    uses = collections.Counter(names[0] for split, names in clips if split == "test")
+    assert all(dealt[name] == split for split, names, _ in clips for name in names)
+    uses = collections.Counter(names[0] for split, names, _ in clips if split == "test")
     assert set(uses.values()) == {25}
+    assert collections.Counter(split for split, _, shifted in clips if shifted) == {"test": 200}
