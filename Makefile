@@ -1,4 +1,5 @@
-# slapkit: `make help` lists what can be made. Everything happens inside the clone (.venv, data, runs).
+# slapkit: `make help` lists what can be made. Everything happens inside the clone (.venv, data, runs), but
+# for a copy of musicnn's weights in ~/.cache/slapkit.
 
 PYTHON ?= python3
 SIZE   ?= quick

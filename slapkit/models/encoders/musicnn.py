@@ -155,8 +155,11 @@ class MusicNN(nn.Module):
     def _pooled(self, mel: Tensor) -> Tensor:
         """What all networks pool over time, `[B, 3012]`."""
         networks = [*self.networks.values()]
-        if mel.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return torch.cat([network(mel) for network in networks], 1)
+        if mel.device.type != "cpu":  # where the first layer of 16 clips takes a gigabyte
+            parts = [torch.cat([network(part) for network in networks], 1) for part in mel.split(16)]
+            return torch.cat(parts)
         # One clip and network per thread: so a clip's result does not depend on the clips beside it.
         plans = zip(networks, spread(Network.strongest_of_one, networks))
         pieces = [(network, one, plan) for network, plan in plans for one in mel.split(1)]

@@ -71,6 +71,11 @@ def test_the_fast_way_is_the_plain_convolutions(encoder, frames):
     torch.testing.assert_close(encoder.raw(mel), plain, rtol=1e-4, atol=1e-3)
 
 
+def test_any_other_device_convolves_plainly():
+    elsewhere = MusicNN(weights=False).to("meta")
+    assert elsewhere._pooled(torch.empty(20, 188, 96, device="meta")).shape == (20, 3012)
+
+
 def test_one_alone_equals_one_in_a_batch_and_once_more(encoder):
     mel = torch.cat([noise(3, 188), torch.full((1, 188, 96), -100.0)])
     together = encoder.raw(mel)
