@@ -92,7 +92,7 @@ class FrontendConfig(Config):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` reads back. A log-mel's leave `kind` out, as those written before waves
-        were known do, repeated clips' `padding`, and `chroma` that is not there: hashes of them name files in caches."""
+        were known do, repeated clips' `padding`, and missing `chroma`: hashes of them name files in caches."""
         values = super().to_dict()
         if self.kind == "log-mel":
             del values["kind"]

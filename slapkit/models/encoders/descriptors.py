@@ -22,9 +22,9 @@ _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17
 def rhythm(mel: Tensor, hop_s: float) -> Tensor:
     """Return the autocorrelation tempogram of a log-mel `[B, frames, bands]` (dB), and how dense its onsets are.
 
-    The novelty curve is the mean rise of the bands from frame to frame, less its local mean, smoothed. For all bands and for the
-    low, middle and high ones, `[B, 204]` holds its autocorrelation at the period of each of `TEMPI`, divided by that
-    at lag 0, then its mean, its deviation, and the share of frames above the deviation.
+    The novelty curve is the mean rise of the bands from frame to frame, less its local mean, smoothed. For all bands
+    and for the low, middle and high ones, `[B, 204]` holds its autocorrelation at the period of each of `TEMPI`,
+    divided by that at lag 0, then its mean, its deviation, and the share of frames above the deviation.
     """
     loud = torch.maximum(mel, mel.amax((1, 2), keepdim=True) - RANGE_DB)
     rise = loud.diff(dim=1).relu()
