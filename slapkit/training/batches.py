@@ -164,7 +164,9 @@ class BatchSource:
     def micro_batch(self, step: int, k: int, device: torch.device) -> dict[str, Tensor | dict[str, Tensor]]:
         """Return the inputs of micro-batch k, and set torch's seed so that augmentation and dropout repeat when it is
         asked for again."""
-        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, 2, step, self.rank, k]).generate_state(1)[0]))
+        seed = int(np.random.SeedSequence([self.config.seed, 2, step, self.rank, k]).generate_state(1)[0])
+        # On a CPU, `torch.manual_seed` would note for GPUs, with a stack trace, what nobody asks for.
+        (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)
         pairs = self.pairs(step, k)
         audio = pairs.audio.to(device, non_blocking=True)
         target = audio if pairs.target_audio is None else pairs.target_audio.to(device, non_blocking=True)

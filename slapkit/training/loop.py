@@ -215,12 +215,14 @@ class Trainer:
         """Gradients of the whole batch, one optimiser step, one EMA update; return loss terms, learning rate and
         tau."""
         config = self.config
-        self.wrapped.train()
+        if not self.wrapped.training:  # a walk through all modules, frozen ones too
+            self.wrapped.train()
         lr = warmup_cosine(step=step, total=config.steps, warmup_fraction=config.warmup_fraction, peak=config.lr)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        # Gradients stay where they are: given back and made anew amid activations, they would break up the heap.
-        self.optimizer.zero_grad(set_to_none=False)
+        # Gradients stay where they are: given back and made anew amid the activations of an encoder, they would break
+        # up the heap. Heads alone have few, and save the time to clear and to add.
+        self.optimizer.zero_grad(set_to_none=self.model.audio.frozen and self.model.text.frozen)
         terms = backward(
             self.wrapped,
             lambda k: self.batches.micro_batch(step, k, self.device),
