@@ -4,7 +4,9 @@
 PYTHON ?= python3
 SIZE   ?= quick
 STEPS  ?=
+SEEDS  ?=
 DATA   := data/scores-$(SIZE)
+TRAIN  := $(if $(STEPS),-p steps=$(STEPS)) $(if $(SEEDS),-p seeds=$(SEEDS))
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.slapkit-installed
@@ -19,13 +21,13 @@ help:  ## list these commands
 	@echo "slapkit: train and measure joint music-text embeddings. Commands:"
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
 		awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
-	@echo "Variables: PYTHON=python3.12 (interpreter for a new .venv), SIZE=smoke|quick|full, STEPS=200 (make run)."
+	@echo "Variables: PYTHON=python3.12 (interpreter for a new .venv), SIZE=smoke|quick|full, STEPS=200 and SEEDS=1 (make run)."
 
 run: $(STAMP)  ## build the corpus, train SLAP and CLAP on it, map and search, write runs/index.html
 	@$(PY) -m slapkit corpus --size $(SIZE)
 	@$(PY) -m slapkit run 01_corpus -p data=$(DATA)
-	@$(PY) -m slapkit run 02_train -p data=$(DATA) -p objective=slap $(if $(STEPS),-p steps=$(STEPS))
-	@$(PY) -m slapkit run 02_train -p data=$(DATA) -p objective=clap $(if $(STEPS),-p steps=$(STEPS))
+	@$(PY) -m slapkit run 02_train -p data=$(DATA) -p objective=slap $(TRAIN)
+	@$(PY) -m slapkit run 02_train -p data=$(DATA) -p objective=clap $(TRAIN)
 	@$(PY) -m slapkit run 03_explore -p data=$(DATA)
 	@$(PY) -m slapkit run 04_search -p data=$(DATA)
 	@$(PY) -m slapkit report

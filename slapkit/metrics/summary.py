@@ -1,7 +1,8 @@
 """Measured values as text; `metrics` is what a run's `metrics.json` holds."""
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from slapkit.models import OBJECTIVE_NAMES
@@ -9,6 +10,7 @@ from slapkit.models import OBJECTIVE_NAMES
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 DASH = "–"
 _MEASURES = ("R@1", "R@5", "R@10")
+_MEASURED = ("retrieval", "gap", "gap_z", "health", "registers", "by_name", "training")
 
 
 def dig(values: Any, *keys: str) -> Any:
@@ -71,19 +73,66 @@ def chance(metrics: Mapping[str, Any], k: int = 10) -> float | None:
     return min(1.0, k / candidates) if candidates else None
 
 
+def over_seeds(found: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return mean, least and greatest over seeds of every number in the metrics by seed, nested as they are."""
+    parts = [{key: metrics[key] for key in _MEASURED if key in metrics} for metrics in found.values()]
+    functions = {"mean": lambda values: sum(values) / len(values), "min": min, "max": max}
+    return {"seeds": list(found)} | {name: _over(parts, function) for name, function in functions.items()}
+
+
+def _over(values: Sequence[Any], function: Callable[[list[float]], float]) -> Any:
+    if all(isinstance(value, Mapping) for value in values):
+        shared = [key for key in values[0] if all(key in value for value in values)]
+        made = {key: _over([value[key] for value in values], function) for key in shared}
+        return {key: value for key, value in made.items() if value is not None}
+    numbers = [number(value) for value in values]
+    return None if None in numbers else function(numbers)
+
+
+def averaged(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's metrics with means over its seeds in place of the first seed's figures."""
+    result = copy.deepcopy(dict(metrics))
+    _update(result, dig(metrics, "seeds", "mean") or {})
+    return result
+
+
+def _update(values: dict[str, Any], others: Mapping[str, Any]) -> None:
+    for key, other in others.items():
+        if isinstance(other, Mapping) and isinstance(values.get(key), dict):
+            _update(values[key], other)
+        else:
+            values[key] = other
+
+
+def ranged(metrics: Mapping[str, Any], *keys: str, write: Callable[[Any], str] = percent) -> str:
+    """Return one figure as text; of several seeds their mean, and in brackets the least and the greatest."""
+    text = write(dig(averaged(metrics), *keys))
+    low, high = (dig(metrics, "seeds", name, *keys) for name in ("min", "max"))
+    return text if low is None else f"{text} ({write(low)} to {write(high)})"
+
+
+def one_decimal(value: Any) -> str:
+    """Return a number with one decimal."""
+    return decimals(value, 1)
+
+
 def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     """Return a run's main figures as lines; none where nothing was measured."""
     if "retrieval" not in metrics:
         return [f"{key.replace('_', ' ')}: {words(value)}" for key, value in metrics.get("summary", {}).items()]
-    name, lines = label(record), []
+    name, lines, seeds = label(record), [], dig(metrics, "seeds", "seeds")
+    if seeds:
+        lines.append(f"{name}: means over the seeds {words(seeds)}; in brackets the least and the greatest")
     for direction, way in DIRECTIONS.items():
-        recalls = "  ".join(f"{m} {percent(retrieval(metrics, direction, m))}" for m in _MEASURES)
-        lines.append(f"{name} {way}: {recalls}  median rank {percent(retrieval(metrics, direction, 'median_rank'))}")
-    gap, rank = metrics.get("gap"), dig(metrics, "health", "effective_rank")
+        recalls = [f"{m} {ranged(metrics, 'retrieval', embedding(metrics), direction, m)}" for m in _MEASURES]
+        rank = percent(retrieval(averaged(metrics), direction, "median_rank"))
+        lines.append(f"{name} {way}: {'  '.join(recalls)}  median rank {rank}")
     lines.append(
-        f"{name} gap: centroid distance {decimals(dig(gap, 'centroid_distance'))}, "
-        f"linear separability {percent(dig(gap, 'linear_separability'))}; effective rank {decimals(rank, 1)}"
+        f"{name} gap: centroid distance {ranged(metrics, 'gap', 'centroid_distance', write=decimals)}, "
+        f"linear separability {ranged(metrics, 'gap', 'linear_separability')}; "
+        f"effective rank {ranged(metrics, 'health', 'effective_rank', write=one_decimal)}"
     )
+    metrics = averaged(metrics)
     for register, found in metrics.get("registers", {}).items():
         if "precision@10" in found:
             said = f"precision of the first 10 {percent(found['precision@10'])} (chance {percent(found['chance'])})"

@@ -82,8 +82,8 @@ def training_shown(folder: Path, title: str) -> Iterator[None]:
     def show() -> None:
         last = None
         while not ended.wait(PERIOD_S):
-            rows = [row for path in folder.rglob("train.jsonl") for row in read_json_lines(path)[0][-1:]]
-            row = max(rows, key=lambda row: row["step"], default=None)
+            newest = max(folder.rglob("train.jsonl"), key=lambda path: path.stat().st_mtime, default=None)
+            row = next(iter(read_json_lines(newest)[0][-1:]), None) if newest else None
             if row and row != last and row.get("loss") is not None:
                 text = f"{title}: step {row['step']}, loss {row['loss']:.3f}, {row['time_s']:.0f} s"
                 tqdm.write(text, file=sys.stderr)

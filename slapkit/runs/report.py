@@ -12,7 +12,20 @@ from typing import Any
 
 from slapkit._io import atomic_write_text, read_json_lines
 from slapkit.errors import RunError
-from slapkit.metrics.summary import DASH, DIRECTIONS, decimals, dig, label, main_figures, number, percent, words
+from slapkit.metrics.summary import (
+    DASH,
+    DIRECTIONS,
+    averaged,
+    decimals,
+    dig,
+    label,
+    main_figures,
+    number,
+    one_decimal,
+    percent,
+    ranged,
+    words,
+)
 from slapkit.runs import record as records
 from slapkit.runs.compare import comparable, differences, objective_of
 from slapkit.runs.record import Run, list_runs
@@ -31,7 +44,7 @@ ROWS = [
     ("Text to audio R@10 from projections z", ("retrieval", "z", "text_to_audio", "R@10"), percent, 1),
     ("Distance of the centroids", ("gap", "centroid_distance"), decimals, -1),
     ("Linear separability (chance 50 %)", ("gap", "linear_separability"), percent, -1),
-    ("Effective rank (dimensions)", ("health", "effective_rank"), lambda v: decimals(v, 1), 1),
+    ("Effective rank (dimensions)", ("health", "effective_rank"), one_decimal, 1),
     ("Training time (s)", ("training", "time_s"), lambda v: decimals(v, 0), -1),
 ]
 
@@ -40,7 +53,7 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the rows that set `runs` side by side: texts, the column of the best, and the difference of two."""
     rows = []
     for what, keys, write, sign in ROWS:
-        values = [number(dig(run.metrics, *keys)) for run in runs]
+        values = [number(dig(averaged(run.metrics), *keys)) for run in runs]
         known = [v for v in values if v is not None]
         if not known:
             continue
@@ -50,14 +63,15 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
             delta = values[0] - values[1]
             text = write(abs(delta)).replace(" %", " points") if write is percent else write(abs(delta))
             difference = f"{'+' if delta > 0 else '−' if delta < 0 else '±'}{text}"
-        cells = [{"text": write(v), "best": best is not None and v == best} for v in values]
+        texts = [ranged(run.metrics, *keys, write=write) for run in runs]
+        cells = [{"text": text, "best": best is not None and v == best} for text, v in zip(texts, values)]
         rows.append({"what": what, "cells": cells, "difference": difference})
     return rows
 
 
 def figures_of(runs: Sequence[Run]) -> list[Any]:
     """Return the figures that compare `runs`."""
-    metrics = {objective_of(run): run.metrics for run in runs}
+    metrics = {objective_of(run): averaged(run.metrics) for run in runs}
     histories = {objective_of(run): read_json_lines(run.folder / "checkpoint" / "train.jsonl")[0] for run in runs}
     drawn = [figures.retrieval_bars(metrics, direction) for direction in DIRECTIONS]
     drawn += [figures.gap_bars(metrics), figures.rank_bars(metrics)]
@@ -121,8 +135,8 @@ def answer(runs: Sequence[Run]) -> str:
         return "No finished training run yet: `slapkit run 02_train` makes one."
     parts = []
     for run in runs:
-        recall = percent(dig(run.metrics, "retrieval", "q", "text_to_audio", "R@10"))
-        gap = decimals(dig(run.metrics, "gap", "centroid_distance"))
+        recall = ranged(run.metrics, "retrieval", "q", "text_to_audio", "R@10")
+        gap = ranged(run.metrics, "gap", "centroid_distance", write=decimals)
         parts.append(
             f"{label(run.record)} finds {recall} of the captions' clips among the first ten and leaves a gap of {gap}"
         )
@@ -161,12 +175,18 @@ def _conditions(runs: Sequence[Run]) -> list[tuple[str, str]]:
     machine = record.get("machine", {})
     memory = number(machine.get("memory_bytes"))
     parameters = {k: v for k, v in record["parameters"].items() if v is not None and k != "objective"}
+    seeds = dig(runs[0].metrics, "seeds", "seeds")
     gib = decimals(memory and memory / 2**30, 0)
     return [
         ("Machine", f"{machine.get('cpu')}, {machine.get('cores')} cores, {gib} GiB"),
         ("Accelerators", ", ".join(machine.get("accelerators") or []) or "none"),
         ("System", str(machine.get("system"))),
         ("Parameters", ", ".join(f"{k}={v}" for k, v in parameters.items())),
+        *(
+            [("Figures", f"means over the seeds {words(seeds)}; in brackets the least and the greatest")]
+            if seeds
+            else []
+        ),
         ("Differences", "; ".join(differences([run.folder for run in runs])) or "none but the objective"),
         ("Data fingerprint", str(record.get("data_fingerprint"))),
         ("Commit", f"{record.get('commit')}{' with changes' if record.get('dirty') else ''}"),

@@ -118,6 +118,8 @@ def _cells(path: Path, cells: Sequence[Mapping[str, Any]], seeds: Sequence[int],
             raise ConfigError(f"seed={values['seed']!r} in a cell: name seeds by seeds=[...]")
         if list(seeds) != [0] or "seed" in declared:
             values["seed"] = seed
+        if "seeds" in declared:
+            values.setdefault("seeds", 1)  # each seed of a sweep is a run of its own
         found.setdefault(repr(sorted(resolve(declared, values, path.stem).items())), values)
     return list(found.values())
 

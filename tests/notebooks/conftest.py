@@ -9,7 +9,7 @@ import pytest
 from slapkit.runs import run
 
 ROOT = Path(__file__).parents[2]
-SMOKE = {"steps": 12, "batch_size": 16, "micro_batch": 8, "device": "cpu"}
+SMOKE = {"steps": 12, "batch_size": 16, "micro_batch": 8, "device": "cpu", "seeds": 1}
 
 
 @pytest.fixture(scope="session")

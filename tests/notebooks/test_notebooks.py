@@ -19,6 +19,7 @@ import pytest
 import slapkit
 from slapkit import data
 from slapkit._io import sha256_file
+from slapkit.metrics.evaluate import evaluate
 from slapkit.runs import claims
 from slapkit.runs.parameters import notebook_parameters
 from slapkit.training.config import TrainConfig
@@ -57,7 +58,7 @@ def test_a_question_short_cells_explained_parameters_and_no_outputs(path):
     assert list(declared)[-1] == "run_dir" and {"seed", "data"} <= set(declared)
     assert all(p.comment for p in declared.values())
     if path.stem == "02_train":
-        assert set(declared) - {"data", "preset", "run_dir"} <= set(TrainConfig.__dataclass_fields__)
+        assert set(declared) - {"data", "preset", "seeds", "run_dir"} <= set(TrainConfig.__dataclass_fields__)
         for key in ("objective", "device"):
             assert [TrainConfig(**{key: choice}) for choice in declared[key].choices]
 
@@ -78,6 +79,20 @@ def test_training_leaves_its_measures_figures_and_model(project, objective, loss
     assert done.record["seed"] == 0 and len(done.record["data_fingerprint"]) == 64
     assert len(figures(outputs)) == 6
     assert slapkit.load(done.folder, device="cpu").embed_text(["a tone"]).shape == (1, 256)
+
+
+@pytest.mark.slow
+def test_seeds_are_trained_apart_and_the_first_is_the_runs_model(project):
+    one, *_ = execute(project, "02_train", objective="slap", **SMOKE)
+    two, *_ = execute(project, "02_train", objective="slap", **SMOKE | {"seeds": 2})
+    assert len({sha256_file(run.folder / "checkpoint" / "model.safetensors") for run in (one, two)}) == 1
+    first, both = ({k: v for k, v in run.metrics.items() if k not in ("training", "seeds")} for run in (one, two))
+    assert first == both and "seeds" not in one.metrics
+    dataset, other = data.read(project / "data" / "scores-smoke"), slapkit.load(two.folder / "seeds" / "1")
+    second = evaluate(other, dataset, cache_dir=project / "data" / "cache", progress=False)
+    recalls = [found["retrieval"]["q"]["text_to_audio"]["R@10"] for found in (first, second)]
+    spread = [two.metrics["seeds"][name]["retrieval"]["q"]["text_to_audio"]["R@10"] for name in ("mean", "min", "max")]
+    assert spread == pytest.approx([np.mean(recalls), min(recalls), max(recalls)]) and recalls[0] != recalls[1]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 import nbformat
 from bs4 import BeautifulSoup
 
+from slapkit.metrics.summary import over_seeds
 from slapkit.runs import list_runs
 from slapkit.runs.report import comparable, table, write_report
 
@@ -65,6 +66,22 @@ def test_the_newest_runs_that_differ_in_objective_alone_stand_side_by_side(tmp_p
     assert [c["best"] for c in recall["cells"]] == [True, False]
     distance = rows["Distance of the centroids"]
     assert distance["difference"] == "−0.050" and [c["best"] for c in distance["cells"]] == [True, False]
+
+
+def test_a_run_of_several_seeds_shows_their_mean_and_range(tmp_path):
+    found, folder = {}, make_run(tmp_path, "slap", recall=0.6)
+    for seed, recall in enumerate((0.6, 0.9, 0.6)):
+        found[seed] = {"retrieval": {"q": {"text_to_audio": scores(recall)}}, "gap": {}, "protocol": {"seed": seed}}
+        found[seed] |= {"registers": {"sentence": {"R@10": recall}} if seed else {}, "health": {"embedding_std": None}}
+    metrics = json.loads((folder / "metrics.json").read_text()) | {"seeds": over_seeds(found)}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert metrics["seeds"]["seeds"] == [0, 1, 2] and "protocol" not in metrics["seeds"]["mean"]
+    assert metrics["seeds"]["max"]["registers"] == metrics["seeds"]["max"]["health"] == {}, "numbers of all seeds alone"
+    rows = {row["what"]: row["cells"][0]["text"] for row in table(list_runs(tmp_path / "runs"))}
+    assert rows["Text to audio R@10"] == "70.0 % (60.0 % to 90.0 %)" and rows["Audio to text R@10"] == "60.0 %"
+    page, lines = write_report(tmp_path / "runs")
+    assert "seeds 0, 1, 2" in lines[0] and any("R@10 70.0 % (60.0 % to 90.0 %)" in line for line in lines)
+    assert "seeds 0, 1, 2" in page.read_text()
 
 
 def test_the_page_is_whole_and_its_links_lead_somewhere(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from slapkit.errors import ConfigError
 from slapkit.runs import list_runs, run
 from slapkit.runs.sweeps import grid, sweep
-from tests.runs.conftest import BODY, LAST, write_notebook
+from tests.runs.conftest import BODY, LAST, PARAMETERS, write_notebook
 
 
 def executed(folder):
@@ -71,3 +71,11 @@ def test_nothing_runs_with_bad_parameters(project, cells, given, said):
     with pytest.raises(ConfigError, match=said):
         sweep("tiny", cells, progress=False, **given)
     assert not (project / "runs").exists()
+
+
+def test_each_run_of_a_sweep_has_one_seed(project):
+    parameters = PARAMETERS.replace("flag: bool = False  # a switch", "seeds: int = 3  # trainings in a run")
+    write_notebook(project / "notebooks" / "several.ipynb", BODY, LAST, parameters=parameters)
+    done = sweep("several", [{}], seeds=[0, 1], progress=False)
+    found = [run.record["parameters"] for run in done.runs]
+    assert [(one["seed"], one["seeds"]) for one in found] == [(0, 1), (1, 1)]

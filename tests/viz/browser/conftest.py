@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[3]
-SMOKE = {"data": "data/scores-smoke", "steps": 40, "batch_size": 8, "micro_batch": 8, "device": "cpu"}
+SMOKE = {"data": "data/scores-smoke", "steps": 40, "batch_size": 8, "micro_batch": 8, "device": "cpu", "seeds": 1}
 MISSING = "no chromium on PATH: install it (Debian: apt-get install chromium) to run the browser tests"
 
 
