@@ -1,5 +1,8 @@
 """The errors of slapkit: each names what was found, where, and the remedy."""
 
+import reprlib
+from typing import Any
+
 
 class SlapkitError(Exception):
     """Base of every error that slapkit raises on purpose."""
@@ -41,3 +44,17 @@ class RunError(SlapkitError):
 
 class LibraryError(SlapkitError):
     """A library of music, an index or a search that cannot do what was asked."""
+
+
+def short(value: Any, limit: int = 80) -> str:
+    """Return a value for a message: as it is written, or its type, its length and how it begins."""
+    if hasattr(value, "shape"):
+        return f"{type(value).__name__} of shape {list(value.shape)}"
+    if isinstance(value, str | bytes):
+        return repr(value) if len(value) <= limit else f"{value[:limit]!r}... ({len(value):,} characters)"
+    if isinstance(value, list | tuple | set | frozenset | dict):
+        begun = reprlib.repr(value)  # the whole may have millions of characters
+        said = begun if len(begun) <= limit else f"{begun[:limit]}..."
+        return said if len(value) <= 4 else f"{type(value).__name__} of {len(value):,}: {said}"
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({type(value).__name__})"

@@ -17,7 +17,7 @@ import numpy as np
 
 from slapkit._io import available_cores, sha256_file
 from slapkit.config import nearest
-from slapkit.errors import DataError
+from slapkit.errors import DataError, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,14 +79,9 @@ def describe(problems: Sequence[Problem], examples: int = 3) -> str:
     lines = []
     for reason, count in Counter(p.reason for p in problems).most_common():
         shown = [p for p in problems if p.reason == reason][:examples]
-        where = "; ".join(f"line {p.row}: {_short(p.value)}" if p.row else _short(p.value) for p in shown)
+        where = "; ".join(f"line {p.row}: {short(p.value)}" if p.row else short(p.value) for p in shown)
         lines.append(f"{count:,} x {reason} ({where}{'; ...' if count > len(shown) else ''})")
     return "\n".join(lines)
-
-
-def _short(value: str, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 4] + "...'"
 
 
 class ContentHashes:
@@ -180,10 +175,17 @@ class AudioTextDataset:
         Raises:
             DataError: there is no such split.
         """
-        if name not in self.splits:
-            hint = nearest(name, self.splits) if self.splits else "its table gives none, see slapkit.data.make_splits"
-            raise DataError(f"{self.name} has no split {name!r}: {hint}")
+        self.need(name)
         return self.subset(i for i, clip in enumerate(self.clips) if clip.split == name)
+
+    def need(self, *names: str) -> None:
+        """Raise `DataError` unless there are splits of these names: before work that ends with them."""
+        for name in names:
+            if name not in self.splits:
+                hint = (
+                    nearest(name, self.splits) if self.splits else "its table gives none, see slapkit.data.make_splits"
+                )
+                raise DataError(f"{self.name} has no split {name!r}: {hint}")
 
     def subset(self, indices: Iterable[int]) -> AudioTextDataset:
         """Return the data set of the clips at `indices`; what is known about their content goes along."""

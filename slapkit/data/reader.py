@@ -4,27 +4,28 @@ A row that cannot be used is skipped and listed with its line and reason; nothin
 only where no row is usable, or where the table itself is not there.
 """
 
-import json
 import os
-import stat
 import unicodedata
-from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from slapkit.config import nearest
 from slapkit.data.dataset import SPLITS, AudioTextDataset, Clip, Problem, describe
-from slapkit.data.tables import SUFFIXES, Table, read_table
-from slapkit.errors import DataError
+from slapkit.data.home import Home, is_control
+from slapkit.data.tables import SUFFIXES, Table, columns_of, parse_list, read_table
+from slapkit.errors import DataError, short
 
 CAPTION_COLUMNS = ("captions", "caption", "text")  # the first one present is used
 LONGEST = 10_000  # characters of a caption that are kept; text models read a few hundred
-_TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 _NOTHING = {"", "nan", "null", "none", "n/a", "na", "<na>"}  # what exports write for a missing caption
+_TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 _SPLIT_NAMES = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
     "dev": "validation", "test": "test", "testing": "test", "shift": "shift",
 }  # fmt: skip
+_HELD_OUT = {"eval", "evaluation", "holdout", "hold-out", "hold_out", "heldout", "held-out", "held_out"}
 
 
 def read(
@@ -50,9 +51,18 @@ def read(
     if not path.is_dir():
         raise DataError(f"no data set at {path}: a table, or a folder with one of {', '.join(_TABLES)}, needed")
     problems: list[Problem] = []
-    notes: list[str] = []
+    remarks: list[Problem] = []
+    tables = [(Path(table), path, None)] if table is not None else find_tables(path, remarks)
+    notes = [f"{remark.value}: {remark.reason}" for remark in remarks]
+    if not tables:
+        other = sorted(p.name for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name not in _TABLES)
+        hint = (
+            f"give read({str(path)!r}, table=...) one of {short(other)}"
+            if other
+            else "the folder holds no table at all"
+        )
+        raise DataError(f"{path} has none of {', '.join(_TABLES)} for its sounds: {'; '.join(notes) or hint}")
     builder = TableBuilder(path, problems)
-    tables = [(Path(table), path, None)] if table is not None else find_tables(path, notes)
     for file, folder, split in tables:
         content = read_table(file)
         notes += content.notes
@@ -60,26 +70,59 @@ def read(
         captions = _caption_column(content, file)
         for number, row in content.rows:
             builder.add(number, row, captions, folder, split)
-    clips = builder.clips()
+    clips = _name_test(builder.clips(), notes)
     if not clips:
         raise DataError(f"no row of {', '.join(str(t[0]) for t in tables)} is usable:\n{describe(problems)}")
     return AudioTextDataset(path, clips, problems, name=name, notes=notes)
 
 
-def find_tables(folder: Path, notes: list[str]) -> list[tuple[Path, Path, str | None]]:
-    """Return the tables of an AudioFolder as (table, folder its names are relative to, split)."""
-    found = [folder / name for name in _TABLES if (folder / name).is_file()]
+def find_tables(folder: Path, remarks: list[Problem]) -> list[tuple[Path, Path, str | None]]:
+    """Return the tables that make a folder a data set, as (table, folder its names are relative to, split).
+
+    That is `metadata.jsonl`, `.csv` or `.tsv` with a column `file_name`, in the folder or, where folders in it are
+    named for splits, in all folders directly in it. A folder of sounds alone has none, also where another program left
+    a `metadata.csv` in it. What was passed over is added to `remarks`.
+
+    Raises:
+        DataError: the folder or a table cannot be read.
+    """
+    if own := _tables_in(folder, folder, remarks):
+        if len(own) > 1:
+            newer = own[1].stat().st_mtime_ns > own[0].stat().st_mtime_ns
+            reason = f"it is not read, {own[0].name} is" + (", though it is older: move one away" if newer else "")
+            remarks.append(Problem(0, own[1].name, reason))
+        return [(own[0], folder, None)]
+    try:
+        with os.scandir(folder) as entries:
+            inner = sorted(folder / entry.name for entry in entries if entry.is_dir() and entry.name[0] != ".")
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
+    named = {child for child in inner if child.name.lower() in {*_SPLIT_NAMES, *_HELD_OUT}}
+    found = {c: tables[0] for c in inner if (tables := _tables_in(c, folder, remarks if c in named else []))}
+    if named & found.keys():
+        lacking = sorted(child.name for child in named - found.keys())
+        remarks += [Problem(0, name, "the folder has no table: its sounds are left out") for name in lacking]
+        return [(table, child, split_name(child.name)) for child, table in found.items()]
     if found:
-        if len(found) > 1:
-            notes.append(f"{folder} holds {len(found)} tables: {found[0].name} is read, {found[1].name} is not")
-        return [(found[0], folder, None)]
-    inner = sorted(child for child in folder.iterdir() if child.is_dir() and child.name.lower() in _SPLIT_NAMES)
-    pairs = [(next((c / n for n in _TABLES if (c / n).is_file()), None), c, _split_name(c.name)) for c in inner]
-    if any(table for table, _, _ in pairs):
-        return [(table, child, split) for table, child, split in pairs if table]
-    other = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    hint = f"give read({str(folder)!r}, table=...) one of {other}" if other else "the folder holds no table at all"
-    raise DataError(f"{folder} has none of {', '.join(_TABLES)}: {hint}")
+        reason = f"{len(found):,} folders have tables of their own, which are read when they are named themselves"
+        remarks.append(Problem(0, next(iter(found)).name, reason))
+    return []
+
+
+def _tables_in(place: Path, folder: Path, remarks: list[Problem]) -> list[Path]:
+    """Return the tables of sounds directly in a folder."""
+    result = []
+    for path in (place / name for name in _TABLES):
+        if os.path.isfile(path):  # False where it may not be looked at
+            if "file_name" in (columns := columns_of(path)) or not columns:
+                result.append(path)
+                continue
+            hint = nearest("file_name", columns)
+            reason = (
+                f"no table of sounds, since it has no column 'file_name' (found: {', '.join(columns[:12])}): {hint}"
+            )
+            remarks.append(Problem(0, os.path.relpath(path, folder), reason))
+    return result
 
 
 def _caption_column(table: Table, file: Path) -> str:
@@ -98,15 +141,66 @@ def _caption_column(table: Table, file: Path) -> str:
     raise DataError(f"{file} has no caption column (found: {found}; one of {expected} expected): {hint} Rename it")
 
 
-def _split_name(value: str) -> str:
+def _name_test(clips: list[Clip], notes: list[str]) -> list[Clip]:
+    """Call what is held out the split "test" where there is none of that name."""
+    names = {clip.split for clip in clips}
+    held = [name for name in names if name is not None and name.lower() in _HELD_OUT]
+    if len(held) != 1 or "test" in names:
+        return clips
+    notes.append(f"the split {held[0]!r} is taken as 'test'")
+    return [replace(clip, split="test") if clip.split == held[0] else clip for clip in clips]
+
+
+def split_name(value: str) -> str:
+    """Return the usual name of a split: "train", "validation" or "test" for "training", "dev" and the like."""
     return _SPLIT_NAMES.get(value.strip().lower(), value.strip())
 
 
 def clean_text(text: str) -> str:
     """Return `text` in Unicode NFC, without control characters or broken surrogates, white space collapsed."""
     text = unicodedata.normalize("NFC", text)
-    kept = (" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs"))
+    kept = (" " if c.isspace() else c for c in text if c.isspace() or not is_control(c))
     return " ".join("".join(kept).replace("\ufeff", "").split())
+
+
+def is_nothing(text: str) -> bool:
+    """Say whether a cell is one of the ways in which exports write that there is nothing."""
+    return clean_text(text).lower() in _NOTHING
+
+
+def captions_of(value: Any, number: int, id: str, problems: list[Problem]) -> list[str]:
+    """Return the captions of a cell, cleaned and each once; what is wrong with one is listed under the row's number.
+
+    A text that is written as a list is several captions.
+    """
+
+    def tell(reason: str, detail: str = "") -> None:
+        problems.append(Problem(number, f"{id}: {detail}" if detail else id, reason))
+
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        found = parse_list(value)  # a caption may well begin with a bracket
+        if found is None and value.lstrip()[1:].lstrip()[:1] in ("'", '"'):
+            tell("a caption begins like a list and is none: kept as it is written", short(value))
+        value = value if found is None else found
+    captions: list[str] = []
+    for item in value if isinstance(value, list) else [value]:
+        if item is not None and not isinstance(item, str):
+            tell("a caption is not text: skipped", short(item))
+            continue
+        if is_nothing(item or ""):
+            tell("a caption is empty: skipped")
+            continue
+        text = clean_text(item)
+        if any(is_control(c) and not c.isspace() for c in item):
+            tell("control characters in a caption were dropped", short(item))
+        if len(text) > LONGEST:
+            tell(f"a caption exceeds {LONGEST:,} characters: cut there", f"{len(text):,} characters")
+            text = text[:LONGEST].rstrip()
+        if text not in captions:
+            captions.append(text)
+    if isinstance(value, list) and not value:
+        tell("a caption is empty: skipped")
+    return captions
 
 
 def group_of(facts: Mapping[str, Any], id: str) -> str:
@@ -118,19 +212,18 @@ class TableBuilder:
     """Collects rows into clips, merging those of the same file."""
 
     def __init__(self, root: Path, problems: list[Problem]) -> None:
-        self.root, self.problems = root, problems
-        self._real_root = os.path.realpath(root)
-        self._real_folders: dict[str, str] = {}
+        self.home, self.problems = Home(root), problems
         self._rows: dict[str, dict[str, Any]] = {}  # id -> path, captions, facts, split, rows
 
     def add(self, number: int, row: dict[str, Any], column: str, folder: Path, split: str | None) -> None:
         """Take one row in, or list why not."""
-        located = self._locate(row.get("file_name"), folder)
+        located = self.home.locate(row.get("file_name"), folder)
         if isinstance(located, str):
-            self.problems.append(Problem(number, str(row.get("file_name")), located))
+            name = row.get("file_name")
+            self.problems.append(Problem(number, name if isinstance(name, str) else short(name), located))
             return
         id, path = located
-        captions = self._captions(number, row.get(column), id)
+        captions = captions_of(row.get(column), number, id, self.problems)
         if not captions:
             return
         split = self._split(number, row.get("split"), id) or split
@@ -161,89 +254,16 @@ class TableBuilder:
             result.append(Clip(id, entry["path"], tuple(captions), entry["facts"], split, group))
         return result
 
-    def _captions(self, number: int, value: Any, id: str) -> list[str]:
-        if isinstance(value, str) and value.lstrip().startswith("["):
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
-                pass  # a caption may well begin with a bracket
-        captions: list[str] = []
-        for item in value if isinstance(value, list) else [value]:
-            if item is not None and not isinstance(item, str):
-                self.problems.append(Problem(number, f"{id}: {str(item)[:100]}", "a caption is not text: skipped"))
-                continue
-            text = clean_text(item or "")
-            if text.lower() in _NOTHING:
-                self.problems.append(Problem(number, id, "a caption is empty: skipped"))
-                continue
-            if len(text) > LONGEST:
-                found = f"{id}: {len(text):,} characters"
-                self.problems.append(Problem(number, found, f"a caption exceeds {LONGEST:,} characters: cut there"))
-                text = text[:LONGEST].rstrip()
-            if text not in captions:
-                captions.append(text)
-        if isinstance(value, list) and not value:
-            self.problems.append(Problem(number, id, "a caption is empty: skipped"))
-        return captions
-
     def _split(self, number: int, value: Any, id: str) -> str | None:
-        if value is None or (isinstance(value, str) and clean_text(value).lower() in _NOTHING):
+        if value is None or (isinstance(value, str) and is_nothing(value)):
             return None
         if not isinstance(value, str):
-            self.problems.append(Problem(number, f"{id}: {value!r}", "the split is not text: ignored"))
+            self.problems.append(Problem(number, f"{id}: {short(value)}", "the split is not text: ignored"))
             return None
-        return _split_name(clean_text(value))
-
-    def _locate(self, value: Any, folder: Path) -> tuple[str, Path] | str:
-        """Return the id and path of a file named in the table, or why it is refused."""
-        if value is None or value == "":
-            return "the row names no file"
-        if not isinstance(value, str):
-            return f"file_name is not text but {type(value).__name__}"
-        if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
-            return "file_name holds control characters"
-        reason = "the path leaves the folder"
-        for written in _spellings(value.strip()):
-            if PurePosixPath(written).is_absolute() or PureWindowsPath(written).drive or ".." in Path(written).parts:
-                return reason
-            path = folder / written
-            try:
-                mode = os.lstat(path).st_mode
-                if not self._inside(path, stat.S_ISLNK(mode)):
-                    return reason
-                info = os.stat(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except (OSError, ValueError) as error:
-                return f"the file cannot be opened: {getattr(error, 'strerror', None) or 'its name is not usable'}"
-            if not stat.S_ISREG(info.st_mode):
-                return "file_name is not a file"
-            if info.st_size == 0:
-                return "the file is empty (0 bytes)"
-            return unicodedata.normalize("NFC", path.relative_to(self.root).as_posix()), path
-        return "the file does not exist"
-
-    def _inside(self, path: Path, is_link: bool) -> bool:
-        """Say whether a file really lies under the root, links followed; folders are resolved once."""
-        if is_link:
-            real = os.path.realpath(path)
-        else:
-            parent = str(path.parent)
-            if parent not in self._real_folders:
-                self._real_folders[parent] = os.path.realpath(parent)
-            real = os.path.join(self._real_folders[parent], path.name)
-        return os.path.commonpath([real, self._real_root]) == self._real_root
-
-
-def _spellings(name: str) -> Iterable[str]:
-    """Yield the ways in which a name may be written: as it is, in the other Unicode forms, with the other slash."""
-    forms = [name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)]
-    if "\\" in name:
-        forms += [form.replace("\\", "/") for form in forms]
-    return dict.fromkeys(forms)
+        return split_name(clean_text(value))
 
 
 def _split_of_folders(id: str) -> str | None:
     """Return the split that a folder on the way to the file is named for, if any."""
-    names = [_split_name(part) for part in PurePosixPath(id).parts[:-1]]
-    return next((name for name in names if name in SPLITS), None)
+    names = [split_name(part) for part in PurePosixPath(id).parts[:-1]]
+    return next((name for name in names if name in SPLITS or name.lower() in _HELD_OUT), None)

@@ -1,7 +1,7 @@
 """What a folder of music holds: sound files with their tags, or what its table says about them.
 
-A folder with a table (`metadata.jsonl`, `.csv`, `.tsv`, read by `slapkit.data`) is what the table lists, with
-captions and facts. Any other folder is searched for sound files by their suffix, and their tags are read.
+A folder with a table (`slapkit.data.reader.find_tables` decides) is what the table lists, with captions and facts. Any
+other folder is searched for sound files by their suffix, and their tags are read.
 """
 
 import contextlib
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slapkit.data.dataset import plain
-from slapkit.data.reader import clean_text, read
-from slapkit.data.tables import SUFFIXES as TABLES
+from slapkit.data.dataset import Problem, plain
+from slapkit.data.home import LINK_LEAVES, Home
+from slapkit.data.reader import clean_text, find_tables, read
 from slapkit.errors import LibraryError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
@@ -61,19 +61,24 @@ def scan(folder: str | Path) -> tuple[list[Source], list[Failure]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
-    sources, failures = _from_table(folder) if has_table(folder) else _from_files(folder)
+    remarks: list[Problem] = []
+    if find_tables(folder, remarks):
+        sources, failures = _from_table(folder)
+    else:
+        sources, failures = _from_files(folder)
+        failures += [Failure(remark.value, remark.reason) for remark in remarks]
     return sorted(sources, key=lambda source: source.id), sorted(failures, key=lambda failure: failure.file)
 
 
 def has_table(folder: Path) -> bool:
-    """Say whether a folder, or one directly in it, holds a table of its sounds."""
-    places = [folder, *(child for child in folder.iterdir() if child.is_dir())]
-    return any((place / f"metadata{suffix}").is_file() for place in places for suffix in TABLES)
+    """Say whether a folder is a data set by its tables; raises as `find_tables`."""
+    return bool(find_tables(folder, []))
 
 
 def _from_table(folder: Path) -> tuple[list[Source], list[Failure]]:
     dataset = read(folder)
-    sources, failures = [], []
+    sources: list[Source] = []
+    failures = [Failure("the table", note) for note in dataset.notes]
     for clip in dataset:
         facts = {_column(name): plain(value) for name, value in clip.facts.items() if name not in _HIDDEN_FACTS}
         facts = {"split": clip.split, **facts} if clip.split is not None else facts
@@ -85,7 +90,8 @@ def _from_table(folder: Path) -> tuple[list[Source], list[Failure]]:
             sources.append(Source(*place, title, clip.captions, facts))
     known = {source.id for source in sources} | {source.file for source in sources}
     for problem in dataset.problems:  # a remark about a row that is in use is no failure
-        if problem.value not in known and problem.value.rsplit(":", 1)[0] not in known:
+        begun = problem.value.split(": ")
+        if not any(": ".join(begun[:count]) in known for count in range(1, len(begun) + 1)):
             failures.append(Failure(problem.value, f"line {problem.row} of the table: {problem.reason}"))
     return sources, failures
 
@@ -98,15 +104,15 @@ def _column(name: str) -> str:
 def _from_files(folder: Path) -> tuple[list[Source], list[Failure]]:
     sources: list[Source] = []
     failures: list[Failure] = []
-    root = os.path.realpath(folder)
-    for path in _files(folder, root, failures):
+    home = Home(folder)
+    for path in _files(folder, home, failures):
         file = path.relative_to(folder).as_posix()
         shown = file.encode("utf-8", "backslashreplace").decode()
         if shown != file:
             failures.append(Failure(shown, "its name is not valid UTF-8: rename the file"))
             continue
-        if path.is_symlink() and not _inside(path, root):
-            failures.append(Failure(file, "a link that leaves the folder: copy the file into it"))
+        if path.is_symlink() and not home.holds(path):
+            failures.append(Failure(file, LINK_LEAVES))
             continue
         with _listing(file, failures):
             info = path.stat()
@@ -119,7 +125,7 @@ def _from_files(folder: Path) -> tuple[list[Source], list[Failure]]:
     return sources, failures
 
 
-def _files(folder: Path, root: str, failures: list[Failure]) -> Iterator[Path]:
+def _files(folder: Path, home: Home, failures: list[Failure]) -> Iterator[Path]:
     """Yield the sound files by suffix; hidden files and folders stay out, linked folders are not entered."""
 
     def unreadable(error: OSError) -> None:
@@ -129,16 +135,12 @@ def _files(folder: Path, root: str, failures: list[Failure]) -> Iterator[Path]:
     for place, folders, names in os.walk(folder, onerror=unreadable):
         for name in folders:
             path = Path(place, name)
-            if path.is_symlink() and not _inside(path, root):
-                failures.append(Failure(path.relative_to(folder).as_posix(), "a link that leaves the folder"))
+            if path.is_symlink() and not home.holds(path):
+                failures.append(Failure(path.relative_to(folder).as_posix(), LINK_LEAVES))
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(place, name)
-
-
-def _inside(path: Path, root: str) -> bool:
-    return os.path.commonpath([os.path.realpath(path), root]) == root
 
 
 @contextlib.contextmanager

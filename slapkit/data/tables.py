@@ -1,23 +1,41 @@
-"""Tables as people write them: CSV, TSV or JSON lines, in whatever encoding, to rows with their line numbers."""
+"""Tables as people write them: CSV, TSV or JSON lines, in whatever encoding, to rows with their line numbers.
 
+Every line with something in it becomes a row, a part of one, or a problem.
+"""
+
+import ast
 import codecs
+import contextlib
 import csv
 import io
 import json
 import math
+import re
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from slapkit.data.dataset import Problem
-from slapkit.errors import DataError
+from slapkit.errors import DataError, short
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _NUL_SHARE = 0.2  # of the bytes: text with more is UTF-16 without its mark
 _FIELD_LIMIT = 2**27  # characters in one CSV cell; csv's own limit of 131,072 refuses long captions
 _CSV_LOCK = threading.Lock()  # csv keeps its limit for the whole process
+_SEPARATORS = ",;\t|"
+_EXCEL = re.compile(r'\ufeff?"?sep=([^"\s]|\t)"?\1*')  # a first line that names the separator
+_FILE = re.compile(r"\S.*\.[A-Za-z][A-Za-z0-9]{1,4}")
+_DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+_TEXTS = ("file_name", "captions", "caption", "text", "split", "group", "work", "id")  # columns that are never numbers
+_HEAD = 2**20  # bytes in which a table shows its columns
+# Items of a list as Python, pandas and NumPy write it: NumPy puts white space between them, which Python would join.
+_ITEM = r"""(?:np\.str_\()?(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)?|None|nan"""
+_ANY_ITEM = re.sub(r"\?P<text>", "?:", _ITEM)
+_LIST = re.compile(rf"\s*\[\s*(?:{_ANY_ITEM})(?:(?:\s*,\s*|\s+)(?:{_ANY_ITEM}))*\s*(?:,\s*)?\]\s*", re.DOTALL)
+_ITEMS = re.compile(_ITEM, re.DOTALL)
 
 
 @dataclass
@@ -30,8 +48,8 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-def read_table(path: Path) -> Table:
-    """Read a table by its suffix.
+def read_table(path: Path, *, head: int | None = None) -> Table:
+    """Read a table by its suffix, or its first `head` bytes.
 
     Lines that cannot be understood become problems.
 
@@ -42,7 +60,7 @@ def read_table(path: Path) -> Table:
     if suffix not in SUFFIXES:
         raise DataError(f"{path} is no table that can be read here: one of {', '.join(SUFFIXES)} needed")
     table = Table()
-    text = _decode(path, table)
+    text = _decode(path, table, head)
     if suffix == ".jsonl":
         _read_jsonl(text, table)
     else:
@@ -52,9 +70,33 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def _decode(path: Path, table: Table) -> str:
+def columns_of(path: Path) -> list[str]:
+    """Return the columns of a table, of which only the beginning is read; raises as `read_table`."""
+    return read_table(path, head=_HEAD).columns
+
+
+def parse_list(text: str) -> list[Any] | None:
+    """Return the texts of a list as JSON, Python, pandas or NumPy write it (missing ones None), or None if it is none.
+
+    Nothing is evaluated but texts in quotes.
+    """
     try:
-        data = path.read_bytes()
+        value = json.loads(text)
+        return value if isinstance(value, list) else None
+    except (ValueError, RecursionError):
+        pass
+    if not _LIST.fullmatch(text):
+        return None
+    try:
+        return [ast.literal_eval(found["text"]) if found["text"] else None for found in _ITEMS.finditer(text)]
+    except (ValueError, SyntaxError):  # an escape that is none
+        return None
+
+
+def _decode(path: Path, table: Table, head: int | None) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(head)
     except OSError as error:
         raise DataError(f"the table {path} cannot be read: {error.strerror}") from error
     encoding = next((name for mark, name in _BOMS if data.startswith(mark)), None)
@@ -67,12 +109,26 @@ def _decode(path: Path, table: Table) -> str:
     except UnicodeDecodeError as error:
         if encoding not in ("utf-8", "utf-8-sig"):
             raise DataError(f"the table {path} starts as {encoding} but is damaged ({error}): save as UTF-8") from error
-        encoding, text = "latin-1", data.decode("latin-1")
-        table.notes.append(f"{path.name} is not UTF-8 (at byte {error.start}) and was read as latin-1: save as UTF-8")
-    else:
-        if encoding not in ("utf-8", "utf-8-sig"):
-            table.notes.append(f"{path.name} was read as {encoding}")
+        return _decode_lines(data, path, table)
+    if encoding not in ("utf-8", "utf-8-sig"):
+        table.notes.append(f"{path.name} was read as {encoding}")
     return text
+
+
+def _decode_lines(data: bytes, path: Path, table: Table) -> str:
+    """Decode each line that is not UTF-8 as Windows-1252: exports joined by hand hold both."""
+    lines, other, unknown = [], [], 0
+    for number, line in enumerate(data.splitlines(keepends=True), start=1):
+        try:
+            lines.append(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            lines.append(line.decode("cp1252", "replace"))
+            other.append(number)
+            unknown += lines[-1].count("\ufffd")
+    lost = f" ({unknown:,} bytes that it has not became \ufffd)" if unknown else ""
+    note = f"{path.name} is not UTF-8 in {len(other):,} lines, the first {other[0]:,}, which were read as Windows-1252"
+    table.notes.append(f"{note}{lost}: save as UTF-8")
+    return "".join(lines)
 
 
 def _read_jsonl(text: str, table: Table) -> None:
@@ -96,39 +152,114 @@ def _read_jsonl(text: str, table: Table) -> None:
     table.columns = list(columns)
 
 
-def _read_csv(text: str, table: Table, delimiter: str, path: Path) -> None:
-    header = text.split("\n", 1)[0]
-    if delimiter not in header:
-        delimiter = next((other for other in ";\t," if other in header), delimiter)
+def _read_csv(text: str, table: Table, separator: str, path: Path) -> None:
+    lines = list(io.StringIO(text, newline=""))
+    start = next((i for i, line in enumerate(lines) if line.strip("\ufeff\r\n ")), len(lines))
+    header = lines[start] if start < len(lines) else ""
+    if named := _EXCEL.fullmatch(header.strip("\r\n")):
+        separator, start = named[1], start + 1
+    else:
+        separator = _separator(header, separator)
     with _CSV_LOCK:
         limit = csv.field_size_limit(_FIELD_LIMIT)
         try:
-            lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-            _collect_csv(lines, table)
+            for number, cells in _Records(lines, separator, table).each(start):
+                row = dict.fromkeys(table.columns)
+                row |= {name: cell for name, cell in zip(table.columns, cells, strict=False) if cell.strip()}
+                table.rows.append((number, row))
         except csv.Error as error:
-            raise DataError(f"the table {path} is not CSV at line {lines.line_num}: {error}") from error
+            raise DataError(f"the table {path} is not CSV: {error}") from error
         finally:
             csv.field_size_limit(limit)
     _type_columns(table)
 
 
-def _collect_csv(lines: Any, table: Table) -> None:
-    columns = [name.strip().strip("\ufeff") for name in next(lines, [])]
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
-    if repeated:
-        raise DataError(f"the table names the column {repeated[0]!r} twice in {columns}: rename one of them")
-    table.columns = columns
-    last = lines.line_num
-    for cells in lines:
-        number, last = last + 1, lines.line_num  # where the row begins: cells may hold line breaks
+def _separator(header: str, usual: str) -> str:
+    """Return the separator that finds `file_name` in the header, else the one that finds most cells."""
+
+    def found(separator: str) -> tuple[bool, int, bool]:
+        cells = [cell.strip('\ufeff "\r\n') for cell in header.split(separator)]
+        return "file_name" in cells and len(cells) > 1, len(cells), separator == usual
+
+    return max(_SEPARATORS, key=found)
+
+
+class _Records:
+    """The rows of a CSV table. Where quotes do not pair up, a line is read by itself and listed, so that a quote that
+    is never closed takes no other row along."""
+
+    def __init__(self, lines: list[str], separator: str, table: Table) -> None:
+        self.lines, self.separator, self.table = lines, separator, table
+        self.file = 0  # column that names files
+
+    def each(self, at: int) -> Iterator[tuple[int, list[str]]]:
+        """Yield the line at which a row begins, counted from 1, and its cells, from `lines[at]` on, the header."""
+        while at < len(self.lines):
+            reader = csv.reader(
+                (self.lines[i] for i in range(at, len(self.lines))), delimiter=self.separator, strict=True
+            )
+            begun = at
+            try:
+                for cells in reader:
+                    end = begun + reader.line_num
+                    if end - at > 1 and any(map(self._is_row, self.lines[at + 1 : end])):
+                        raise csv.Error("the quote takes in a line that is a row")
+                    yield from self._fitting(at, cells)
+                    at = end
+            except csv.Error:
+                yield from self._alone(at)
+                at += 1
+
+    def _fitting(self, at: int, cells: list[str]) -> Iterator[tuple[int, list[str]]]:
+        while cells and not cells[-1].strip() and len(cells) > len(self.table.columns):  # Excel fills rows up
+            cells = cells[:-1]
         if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(columns):
-            reason = f"the row has more cells than the header ({len(columns)}): quote cells that hold separators"
-            table.problems.append(Problem(number, ",".join(cells)[:200], reason))
-            continue
-        row = dict.fromkeys(columns) | {name: cell for name, cell in zip(columns, cells, strict=False) if cell.strip()}
-        table.rows.append((number, row))
+            return
+        if not self.table.columns:
+            self._head(cells)
+        elif len(cells) > len(self.table.columns):
+            reason = (
+                f"the row has more cells than the header ({len(self.table.columns)}): quote cells that hold separators"
+            )
+            self.table.problems.append(Problem(at + 1, self.separator.join(cells)[:200], reason))
+        else:
+            yield at + 1, cells
+
+    def _head(self, cells: list[str]) -> None:
+        columns = [name.strip().strip("\ufeff") for name in cells]
+        repeated = sorted({name for name in columns if columns.count(name) > 1})
+        if repeated:
+            raise DataError(
+                f"the table names the column {short(repeated[0])} twice in {short(columns)}: rename one of them"
+            )
+        self.table.columns = columns
+        self.file = next((i for i, name in enumerate(columns) if "file" in name or "path" in name), 0)
+
+    def _alone(self, at: int) -> Iterator[tuple[int, list[str]]]:
+        """Yield the cells of one line: with quotes as plain characters, or with the last one closed at its end."""
+        line, fits = self.lines[at].strip("\r\n"), []
+        with contextlib.suppress(csv.Error):
+            for quoting in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL):
+                fits.append(next(csv.reader([line], delimiter=self.separator, quoting=quoting), []))
+        wanted = len(self.table.columns)
+        cells = next((cells for cells in fits if len(cells) == wanted or not wanted), None)
+        done = "left out" if cells is None else "read by itself"
+        reason = f"a quote that opens here is not closed, or closes inside a cell: the line is {done}"
+        self.table.problems.append(Problem(at + 1, line[:200], reason))
+        if cells is not None:
+            yield from self._fitting(at, list(map(_unquoted, cells)))
+
+    def _is_row(self, line: str) -> bool:
+        """Say whether a line within a quoted cell would be a row by itself, with a file where files are named."""
+        cells = next(csv.reader([line.strip("\r\n")], delimiter=self.separator), [])
+        return len(cells) == len(self.table.columns) > 1 and bool(_FILE.fullmatch(cells[self.file].strip()))
+
+
+def _unquoted(cell: str) -> str:
+    quotes, cell = cell.count('"'), cell.strip()
+    if quotes % 2 == 0 and quotes and cell[0] == cell[-1] == '"':
+        return cell[1:-1].replace('""', '"')
+    return cell[1:] if quotes % 2 and cell[0] == '"' else cell
 
 
 def _tidy(value: Any) -> Any:
@@ -141,16 +272,18 @@ def _tidy(value: Any) -> Any:
 
 
 def _type_columns(table: Table) -> None:
-    """Turn CSV columns, all text, into numbers or truth values where every cell is one; names and captions stay."""
+    """Turn CSV columns, all text, into numbers or truth values where every cell comes back the same; so 0012 and 1_000
+    stay texts, and names and captions always."""
     for column in table.columns:
-        if column in ("file_name", "captions", "caption", "text", "split", "group", "work", "id"):
+        if column in _TEXTS:
             continue
-        cells = [row[column] for _, row in table.rows if row[column] is not None]
-        if any("_" in cell for cell in cells):  # Python reads 46_38 as 4638, tables name things so
-            continue
-        for convert in (_truth, int, _number):
+        cells = {row[column] for _, row in table.rows if row[column] is not None}
+        missing = {cell for cell in cells if cell.strip().lower() == "nan"}
+        digits = {len(cell.strip().partition(".")[2]) for cell in cells - missing}
+        converters: tuple[Callable[[str], Any], ...] = (_truth, _whole, _number if len(digits) > 1 else _decimal)
+        for convert in converters:
             try:
-                values = {cell: convert(cell) for cell in cells}
+                values = {cell: convert(cell.strip()) for cell in cells - missing}
             except ValueError:
                 continue
             for _, row in table.rows:
@@ -159,11 +292,24 @@ def _type_columns(table: Table) -> None:
 
 
 def _truth(cell: str) -> bool:
-    if cell.strip().lower() not in ("true", "false"):
+    if cell.lower() not in ("true", "false"):
         raise ValueError(cell)
-    return cell.strip().lower() == "true"
+    return cell.lower() == "true"
 
 
-def _number(cell: str) -> float | None:
+def _whole(cell: str) -> int:
+    if str(value := int(cell)) != cell:
+        raise ValueError(cell)
+    return value
+
+
+def _number(cell: str) -> float:
     value = float(cell)
-    return value if math.isfinite(value) else None
+    if repr(value) not in (cell, f"{cell}.0") or not math.isfinite(value):
+        raise ValueError(cell)
+    return value
+
+
+def _decimal(cell: str) -> float:
+    """Return a number of a column whose cells all have as many decimals, trailing zeros among them."""
+    return float(cell) if _DECIMAL.fullmatch(cell) and math.isfinite(float(cell)) else _number(cell)

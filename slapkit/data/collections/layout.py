@@ -16,7 +16,8 @@ import soundfile
 from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.config import nearest
 from slapkit.data.dataset import AudioTextDataset, Clip, Problem, describe
-from slapkit.data.reader import TableBuilder
+from slapkit.data.home import Home
+from slapkit.data.reader import captions_of
 from slapkit.data.tables import Table, read_table
 from slapkit.errors import DataError
 
@@ -70,7 +71,7 @@ def duration_s(path: Path) -> float:
         return 0.0
 
 
-class Collection(TableBuilder):
+class Collection:
     """One collection while it is read, from its folder or the subfolder in which its clues lie.
 
     Raises:
@@ -85,8 +86,9 @@ class Collection(TableBuilder):
             raise DataError(f"no folder {folder} to read {layout.title} from: it is published at {layout.published}")
         if not any((folder / clue).exists() for clue in layout.clues):
             folder = next((folder / name for name in layout.inside if (folder / name).is_dir()), folder)
-        super().__init__(folder, [])
+        self.root, self.home = folder, Home(folder)
         self.layout, self.progress = layout, progress
+        self.problems: list[Problem] = []
         self.notes: list[str] = []
         self._clips: dict[str, Clip] = {}
         self.need(layout.needs)
@@ -142,7 +144,7 @@ class Collection(TableBuilder):
         """Return id and path of the first of several names that is a usable file in the folder, or why none is."""
         reasons = []
         for name in names:
-            found = self._locate(name, self.root)
+            found = self.home.locate(name)
             if not isinstance(found, str) and _is_headless(found[1]):
                 found = "the file has no header of AU audio, and would be taken for noise"
             if not isinstance(found, str):
@@ -158,7 +160,7 @@ class Collection(TableBuilder):
 
     def texts(self, line: int, values: Sequence[Any], name: str) -> list[str]:
         """Return captions cleaned; empty and repeated ones become problems, which call the clip `name`."""
-        return self._captions(line, list(values), name)
+        return captions_of(list(values), line, name, self.problems)
 
     def add(
         self, line: int, names: Sequence[str], *, path: Path | None = None, captions: Sequence[Any] = (),

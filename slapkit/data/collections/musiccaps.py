@@ -4,7 +4,6 @@ Only the table is published. Everybody fetches the audio, and names it in one of
 AudioSet, as most papers use them: `is_audioset_eval` is the test split, all others are training.
 """
 
-import ast
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from slapkit.data.collections.layout import AUDIO_SUFFIXES, Collection, Layout, duration_s
 from slapkit.data.dataset import AudioTextDataset
+from slapkit.data.tables import parse_list
 from slapkit.errors import DataError
 
 TABLE = "musiccaps-public.csv"
@@ -110,8 +110,5 @@ def _aspects(text: Any) -> list[str] | None:
     """Return the texts of a list written as Python writes it, or None where it is something else."""
     if not isinstance(text, str) or len(text) > _ASPECTS_LIMIT:
         return None
-    try:
-        value = ast.literal_eval(text)  # literals only: nothing is evaluated
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-    return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
+    value = parse_list(text)
+    return value if value is not None and all(isinstance(item, str) for item in value) else None

@@ -3,7 +3,6 @@
 The readers of layouts raise what `read` says.
 """
 
-import contextlib
 import inspect
 import itertools
 import os
@@ -78,8 +77,8 @@ def detect(folder: str | os.PathLike[str]) -> tuple[str, str]:
     if not folder.is_dir():
         raise DataError(f"no collection at {folder}: name its folder")
     found = {name: clue for name, layout in LAYOUTS.items() if (clue := layout.clue(folder))}
-    with contextlib.suppress(DataError):
-        found["table"] = os.path.relpath(find_tables(folder, [])[0][0], folder)
+    if tables := find_tables(folder, []):
+        found["table"] = os.path.relpath(tables[0][0], folder)
     if len(found) > 1:
         words = ", ".join(f"{name} ({clue})" for name, clue in found.items())
         raise DataError(f"{folder} looks like several collections: {words}; name the one you mean")

@@ -17,12 +17,12 @@ from slapkit.audio import decode
 from slapkit.config import require
 from slapkit.data.collections.arrays import open_array
 from slapkit.data.collections.layout import AUDIO_SUFFIXES, Collection, Layout, how_to_unpack, shortened
-from slapkit.data.dataset import AudioTextDataset
-from slapkit.data.tables import SUFFIXES, read_table
-from slapkit.errors import AudioError, DataError
+from slapkit.data.dataset import SPLITS, AudioTextDataset
+from slapkit.data.reader import split_name
+from slapkit.data.tables import SUFFIXES, columns_of
+from slapkit.errors import AudioError, DataError, short
 
 COLUMNS = ("npy_path", "caption", "set")
-SETS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 LAYOUT = Layout(
     "slap-csv",
     "a table of the released SLAP code",
@@ -70,7 +70,7 @@ def read(
 def has_columns(path: Path) -> bool:
     """Say whether a table has the columns of this layout; False where it cannot be read."""
     try:
-        return set(COLUMNS) <= set(read_table(path).columns)
+        return set(COLUMNS) <= set(columns_of(path))
     except DataError:
         return False
 
@@ -102,14 +102,16 @@ def _add(
 ) -> bool:
     """Add one clip with the captions of all its rows; say whether it is a converted waveform."""
     line, first = rows[0]
-    split = SETS.get(str(first["set"]).strip().lower())
+    split = split_name(str(first["set"] or ""))
+    if split not in SPLITS:
+        split = None
     if split is None and first["set"] is not None:
         reason = "set is none of train, val and test: the clip is in no split"
-        collection.skip(line, f"{name}: {first['set']!r}", reason)
+        collection.skip(line, f"{name}: {short(first['set'])}", reason)
     for later, row in rows[1:]:
         if row["set"] != first["set"]:
             reason = "an earlier row has the clip in another set: that is kept"
-            collection.skip(later, f"{name}: {row['set']!r}", reason)
+            collection.skip(later, f"{name}: {short(row['set'])}", reason)
     wave = None
     located = collection.locate(_names(name))
     if not isinstance(located, str) and located[1].suffix.lower() == ".npy":

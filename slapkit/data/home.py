@@ -1,0 +1,89 @@
+"""A folder of sounds, and which of the names in its table are files in it."""
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+LINK_LEAVES = "a link that leaves the folder: copy what it leads to (`cp -rL` copies a folder without links)"
+_HUB = re.compile(r"(datasets|models|spaces)--.+")  # a repository in the cache of the Hugging Face hub
+
+
+class Home:
+    """A folder of sounds, and what lies in it, links followed.
+
+    Links may lead nowhere else: a folder from a stranger could show with them what is private on this machine. Only the
+    snapshots of the Hugging Face hub's cache are made of links that leave them, into `blobs/` of the same repository.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._absolute, self._real = os.path.abspath(root), os.path.realpath(root)
+        above = (place for place in Path(self._real).parents if _HUB.fullmatch(place.name))
+        self._reach = next((str(place) for place in above if (place / "blobs").is_dir()), self._real)
+        self._folders: dict[str, str] = {}
+
+    def holds(self, path: Path) -> bool:
+        """Say whether a file or folder really lies here; folders on the way are resolved once."""
+        if os.path.islink(path):
+            return _inside(os.path.realpath(path), self._reach)
+        parent = os.path.dirname(path)
+        if parent not in self._folders:
+            self._folders[parent] = os.path.realpath(parent)
+        return _inside(os.path.join(self._folders[parent], os.path.basename(path)), self._reach)
+
+    def locate(self, value: Any, folder: Path | None = None) -> tuple[str, Path] | str:
+        """Return the id and path of a file named in a table, or why it is refused; names are relative to `folder`."""
+        if value is None or value == "":
+            return "the row names no file"
+        if not isinstance(value, str):
+            return f"file_name is not text but {type(value).__name__}"
+        if any(map(is_control, value)):
+            return "file_name holds control characters"
+        for written in _spellings(value.strip()):
+            relative = self._relative(written, folder or self.root)
+            if relative is None:
+                return "the path leaves the folder: names are relative to the folder, or absolute within it"
+            path = self.root / relative
+            try:
+                os.lstat(path)
+                if not self.holds(path):
+                    return LINK_LEAVES
+                info = os.stat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except (OSError, ValueError) as error:
+                return f"the file cannot be opened: {getattr(error, 'strerror', None) or 'its name is not usable'}"
+            if not stat.S_ISREG(info.st_mode):
+                return "file_name is not a file"
+            if info.st_size == 0:
+                return "the file is empty (0 bytes)"
+            return unicodedata.normalize("NFC", Path(relative).as_posix()), path
+        return "the file does not exist"
+
+    def _relative(self, written: str, folder: Path) -> str | None:
+        """Return a name relative to the root, "x/../a" simplified; None where it leads out."""
+        if os.name != "nt" and PureWindowsPath(written).drive:
+            return None
+        path = os.path.normpath(os.path.join(os.path.abspath(folder), written))
+        return next((os.path.relpath(path, r) for r in (self._absolute, self._real) if _inside(path, r)), None)
+
+
+def is_control(character: str) -> bool:
+    """Say whether a character is a control character or half of one."""
+    return unicodedata.category(character) in ("Cc", "Cs")
+
+
+def _inside(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
+
+
+def _spellings(name: str) -> Iterable[str]:
+    """Yield the ways in which a name may be written: as it is, in the other Unicode forms, with the other slash."""
+    forms = [name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)]
+    if "\\" in name:
+        forms += [form.replace("\\", "/") for form in forms]
+    return dict.fromkeys(forms)
