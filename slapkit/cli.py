@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from slapkit._io import locate, printable
 from slapkit.config import nearest
-from slapkit.errors import ConfigError, SlapkitError
+from slapkit.errors import ConfigError, SlapkitError, short
 
 EXAMPLES = """\b
 Examples:
@@ -67,7 +67,7 @@ def _value(option: str, text: str) -> tuple[str, str]:
     """Return name and value of an option NAME=VALUE."""
     name, sign, value = text.partition("=")
     if not sign or not name:
-        raise ConfigError(f"{option} {text!r} must be name=value")
+        raise ConfigError(f"{option} {short(text)} must be name=value")
     return name, value
 
 
@@ -126,7 +126,7 @@ def run(
     values = {}
     for name, text in (_value("-p", text) for text in parameter or ()):
         if name not in declared:
-            raise ConfigError(f"{path.stem} has no parameter {name!r}: {nearest(name, declared)}")
+            raise ConfigError(f"{path.stem} has no parameter {short(name)}: {nearest(name, declared)}")
         values[name] = declared[name].parse(text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the note is printed below

@@ -8,20 +8,23 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from slapkit.errors import ConfigError
+from slapkit.errors import ConfigError, short
+
+_LONGEST_NAME, _MOST_NAMES = 200, 20  # characters that are compared, names that are listed
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint naming the known name closest to `name`, or listing all of them."""
+    """Return a hint naming the known name closest to `name`, or listing them, at most twenty."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], known, n=1, cutoff=0.5)
+    listed = ", ".join(known[:_MOST_NAMES]) + (f", ... ({len(known):,})" if len(known) > _MOST_NAMES else "")
+    return f"did you mean {short(close[0])}?" if close else f"known: {listed or 'none'}"
 
 
 def require(condition: bool, key: str, value: object, expected: str) -> None:
     """Raise `ConfigError` naming key, value and what was expected unless `condition` holds."""
     if not condition:
-        raise ConfigError(f"{key}={value!r} is out of range: expected {expected}")
+        raise ConfigError(f"{key}={short(value)} is out of range: expected {expected}")
 
 
 def coerce(value: Any, kind: Any, key: str) -> Any:
@@ -39,21 +42,21 @@ def coerce(value: Any, kind: Any, key: str) -> Any:
         return coerce(value, next(a for a in args if a is not type(None)), key)
     if origin is typing.Literal:
         if value not in args:
-            raise ConfigError(f"{key}={value!r} is not a choice: {nearest(str(value), map(str, args))}")
+            raise ConfigError(f"{key}={short(value)} is not a choice: {nearest(str(value), map(str, args))}")
         return value
     if origin in (list, tuple):
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{key}={value!r} must be a list")
+            raise ConfigError(f"{key}={short(value)} must be a list")
         return origin(coerce(item, args[0], f"{key}[{i}]") for i, item in enumerate(value))
     if isinstance(kind, type) and issubclass(kind, Config):
         return value if isinstance(value, kind) else kind.from_dict(value, where=key)
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         if not math.isfinite(value):  # NaN would pass every check of a range that is not written for it
-            raise ConfigError(f"{key}={value!r} must be a finite number")
+            raise ConfigError(f"{key}={short(value)} must be a finite number")
         return float(value)
     base = origin or kind
     if not isinstance(value, base) or (base is not bool and isinstance(value, bool)):
-        raise ConfigError(f"{key}={value!r} must be of type {base.__name__}, not {type(value).__name__}")
+        raise ConfigError(f"{key}={short(value)} must be of type {base.__name__}, not {type(value).__name__}")
     return value
 
 
@@ -76,11 +79,11 @@ class Config:
         """Build the configuration from plain values; unknown keys raise `ConfigError` with the nearest name."""
         where = where or cls.__name__
         if not isinstance(values, Mapping):
-            raise ConfigError(f"{where} must be a mapping, not {values!r}")
+            raise ConfigError(f"{where} must be a mapping, not {short(values)}")
         known = {field.name for field in dataclasses.fields(cls)}
         for key in values:
             if key not in known:
-                raise ConfigError(f"{where} has no key {key!r}: {nearest(str(key), known)}")
+                raise ConfigError(f"{where} has no key {short(key)}: {nearest(str(key), known)}")
         unset = dataclasses.MISSING
         needed = [f.name for f in dataclasses.fields(cls) if f.default is unset and f.default_factory is unset]
         if missing := [name for name in needed if name not in values]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from slapkit.audio.frontend import FRONTENDS
 from slapkit.config import Config, nearest
-from slapkit.errors import ConfigError
+from slapkit.errors import ConfigError, short
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.models.joint import HeadConfig, ModelConfig
 from slapkit.training.config import TrainConfig
@@ -99,7 +99,7 @@ def preset(
         ConfigError: the preset or a key is unknown, or a value is out of range.
     """
     if name not in PRESETS:
-        raise ConfigError(f"there is no preset {name!r}: {nearest(name, PRESETS)}")
+        raise ConfigError(f"there is no preset {short(name)}: {nearest(name, PRESETS)}")
     return _merge(PRESETS[name], {"model": model or {}, "train": train or {}})
 
 

@@ -5,10 +5,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
-from slapkit.config import Config, require
-from slapkit.errors import ConfigError
+from slapkit.config import Config, nearest, require
+from slapkit.errors import ConfigError, short
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,28 @@ def test_a_configuration_cannot_be_changed_but_copied_with_changes():
 def test_unknown_keys_and_wrong_values_are_refused_by_name(kind, values, words):
     with pytest.raises(ConfigError, match=words):
         kind.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("a", "'a'"),
+        ("a" * 1000, "'" + "a" * 80 + "'... (1,000 characters)"),
+        ([0.5] * 1000, "list of 1,000: [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, ...]"),
+        ({str(i): i for i in range(9)}, "dict of 9: {'0': 0, '1': 1, '2': 2, '3': 3, ...}"),
+        ([1, "b"], "[1, 'b']"),
+        (np.zeros((2, 3)), "ndarray of shape [2, 3]"),
+        (None, "None"),
+    ],
+)
+def test_values_in_messages_are_short(value, said):
+    assert short(value) == said
+
+
+def test_hints_are_short():
+    names = [f"name {i}" for i in range(10_000)]
+    assert nearest("name 12", names) == "did you mean 'name 12'?"
+    assert len(nearest("q" * 1_000_000, names)) < 300 and "(10,000)" in nearest("zzzz", names)
+    with pytest.raises(ConfigError) as raised:
+        Leaf.from_dict({"width": [1] * 1_000_000})
+    assert len(str(raised.value)) < 200

@@ -25,7 +25,7 @@ from slapkit.audio import decode
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig, make_transform
 from slapkit.audio.windows import fill, take
 from slapkit.config import nearest
-from slapkit.errors import AudioError, ConfigError, DataError, SlapkitError
+from slapkit.errors import AudioError, ConfigError, DataError, SlapkitError, short
 
 PLACES = 2**53  # a window's start is a whole number below this: a fraction of all places where it can start
 LONG_S = 900.0  # s: a longer file is transformed in pieces, since the spectrum of an hour takes gigabytes
@@ -238,7 +238,7 @@ def build(
     """
     if isinstance(frontend, str):
         if frontend not in FRONTENDS:
-            raise ConfigError(f"there is no front end {frontend!r}: {nearest(frontend, FRONTENDS)}")
+            raise ConfigError(f"there is no front end {short(frontend)}: {nearest(frontend, FRONTENDS)}")
         frontend = FRONTENDS[frontend]
     paths = {key: str(path) for path, key in sounds.values()}
     cache = FeatureCache(cache_dir, frontend)
@@ -277,7 +277,9 @@ class FeatureStore:
     def row_of(self, id: str) -> int:
         """Return the row of a clip; raise `DataError` where it has no features."""
         if id not in self._row_of:
-            raise DataError(f"there are no features of {id!r}: {self.failures.get(id, 'it is not in the data set')}")
+            raise DataError(
+                f"there are no features of {short(id)}: {self.failures.get(id, 'it is not in the data set')}"
+            )
         return self._row_of[id]
 
     def row(self, row: int) -> np.ndarray:

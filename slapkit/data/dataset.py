@@ -185,7 +185,7 @@ class AudioTextDataset:
                 hint = (
                     nearest(name, self.splits) if self.splits else "its table gives none, see slapkit.data.make_splits"
                 )
-                raise DataError(f"{self.name} has no split {name!r}: {hint}")
+                raise DataError(f"{self.name} has no split {short(name)}: {hint}")
 
     def subset(self, indices: Iterable[int]) -> AudioTextDataset:
         """Return the data set of the clips at `indices`; what is known about their content goes along."""

@@ -29,7 +29,7 @@ from slapkit._io import atomic_path, atomic_write_json_lines, available_cores, l
 from slapkit.config import require
 from slapkit.data import AudioTextDataset, read
 from slapkit.data.scan import Failure, Source, scan
-from slapkit.errors import ConfigError, DataError
+from slapkit.errors import ConfigError, DataError, short
 from slapkit.hub.store import VectorStore
 from slapkit.models.embed import BATCH, Embedded, Embedder, hop_frames, mean_by_clip
 from slapkit.models.inference import Model
@@ -131,7 +131,7 @@ def device_of_process(device: str = "auto") -> str:
         ConfigError: a GPU is asked for and none is there.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device={device!r}: take 'auto', 'cpu' or 'cuda'")
+        raise ConfigError(f"device={short(device)}: take 'auto', 'cpu' or 'cuda'")
     count = torch.cuda.device_count() if device != "cpu" and torch.cuda.is_available() else 0
     if device == "cuda" and not count:
         raise ConfigError("device='cuda' but torch sees no GPU: take device='cpu' or 'auto'")

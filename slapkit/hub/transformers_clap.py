@@ -6,7 +6,7 @@ from torch import Tensor
 
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.config import nearest
-from slapkit.errors import CheckpointError, ConfigError
+from slapkit.errors import CheckpointError, ConfigError, short
 from slapkit.hub.archive import read_weights
 from slapkit.hub.published import Published
 from slapkit.models.encoders import AudioEncoderConfig
@@ -80,7 +80,9 @@ def _frontend(folder: Path, n_mels: int) -> FrontendConfig:
         raise CheckpointError(f"{file} lacks {', '.join(missing)}: it is not of CLAP's feature extractor")
     truncation = settings["truncation"]
     if truncation not in SCALES:
-        raise CheckpointError(f"{file}: truncation={truncation!r} is not known: {nearest(str(truncation), SCALES)}")
+        raise CheckpointError(
+            f"{file}: truncation={short(truncation)} is not known: {nearest(str(truncation), SCALES)}"
+        )
     if settings.get("top_db") is not None:
         raise CheckpointError(f"{file}: top_db={settings['top_db']!r} would cut quiet frames, and only null is known")
     if settings["feature_size"] != n_mels:

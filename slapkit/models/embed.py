@@ -8,9 +8,10 @@ faults are named), or from a `FeatureStore`. Results depend neither on the batch
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from slapkit.models.encoders.config import AudioEncoderConfig
 from slapkit.models.representations import audio_cache, standardised
 
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
+Sound = str | Path | np.ndarray | Mapping[str, Any]  # or a decoder of torchcodec
+SOUNDS = 'paths, arrays [T] or [C, T], or {"array": ..., "sampling_rate": ...}'
 BATCH = 64  # windows that go through the encoder together
 _AT_ONCE = 16  # files that are read before the next go through the encoder
 _MOST_WAVES = 4  # in memory at a time: an hour of music takes 700 MB
@@ -98,15 +101,32 @@ def mean_by_clip(windows: np.ndarray, clips: np.ndarray, count: int) -> np.ndarr
     return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
+def is_sound(value: Any) -> bool:
+    """Say whether a value is one of `SOUNDS`."""
+    said = isinstance(value, Mapping) and {"array", "sampling_rate"} <= value.keys()
+    return isinstance(value, str | Path | np.ndarray) or said or hasattr(value, "get_all_samples")
+
+
+def _with_rate(sound: Sound, rate: int | None) -> tuple[str | Path | np.ndarray, int | None]:
+    """Return a path, or an array with its own rate where it has one."""
+    if isinstance(sound, Mapping):
+        return np.asarray(sound["array"]), sound["sampling_rate"]
+    if hasattr(sound, "get_all_samples"):
+        samples = sound.get_all_samples()
+        return np.asarray(samples.data), samples.sample_rate
+    return sound, rate
+
+
 def read_features(
-    sounds: Sequence[str | Path | np.ndarray], frontend: FrontendConfig, *, sample_rate: int | None = None
+    sounds: Sequence[Sound], frontend: FrontendConfig, *, sample_rate: int | None = None
 ) -> Iterator[np.ndarray]:
     """Yield the features, float16 `[frames, width]`, of files or arrays; the cores take one each. `AudioError` names an
     input that cannot be used."""
 
     def read(index: int) -> np.ndarray:
-        name = f"array {index}" if isinstance(sounds[index], np.ndarray) else None
-        return extract(sounds[index], frontend, sample_rate=sample_rate, name=name)
+        sound, rate = _with_rate(sounds[index], sample_rate)
+        name = f"sounds[{index}]" if isinstance(sound, np.ndarray) else None
+        return extract(sound, frontend, sample_rate=rate, name=name)
 
     for start in range(0, len(sounds), _AT_ONCE):
         yield from spread(read, range(start, min(start + _AT_ONCE, len(sounds))), most=_MOST_WAVES)

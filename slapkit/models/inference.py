@@ -1,7 +1,7 @@
 """A trained model for inference: from audio and captions to unit-norm embeddings `[N, D]`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,8 +12,8 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from slapkit.audio.frontend import make_transform
-from slapkit.errors import ConfigError, DataError
-from slapkit.models.embed import embed_windows, mean_by_clip, read_features
+from slapkit.errors import ConfigError, DataError, short
+from slapkit.models.embed import SOUNDS, Sound, embed_windows, is_sound, mean_by_clip, read_features
 from slapkit.models.encoders.text import tensor_digest
 from slapkit.models.joint import JointModel
 
@@ -34,7 +34,7 @@ class Model:
 
     def __init__(self, joint: JointModel, *, device: str | torch.device = "cpu", precision: Precision = "no") -> None:
         if precision not in get_args(Precision):
-            raise ConfigError(f"precision={precision!r}: take 'no' (float32) or 'bf16'")
+            raise ConfigError(f"precision={short(precision)}: take 'no' (float32) or 'bf16'")
         self.device, self.precision = torch.device(device), precision
         self.joint = joint.to(self.device).eval().requires_grad_(False)
         self.config = joint.config
@@ -59,22 +59,23 @@ class Model:
         return tensor_digest(weights, before=json.dumps(settings, sort_keys=True), after=frozen)
 
     def embed_audio(
-        self, sounds: Sequence[str | Path | np.ndarray], *, sample_rate: int | None = None, embedding: Embedding = "q",
+        self, sounds: Iterable[Sound], *, sample_rate: int | None = None, embedding: Embedding = "q",
         batch_size: int = 64, progress: bool = False,
     ) -> np.ndarray:  # fmt: skip
         """Return float32 `[N, D]`, rows of unit norm: the mean over the windows that cover each clip.
 
         Args:
-            sounds: paths of audio files, or arrays `[T]` or `[C, T]` of samples in [-1, 1].
-            sample_rate: sampling rate of the arrays in Hz.
+            sounds: paths of audio files, arrays `[T]` or `[C, T]` of samples in [-1, 1], or what the library `datasets`
+                gives (`{"array": ..., "sampling_rate": ...}` or decoders); a list, a Series, or an array of paths.
+            sample_rate: sampling rate in Hz of the arrays that do not say theirs.
             embedding: prediction "q" or projection "z".
             batch_size: windows that go through the encoder together; changes no result.
 
         Raises:
             AudioError: an input cannot be used, silence among others; its path or index is named.
-            DataError: no sounds are given.
+            DataError: no sounds are given, or one is something else; its index is named.
         """
-        sounds, which = _as_list(sounds, "sounds", (str, Path, np.ndarray)), _column(embedding)
+        sounds, which = _as_list(sounds, "sounds", is_sound, SOUNDS), _column(embedding)
         audio = self.config.audio
         features = read_features(sounds, audio.frontend, sample_rate=sample_rate)
         found = embed_windows(
@@ -106,14 +107,16 @@ class Model:
 
     @torch.no_grad()
     def embed_text(
-        self, captions: Sequence[str], *, embedding: Embedding = "q", batch_size: int = 128, progress: bool = False
+        self, captions: Iterable[str], *, embedding: Embedding = "q", batch_size: int = 128, progress: bool = False
     ) -> np.ndarray:
-        """Return float32 `[N, D]`, rows of unit norm. Captions are cut at the encoder's `max_tokens`.
+        """Return float32 `[N, D]`, rows of unit norm, of a list, array or Series of texts.
+
+        Captions are cut at the encoder's `max_tokens`.
 
         Raises:
             DataError: no captions are given, or one is empty.
         """
-        captions, which = _as_list(captions, "captions", str), _column(embedding)
+        captions, which = _as_list(captions, "captions", _is_text, "texts"), _column(embedding)
         for i, caption in enumerate(captions):
             if not caption.strip():
                 raise DataError(f"caption {i} is empty")
@@ -125,20 +128,27 @@ class Model:
         return out
 
 
-def _as_list(values, what: str, kind: type | tuple[type, ...]) -> list:
-    if isinstance(values, (str, Path, np.ndarray)):
-        raise DataError(f"{what} must be a list, not one {type(values).__name__}: put it in brackets")
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _as_list(values: Iterable, what: str, fits: Callable[[object], bool], accepted: str) -> list:
+    numbers = isinstance(values, np.ndarray) and (values.ndim != 1 or values.dtype.kind not in "UO")
+    if isinstance(values, str | bytes | Path | Mapping) or numbers or not isinstance(values, Iterable):
+        raise DataError(f"{what} must be a list of {accepted}, not {short(values)}: put a single one in brackets")
     values = list(values)
     if not values:
         raise DataError(f"no {what} are given")
     for i, value in enumerate(values):
-        if not isinstance(value, kind):
-            raise DataError(f"{what}[{i}] is {value!r} of type {type(value).__name__}, which cannot be embedded")
+        if not fits(value):
+            raise DataError(
+                f"{what}[{i}] is {short(value)} of type {type(value).__name__}: a list of {accepted} is needed"
+            )
     return values
 
 
 def _column(embedding: str) -> int:
     """Place of an embedding in what `encode` returns."""
     if embedding not in ("q", "z"):
-        raise ConfigError(f"embedding={embedding!r}: take 'q' (prediction) or 'z' (projection)")
+        raise ConfigError(f"embedding={short(embedding)}: take 'q' (prediction) or 'z' (projection)")
     return ("z", "q").index(embedding)

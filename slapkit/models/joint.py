@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from slapkit.config import Config, nearest, require
-from slapkit.errors import ConfigError
+from slapkit.errors import ConfigError, short
 from slapkit.models import Objective
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig, build_audio_encoder, build_text_encoder
 
@@ -166,7 +166,7 @@ class JointModel(nn.Module):
             self.logit_bias = nn.Parameter(torch.tensor(-10.0))  # SigLIP's: few combinations are pairs
         else:
             hint = nearest(str(objective), get_args(Objective))
-            raise ConfigError(f"objective={objective!r} is not a choice: {hint}")
+            raise ConfigError(f"objective={short(objective)} is not a choice: {hint}")
 
     @classmethod
     def build(cls, config: ModelConfig, objective: Objective, *, captions: Sequence[str] = ()) -> JointModel:

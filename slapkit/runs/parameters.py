@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from slapkit.config import coerce, nearest
-from slapkit.errors import ConfigError
+from slapkit.errors import ConfigError, short
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -47,7 +47,7 @@ class Parameter:
         """Return `value` in the parameter's type, or raise `ConfigError` naming both."""
         value = coerce(value, self.kind, self.name)
         if self.choices and value is not None and value not in self.choices:
-            raise ConfigError(f"{self.name}={value!r} is not a choice: {nearest(str(value), self.choices)}")
+            raise ConfigError(f"{self.name}={short(value)} is not a choice: {nearest(str(value), self.choices)}")
         return value
 
     def parse(self, text: str) -> Any:
@@ -61,7 +61,9 @@ class Parameter:
         except ConfigError:
             raise
         except ValueError:
-            raise ConfigError(f"{self.name}={text!r} cannot be read as {self.type_name} ({self.comment})") from None
+            raise ConfigError(
+                f"{self.name}={short(text)} cannot be read as {self.type_name} ({self.comment})"
+            ) from None
 
 
 def _from_text(text: str, kind: Any) -> Any:
@@ -107,11 +109,11 @@ def _parameter(node: ast.stmt, comments: dict[int, str], name: str) -> Parameter
         target, annotation = None, None
     line = ast.unparse(node)
     if not isinstance(target, ast.Name) or node.value is None:
-        raise ConfigError(f"{name}: {line!r} in the parameters cell must be `name: type = literal  # comment`")
+        raise ConfigError(f"{name}: {short(line)} in the parameters cell must be `name: type = literal  # comment`")
     try:
         default = ast.literal_eval(node.value)
     except ValueError:
-        raise ConfigError(f"{name}: the default in {line!r} must be a literal") from None
+        raise ConfigError(f"{name}: the default in {short(line)} must be a literal") from None
     kind = _kind(annotation, line, name) if annotation is not None else Any if default is None else type(default)
     comment = comments.get(node.end_lineno, "")
     choices = re.match(r"one of ([\w.+-]+(?:, [\w.+-]+)*)", comment)
@@ -130,7 +132,9 @@ def _kind(annotation: ast.expr, line: str, name: str) -> Any:
             return _kind(left, line, name) | _kind(right, line, name)
         case ast.Subscript(value=ast.Name(id="list"), slice=inner):
             return list[_kind(inner, line, name)]
-    raise ConfigError(f"{name}: the type in {line!r} is not understood: use {', '.join(TYPES)}, `| None`, `list[...]`")
+    raise ConfigError(
+        f"{name}: the type in {short(line)} is not understood: use {', '.join(TYPES)}, `| None`, `list[...]`"
+    )
 
 
 def resolve(declared: Mapping[str, Parameter], given: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -144,6 +148,6 @@ def resolve(declared: Mapping[str, Parameter], given: Mapping[str, Any], name: s
             raise ConfigError(f"{key} is set by the runner: choose the place of all runs by runs_dir instead")
         if key not in declared:
             known = [k for k in declared if k != RESERVED]
-            raise ConfigError(f"{name} has no parameter {key!r}: {nearest(key, known)}")
+            raise ConfigError(f"{name} has no parameter {short(key)}: {nearest(key, known)}")
     values = {key: parameter.default for key, parameter in declared.items() if key != RESERVED}
     return values | {key: declared[key].check(value) for key, value in given.items()}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from slapkit.config import nearest
-from slapkit.errors import LibraryError
+from slapkit.errors import LibraryError, short
 
 _LONGEST_VALUE = 60  # characters: longer texts are no categories
 
@@ -35,7 +35,7 @@ class Filters:
         for column, wanted in where.items():
             if column not in self.columns:
                 hint = nearest(str(column), self.columns)
-                raise LibraryError(f"the library has no column {column!r} to filter by: {hint}")
+                raise LibraryError(f"the library has no column {short(column)} to filter by: {hint}")
             values = wanted if isinstance(wanted, (list, tuple, set, frozenset, np.ndarray)) else [wanted]
             if wanted is None or not len(values):
                 continue

@@ -19,7 +19,7 @@ import numpy as np
 
 from slapkit._io import atomic_path, atomic_write_json, available_cores, sha256_file
 from slapkit.config import nearest
-from slapkit.errors import LibraryError
+from slapkit.errors import LibraryError, short
 
 Kind = Literal["exact", "usearch", "qdrant"]
 _BLOCK_BYTES = 1 << 24  # of vectors that a thread takes at a time
@@ -216,7 +216,7 @@ def open_index(
     if kind == "exact":
         return ExactIndex(vectors)
     if kind not in get_args(Kind):
-        raise LibraryError(f"there is no index of kind {kind!r}: {nearest(str(kind), get_args(Kind))}")
+        raise LibraryError(f"there is no index of kind {short(kind)}: {nearest(str(kind), get_args(Kind))}")
     return (GraphIndex if kind == "usearch" else QdrantIndex)(vectors, location, name, progress)
 
 
@@ -239,7 +239,7 @@ def unit(queries: np.ndarray) -> np.ndarray:
 def check_k(k: int) -> int:
     """Return `k`, or raise `LibraryError` unless it is a whole number of at least 1."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise LibraryError(f"k={k!r} must be a whole number of results, at least 1")
+        raise LibraryError(f"k={short(k)} must be a whole number of results, at least 1")
     return int(k)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from slapkit._io import locate, project_root, read_json_lines
 from slapkit.audio.frontend import FrontendConfig
-from slapkit.errors import ConfigError, LibraryError
+from slapkit.errors import ConfigError, LibraryError, short
 from slapkit.hub.load import load_model
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.models.inference import Model
@@ -78,7 +78,7 @@ class Library(AudioFiles):
         if not folder.is_dir():
             raise LibraryError(f"no folder of music at {folder}: name one that holds audio files")
         if embedding not in ("q", "z"):
-            raise ConfigError(f"embedding={embedding!r}: take 'q' (prediction) or 'z' (projection)")
+            raise ConfigError(f"embedding={short(embedding)}: take 'q' (prediction) or 'z' (projection)")
         loaded, path = _loaded(model)
         audio = loaded.config.audio
         header = Header(

@@ -16,7 +16,7 @@ from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.audio.frontend import FrontendConfig, LogMel
 from slapkit.audio.windows import repeat_pad
 from slapkit.data.home import Home
-from slapkit.errors import LibraryError
+from slapkit.errors import LibraryError, short
 from slapkit.search.store import Entry
 
 EXCERPT_S = 30.0
@@ -48,7 +48,7 @@ class AudioFiles:
     def entry(self, id: str) -> Entry:
         """Return what the library knows of a track; a `LibraryError` if there is no such track."""
         if not isinstance(id, str) or id not in self.entries:
-            raise LibraryError(f"the library has no track {str(id)[:80]!r}: ids are those of library.tracks")
+            raise LibraryError(f"the library has no track {short(id)}: ids are those of library.tracks")
         return self.entries[id]
 
     def path(self, id: str) -> Path:

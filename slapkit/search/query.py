@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from slapkit.errors import LibraryError
+from slapkit.errors import LibraryError, short
 from slapkit.models.inference import Model
 from slapkit.search.index import unit
 
@@ -110,8 +110,9 @@ class QueryEncoder:
             return value.vector
         if isinstance(value, np.ndarray) and value.shape == (self.dim,):
             return value
-        found = f"an array of shape {list(value.shape)}" if isinstance(value, np.ndarray) else repr(value)[:80]
-        raise LibraryError(f"no search by {found}: take words, a Path, library.like(id) or a vector [{self.dim}]")
+        raise LibraryError(
+            f"no search by {short(value)}: take words, a Path, library.like(id) or a vector [{self.dim}]"
+        )
 
     def warn(self, query: Any) -> str | None:
         """Return what of a query the model leaves out; None where it reads all."""

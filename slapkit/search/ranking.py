@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from slapkit.config import nearest
-from slapkit.errors import LibraryError
+from slapkit.errors import LibraryError, short
 from slapkit.models.embed import mean_by_clip
 from slapkit.search.index import ExactIndex, top
 from slapkit.search.store import Entry
@@ -46,7 +46,7 @@ class Ranking:
         """Return the `k` best tracks for a unit vector `[D]`, or fewer where fewer are `allowed` (bool `[N]`)."""
         if pooling not in ("best", "mean"):
             hint = nearest(str(pooling), ("best", "mean"))
-            raise LibraryError(f"pooling={pooling!r} is no way to score a track by its windows: {hint}")
+            raise LibraryError(f"pooling={short(pooling)} is no way to score a track by its windows: {hint}")
         if type(self.index) is not ExactIndex and pooling == "best" and allowed is None:
             # These are the first of the whole library, so the rank among them is the rank in it.
             tracks = self._proposed(query, k)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slapkit._io import printable
-from slapkit.errors import LibraryError
+from slapkit.errors import LibraryError, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ def parse_where(texts: Sequence[str]) -> dict[str, list[str]]:
     for text in texts:
         name, value = (part.strip() for part in text.partition("=")[::2])
         if not (name and value):
-            raise LibraryError(f"--where {text!r} must be FACT=VALUE, such as style=jig")
+            raise LibraryError(f"--where {short(text)} must be FACT=VALUE, such as style=jig")
         where.setdefault(name, []).append(value)
     return where
 

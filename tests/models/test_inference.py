@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -84,6 +85,55 @@ def test_arrays_are_files_and_may_be_short_or_long(model, trained):
     tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(5 * 24000) / 24000)).astype(np.float32)
     out = model.embed_audio([tone[:2000], tone[:24000], tone], sample_rate=24000)
     assert np.isfinite(out).all() and (out @ out.T).min() > 0.5, "the same tone, short or long"
+
+
+class Decoder:
+    """What torchcodec's decoder, which `datasets` gives, has."""
+
+    def __init__(self, wave, rate):
+        self.data, self.sample_rate = torch.from_numpy(wave)[None], rate
+
+    def get_all_samples(self):
+        return self
+
+
+def test_sounds_and_texts_come_as_people_have_them(model, trained):
+    paths = [str(clip.path) for clip in trained[1].clips[:3]]
+    wave, rate = soundfile.read(paths[0], dtype="float32")
+    expected = model.embed_audio(paths)
+    for given in (np.array(paths), np.array(paths, dtype=object), pd.Series(paths), tuple(paths), iter(paths)):
+        np.testing.assert_array_equal(model.embed_audio(given), expected)
+    for one in (
+        {"array": wave, "sampling_rate": rate},
+        {"array": wave.tolist(), "sampling_rate": rate},
+        Decoder(wave, rate),
+    ):
+        np.testing.assert_allclose(model.embed_audio([one, paths[1]]), expected[:2], atol=1e-5)
+    texts = ["low tone", "high"]
+    for given in (np.array(texts), np.array(texts, dtype=object), pd.Series(texts, index=[5, 3]), tuple(texts)):
+        np.testing.assert_array_equal(model.embed_text(given), model.embed_text(texts))
+
+
+def test_which_sound_is_bad_is_said_and_no_sound_is_printed(model):
+    good, million = np.full(8000, 0.1, dtype=np.float32), [0.1] * 1_000_000
+    cases = [
+        (million, r"sounds\[0\] is 0.1 of type float: a list of paths, arrays"),
+        ([million], r"sounds\[0\] is list of 1,000,000"),
+        (np.array(million), r"ndarray of shape \[1000000\]"),
+        ({"array": good, "sampling_rate": 8000}, "put a single one in brackets"),
+        ([good, {"bytes": b"x" * 10_000_000, "path": None}], r"sounds\[1\] is .*'bytes'"),
+    ]
+    for given, named in cases:
+        with pytest.raises(DataError, match=named) as raised:
+            model.embed_audio(given, sample_rate=8000)
+        assert len(str(raised.value)) < 400
+    for wrong in (np.full(800, np.nan), np.zeros(8000), good.astype(np.int16)):
+        with pytest.raises(AudioError, match=r"sounds\[1\]"):
+            model.embed_audio([good, wrong, good], sample_rate=8000)
+    for given in (np.ones((2, 3)), pd.Series(["x", None]), [b"x" * 1_000_000], 7):
+        with pytest.raises(DataError, match="captions") as raised:
+            model.embed_text(given)
+        assert len(str(raised.value)) < 400
 
 
 def test_loaded_model_gives_what_training_gave(trained, model):

@@ -17,7 +17,7 @@ from slapkit.data.dataset import AudioTextDataset
 from slapkit.data.reader import find_tables
 from slapkit.data.reader import read as read_folder
 from slapkit.data.tables import SUFFIXES
-from slapkit.errors import ConfigError, DataError
+from slapkit.errors import ConfigError, DataError, short
 
 _LOOKED_AT = 2_000  # entries of a folder that are searched for an audio file
 _TABLE = Layout("table", "a folder with a table", "your own: metadata.jsonl or metadata.csv beside the audio files")
@@ -47,12 +47,12 @@ def read(layout: str, folder: str | os.PathLike[str], *, progress: bool = True, 
     if layout == "auto":
         layout, clue = detect(folder)
     if layout not in LAYOUTS:
-        raise ConfigError(f"there is no layout {layout!r}: {nearest(layout, [*LAYOUTS, 'auto'])}")
+        raise ConfigError(f"there is no layout {short(layout)}: {nearest(layout, [*LAYOUTS, 'auto'])}")
     title, reader = LAYOUTS[layout].title, _READERS[layout]
     known = list(inspect.signature(reader).parameters)[1:]
     for name in options:
         if name not in known:
-            raise ConfigError(f"{title} has no option {name!r}: {nearest(name, known)}")
+            raise ConfigError(f"{title} has no option {short(name)}: {nearest(name, known)}")
     if "progress" in known:
         options["progress"] = progress
     dataset = reader(folder, **options)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from slapkit.config import nearest, require
-from slapkit.errors import ConfigError
+from slapkit.errors import ConfigError, short
 from slapkit.models.encoders import htsat_inference
 from slapkit.models.encoders.config import AudioEncoderConfig
 
@@ -48,14 +48,14 @@ def _clap_config(config: AudioEncoderConfig):
     known = ClapAudioConfig().to_dict()
     for key in given:
         if key not in known:
-            raise ConfigError(f"htsat has no key {key!r}: {nearest(key, known)}")
+            raise ConfigError(f"htsat has no key {short(key)}: {nearest(key, known)}")
     try:
         clap = ClapAudioConfig(**{"num_mel_bins": n_mels, **given})
         size, halvings = clap.spec_size, len(clap.depths) - 1
         width = clap.patch_embeds_hidden_size * 2**halvings
         smallest = size // max(clap.patch_stride) // 2**halvings  # side of the last stage's map, in patches
     except Exception as error:  # its class differs between versions of transformers
-        raise ConfigError(f"htsat={given!r} is no configuration of HTS-AT: {error}") from error
+        raise ConfigError(f"htsat={short(given)} is no configuration of HTS-AT: {error}") from error
     if given.get("enable_fusion") and given.get("fusion_type") == "channel_map":
         raise ConfigError("htsat fusion_type='channel_map' is not supported: its input cannot be a single window")
     longest, hidden = size * size // n_mels, given.get("hidden_size", width)

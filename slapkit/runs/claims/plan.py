@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slapkit.config import Config, nearest, require
-from slapkit.errors import ConfigError
+from slapkit.errors import ConfigError, short
 
 NAMES = {"slap": "SLAP", "clap": "CLAP", "siglip": "SigLIP", "byol": "BYOL, each alone"}
 
@@ -77,13 +77,15 @@ def size(name: str, *, seeds: str | None = None, workers: int | None = None) -> 
         ConfigError: there is no such size, or a seed is no number.
     """
     if name not in SIZES:
-        raise ConfigError(f"there is no size {name!r}: {nearest(name, SIZES)}")
+        raise ConfigError(f"there is no size {short(name)}: {nearest(name, SIZES)}")
     changes: dict[str, Any] = {} if workers is None else {"workers": workers}
     if seeds is not None:
         try:
             changes["seeds"] = tuple(int(part) for part in seeds.split(","))
         except ValueError:
-            raise ConfigError(f"seeds={seeds!r} must be whole numbers separated by commas, such as 0,1,2") from None
+            raise ConfigError(
+                f"seeds={short(seeds)} must be whole numbers separated by commas, such as 0,1,2"
+            ) from None
     return SIZES[name].replace(**changes)
 
 

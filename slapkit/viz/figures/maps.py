@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slapkit.config import nearest
-from slapkit.errors import DataError
+from slapkit.errors import DataError, short
 from slapkit.viz import theme
 from slapkit.viz.figures.map_frame import ENTRIES, add_legend, frame
 from slapkit.viz.figures.style import finish, grid, joined
@@ -78,7 +78,7 @@ def coloring(panels: Sequence[Panel], column: str = MODALITY) -> Coloring:
         return Coloring(column, codes, ["audio", "text"], [theme.AUDIO, theme.TEXT])
     for panel in panels:
         if column not in panel.points:
-            raise DataError(f"points have no column {column!r} to be coloured by: {nearest(column, panel.points)}")
+            raise DataError(f"points have no column {short(column)} to be coloured by: {nearest(column, panel.points)}")
     values = [_categories(panel.points[column]) for panel in panels]
     counts = values[0].value_counts(sort=True)
     ordered = sorted(counts.index, key=lambda name: (-counts[name], name))

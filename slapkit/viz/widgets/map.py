@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.config import nearest
-from slapkit.errors import AudioError, DataError, SlapkitError
+from slapkit.errors import AudioError, DataError, SlapkitError, short
 from slapkit.metrics.embedded import Embedded, Kind, require_same_clips
 from slapkit.search.listen import excerpt
 from slapkit.viz import theme
@@ -63,7 +63,7 @@ class MapView(ipywidgets.VBox):
     def _make_controls(self) -> None:
         options = color_columns(self.store.panels(self.models[:1], self.kind, self.dimensions)[0].points)
         if self.color not in options:
-            raise DataError(f"there is no column {self.color!r} to colour by: {nearest(self.color, options)}")
+            raise DataError(f"there is no column {short(self.color)} to colour by: {nearest(self.color, options)}")
         self.colors = ipywidgets.Dropdown(options=options, value=self.color, description="colour")
         self.kinds = ipywidgets.ToggleButtons(options={"q (predictions)": "q", "z (projections)": "z"}, value=self.kind)
         self.sizes = ipywidgets.ToggleButtons(options={"2-D": 2, "3-D": 3}, value=self.dimensions)
