@@ -28,9 +28,9 @@ def evaluate(
     Raises:
         DataError: the split is missing or has fewer than two usable clips.
     """
+    _need_two(dataset.split(split), split)
     embedded = embed_split(model, dataset, split=split, cache_dir=cache_dir, progress=progress)
-    if len(embedded.clips) < 2:
-        raise DataError(f"{dataset.name}: one clip in the split {split!r} leaves nothing to rank: take at least 2")
+    _need_two(embedded.clips, split)
     spaces = {kind: embedded.space(kind, seed=seed) for kind in KINDS}
     ranks = spaces["q"].effective_ranks
     facts = [clip.facts for clip in embedded.clips]
@@ -48,6 +48,11 @@ def evaluate(
         "by_name": by_name.by_kind(by_name.ask(model, embedded.audio(), facts)),
         "protocol": _protocol(model, dataset, embedded, seed),
     }
+
+
+def _need_two(clips: AudioTextDataset, split: str) -> None:
+    if len(clips) < 2:
+        raise DataError(f"{clips.name}: one clip in the split {split!r} leaves nothing to rank: take at least 2")
 
 
 def _registers(embedded: Embedded) -> dict[str, dict[str, Any]]:

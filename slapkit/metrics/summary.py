@@ -10,6 +10,7 @@ from slapkit.models import OBJECTIVE_NAMES
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 DASH = "–"
 _MEASURES = ("R@1", "R@5", "R@10")
+MEANINGLESS = 0.5  # a recall that chance alone brings to half is marked: R@10 of up to 20 clips
 _MEASURED = ("retrieval", "gap", "gap_z", "health", "registers", "by_name", "training")
 
 
@@ -67,10 +68,14 @@ def retrieval(metrics: Mapping[str, Any], direction: str, measure: str) -> float
     return number(dig(metrics, "retrieval", embedding(metrics), direction, measure))
 
 
-def chance(metrics: Mapping[str, Any], k: int = 10) -> float | None:
-    """Return the recall at k of a constant embedding."""
-    candidates = number(dig(metrics, "protocol", "candidates"))
-    return min(1.0, k / candidates) if candidates else None
+def chance(metrics: Mapping[str, Any], k: int = 10, direction: str = "text_to_audio") -> float | None:
+    """Return the recall at k of a constant embedding; from audio to text a clip has its mean number of captions."""
+    clips = number(dig(metrics, "protocol", "candidates"))
+    if direction == "text_to_audio" or not clips:
+        return min(1.0, k / clips) if clips else None
+    captions = int(number(dig(metrics, "protocol", "queries")) or 0)
+    wrong = captions - max(1, round(captions / clips))
+    return 1 - math.comb(wrong, k) / math.comb(captions, k) if captions >= k else 1.0
 
 
 def over_seeds(found: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -116,17 +121,30 @@ def one_decimal(value: Any) -> str:
     return decimals(value, 1)
 
 
+def _candidates(metrics: Mapping[str, Any], direction: str) -> str:
+    count = number(dig(metrics, "protocol", "candidates" if direction == "text_to_audio" else "queries"))
+    return f"{count or 0:,.0f} {'clips' if direction == 'text_to_audio' else 'captions'}"
+
+
 def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     """Return a run's main figures as lines; none where nothing was measured."""
     if "retrieval" not in metrics:
         return [f"{key.replace('_', ' ')}: {words(value)}" for key, value in metrics.get("summary", {}).items()]
-    name, lines, seeds = label(record), [], dig(metrics, "seeds", "seeds")
+    name, lines, seeds, marked = label(record), [], dig(metrics, "seeds", "seeds"), False
     if seeds:
         lines.append(f"{name}: means over the seeds {words(seeds)}; in brackets the least and the greatest")
     for direction, way in DIRECTIONS.items():
-        recalls = [f"{m} {ranged(metrics, 'retrieval', embedding(metrics), direction, m)}" for m in _MEASURES]
+        chances = {m: chance(metrics, int(m[2:]), direction) for m in _MEASURES}
+        marks = {m: "*" if (value or 0) >= MEANINGLESS else "" for m, value in chances.items()}
+        kind = embedding(metrics)
+        recalls = [f"{m}{marks[m]} {ranged(metrics, 'retrieval', kind, direction, m)}" for m in _MEASURES]
         rank = percent(retrieval(averaged(metrics), direction, "median_rank"))
         lines.append(f"{name} {way}: {'  '.join(recalls)}  median rank {rank}")
+        marked = marked or any(marks.values())
+        if None not in chances.values():
+            lines.append(f"  of {_candidates(metrics, direction)}, chance {', '.join(map(percent, chances.values()))}")
+    if marked:
+        lines.append(f"  * says nothing: by chance alone it would be {100 * MEANINGLESS:.0f} % or more of so few clips")
     lines.append(
         f"{name} gap: centroid distance {ranged(metrics, 'gap', 'centroid_distance', write=decimals)}, "
         f"linear separability {ranged(metrics, 'gap', 'linear_separability')}; "

@@ -5,6 +5,7 @@ however they are shared out over micro-batches and devices. A frozen encoder giv
 epoch: `slapkit.models.representations` has them.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -83,6 +84,35 @@ class Pairs(NamedTuple):
     target_captions: np.ndarray | None = None
 
 
+def shares(config: TrainConfig, devices: int) -> tuple[int, int]:
+    """Return the pairs of each device, and of each micro-batch; `DataError` where the batch cannot be so divided."""
+    share, left = divmod(config.batch_size, devices)
+    micro = min(config.micro_batch or share, share)
+    if left or share % micro:
+        raise DataError(
+            f"batch_size={config.batch_size} on {devices} device(s) cannot be cut into micro-batches of {micro}: "
+            f"make it a multiple of {devices * micro}"
+        )
+    return share, micro
+
+
+def fitted(config: TrainConfig, clips: int, devices: int) -> TrainConfig:
+    """Return the configuration with the largest batch that so many clips fill, and warn where it is smaller."""
+    if clips >= config.batch_size:
+        return config
+    share = clips // devices
+    micro = min(config.micro_batch or share, share)
+    size = devices * (share // micro * micro) if micro else 0
+    if size < 2:
+        raise DataError(
+            f"the training split has {clips} clips for {devices} device(s): at least 2, and 1 for each, needed"
+        )
+    warnings.warn(
+        f"the training split has {clips} clips: batch_size={config.batch_size} is lowered to {size}", stacklevel=2
+    )
+    return config.replace(batch_size=size, micro_batch=config.micro_batch and micro)
+
+
 class BatchSource:
     """Micro-batches of a training set by step and number.
 
@@ -101,13 +131,7 @@ class BatchSource:
         self.audio, self.text, self.config, self.clips = audio, text, config, len(audio)
         self.counts = np.bincount(clip_of_caption, minlength=self.clips)  # captions of each clip
         self.first_captions = np.cumsum(self.counts) - self.counts
-        share, left = divmod(config.batch_size, devices)
-        micro = min(config.micro_batch or share, share)
-        if left or share % micro:
-            raise DataError(
-                f"batch_size={config.batch_size} on {devices} device(s) cannot be cut into micro-batches of {micro}: "
-                f"make it a multiple of {devices * micro}"
-            )
+        share, micro = shares(config, devices)
         if self.clips < config.batch_size:
             raise DataError(
                 f"the training split has {self.clips} clips, fewer than batch_size={config.batch_size}: take a "

@@ -20,7 +20,7 @@ from slapkit.models.joint import JointModel, ModelConfig
 from slapkit.models.representations import Representations, raw
 from slapkit.models.weights import save_model
 from slapkit.training import checkpoint, health
-from slapkit.training.batches import AudioSource, BatchSource, TextSource
+from slapkit.training.batches import AudioSource, BatchSource, TextSource, fitted, shares
 from slapkit.training.config import TrainConfig
 from slapkit.training.devices import keep_freed_memory, make_accelerator
 from slapkit.training.log import Callback, TrainLog
@@ -77,6 +77,8 @@ class Trainer:
         self.accelerator = make_accelerator(config)
         self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
         rank, devices = self.accelerator.process_index, self.accelerator.num_processes
+        everything, _ = _splits(dataset, {clip.id for clip in dataset})
+        config = fitted(config, len(everything), devices)
         _check(model, config, devices)  # before any work
         given_model = isinstance(model, JointModel)
         digest = tensor_digest(model.state_dict()) if given_model else None
@@ -85,6 +87,7 @@ class Trainer:
         with self.accelerator.main_process_first():
             store = open_store(dataset, audio.frontend, audio.window_frames, cache_dir, **given)
         training, validation = _splits(dataset, set(store.ids))
+        self.config = config = fitted(config, len(training), devices)
         self.model = model if given_model else self._build(model, store, training)
         self.model.add_targets()
         self.model.to(self.device)
@@ -253,7 +256,8 @@ class Trainer:
 
 
 def _check(model: ModelConfig | JointModel, config: TrainConfig, devices: int) -> None:
-    """Refuse a starting point that was not made, or for another objective; and BatchNorm on a single row."""
+    """Refuse a starting point that was not made, or for another objective; a batch that cannot be divided; and
+    BatchNorm on a single row."""
     started = model if isinstance(model, JointModel) else None
     if started is None and config.init is not None:
         raise ConfigError(f"init={config.init!r}: pass model=slapkit.hub.start_from(model, objective, init)")
@@ -261,8 +265,8 @@ def _check(model: ModelConfig | JointModel, config: TrainConfig, devices: int) -
         raise ConfigError(f"objective={config.objective!r}, but the model was made for {started.objective!r}")
     shape = model if started is None else started.config
     heads = [shape.audio_projector, shape.text_projector, *([shape.predictor] if config.objective == "slap" else [])]
-    share = config.batch_size // devices
-    rows = share if config.exact_accumulation else min(config.micro_batch or share, share)
+    share, micro = shares(config, devices)
+    rows = share if config.exact_accumulation else micro
     if config.sync_batchnorm:
         rows *= devices
     if rows == 1 and any(head.batch_norm for head in heads):

@@ -10,7 +10,7 @@ from slapkit.errors import DataError
 from slapkit.metrics.embedded import embed_split
 from slapkit.metrics.evaluate import evaluate
 from slapkit.metrics.probing import represent_clips
-from slapkit.metrics.summary import main_figures
+from slapkit.metrics.summary import chance, main_figures
 from slapkit.models.inference import Model
 from slapkit.models.joint import JointModel
 from tests.training.tones import make_tones, tiny
@@ -72,6 +72,23 @@ def test_partial_captions_count_by_their_facts_and_the_headline_leaves_them_out(
     assert found["registers"]["terse"]["text_to_audio"] == metrics.retrieval_scores(alone)
     lines = main_figures({"parameters": {"objective": "slap"}}, found)
     assert any("partial" in line and "chance 50.0 %" in line for line in lines)
+
+
+def test_chance_stands_beside_recalls_and_what_it_reaches_is_marked():
+    def figures(clips, each):
+        same = dict.fromkeys(("R@1", "R@5", "R@10", "median_rank"), 0.25)
+        retrieval = {"q": {"text_to_audio": same, "audio_to_text": same}}
+        return {"retrieval": retrieval, "protocol": {"candidates": clips, "queries": clips * each}}
+
+    lines = main_figures({"parameters": {"objective": "slap"}}, figures(6, 3))
+    assert lines[0] == "SLAP text to audio: R@1 25.0 %  R@5* 25.0 %  R@10* 25.0 %  median rank 25.0 %"
+    assert lines[1] == "  of 6 clips, chance 16.7 %, 83.3 %, 100.0 %"
+    rng = np.random.default_rng(0)
+    drawn = [(rng.permutation(18)[:5] < 3).any() for _ in range(20_000)]
+    assert abs(chance(figures(6, 3), 5, "audio_to_text") - np.mean(drawn)) < 0.02
+    assert "R@5* 25.0 %" in lines[2] and "says nothing" in lines[4]
+    lines = main_figures({"parameters": {"objective": "slap"}}, figures(100, 1))
+    assert "of 100 captions, chance 1.0 %, 5.0 %, 10.0 %" in lines[3] and not any("*" in line for line in lines)
 
 
 def test_evaluation_keeps_the_precision_of_the_model(tones, joint, tmp_path):

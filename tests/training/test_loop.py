@@ -174,13 +174,31 @@ def test_a_collapse_or_a_loss_that_is_not_finite_stops_with_advice(value, words,
     assert (tmp_path / "train.jsonl").read_text(), "what was seen is on disk"
 
 
+@pytest.mark.parametrize(("asked", "used"), [((64, None), (32, None)), ((64, 12), (24, 12)), ((64, 40), (32, 32))])
+def test_a_batch_larger_than_the_data_is_lowered_before_features_and_recorded(tones, cache, tmp_path, asked, used):
+    chosen = tiny({"steps": 2, "batch_size": asked[0], "micro_batch": asked[1]})
+    with pytest.warns(UserWarning, match=f"32 clips: batch_size=64 is lowered to {used[0]}"):
+        done = run(chosen, tones, tmp_path / "run", cache)
+    recorded = json.loads((done.folder / "config.json").read_text())["train"]
+    assert (recorded["batch_size"], recorded["micro_batch"]) == used and recorded["steps"] == 2
+    whole = run(tiny({"steps": 2, "batch_size": used[0], "micro_batch": used[1]}), tones, tmp_path / "other", cache)
+    assert whole.history[-1]["loss"] == done.history[-1]["loss"]
+
+
+def test_what_cannot_be_trained_is_refused_before_features(tones, tmp_path):
+    one, *others = [clip.id for clip in tones]
+    alone = tones.relabel({one: "train"} | dict.fromkeys(others))
+    for chosen, data, words in (
+        (tiny(), alone, "1 clips for 1 device.*at least 2"),
+        (tiny({"micro_batch": 5}), tones, "micro-batches of 5"),
+        (tiny(), tones.relabel({clip.id: None for clip in tones}), "make_splits"),
+    ):
+        with pytest.raises(DataError, match=words):
+            run(chosen, data, tmp_path, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_errors_name_the_value_and_the_remedy(tones, cache, tmp_path):
-    with pytest.raises(DataError, match="32 clips, fewer than batch_size=64"):
-        run(tiny({"batch_size": 64}), tones, tmp_path, cache)
-    with pytest.raises(DataError, match="micro-batches of 5"):
-        run(tiny({"micro_batch": 5}), tones, tmp_path, cache)
-    with pytest.raises(DataError, match="make_splits"):
-        run(tiny(), tones.relabel({clip.id: None for clip in tones}), tmp_path, cache)
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="no GPU"):
             run(tiny({"device": "cuda"}), tones, tmp_path, cache)

@@ -94,6 +94,30 @@ def test_openmic_never_unpickles(make, tmp_path):
     assert flag.exists(), "the file is what it is meant to be: NumPy itself runs the code"
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("Y_true", lambda y: y.T),
+        ("Y_true", lambda y: y[:3]),
+        ("Y_mask", lambda y: y[:, :19]),
+        ("Y_mask", lambda y: y[0]),
+        ("Y_true", lambda y: y.astype(str)),
+        ("Y_true", lambda y: y + 1),
+        ("Y_true", lambda y: y * np.nan),
+        ("sample_key", lambda keys: keys[:, None]),
+        ("sample_key", lambda keys: keys[[0, 0, 1, 2]]),
+        ("sample_key", lambda keys: keys[:2]),
+    ],
+)
+def test_openmic_arrays_of_a_wrong_shape_or_range(make, name, change):
+    root = make("openmic")
+    with np.load(root / "openmic-2018.npz", allow_pickle=True) as file:
+        content = {key: file[key] for key in file.files}
+    np.savez(root / "openmic-2018.npz", **content | {name: change(content[name])})
+    with pytest.raises(DataError, match=f"openmic-2018.npz.*{'Y_' if name[0] == 'Y' else 'sample_key'}"):
+        collections.read("openmic", root)
+
+
 def npz(path, **members):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
@@ -209,6 +233,27 @@ def test_archives_that_leave_the_folder_are_refused_whole(tmp_path, name, kind):
         link = {"type": tarfile.SYMTYPE, "linkname": "/etc"} if name == "link" else {}
         path = tarred(tmp_path / "x.tar", member("good.txt"), member(name, b"" if link else b"x", **link))
     refused(tmp_path, path, "refused")
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        (tarfile.LNKTYPE, "/etc/passwd"),
+        (tarfile.LNKTYPE, "../x"),
+        (tarfile.CHRTYPE, ""),
+        (tarfile.BLKTYPE, ""),
+        (tarfile.FIFOTYPE, ""),
+    ],
+)
+def test_hard_links_that_leave_and_devices_are_refused_whole(tmp_path, kind, target):
+    special = member("special", b"", type=kind, linkname=target, devmajor=1, devminor=3)
+    refused(tmp_path, tarred(tmp_path / "x.tar", member("good.txt"), special), "refused")
+
+
+def test_a_hard_link_within_the_archive_is_the_same_file(tmp_path):
+    link = member("twin.txt", b"", type=tarfile.LNKTYPE, linkname="good.txt")
+    collections.extract(tarred(tmp_path / "x.tar", member("good.txt", b"1"), link), tmp_path / "out", progress=False)
+    assert (tmp_path / "out" / "twin.txt").read_bytes() == b"1"
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
