@@ -34,10 +34,11 @@ original = kind.pairs
 out.mkdir(exist_ok=True)
 
 def pairs(self, step, k):
-    sound, captions = original(self, step, k)
+    found = original(self, step, k)
     with open(out / f"drawn-{self.rank}.jsonl", "a") as file:
-        file.write(json.dumps([step, k, captions.tolist(), float(sound.double().sum())]) + "\\n")
-    return sound, captions
+        values = [None if value is None else torch.as_tensor(value).double().sum().item() for value in found]
+        file.write(json.dumps([step, k, found.captions.tolist(), *values]) + "\\n")
+    return found
 
 kind.pairs = pairs
 trained = run(tiny(settings), read(data), out, **options)
@@ -65,6 +66,7 @@ def assert_equal(a: Path, b: Path) -> None:
 @pytest.mark.slow
 def test_kill_9_at_any_moment_goes_on_at_the_same_pair(tones, tmp_path):
     settings = {"steps": 20, "checkpoint_every": 1, "eval_every": 10, "micro_batch": 8}
+    settings |= {"text_views": True, "window_views": True}
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     log, chance, progress = tmp_path / "killed" / "drawn-0.jsonl", random.Random(0), []
 
@@ -99,5 +101,5 @@ def test_two_processes_train_one_model(tones, tmp_path):
     rows = read_json_lines(tmp_path / "train.jsonl")[0]
     assert [row["step"] for row in rows] == [1, 2, 3, 4] and "validation" in rows[-1]
     assert slapkit.load(tmp_path).embed_text(["a low tone"]).shape == (1, 32)
-    clips = [{c // 2 for captions, _ in drawn(tmp_path, rank).values() for c in captions} for rank in range(2)]
+    clips = [{c // 2 for captions, *_ in drawn(tmp_path, rank).values() for c in captions} for rank in range(2)]
     assert not clips[0] & clips[1] and clips[0] | clips[1] == set(range(32)), "one epoch: every clip once"
