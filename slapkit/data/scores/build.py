@@ -24,13 +24,14 @@ from slapkit.data.scores.render import ClipTask, make_clip
 from slapkit.data.scores.score import Score
 from slapkit.data.scores.soundfonts import Fonts, find_fonts
 from slapkit.data.scores.splits import choose_works, deal_clips, deal_splits
+from slapkit.data.scores.synth import renderer
 from slapkit.data.scores.works import list_works
 from slapkit.errors import ConfigError, DataError
 
-RECIPE = 7  # raise it when the same settings give another corpus
+RECIPE = 8  # raise it when the same settings give another corpus
 _CLIP_TIMEOUT_S = 120.0  # a clip takes 0.2 s
 _JOURNAL = ".journal.jsonl"
-_VERSIONED = ("music21", "verovio", "symusic", "midirenderer", "soundfile", "numpy")
+_VERSIONED = ("music21", "verovio", "symusic", "soundfile", "numpy", "scipy")
 
 
 def build(
@@ -71,7 +72,7 @@ def _identity(config: CorpusConfig, fonts: Fonts) -> dict[str, Any]:
         raise ConfigError(f"unseen_soundfont={str(fonts.unseen)!r} is one that training uses too")
     settings["soundfonts"] = [[path.stem, hashes[path]] for path in fonts.seen]
     settings["unseen_soundfont"] = [fonts.unseen.stem, hashes[fonts.unseen]] if fonts.unseen else []
-    return {"recipe": RECIPE, **settings, "clips": config.n_clips}
+    return {"recipe": RECIPE, "renderer": renderer(), **settings, "clips": config.n_clips}
 
 
 def is_complete(folder: Path, identity: dict[str, Any] | None = None) -> bool:
@@ -105,7 +106,7 @@ def _intact(folder: Path, row: dict[str, Any]) -> bool:
 
 def _build(config: CorpusConfig, identity: dict[str, Any], fonts: Fonts, folder: Path, progress: bool) -> None:
     workers = config.workers or _io.available_cores()
-    versions = {name: version(name) for name in _VERSIONED}
+    versions = {name: version(name) for name in (*_VERSIONED, identity["renderer"])}
     done = _resume(folder, {"identity": identity, "versions": versions})
     works = {work.id: work for work in choose_works(list_works(), config.n_clips // CLIPS_PER_WORK, config.seed)}
     cache = folder.parent / ".notes"

@@ -24,11 +24,13 @@ from slapkit.data.scores.works import Work, decode_text
 
 # The slowest work takes 2 s: this limit cuts off those that hang only, whatever else the machine does.
 TIMEOUT_S = 40.0
-_FORMAT = 2  # raise it when the stored arrays change
+_FORMAT = 3  # raise it when the stored arrays change
+_LONGEST = 80  # measures of a MusicXML file that are read: two excerpts of ten seconds need a dozen
 
 
 @functools.cache
 def _toolkit() -> Any:
+    import symusic  # noqa: F401  forks that import it themselves would take twice as long
     import verovio
 
     verovio.enableLog(verovio.LOG_OFF)
@@ -45,15 +47,25 @@ def prepare_abc(text: str) -> str:
     return head + key + re.sub(r"\|:|:\||::|:\|:", "|", body)
 
 
+def shorten_xml(text: str) -> str:
+    """Return MusicXML with the first measures of each part: whole movements take seconds to read."""
+
+    def first(part: re.Match[str]) -> str:
+        return part[1] + "\n".join(re.findall(r"(?s)<measure\b.*?</measure>", part[2])[:_LONGEST]) + "</part>"
+
+    return re.sub(r"(?s)(<part\s[^>]*>)(.*?)</part>", first, text)
+
+
 def _source(work: Work) -> str:
     """Return the text of a work as verovio takes it."""
     if work.text is not None:
         return prepare_abc(work.text)
     if not work.path.endswith(".mxl"):
-        return decode_text(Path(work.path).read_bytes())
+        text = decode_text(Path(work.path).read_bytes())
+        return text if work.path.endswith(".krn") else shorten_xml(text)
     with zipfile.ZipFile(work.path) as archive:  # verovio's own archive loader refuses what is not UTF-8
         names = [n for n in archive.namelist() if not n.startswith("META-INF") and n.endswith((".xml", ".musicxml"))]
-        return decode_text(archive.read(names[0]))
+        return shorten_xml(decode_text(archive.read(names[0])))
 
 
 def _notes(work: Work) -> bytes:

@@ -14,6 +14,9 @@ import numpy as np
 # Key profiles of Krumhansl and Kessler (1982), major and minor, from the tonic upwards.
 _MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
 _MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+# Of unit length, so that a product with another is a correlation: [mode, tonic, pitch class].
+_KEYS = np.array([[np.roll(profile - profile.mean(), tonic) for tonic in range(12)] for profile in (_MAJOR, _MINOR)])
+_KEYS /= np.linalg.norm(_KEYS, axis=2, keepdims=True)
 PITCH_NAMES = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
 
 
@@ -101,7 +104,7 @@ def find_key(pitch: np.ndarray, duration: np.ndarray) -> tuple[int, str, float]:
     weight = np.bincount(pitch % 12, weights=duration, minlength=12)
     if np.ptp(weight) == 0:
         return 0, "major", 0.0
-    scores = np.array([[np.corrcoef(np.roll(p, tonic), weight)[0, 1] for tonic in range(12)] for p in (_MAJOR, _MINOR)])
+    scores = _KEYS @ (weight - weight.mean()) / np.linalg.norm(weight - weight.mean())
     best = scores.max(axis=1)
     mode = int(best[1] > best[0])
     return int(scores[mode].argmax()), ("major", "minor")[mode], float(best[mode] - best[1 - mode])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from slapkit.data.scores.excerpt import Unfit
 from slapkit.errors import ConfigError, DataError
 
 # SoundFonts that are used where they are installed, and the Debian packages that bring them.
@@ -129,7 +130,11 @@ class SoundFont:
             raise DataError(f"{path} is a damaged SoundFont ({error}): get it anew") from error
 
     def part(self, notes: Iterable[tuple[int, int, np.ndarray]]) -> bytes:
-        """Return a SoundFont with the samples of the notes (bank, program, `[N, 2]` rows of key and velocity)."""
+        """Return a SoundFont with the samples of the notes (bank, program, rows that end with key and velocity).
+
+        Raises:
+            Unfit: it lacks an instrument.
+        """
         headers = self._records[b"shdr"].copy()
         # Samples that are left out become a moment of silence at the beginning.
         for field, value in (("start", 0), ("end", 48), ("loop", 8), ("loop_end", 40)):
@@ -159,12 +164,13 @@ class SoundFont:
         return {key: number for number, key in reversed(list(enumerate(keys)))}
 
     def _needed(self, bank: int, program: int, notes: np.ndarray) -> set[int]:
-        """Return the samples that sound in these notes of a preset, or of what the renderer takes in its place."""
-        usual = (DRUMS, 0) if bank == DRUMS else min(self._presets)
-        preset = self._presets.get((bank, program), self._presets.get(usual, 0))
+        """Return the samples that sound in these notes of a preset; a drum kit that is missing is the standard one."""
+        preset = self._presets.get((bank, program), self._presets.get((DRUMS, 0)) if bank == DRUMS else None)
+        if preset is None:
+            raise Unfit(f"no program {program} in bank {bank} of {self.name}")
         instruments = [number for _, number in self._zones(b"phdr", b"pbag", b"pgen", preset, _INSTRUMENT)]
         zones = [zone for number in instruments for zone in self._zones(b"inst", b"ibag", b"igen", number, _SAMPLE)]
-        return {number for limits, number in zones if (_inside(notes, limits)).any()}
+        return {number for limits, number in zones if _inside(notes[:, -2:], limits).any()}
 
     def _zones(
         self, heads: bytes, bags: bytes, generators: bytes, number: int, wanted: int

@@ -13,12 +13,12 @@ import numpy as np
 
 TYPICAL = 0.65
 _EVEN = {
-    "folk song": 3, "march": 4, "lullaby": 2, "rock": 5, "electronic dance": 4, "jazz": 4, "ambient": 2.5
+    "folk song": 3, "march": 4, "lullaby": 2, "rock": 5, "electronic dance": 4, "jazz": 4, "ambient": 4
 }  # fmt: skip
 # What a work may be played as, by its kind; songs by their metre (see `draw_style`).
 _PLAYED_AS: dict[str, dict[str, float]] = {
-    "chorale": {"hymn": 9, "ambient": 1},
-    **dict.fromkeys(("mass", "motet", "madrigal", "medieval"), {"Renaissance": 9, "ambient": 1}),
+    "chorale": {"hymn": 1},
+    **dict.fromkeys(("mass", "motet", "madrigal", "medieval"), {"Renaissance": 1}),
     **dict.fromkeys(("classical", "baroque", "romantic"), {"classical": 1}),
     **dict.fromkeys(("jig", "slip jig"), {"jig": 19, "lullaby": 1}),
     **dict.fromkeys(("reel", "hornpipe", "strathspey"), {"reel": 8, "rock": 1, "jazz": 1}),

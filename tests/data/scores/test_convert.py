@@ -39,6 +39,14 @@ def test_an_abc_file_is_split_into_its_tunes(tmp_path):
     assert second.title == "Second" and "First" not in second.text
 
 
+def test_long_musicxml_is_cut_part_by_part():
+    parts = ["".join(f"<measure number='{n}'><note/></measure>" for n in range(count)) for count in (200, 20)]
+    text = "<score><part-list><score-part id='P1'/></part-list>" + "".join(f"<part id='P'>{p}</part>" for p in parts)
+    cut = convert.shorten_xml(text + "</score>")
+    assert cut.startswith("<score><part-list><score-part id='P1'/></part-list><part id='P'>")
+    assert [part.count("<note/>") for part in cut.split("</part>")] == [80, 20, 0] and cut.endswith("</part></score>")
+
+
 def test_one_work_leaves_nothing_behind_for_the_next(tmp_path):
     """verovio plays this jig with the B flat of a tune read before it, unless it starts afresh."""
     every = {work.id: work for work in works.list_works()}
