@@ -41,7 +41,7 @@ class Home:
             return "the row names no file"
         if not isinstance(value, str):
             return f"file_name is not text but {type(value).__name__}"
-        if any(map(is_control, value)):
+        if not value.isprintable() and any(map(is_control, value)):
             return "file_name holds control characters"
         for written in _spellings(value.strip()):
             relative = self._relative(written, folder or self.root)
@@ -78,7 +78,7 @@ def is_control(character: str) -> bool:
 
 
 def _inside(path: str, folder: str) -> bool:
-    return os.path.commonpath([path, folder]) == folder
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def _spellings(name: str) -> Iterable[str]:

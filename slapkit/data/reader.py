@@ -159,6 +159,8 @@ def split_name(value: str) -> str:
 def clean_text(text: str) -> str:
     """Return `text` in Unicode NFC, without control characters or broken surrogates, white space collapsed."""
     text = unicodedata.normalize("NFC", text)
+    if text.isprintable():  # no white space but blanks, and nothing to leave out
+        return " ".join(text.split())
     kept = (" " if c.isspace() else c for c in text if c.isspace() or not is_control(c))
     return " ".join("".join(kept).replace("\ufeff", "").split())
 
@@ -187,11 +189,11 @@ def captions_of(value: Any, number: int, id: str, problems: list[Problem]) -> li
         if item is not None and not isinstance(item, str):
             tell("a caption is not text: skipped", short(item))
             continue
-        if is_nothing(item or ""):
+        text = clean_text(item or "")
+        if text.lower() in _NOTHING:
             tell("a caption is empty: skipped")
             continue
-        text = clean_text(item)
-        if any(is_control(c) and not c.isspace() for c in item):
+        if not item.isprintable() and any(is_control(c) and not c.isspace() for c in item):
             tell("control characters in a caption were dropped", short(item))
         if len(text) > LONGEST:
             tell(f"a caption exceeds {LONGEST:,} characters: cut there", f"{len(text):,} characters")

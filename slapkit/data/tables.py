@@ -88,9 +88,13 @@ def parse_list(text: str) -> list[Any] | None:
     if not _LIST.fullmatch(text):
         return None
     try:
-        return [ast.literal_eval(found["text"]) if found["text"] else None for found in _ITEMS.finditer(text)]
+        return [_text_of(found["text"]) for found in _ITEMS.finditer(text)]
     except (ValueError, SyntaxError):  # an escape that is none
         return None
+
+
+def _text_of(literal: str | None) -> str | None:
+    return literal and (ast.literal_eval(literal) if "\\" in literal or "\n" in literal else literal[1:-1])
 
 
 def _decode(path: Path, table: Table, head: int | None) -> str:
