@@ -47,7 +47,9 @@ OWN = {
     },
 }
 OWN["siglip"] = OWN["clap"]
-COLUMNS = {(way, k): f"{arrow} R@{k}" for way, arrow in (("text_to_audio", "T→A"), ("audio_to_text", "A→T")) for k in (1, 10)}
+COLUMNS = {
+    (way, k): f"{arrow} R@{k}" for way, arrow in (("text_to_audio", "T→A"), ("audio_to_text", "A→T")) for k in (1, 10)
+}
 
 
 def settings_of(name: str, objective: str, changes: dict, seed: int) -> presets.Preset:

@@ -70,7 +70,10 @@ PRESETS = {
     "pretrained": Preset(
         ModelConfig(
             audio=AudioEncoderConfig(
-                kind="musicnn", frontend=FRONTENDS["musicnn"].replace(chroma=True), rhythm=True, window_s=10.0,
+                kind="musicnn",
+                frontend=FRONTENDS["musicnn"].replace(chroma=True),
+                rhythm=True,
+                window_s=10.0,
                 frozen=True,
             ),
             audio_projector=_DROPPED,
@@ -78,13 +81,21 @@ PRESETS = {
             predictor=HeadConfig(hidden=2048),
             dim=256,
         ),
-        TrainConfig(steps=3000, lr=2e-3, text_views=True, window_views=True, eval_every=500, checkpoint_every=500),
+        TrainConfig(
+            steps=1500, batch_size=128, lr=3e-3, window_views=True, eval_every=250, checkpoint_every=250, log_every=50
+        ),
     ),
-    # Heads are narrow, as the encoder is small. Dropout on the text side alone: the frozen encoder shows the same
-    # captions in every epoch.
+    # Projectors are narrow, as the encoder is small. Dropout on the text side alone: the frozen encoder shows the same
+    # captions in every epoch. The predictor is wide and targets see other views: on the score corpus that took R@10
+    # text to audio from 67 to 74 % (one seed).
     "tiny": Preset(
-        ModelConfig(audio_projector=_NARROW, text_projector=_NARROW.replace(dropout=0.2), predictor=_NARROW, dim=256),
-        TrainConfig(steps=1600, lr=2e-3, eval_every=200, checkpoint_every=200),
+        ModelConfig(
+            audio_projector=_NARROW,
+            text_projector=_NARROW.replace(dropout=0.2),
+            predictor=HeadConfig(hidden=2048),
+            dim=256,
+        ),
+        TrainConfig(steps=1600, lr=2e-3, text_views=True, window_views=True, eval_every=200, checkpoint_every=200),
     ),
     "small": Preset(
         ModelConfig(audio=AudioEncoderConfig(kind="htsat", htsat=_HTSAT_SMALL), predictor=HeadConfig(hidden=2048)),

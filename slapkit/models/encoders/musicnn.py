@@ -45,7 +45,7 @@ _TIMBRAL, _TEMPORAL, _CHANNELS = (38, 67), (128, 64, 32), 64  # bands, frames, a
 _FRONT = 2 * 204 + 3 * 51
 _POOLED = 2 * (_FRONT + 3 * _CHANNELS)  # of one network
 _CHANNELS_ALL = len(TAGS) * _POOLED
-_WEIGHTS = 1.5, 3.0  # of rhythm and of tonality: a few among three thousand would hardly be heard
+_WEIGHTS = 1.5, 6.0  # of rhythm and of tonality: a few among three thousand would hardly be heard
 _FARTHEST = 6.0  # standard deviations, to which a standardised channel is clipped
 _LEAST = 1e-3  # standard deviation: below it a channel is constant but for rounding
 
