@@ -143,6 +143,8 @@ def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
         marked = marked or any(marks.values())
         if None not in chances.values():
             lines.append(f"  of {_candidates(metrics, direction)}, chance {', '.join(map(percent, chances.values()))}")
+    if shared := number(dig(metrics, "protocol", "shared_captions")):
+        lines.append(f"  {shared:,.0f} of the captions belong to several clips, which are right answers alike")
     if marked:
         lines.append(f"  * says nothing: by chance alone it would be {100 * MEANINGLESS:.0f} % or more of so few clips")
     lines.append(

@@ -70,7 +70,9 @@ def test_partial_captions_count_by_their_facts_and_the_headline_leaves_them_out(
     assert half == {"precision@10": pytest.approx(np.mean(shares)), "chance": 0.5, "queries": 4}
     alone = metrics.text_to_audio_ranks(audio=own.audio(), text=own.text()[1::3], clip_of_caption=np.arange(4))
     assert found["registers"]["terse"]["text_to_audio"] == metrics.retrieval_scores(alone)
+    found["protocol"]["shared_captions"] = 3
     lines = main_figures({"parameters": {"objective": "slap"}}, found)
+    assert any("3 of the captions belong to several clips" in line for line in lines)
     assert any("partial" in line and "chance 50.0 %" in line for line in lines)
 
 

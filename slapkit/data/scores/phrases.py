@@ -1,4 +1,4 @@
-"""The words and sentence frames of captions, read from `captions.txt`; training never shows those of the test split."""
+"""The words and frames of captions, read from `captions.txt`; training never shows those of the test split."""
 
 import re
 from importlib.resources import files
