@@ -171,7 +171,7 @@ def fill(
 
 def _is_plural(drums: str) -> bool:
     """Whether a phrase for drums is plural ("drums keep", "a drum kit keeps")."""
-    return bool(drums) and drums.split()[0] not in ("a", "the", "percussion", "military", "Latin")
+    return bool(drums) and drums.split()[0] not in ("a", "the", "percussion", "Latin")
 
 
 def _instrument_phrases(
