@@ -22,7 +22,7 @@ class NoText:
 
 @pytest.fixture
 def source(tones, cache):
-    chosen = tiny({"masks": 0})
+    chosen = tiny({"masks": 0, "text_views": False, "window_views": False})
     store = features.build(tones.audio_files(), chosen.model.audio.frontend, cache, progress=False)
     audio = AudioSource(store, [c.id for c in tones], chosen.model.audio.window_frames)
     with pytest.raises(DataError, match="absent"):
