@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LINT = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
 # Slow to import, and needed by some calls alone.
 HEAVY = {
-    "IPython", "accelerate", "anywidget", "datasets", "filelock", "huggingface_hub", "ipykernel", "ipywidgets",
+    "IPython", "accelerate", "anywidget", "av", "datasets", "filelock", "huggingface_hub", "ipykernel", "ipywidgets",
     "jinja2", "jupyter_client", "matplotlib", "midirenderer", "music21", "nbclient", "nbconvert", "nbformat", "onnx",
     "onnxruntime", "pandas", "papermill", "plotly", "pretty_midi", "psutil", "pyarrow", "qdrant_client", "safetensors",
     "scipy", "sklearn", "soundfile", "soxr", "symusic", "tensorboard", "tinysoundfont", "tinytag", "tokenizers", "torch",

@@ -1,22 +1,28 @@
 """Sound files and arrays to mono float32 at one rate, and a clear error for what cannot be used.
 
-Files are read by soundfile (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF ...), channels are averaged, and the rate is
-changed by soxr. Both packages are imported only here, when a sound is really read.
+Files are read by soundfile (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF ...), and by FFmpeg what it cannot read, or not to
+the end. Channels are averaged, and the rate is changed by soxr. The packages are imported when a sound is really read.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from slapkit.audio import lengths, media
 from slapkit.errors import AudioError, SlapkitError
 
-MEDIA_TYPES = {  # of what browsers play
+MEDIA_TYPES = {  # of what browsers play as it is
     ".ogg": "audio/ogg", ".opus": "audio/ogg", ".oga": "audio/ogg", ".mp3": "audio/mpeg", ".wav": "audio/wav",
     ".flac": "audio/flac",
 }  # fmt: skip
+AUDIO_SUFFIXES = (  # of sound files: what has one of them is decoded, or listed with the reason why not
+    *MEDIA_TYPES, ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".mp2", ".m4a", ".m4b", ".m4p", ".mp4", ".m4v",
+    ".mov", ".aac", ".wma", ".asf", ".wv", ".webm", ".mka", ".mkv", ".tta", ".ac3", ".ape", ".mpc", ".dsf",
+)  # fmt: skip
 SILENCE = 1e-4  # peak, full scale 1 (-80 dB): below this there is nothing to learn from
 LOUDEST = 1e3  # peak, full scale 1: floats beyond this are not sound (wrong type, wrong byte order)
 _RATES = (1000, 1_000_000)  # Hz: a damaged header's rate of 1 Hz would swell a second to an hour
@@ -24,7 +30,7 @@ _BLOCK_S = 30.0  # s, decoded at a time, so that channels are mixed before the n
 # A frame of MP3 may need bits of frames before it (up to 511 bytes, 0.13 s at 32 kbit/s), more of them than the decoder
 # goes back by itself: so much is decoded before a part of a file, and thrown away.
 _LEAD_S = 0.5
-_COMPLETE = 0.9  # of the declared length: less than this and the file was cut off
+_CUT = "fetch it again, or keep what is there (`ffmpeg -i FILE NEW.flac`)"
 
 
 def _package(name: str):
@@ -59,32 +65,112 @@ def read(
         return sound.read(sample_rate=sample_rate, start_s=start_s, duration_s=duration_s, reject_silent=reject_silent)
 
 
-class OpenSound:
-    """An open audio file. Its header says `duration_s` (s); a cut-off file promises more than can be read."""
+class Ended(AudioError):
+    """A file that ended a little before its header says; the open file has the right length by now."""
 
-    def __init__(self, file, name: str) -> None:
-        self._file, self.name = file, name
-        self.rate, self.declared = file.samplerate, file.frames
-        self.duration_s = self.declared / self.rate
+
+class _Soundfile:
+    """The sound of a file that soundfile has opened; as `media.Media`, which goes on where it fails."""
+
+    def __init__(self, file, path: Path, name: str) -> None:
+        self._file, self._path, self._name = file, path, name
+        self.rate, self.frames = file.samplerate, file.frames
+        self.estimated_s = self.frames / self.rate
+
+    def blocks(self, first: int, wanted: int | None) -> Iterator[np.ndarray]:
+        """Yield up to `wanted` frames (None: all) from `first` on, float32 `[C, n]`."""
+        file, at, left = self._file, first, wanted
+        block, lead_of_format = round(_BLOCK_S * self.rate), round(_LEAD_S * self.rate) if file.format == "MP3" else 0
+        while left is None or left > 0:
+            # soundfile seeks after every read, so every block begins anew, and lead and block must be read in one go.
+            lead = min(at, lead_of_format)
+            try:
+                if file.tell() != at - lead:
+                    file.seek(at - lead)
+                frames = lead + (block if left is None else min(block, left))
+                data = file.read(frames, dtype="float32", always_2d=True)[lead:]
+            except _package("soundfile").SoundFileError:
+                with media.opened(self._path, self._name) as other:
+                    yield from other.blocks(at, left)
+                return
+            if len(data) == 0:
+                return
+            yield data.T
+            at, left = at + len(data), None if left is None else left - len(data)
+
+
+class OpenSound:
+    """An open audio file, of `rate` Hz. Its header suggests that it lasts `estimated_s` (s; inf: it does not say)."""
+
+    def __init__(self, source: "_Soundfile | media.Media", name: str) -> None:
+        self._source, self.name = source, name
+        self.rate, self.estimated_s = source.rate, source.estimated_s
+
+    @cached_property
+    def frames(self) -> int:
+        """Number of frames: what the header promises, or else what was counted in the file."""
+        return self._source.count() if self._source.frames is None else self._source.frames
+
+    @property
+    def duration_s(self) -> float:
+        """Length in s, by `frames`."""
+        return self.frames / self.rate
 
     def read(
         self, *, sample_rate: int, start_s: float = 0.0, duration_s: float | None = None, reject_silent: bool = False
     ) -> np.ndarray:
         """Return a part as mono, float32 `[T]`; arguments and errors are those of `read`."""
-        name, rate, declared = self.name, self.rate, self.declared
         if not (np.isfinite(start_s) and start_s >= 0 and (duration_s is None or duration_s > 0)):
             needed = "start >= 0 and length > 0 needed"
-            raise AudioError(f"cannot read {name} from {start_s} s for {duration_s} s: {needed}")
-        first = round(start_s * rate)
-        if first and first >= declared:
-            raise AudioError(f"{name} lasts {self.duration_s:.2f} s: nothing is left from {start_s} s on")
-        wanted = None if duration_s is None else max(1, round(duration_s * rate))
-        wave = _mono_blocks(self._file, first, wanted)
-        expected = max(0, declared - first) if wanted is None else min(wanted, max(0, declared - first))
-        if 0 < len(wave) < _COMPLETE * expected:
-            can = f"{len(wave) / rate:.2f} s can be decoded"
-            raise AudioError(f"{name} is cut off: its header promises {expected / rate:.2f} s, {can}")
-        return from_array(wave, rate, sample_rate, reject_silent=reject_silent, name=name)
+            raise AudioError(f"cannot read {self.name} from {start_s} s for {duration_s} s: {needed}")
+        first = round(start_s * self.rate)
+        wanted = None if duration_s is None else max(1, round(duration_s * self.rate))
+        if first and first >= self.frames:
+            raise AudioError(f"{self.name} lasts {self.duration_s:.2f} s: nothing is left from {start_s} s on")
+        wave = self._mono(first, wanted)
+        if wanted is None or len(wave) < wanted:
+            self._end(first + len(wave) if len(wave) or not first else sum(map(np.size, self._mixed(0, None))))
+        if first and not len(wave):
+            raise Ended(f"{self.name} ends after {self.duration_s:.2f} s: nothing is left from {start_s} s on")
+        if reject_silent and len(wave) and is_silent(wave):
+            raise AudioError(self.silence(first, wanted))
+        return from_array(wave, self.rate, sample_rate, name=self.name)
+
+    def pieces(self, *, sample_rate: int, seconds: float) -> Iterator[np.ndarray]:
+        """Yield the sound in order to its end, mono float32 `[T]`, so many seconds at a time.
+
+        What is left over goes with the last piece. Raises as `read`.
+        """
+        step, at, held = round(seconds * self.rate), 0, np.zeros(0, dtype=np.float32)
+        while True:
+            wave = self._mono(at, step)
+            at += len(wave)
+            if len(wave) < step:
+                break
+            if len(held):
+                yield from_array(held, self.rate, sample_rate, name=self.name)
+            held = wave
+        self._end(at)
+        yield from_array(np.concatenate([held, wave]), self.rate, sample_rate, name=self.name)
+
+    def silence(self, first: int = 0, wanted: int | None = None, where: str = "") -> str:
+        """Say in what way a part whose mean over the channels is silent is so, and `where`."""
+        blocks = self._source.blocks(first, wanted)
+        return _silence(self.name, max((float(np.abs(block).max()) for block in blocks), default=0.0), where)
+
+    def _mixed(self, first: int, wanted: int | None) -> Iterator[np.ndarray]:
+        return map(_mix, self._source.blocks(first, wanted))
+
+    def _mono(self, first: int, wanted: int | None) -> np.ndarray:
+        parts = list(self._mixed(first, wanted))
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+
+    def _end(self, frames: int) -> None:
+        """Take note of where decoding ended; raise `AudioError` if that is long before what the header promises."""
+        promised, self.frames = self._source.frames, frames
+        if promised and lengths.is_short(frames, promised):
+            promise = f"its header promises {promised / self.rate:.2f} s, {frames / self.rate:.2f} s can be decoded"
+            raise AudioError(f"{self.name} is cut off: {promise}; {_CUT}")
 
 
 @contextlib.contextmanager
@@ -95,16 +181,43 @@ def opened(path: str | os.PathLike[str], *, name: str | None = None) -> Iterator
     """
     path = Path(path)
     _check_file(path)
-    name, soundfile = str(path) if name is None else name, _package("soundfile")
+    name = str(path) if name is None else name
     try:
-        with soundfile.SoundFile(path) as file:
-            yield OpenSound(file, name)
-    except SlapkitError:  # some are ValueErrors too, and say already what is wrong
-        raise
-    except soundfile.SoundFileError as error:
-        raise AudioError(f"{name} cannot be decoded: not audio, damaged, or of an unknown format ({error})") from error
+        with _source(path, name) as source:
+            yield OpenSound(source, name)
     except (OSError, ValueError, MemoryError) as error:
+        if isinstance(error, SlapkitError):  # some are ValueErrors too, and say already what is wrong
+            raise
         raise AudioError(f"{name} cannot be read: {error}") from error
+
+
+@contextlib.contextmanager
+def _source(path: Path, name: str) -> Iterator["_Soundfile | media.Media"]:
+    """Open a file by soundfile, or by FFmpeg where soundfile cannot, or would not read it to its end."""
+    soundfile = _package("soundfile")
+    with contextlib.ExitStack() as stack:
+        lacks, file, promised = lengths.missing(path), None, not lengths.is_open(path)
+        if promised and not lacks:
+            with contextlib.suppress(soundfile.SoundFileError):
+                file = stack.enter_context(soundfile.SoundFile(path))
+        if file is not None:
+            lacks, promised = lengths.missing(path, file.extra_info), 0 < file.frames < 2**62
+        if lacks:
+            raise AudioError(f"{name} is cut off: {lacks}; {_CUT}")
+        if file is not None and promised:
+            yield _Soundfile(file, path, name)
+        else:
+            _package("av")
+            yield stack.enter_context(media.opened(path, name, promised=promised))
+
+
+def duration_s(path: str | os.PathLike[str]) -> float:
+    """Return how long an audio file lasts, in s, by its header or by what was counted; 0 where it cannot be opened."""
+    try:
+        with opened(path) as sound:
+            return sound.duration_s
+    except AudioError:
+        return 0.0
 
 
 def _check_file(path: Path) -> None:
@@ -121,27 +234,22 @@ def _check_file(path: Path) -> None:
         raise AudioError(f"{path} is empty (0 bytes): it was probably not written to the end")
 
 
-def _mono_blocks(file, first: int, wanted: int | None) -> np.ndarray:
-    """Decode up to `wanted` frames (None: all) from `first` on, averaging the channels: float32 `[T]`."""
-    block, parts, at, left = max(1, round(_BLOCK_S * file.samplerate)), [], first, wanted
-    lead_of_format = round(_LEAD_S * file.samplerate) if file.format == "MP3" else 0
-    while left is None or left > 0:
-        # soundfile seeks after every read, so every block begins anew, and lead and block must be read in one go.
-        lead = min(at, lead_of_format)
-        if file.tell() != at - lead:
-            file.seek(at - lead)
-        frames = lead + (block if left is None else min(block, left))
-        data = file.read(frames, dtype="float32", always_2d=True)[lead:]
-        if len(data) == 0:
-            break
-        parts.append(_mix(data.T))
-        at, left = at + len(data), None if left is None else left - len(data)
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
-
-
 def _mix(x: np.ndarray) -> np.ndarray:
     """Return the mean over the channels of `[C, T]`, float32 `[T]`."""
     return x[0].astype(np.float32, copy=True) if len(x) == 1 else x.mean(axis=0, dtype=np.float32)
+
+
+def is_silent(wave: np.ndarray) -> bool:
+    """Say whether the peak of samples stays under -80 dB of full scale."""
+    return max(float(wave.max()), -float(wave.min())) < SILENCE
+
+
+def _silence(name: str, peak: float, where: str = "") -> str:
+    """Say why a sound whose mean over the channels is silent is so: `peak` is that of its channels."""
+    if peak >= SILENCE:
+        remedy = "take one of them (`ffmpeg -i FILE -af 'pan=mono|c0=c0' NEW.flac`)"
+        return f"{name} is silent{where} as mono: its channels, of peak {peak:.2g}, cancel out; {remedy}"
+    return f"{name} is silent{where}: its peak is {peak:.1e} of full scale, less than {SILENCE:.0e}"
 
 
 def from_array(
@@ -179,7 +287,7 @@ def from_array(
     if peak > LOUDEST:
         raise AudioError(f"{name} reaches {peak:.3g} where full scale is 1: not sound, or samples of another type")
     if reject_silent and peak < SILENCE:
-        raise AudioError(f"{name} is silent: its peak is {peak:.1e} of full scale, less than {SILENCE:.0e}")
+        raise AudioError(_silence(name, float(np.abs(x).max())))
     if sample_rate == target:
         return np.ascontiguousarray(wave)
     resampled = _package("soxr").resample(wave, sample_rate, target, quality="HQ")

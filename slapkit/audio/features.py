@@ -66,7 +66,7 @@ def extract(
         wave = decode.from_array(sound, sample_rate, rate, reject_silent=True, name=name)
         return _features(fill(wave, round(frontend.min_s * rate), frontend.padding), frontend, name)
     with decode.opened(sound, name=name) as file:
-        if file.duration_s > LONG_S:
+        if file.estimated_s > LONG_S:
             return _in_pieces(file, frontend)
         wave = file.read(sample_rate=rate, reject_silent=True)
         return _features(fill(wave, round(frontend.min_s * rate), frontend.padding), frontend, file.name)
@@ -82,18 +82,14 @@ def _features(wave: np.ndarray, frontend: FrontendConfig, name: str) -> np.ndarr
 def _in_pieces(file: decode.OpenSound, frontend: FrontendConfig) -> np.ndarray:
     """Return the features of a long file; frames at the seams of the pieces are near, not equal."""
     piece = round(PIECE_S / frontend.hop_s)  # frames, so that pieces join on the grid of frames
-    parts, start, loudest, last = [], 0.0, 0.0, False
-    while not last:
-        last = start + 2 * piece * frontend.hop_s > file.duration_s  # what is left over goes with the last piece
-        length = None if last else piece * frontend.hop_s
-        wave = file.read(sample_rate=frontend.sample_rate, start_s=start, duration_s=length)
-        loudest = max(loudest, float(np.abs(wave).max()))
-        values = _features(wave, frontend, file.name)
-        parts.append(values if last else values[:piece])
-        start += piece * frontend.hop_s
-    if loudest < decode.SILENCE:
-        raise AudioError(f"{file.name} is silent: its peak is {loudest:.1e} of full scale")
-    return np.concatenate(parts)
+    parts, silent = [], True
+    for wave in file.pieces(sample_rate=frontend.sample_rate, seconds=piece * frontend.hop_s):
+        silent = silent and decode.is_silent(wave)
+        wave = fill(wave, round(frontend.min_s * frontend.sample_rate), frontend.padding)
+        parts.append(_features(wave, frontend, file.name))
+    if silent:
+        raise AudioError(file.silence())
+    return np.concatenate([*(values[:piece] for values in parts[:-1]), parts[-1]])
 
 
 def window(path: str | os.PathLike[str], frontend: FrontendConfig, length: int, place: int, *, name: str) -> np.ndarray:
@@ -109,23 +105,32 @@ def window(path: str | os.PathLike[str], frontend: FrontendConfig, length: int, 
         AudioError: the file cannot be used.
         SilentWindow: the window's peak stays under -80 dB of full scale.
     """
-    rate, hop = frontend.sample_rate, frontend.hop
     with decode.opened(path, name=name) as file:
-        shortest = round(frontend.min_s * rate)
-        samples = round(file.duration_s * rate)
-        frames = frontend.frames(max(samples, shortest) / rate)
-        start = int(place) * (max(frames - length, 0) + 1) // PLACES
-        # So many frames beside the window have a share in what it holds: half an analysis window, and the resampler.
-        margin = -(-(frontend.reach + round(_RESAMPLE_S * rate)) // hop)
-        whole = samples <= shortest + hop or frames <= length + 2 * margin
-        first = 0 if whole else max(0, start - margin) // frontend.step * frontend.step
-        needed = None if whole else (start + length + margin - first) * hop / rate
-        wave = file.read(sample_rate=rate, start_s=first * hop / rate, duration_s=needed)
-    if max(float(wave.max()), -float(wave.min())) < decode.SILENCE:
-        raise SilentWindow(f"{name} is silent from {start * hop / rate:.1f} s on, for the length of a window")
+        try:
+            return _window(file, frontend, length, place)
+        except decode.Ended:  # the length of the file is known by now
+            return _window(file, frontend, length, place)
+
+
+def _window(file: decode.OpenSound, frontend: FrontendConfig, length: int, place: int) -> np.ndarray:
+    name, rate, hop = file.name, frontend.sample_rate, frontend.hop
+    shortest = round(frontend.min_s * rate)
+    samples = round(file.duration_s * rate)
+    frames = frontend.frames(max(samples, shortest) / rate)
+    start = int(place) * (max(frames - length, 0) + 1) // PLACES
+    # So many frames beside the window have a share in what it holds: half an analysis window, and the resampler.
+    margin = -(-(frontend.reach + round(_RESAMPLE_S * rate)) // hop)
+    whole = samples <= shortest + hop or frames <= length + 2 * margin
+    first = 0 if whole else max(0, start - margin) // frontend.step * frontend.step
+    needed = None if whole else (start + length + margin - first) * hop / rate
+    wave = file.read(sample_rate=rate, start_s=first * hop / rate, duration_s=needed)
+    if decode.is_silent(wave):
+        where = f" from {start * hop / rate:.1f} s on, for the length of a window"
+        part = (round(first * hop / rate * file.rate), None if needed is None else round(needed * file.rate))
+        raise SilentWindow(file.silence(*part, where))
     values = _features(fill(wave, shortest, frontend.padding) if whole else wave, frontend, name)
     if not whole and len(values) < length:
-        raise AudioError(f"{name} is cut off: {len(values)} frames of a window of {length} can be decoded")
+        raise decode.Ended(f"{name} is cut off: {len(values)} frames of a window of {length} can be decoded")
     start = max(0, min(start - first, len(values) - length))  # a header may promise a few samples more than there are
     return take(values.T, start, length).T
 

@@ -153,14 +153,9 @@ def _shared_groups(parts: Mapping[str, AudioTextDataset], held_out: set[str]) ->
 
 
 def _claims(path: Path) -> tuple[int, int]:
-    """Return rate in Hz and number of frames that a sound's header claims."""
-    import soundfile
-
-    try:
-        info = soundfile.info(path)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise AudioError(f"{path} cannot be decoded: {error}") from error
-    return info.samplerate, info.frames
+    """Return rate in Hz and number of frames that a sound's header claims, or that were counted."""
+    with decode.opened(path) as sound:
+        return sound.rate, sound.frames
 
 
 def _sound_keys(

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from slapkit.audio import media
+from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.data.dataset import Problem, plain
 from slapkit.data.home import LINK_LEAVES, Home
 from slapkit.data.reader import clean_text, find_tables, read
 from slapkit.errors import LibraryError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 TAGS = ("title", "artist", "album", "genre", "year")
 # Columns that search results have already: a table's fact of the same name is kept under another one.
 RESERVED = {"rank", "id", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "windows"}
@@ -139,7 +140,7 @@ def _files(folder: Path, home: Home, failures: list[Failure]) -> Iterator[Path]:
                 failures.append(Failure(path.relative_to(folder).as_posix(), LINK_LEAVES))
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith("."):
                 yield Path(place, name)
 
 
@@ -157,12 +158,17 @@ def tags(path: Path) -> dict[str, Any]:
     from tinytag import TinyTag
 
     try:
-        found = TinyTag.get(path, duration=False)
+        if TinyTag.is_supported(path):
+            found = TinyTag.get(path, duration=False).__dict__
+        else:
+            with media.opened(path, path.name) as sound:
+                found = sound.tags()
+            found["year"] = found.get("date")
     except Exception:  # whatever a damaged tag makes the parser do, the sound may still be fine
         return {}
     result: dict[str, Any] = {}
     for name in TAGS:
-        text = clean_text(str(getattr(found, name, None) or ""))[:_LONGEST_TAG]
+        text = clean_text(str(found.get(name) or ""))[:_LONGEST_TAG]
         if text:
             result[name] = int(text[:4]) if name == "year" and text[:4].isascii() and text[:4].isdigit() else text
     return result

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from slapkit._io import spread
+from slapkit.audio import decode
 from slapkit.audio.features import Extractor, FeatureCache, extract
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.audio.windows import overlapping_starts, tiled_starts
@@ -30,6 +31,7 @@ Sound = str | Path | np.ndarray | Mapping[str, Any]  # or a decoder of torchcode
 SOUNDS = 'paths, arrays [T] or [C, T], or {"array": ..., "sampling_rate": ...}'
 BATCH = 64  # windows that go through the encoder together
 _AT_ONCE = 16  # files that are read before the next go through the encoder
+_HEADER_ERRS = 2  # frames more or less than the header says are usual; else what was decoded counts
 _MOST_WAVES = 4  # in memory at a time: an hour of music takes 700 MB
 
 
@@ -41,7 +43,7 @@ class Embedded:
         outputs: float32 `[W, D]` for each output of the model: `(z, q)` by default.
         starts: where its windows begin, int64 `[W]`, in frames.
         frames: length of its features.
-        duration_s: length of the audio in s, as far as it is known.
+        duration_s: length in s of the audio that was decoded.
         failure: why there are no outputs.
     """
 
@@ -163,7 +165,7 @@ class Embedder:
 
     def embed(self, paths: Sequence[Path], hashes: Sequence[str] | None = None) -> Iterator[Embedded]:
         """Yield what became of each file, in order; by the SHA-256 of the files, the cache is searched."""
-        durations, hashes = [_duration(path) for path in paths], hashes or [""] * len(paths)
+        durations, hashes = [decode.duration_s(path) for path in paths], hashes or [""] * len(paths)
         window, known = self.model.config.audio.window_frames, [self._from_known(key) for key in hashes]
         rest = [i for i, found in enumerate(known) if found is None]
         features = self._features([paths[i] for i in rest], [hashes[i] for i in rest])
@@ -173,7 +175,9 @@ class Embedder:
                 found = found or next(embedded)
                 if not all(np.isfinite(output).all() for output in found.outputs):
                     found = Embedded(failure="the model gives an embedding that is not finite")
-                yield replace(found, duration_s=length_s or found.frames * self.frontend.hop_s)
+                if abs(found.frames - self.frontend.frames(max(length_s, self.frontend.min_s))) > _HEADER_ERRS:
+                    length_s = found.frames * self.frontend.hop_s
+                yield replace(found, duration_s=length_s)
 
     def _from_known(self, key: str) -> Embedded | None:
         """Return what the heads make of representations that are known."""
@@ -200,14 +204,3 @@ def hop_frames(audio: AudioEncoderConfig, hop_s: float | None) -> int:
     hop = audio.window_frames if hop_s is None else round(hop_s / audio.frontend.hop_s)
     require(1 <= hop <= audio.window_frames, "hop_s", hop_s, f"more than 0 s, up to the window's {audio.window_s} s")
     return hop
-
-
-def _duration(path: Path) -> float:
-    """Return how long the header of an audio file says that it lasts, in s; 0 where it does not say."""
-    import soundfile
-
-    try:
-        info = soundfile.info(str(path))
-        return info.frames / info.samplerate if 0 < info.frames < 2**62 else 0.0
-    except (soundfile.SoundFileError, OSError, ValueError, ZeroDivisionError):
-        return 0.0

@@ -1,6 +1,7 @@
 """A library follows its folder: what is new is embedded once, what fails is listed, what was killed goes on."""
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from slapkit.errors import LibraryError, StorageError
 from slapkit.hub.embed import embed_collection
 from slapkit.models.embed import Embedder
 from slapkit.search import Library, store
+from tests.audio.encoding import encode
 from tests.search.library_parts import RATE, sound
 
 
@@ -108,17 +110,30 @@ def test_any_kind_of_file_with_its_tags(music, build):
             file.title = "<script>alert(1)</script>\u202e\U0001f3b5 " + "x" * 5000
             file.artist, file.date = f"Artist {number % 2}", "1987-05-01"
             file.write(sound(number, 1.5))
+    others = ("m4a", "m4b", "wma", "aiff", "wv", "webm", "mka")
+    for number, suffix in enumerate(others):
+        words = {"title": "Elsewhere", "artist": "Artist 2", "genre": "folk"}
+        more = {"write_id3v2": "1"} if suffix == "aiff" else {}
+        encode(root / f"other{number}.{suffix}", sound(number, 1.5), RATE, words, **more)
     (root / "notes.txt").write_text("no sound")
+    (root / "protected.m4p").write_bytes(b"no sound that may be read" * 100)
     (root / "._0.wav").write_bytes(b"left by another system")
     library = build(root)
-    assert len(library) == 6 and library.failures.empty
+    assert len(library) == 6 + len(others)
+    ((file, reason),) = library.failures.itertuples(index=False)
+    assert file == "protected.m4p" and "convert it" in reason
+    assert library.tracks["duration_s"].to_numpy() == pytest.approx(1.5, abs=0.1)
     tracks = library.tracks.set_index("id")
-    assert tracks["title"].map(len).max() <= 1000 and tracks["title"].str.startswith("<script>").all()
+    assert tracks["title"].map(len).max() <= 1000 and tracks["title"].str.startswith("<script>").sum() == 6
     assert tracks.loc["1.FLAC", "artist"] == "Artist 1" and tracks.loc["2.ogg", "year"] == 1987
-    assert dict(library.facets()["artist"]) == {"Artist 0": 3, "Artist 1": 3}
-    for id in tracks.index:
+    assert dict(library.facets()["artist"]) == {"Artist 0": 3, "Artist 1": 3, "Artist 2": len(others)}
+    for id, track in tracks.iterrows():
         data, mime = library.sound(id)
-        assert data == (root / id).read_bytes() and mime.startswith("audio/")
+        if track["artist"] == "Artist 2":
+            assert (track["title"], track["genre"]) == ("Elsewhere", "folk"), id
+            assert mime == "audio/ogg" and soundfile.info(io.BytesIO(data)).duration == pytest.approx(1.5, abs=0.1)
+        else:
+            assert data == (root / id).read_bytes() and mime.startswith("audio/")
     assert tags(root / "notes.txt") == {}
 
 

@@ -11,6 +11,7 @@ from slapkit.metrics.gap import recentred
 from slapkit.viz import figures, theme
 from slapkit.viz.maps import found_words, gap_report
 from slapkit.viz.widgets import players
+from tests.audio.encoding import encode
 from tests.viz.fakes import make_clips, make_embedded
 
 
@@ -123,4 +124,6 @@ def test_players_escape_every_text_and_keep_files_small(tmp_path):
     large.write_bytes(b"0" * 1000)
     shown = players([(sound, '"><script>x', ["<i>y"]), (large, "b", [])], max_bytes=100).data
     assert "<script>" not in shown and "<i>y" not in shown and "&lt;i&gt;y" in shown
+    other = encode(tmp_path / "c.wv", np.sin(np.arange(48000) / 9))
+    assert "data:audio/ogg;base64,T2dnUw" in players([(other, "c", [])]).data, "what browsers do not play, as Ogg"
     assert 'preload="none"' in shown and "data:audio/ogg;base64,T2dnUw==" in shown and "too large" in shown

@@ -9,8 +9,9 @@ import os
 import re
 from typing import Literal
 
+from slapkit.audio.decode import duration_s
 from slapkit.config import require
-from slapkit.data.collections.layout import Collection, Layout, duration_s
+from slapkit.data.collections.layout import Collection, Layout
 from slapkit.data.dataset import AudioTextDataset
 from slapkit.errors import DataError
 

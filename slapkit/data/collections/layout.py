@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import soundfile
-
-from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.config import nearest
 from slapkit.data.dataset import AudioTextDataset, Clip, Problem, describe
 from slapkit.data.home import Home
@@ -21,7 +18,6 @@ from slapkit.data.reader import captions_of
 from slapkit.data.tables import Table, read_table
 from slapkit.errors import DataError
 
-AUDIO_SUFFIXES = (*MEDIA_TYPES, ".au", ".aif", ".aiff")  # of what soundfile decodes
 # Archives that people forget to unpack; parts of a divided one end in a number.
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".001", ".002", ".003")
 _ABSENT = "the file does not exist"
@@ -61,14 +57,6 @@ def how_to_unpack(paths: Iterable[Path]) -> str:
 def shortened(names: Sequence[str]) -> str:
     """Return names as a list of at most twelve, or "nothing"."""
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "") or "nothing"
-
-
-def duration_s(path: Path) -> float:
-    """Return the length that an audio file claims, in s; 0 where it cannot be opened."""
-    try:
-        return soundfile.info(path).duration
-    except (OSError, ValueError, RuntimeError):
-        return 0.0
 
 
 class Collection:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from slapkit.data.collections.layout import AUDIO_SUFFIXES, Collection, Layout, duration_s
+from slapkit.audio.decode import AUDIO_SUFFIXES, duration_s
+from slapkit.data.collections.layout import Collection, Layout
 from slapkit.data.dataset import AudioTextDataset
 from slapkit.data.tables import parse_list
 from slapkit.errors import DataError

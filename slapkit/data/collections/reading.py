@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.config import nearest
 from slapkit.data.collections import gtzan, magnatagatune, musiccaps, openmic, slap_csv, song_describer, tagged_folder
-from slapkit.data.collections.layout import AUDIO_SUFFIXES, Layout, how_to_unpack, shortened
+from slapkit.data.collections.layout import Layout, how_to_unpack, shortened
 from slapkit.data.dataset import AudioTextDataset
 from slapkit.data.reader import find_tables
 from slapkit.data.reader import read as read_folder

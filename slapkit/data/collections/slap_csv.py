@@ -14,9 +14,10 @@ import soundfile
 
 from slapkit._io import atomic_path
 from slapkit.audio import decode
+from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.config import require
 from slapkit.data.collections.arrays import open_array
-from slapkit.data.collections.layout import AUDIO_SUFFIXES, Collection, Layout, how_to_unpack, shortened
+from slapkit.data.collections.layout import Collection, Layout, how_to_unpack, shortened
 from slapkit.data.dataset import SPLITS, AudioTextDataset
 from slapkit.data.reader import split_name
 from slapkit.data.tables import SUFFIXES, columns_of

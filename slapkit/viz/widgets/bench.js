@@ -30,7 +30,7 @@ function render({ model, el: root }) {
     ...choices.map((choice, i) => el("option", { value: i, text: choice.join(" | ") })),
   );
   const count = el("input", { type: "number", class: "slap-k", min: 1, max: 100, step: 1, "aria-label": "results" });
-  const picker = el("input", { type: "file", accept: "audio/*,.flac,.opus,.oga", class: "slap-hidden", tabindex: -1 });
+  const picker = el("input", { type: "file", accept: options.audio.join(), class: "slap-hidden", tabindex: -1 });
   const bySound = el("button", {
     type: "button",
     text: "by an audio file…",

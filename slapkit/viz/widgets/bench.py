@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.errors import LibraryError, SlapkitError
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.viz.text import plain
@@ -134,6 +135,7 @@ class SearchBench(LibraryWidget):
             "models": [{"name": name, "color": color} for name, color in zip(names, colors)],
             "filters": _filters(self.libraries[names[0]]),
             "first_filters": FIRST_SHOWN,
+            "audio": ["audio/*", *AUDIO_SUFFIXES],
             "suggestions": [plain(term, 40) for term in suggestions],
             "marks": self.marks is not None,
             "hint": HINT,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slapkit.audio.decode import MEDIA_TYPES
+from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.errors import LibraryError
 from slapkit.viz.text import plain
 
@@ -115,8 +115,8 @@ class Uploads:
         shown = plain(name, 80)
         if offset == 0:
             suffix = PurePosixPath(name.replace("\\", "/")).suffix.lower()
-            if suffix not in MEDIA_TYPES or not 0 < size <= LARGEST:
-                most = f"{', '.join(sorted(MEDIA_TYPES))} of up to {LARGEST // 10**6} MB are taken"
+            if suffix not in AUDIO_SUFFIXES or not 0 < size <= LARGEST:
+                most = f"{', '.join(sorted(AUDIO_SUFFIXES))} of up to {LARGEST // 10**6} MB are taken"
                 raise LibraryError(f"{shown}, {size:,} bytes, is no audio file by its name or too large: {most}")
             path = Path(self._folder.name) / f"{len(self._open) + len(self.files)}{suffix}"
             path.write_bytes(b"")
