@@ -137,6 +137,23 @@ def test_any_kind_of_file_with_its_tags(music, build):
     assert tags(root / "notes.txt") == {}
 
 
+def test_lengths_are_those_of_the_sound(music, build):
+    root = music({"short.wav": 10.0, "a.ogg": 4.0, "cut.ogg": 4.0, "a.flac": 3.0, "cut.aiff": 4.0, "few.mp3": 0.3})
+    whole = (root / "short.wav").read_bytes()
+    (root / "short.wav").write_bytes(whole[: round(0.95 * len(whole))])
+    (root / "a.ogg").write_bytes(2 * (root / "a.ogg").read_bytes())  # one stream after the other
+    data = bytearray((root / "a.flac").read_bytes())
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # the number of samples is left open
+    (root / "a.flac").write_bytes(data)
+    for name in ("cut.ogg", "cut.aiff"):
+        os.truncate(root / name, (root / name).stat().st_size // 2)
+    library = build(root)
+    lengths = dict(library.tracks[["id", "duration_s"]].itertuples(index=False))
+    assert lengths == pytest.approx({"short.wav": 9.5, "a.ogg": 8.0, "a.flac": 3.0, "few.mp3": 0.3}, abs=0.08)
+    reasons = dict(library.failures.itertuples(index=False))
+    assert reasons.keys() == {"cut.ogg", "cut.aiff"} and all("cut off" in reason for reason in reasons.values())
+
+
 def test_what_is_not_let_in(music, tmp_path, build):
     root, secret = music({"sub/fine.wav": 1.0}), tmp_path / "outside" / "secret.wav"
     secret.parent.mkdir()
