@@ -212,6 +212,28 @@ def library(
 
 
 @app.command()
+def tag(
+    folder: Annotated[str, typer.Argument(help="audio files in any depth")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line instead of the table")] = False,
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="also write the table as CSV")] = None,
+    cache_dir: Annotated[str | None, typer.Option(help="what was computed before; default: data/cache")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """hear instruments, voice, tempo, mood and genre of a folder's tracks, and fill the search's facts with them"""
+    from slapkit.hub import tagger
+
+    heard = tagger.hear(folder, cache_dir=cache_dir, progress=not quiet)
+    for line in map(json.dumps, heard.rows()) if as_json else heard.text_lines():
+        print(line)
+    if csv is not None:
+        heard.write_csv(csv)
+    if not as_json:
+        table = tagger.table_path(heard.folder)
+        print(f"heard: {os.path.relpath(table)} ({heard.note()}); `slapkit library` shows it in the search")
+        _list_left_out([(one.file, one.reason) for one in heard.failures], table)
+
+
+@app.command()
 def search(
     folder: Annotated[str, typer.Argument(metavar="LIBRARY", help="folder of the library")],
     query: Annotated[str, typer.Argument(help='words; " + strings" adds, " - drums" takes away')],

@@ -21,6 +21,7 @@ from slapkit.errors import LibraryError
 TAGS = ("title", "artist", "album", "genre", "year")
 # Columns that search results have already: a table's fact of the same name is kept under another one.
 RESERVED = {"rank", "id", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "windows"}
+HEARD = "heard "  # begins the name of a fact that a model heard, such as "heard tempo"
 _HIDDEN_FACTS = {  # said elsewhere
     "title", "duration_s", "file_name", "path", "sha256", "bytes", "caption_registers", "caption_frames",
     "caption_facts",
@@ -66,7 +67,7 @@ def scan(folder: str | Path) -> tuple[list[Source], list[Failure]]:
     if find_tables(folder, remarks):
         sources, failures = _from_table(folder)
     else:
-        sources, failures = _from_files(folder)
+        sources, failures = sound_files(folder)
         failures += [Failure(remark.value, remark.reason) for remark in remarks]
     return sorted(sources, key=lambda source: source.id), sorted(failures, key=lambda failure: failure.file)
 
@@ -102,7 +103,8 @@ def _column(name: str) -> str:
     return f"{name} (table)" if name in RESERVED else name
 
 
-def _from_files(folder: Path) -> tuple[list[Source], list[Failure]]:
+def sound_files(folder: Path) -> tuple[list[Source], list[Failure]]:
+    """Return the sound files of a folder by their suffix, whatever a table says, and those that cannot be used."""
     sources: list[Source] = []
     failures: list[Failure] = []
     home = Home(folder)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ import numpy as np
 from slapkit._io import locate, project_root, read_json_lines
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.errors import ConfigError, LibraryError, short
+from slapkit.hub import tagger
 from slapkit.hub.load import load_model
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.models.inference import Model
@@ -26,6 +28,8 @@ from slapkit.search.store import Header, LibraryStore, synchronise
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_HEARD = "heard.jsonl"  # what of a library was heard by a tagger
 
 
 class Library(AudioFiles):
@@ -127,7 +131,7 @@ class Library(AudioFiles):
         return self._model
 
     def update(self, progress: bool = True, *, cache_dir: str | Path | None = None) -> dict[str, int]:
-        """Bring the library up to date with its folder.
+        """Bring the library up to date with its folder, and with what `slapkit tag` heard in it.
 
         Returns:
             numbers of tracks "added", "changed", "removed" and "unchanged", and of files that "failed".
@@ -137,6 +141,7 @@ class Library(AudioFiles):
             StorageError: the disk is full; what was finished is kept.
         """
         self.counts = synchronise(self._store, self.model, cache_dir, progress)
+        tagger.keep_heard(self.folder, self.out / _HEARD)
         self._refresh()
         return self.counts
 
@@ -144,7 +149,10 @@ class Library(AudioFiles):
         """Set up what searches from what is on the disk."""
         import pandas as pd
 
+        heard = tagger.read_heard(self.out / _HEARD)
         self.entries, vectors = self._store.entries, self._store.vectors()
+        for id, entry in self.entries.items():  # facts that people gave win
+            self.entries[id] = replace(entry, facts=entry.facts | heard.get(entry.sha, {}) | entry.facts)
         self._list = list(self.entries.values())
         self._row = {id: row for row, id in enumerate(self.entries)}
         # Libraries of one name may share a location, where each replaces its own graphs only.

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from slapkit.data.scan import HEARD
+
 WIDTH = 60  # characters of one line of a hover card
 MOST_LINES = 6
 BREAK = "<br>"
@@ -72,15 +74,24 @@ def title_of(row: Mapping[str, Any]) -> str:
 
 
 def facts(row: Mapping[str, Any], most: int = 6) -> list[str]:
-    """Return up to `most` facts of a clip in words: those of `FIRST_FACTS`, then other texts; none twice."""
+    """Return up to `most` facts of a clip in words: those of `FIRST_FACTS`, what a model heard, then other texts."""
     others = [name for name in row if name not in NOT_FACTS and all(isinstance(item, str) for item in items(row[name]))]
-    words = []
-    for name in dict.fromkeys([*(name for name in FIRST_FACTS if name in row), *others]):
-        known = (f"{item:g}" if isinstance(item, float) else str(item) for item in items(row[name]))
-        text = plain(", ".join(known), WIDTH)
-        if text not in _EMPTY_WORDS:
-            words.append(f"{text} bpm" if name == "tempo_bpm" else text)
-    return list(dict.fromkeys(words))[:most]
+    words = [_words(row, name) for name in FIRST_FACTS if name in row] + [_heard(row)]
+    words += [_words(row, name) for name in others if name not in FIRST_FACTS and not name.startswith(HEARD)]
+    return [word for word in dict.fromkeys(words) if word not in _EMPTY_WORDS][:most]
+
+
+def _words(row: Mapping[str, Any], name: str) -> str:
+    known = (f"{item:g}" if isinstance(item, float) else str(item) for item in items(row[name]))
+    text = plain(", ".join(known), WIDTH)
+    return f"{text} bpm" if name == "tempo_bpm" and text else text
+
+
+def _heard(row: Mapping[str, Any]) -> str:
+    """Return what a model heard in a clip, and that it did; that there is no voice needs a word more."""
+    said = [(name, str(item)) for name in row if name.startswith(HEARD) for item in items(row[name])]
+    text = ", ".join(f"no {name.removeprefix(HEARD)}" if item == "none" else item for name, item in said)
+    return plain(f"heard: {text}", WIDTH) if said else ""
 
 
 def items(value: Any) -> list[Any]:

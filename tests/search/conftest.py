@@ -5,6 +5,7 @@ import json
 import pytest
 import soundfile
 
+from slapkit.models.embed import Embedder
 from slapkit.search import Library
 from tests.search.library_parts import RATE, make_model, sound
 
@@ -33,6 +34,19 @@ def music(tmp_path):
         return root
 
     return make
+
+
+@pytest.fixture
+def embedded(monkeypatch):
+    """The names of the files that were embedded, in order."""
+    names, embed = [], Embedder.embed
+
+    def counting(self, paths, hashes=None):
+        names.extend(path.name for path in paths)
+        return embed(self, paths, hashes)
+
+    monkeypatch.setattr(Embedder, "embed", counting)
+    return names
 
 
 @pytest.fixture(scope="session")

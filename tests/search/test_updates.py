@@ -17,23 +17,9 @@ from slapkit.data import read
 from slapkit.data.scan import tags
 from slapkit.errors import LibraryError, StorageError
 from slapkit.hub.embed import embed_collection
-from slapkit.models.embed import Embedder
 from slapkit.search import Library, store
 from tests.audio.encoding import encode
 from tests.search.library_parts import RATE, sound
-
-
-@pytest.fixture
-def embedded(monkeypatch):
-    """The names of the files that were embedded, in order."""
-    names, embed = [], Embedder.embed
-
-    def counting(self, paths, hashes=None):
-        names.extend(path.name for path in paths)
-        return embed(self, paths, hashes)
-
-    monkeypatch.setattr(Embedder, "embed", counting)
-    return names
 
 
 def vectors(library: Library) -> dict[str, np.ndarray]:

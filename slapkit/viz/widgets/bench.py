@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from slapkit.audio.decode import AUDIO_SUFFIXES
+from slapkit.data.scan import HEARD
 from slapkit.errors import LibraryError, SlapkitError
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.viz.text import plain
@@ -25,7 +26,10 @@ SUGGESTIONS = ("+ strings", "+ piano", "- drums", "- brass")
 HINT = "Enter searches · ↑ ↓ move · space plays · “;” separates queries to average"
 NOTHING_ASKED = "Write what the music should sound like, or drop an audio file here."
 # The first filters; the others are behind a button.
-FIRST_FILTERS = ("style", "instruments", "tempo_class", "genre", "artist", "year", "mode", "metre", "split")
+FIRST_FILTERS = (
+    "style", "instruments", "tempo_class", "genre", "artist", "year", "mode", "metre", "split",
+    *(HEARD + kind for kind in ("instruments", "tempo", "voice", "genre", "mood")),
+)  # fmt: skip
 FIRST_SHOWN = 3
 MOST_VALUES = 60  # in one menu
 LONGEST_HISTORY = 50

@@ -1,0 +1,201 @@
+"""What a published tagger hears in a folder of music: words for each track, with their percentile in the folder.
+
+musicnn (`slapkit.models.encoders.musicnn`) gives the probabilities of a hundred tags, of which `slapkit.hub.words`
+makes what is said. The table of a folder is kept in the project, `data/heard/<name>-<hash>.jsonl`: a library of the
+folder takes it over when it is built or updated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from slapkit._io import (
+    atomic_write_bytes,
+    atomic_write_json_lines,
+    atomic_write_text,
+    locate,
+    printable,
+    project_root,
+    read_json_lines,
+    sha256_file,
+    write_guard,
+)
+from slapkit._rows import Found, RowCache
+from slapkit.audio.features import Extractor
+from slapkit.audio.frontend import FRONTENDS
+from slapkit.audio.windows import tiled_starts
+from slapkit.data.scan import HEARD, Failure, Source, sound_files
+from slapkit.errors import LibraryError
+from slapkit.hub.words import NO_VOICE, Words, describe
+from slapkit.models.encoders.musicnn import TAGS, MusicNN
+from slapkit.models.encoders.text import tensor_digest
+
+FEW = 50  # tracks: among fewer, percentiles mean little
+_WINDOW_S, _MOST = 3.0, 24  # s, as musicnn was trained; windows of a track that are listened to, evenly spread
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard in a folder: its files, with the SHA-256 and the words of each; and those that cannot be used."""
+
+    folder: Path
+    sources: list[Source]
+    keys: list[str]
+    words: list[Words]
+    failures: list[Failure]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the table: file, sha, facts (such as "heard tempo": ["slow"]) and percentiles by word; for
+        files that cannot be used, file and failure."""
+        tracks = zip(self.sources, self.keys, self.words)
+        rows = [
+            {"file": source.file, "sha": key, "facts": facts_of(words), "percentiles": words.percentiles}
+            for source, key, words in tracks
+        ]
+        return rows + [{"file": failure.file, "failure": failure.reason} for failure in self.failures]
+
+    def text_lines(self) -> Iterator[str]:
+        """Yield the table as text: a line for each track, percentiles in percent behind the words."""
+        for source, words in zip(self.sources, self.words):
+            yield f"{printable(source.file)}: {'; '.join(_said(kind, words) for kind in words.facts)}"
+
+    def write_csv(self, path: str | Path) -> Path:
+        """Write a row for each track: file, sha, and a column for each kind of words."""
+        import pandas as pd
+
+        rows = [
+            {"file": source.file, "sha": key} | {HEARD + kind: _said(kind, words) for kind in words.facts}
+            for source, key, words in zip(self.sources, self.keys, self.words)
+        ]
+        return atomic_write_text(path, pd.DataFrame(rows).to_csv(index=False))
+
+    def note(self) -> str:
+        """Return what percentiles mean here."""
+        said = f"percentiles are among the {len(self.words):,} tracks of this folder"
+        return said + (f", so few that they mean little (under {FEW})" if len(self.words) < FEW else "")
+
+
+def _said(kind: str, words: Words) -> str:
+    """Return the words of a kind with their percentiles, such as "piano 97, strings 92"."""
+    shown = ((word, words.percentiles.get(word)) for word in words.facts[kind])
+    return ", ".join(
+        f"{f'no {kind}' if word == NO_VOICE else word}{'' if share is None else f' {100 * share:.0f}'}"
+        for word, share in shown
+    )
+
+
+def facts_of(words: Words) -> dict[str, list[str]]:
+    """Return words as facts of a track, whose names say that they were heard."""
+    return {HEARD + kind: list(found) for kind, found in words.facts.items()}
+
+
+def hear(folder: str | Path, *, cache_dir: str | Path | None = None, progress: bool = True) -> Heard:
+    """Listen to all sound files of a folder, and keep what was heard as the folder's table.
+
+    Args:
+        folder: searched in any depth; a table in it is not looked at.
+        cache_dir: keeps the tags' probabilities by the content of files; default `data/cache` in the project.
+
+    Raises:
+        LibraryError: the folder is missing, or holds no sound file that can be used.
+        ConfigError: musicnn's weights are missing.
+        StorageError: the disk is full; what was finished is kept.
+    """
+    folder = locate(folder).resolve()
+    if not folder.is_dir():
+        raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
+    found, failures = sound_files(folder)
+    keys: dict[str, str] = {}
+    for source in tqdm(found, "Reading audio files", unit="file", disable=not progress, delay=1):
+        try:
+            keys[source.file] = sha256_file(source.path)
+        except OSError as error:
+            failures.append(Failure(source.file, f"the file cannot be read: {error.strerror}"))
+    cache_dir = project_root() / "data" / "cache" if cache_dir is None else Path(cache_dir)
+    tags = probabilities({keys[one.file]: one.path for one in found if one.file in keys}, cache_dir, progress=progress)
+    failures += [Failure(file, tags[key]) for file, key in keys.items() if isinstance(tags[key], str)]
+    failures.sort(key=lambda failure: failure.file)
+    sources = sorted(
+        (one for one in found if not isinstance(tags.get(keys.get(one.file), ""), str)), key=lambda s: s.id
+    )
+    if not sources:
+        why = "; ".join(f"{failure.file}: {failure.reason}" for failure in failures[:3])
+        raise LibraryError(f"no sound file in {folder} can be used{f' ({why})' if why else ''}")
+    used = [keys[source.file] for source in sources]
+    heard = Heard(folder, sources, used, describe(np.stack([tags[key] for key in used])), failures)
+    atomic_write_json_lines(table_path(folder), heard.rows())
+    return heard
+
+
+def table_path(folder: str | Path) -> Path:
+    """Return where the project keeps what was heard in a folder; a library forgets it once the file is deleted."""
+    folder = Path(folder).resolve()
+    name = f"{folder.name}-{hashlib.sha256(str(folder).encode('utf-8', 'surrogateescape')).hexdigest()[:10]}"
+    return project_root() / "data" / "heard" / f"{name}.jsonl"
+
+
+def keep_heard(folder: str | Path, path: str | Path) -> None:
+    """Make the file `path` what the project knows to be heard in a folder; where that is nothing, there is none."""
+    table = table_path(folder)
+    if table.is_file():
+        atomic_write_bytes(path, table.read_bytes())
+    else:
+        with write_guard(path):
+            Path(path).unlink(missing_ok=True)
+
+
+def read_heard(path: str | Path) -> dict[str, dict[str, list[str]]]:
+    """Return by SHA-256 the facts that were heard, as a table holds them; what is no such row is left out."""
+    result = {}
+    for row in read_json_lines(path)[0]:
+        facts = row.get("facts") if isinstance(row, dict) else None
+        if isinstance(facts, dict) and isinstance(row.get("sha"), str):
+            named = {name: words for name, words in facts.items() if name.startswith(HEARD) and isinstance(words, list)}
+            result[row["sha"]] = named
+    return result
+
+
+def probabilities(
+    sounds: Mapping[str, Path], cache_dir: Path, *, workers: int = 0, progress: bool = True
+) -> dict[str, np.ndarray | str]:
+    """Return musicnn's probabilities of its tags, float32 `[100]`, of files given by their SHA-256, or why there are
+    none; computed where `cache_dir` lacks them.
+
+    Raises:
+        ConfigError: musicnn's weights are missing.
+    """
+    encoder, frontend = MusicNN(), FRONTENDS["musicnn"]
+    settings = json.dumps([_FORMAT, _WINDOW_S, _MOST, frontend.to_dict()], sort_keys=True)
+    key = tensor_digest(encoder.state_dict(), before=settings)
+    cache = RowCache(Path(cache_dir) / f"audio-{key}.tags", sum(map(len, TAGS.values())), "<f4")
+
+    def compute(missing: list[str]) -> Found:
+        with Extractor(frontend, workers, expected=len(missing)) as extractor:
+            with contextlib.closing(extractor.map(str(sounds[key]) for key in missing)) as found:
+                for key, features in zip(missing, found):
+                    yield key, features if isinstance(features, str) else _tags(encoder, features)
+
+    cache.fill(sounds, compute, what="Listening", unit="file", progress=progress)
+    return {key: found if isinstance(found := cache.get(key), str) else found[0] for key in sounds}
+
+
+@torch.no_grad()
+def _tags(encoder: MusicNN, features: np.ndarray) -> np.ndarray:
+    """Return the mean probabilities over windows of features `[frames, 96]`, `[1, 100]`."""
+    window = min(FRONTENDS["musicnn"].frames(_WINDOW_S), len(features))
+    starts = tiled_starts(len(features), window)
+    starts = starts[np.unique(np.linspace(0, len(starts) - 1, _MOST).round().astype(int))]
+    windows = torch.from_numpy(np.stack([features[start : start + window] for start in starts]))
+    found = encoder.tags(encoder.raw(windows))
+    return torch.cat([found[name] for name in TAGS], 1).mean(0, keepdim=True).numpy()
