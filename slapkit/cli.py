@@ -234,6 +234,26 @@ def tag(
 
 
 @app.command()
+def caption(
+    folder: Annotated[str, typer.Argument(help="audio files in any depth, with a table or without")],
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="default: metadata.jsonl in the folder")] = None,
+    cache_dir: Annotated[str | None, typer.Option(help="what was computed before; default: data/cache")] = None,
+    seed: Annotated[int, typer.Option(help="of the words and the splits")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """write captions of a tagger's words for tracks that nobody described, so that a model can be trained on them"""
+    from slapkit.data import read
+    from slapkit.hub.tagger import table_path
+    from slapkit.hub.weak_captions import caption_folder
+
+    made = caption_folder(folder, out=out, cache_dir=cache_dir, seed=seed, progress=not quiet)
+    table = os.path.relpath(made.table)
+    print(f"captions: {table} ({made.described:,} tracks described by a model, {made.kept:,} rows kept; {made.note})")
+    print(read(made.folder, table=made.table).summary())
+    _list_left_out([(one.file, one.reason) for one in made.failures], table_path(made.folder))
+
+
+@app.command()
 def search(
     folder: Annotated[str, typer.Argument(metavar="LIBRARY", help="folder of the library")],
     query: Annotated[str, typer.Argument(help='words; " + strings" adds, " - drums" takes away')],

@@ -22,6 +22,7 @@ from slapkit.errors import DataError, short
 if TYPE_CHECKING:
     import pandas as pd
 
+MACHINES = ("musicnn",)  # in the column `source`: what wrote captions that are no person's
 SPLITS = ("train", "validation", "test")  # in this order; other names follow
 
 
@@ -264,13 +265,21 @@ class AudioTextDataset:
         frame = pd.DataFrame(rows, columns=None if rows else first)
         return frame[first + [column for column in frame.columns if column not in first]]
 
+    @property
+    def caption_note(self) -> str:
+        """A sentence on captions that a model wrote, by the fact `source`; empty where people wrote all."""
+        writers = Counter(source for clip in self.clips if (source := clip.facts.get("source")) in MACHINES)
+        if not writers:
+            return ""
+        return f"a model ({', '.join(writers)}) wrote the captions of {writers.total():,} of {len(self):,} clips"
+
     def summary(self) -> str:
         """Return in words what the data set holds and what was skipped."""
         captions = sum(len(clip.captions) for clip in self.clips)
         groups = len({clip.group for clip in self.clips})
         splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items()) or "none given"
         lines = [f"{self.name}: {len(self):,} clips, {captions:,} captions, {groups:,} groups; splits: {splits}"]
-        lines += self.notes
+        lines += [*self.notes, *filter(None, [self.caption_note])]
         if self.problems:
             lines.append(f"{len(self.problems):,} problems in the table:\n{describe(self.problems)}")
         return "\n".join(lines)

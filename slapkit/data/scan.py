@@ -24,7 +24,7 @@ RESERVED = {"rank", "id", "score_percentile", "window_start_s", "window_s", "dur
 HEARD = "heard "  # begins the name of a fact that a model heard, such as "heard tempo"
 _HIDDEN_FACTS = {  # said elsewhere
     "title", "duration_s", "file_name", "path", "sha256", "bytes", "caption_registers", "caption_frames",
-    "caption_facts",
+    "caption_facts", "caption_words", "caption_confidence",
 }  # fmt: skip
 _LONGEST_TAG = 1000  # characters
 

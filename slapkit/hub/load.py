@@ -19,6 +19,7 @@ Kind = Literal["run", "clap", "laion"]
 TOKENIZER = "roberta-base"  # LAION-CLAP's files come without theirs
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TORCH = {".pt", ".pth", ".ckpt", ".bin"}
+_LONGEST_NOTE = 500  # characters
 _SMALL = ["*.json", "merges.txt"]  # all that a CLAP folder needs but its weights; no code is ever fetched
 
 
@@ -135,6 +136,7 @@ def _load_run(folder: Path) -> JointModel:
     else:
         text = TextEncoder.from_folder(folder / "text_encoder", config.text)
     joint = JointModel(config, content["objective"], build_audio_encoder(config.audio, weights=False), text)
+    joint.note = str(content.get("note", ""))[:_LONGEST_NOTE]
     file = folder / "model.safetensors"
     load_strictly(joint, load_tensors(file), file, own=joint.own_state())
     return joint

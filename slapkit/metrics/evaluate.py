@@ -98,6 +98,7 @@ def _protocol(model: Model, dataset: AudioTextDataset, embedded: Embedded, seed:
         "candidates": clips,
         "captions": "all full captions of a clip (partial ones are measured apart): each is a query for its clip; its "
         "best placed counts for the clip; clips that share a caption are right answers alike, so that 1 is possible",
+        **({"captions_by": note} if (note := embedded.clips.caption_note) else {}),
         "shared_captions": int((right > 1).sum()),
         "ties": "expected value over random orders of tied candidates",
         "ranks": "1-based rank / candidates",

@@ -133,6 +133,8 @@ def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
     name, lines, seeds, marked = label(record), [], dig(metrics, "seeds", "seeds"), False
     if seeds:
         lines.append(f"{name}: means over the seeds {words(seeds)}; in brackets the least and the greatest")
+    if note := record.get("data_note"):
+        lines.append(f"{name}: {note}")
     for direction, way in DIRECTIONS.items():
         chances = {m: chance(metrics, int(m[2:]), direction) for m in _MEASURES}
         marks = {m: "*" if (value or 0) >= MEANINGLESS else "" for m, value in chances.items()}

@@ -46,6 +46,11 @@ class Model:
         return self.joint.has_predictor
 
     @property
+    def note(self) -> str:
+        """What every page that shows the model says of the captions that it learned from; mostly nothing."""
+        return self.joint.note
+
+    @property
     def dim(self) -> int:
         """Width D of the embeddings."""
         return self.config.dim

@@ -91,7 +91,8 @@ def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], ste
     weights = {name: t for name, t in model.own_state().items() if not name.startswith("target_")}
     save_tensors(weights, staged / "model.safetensors")
     content = {"format": FORMAT, "objective": model.objective, "model": config.to_dict(), "train": dict(train)}
-    atomic_write_json(staged / "config.json", content | {"step": step, "signature": signature_of(model)})
+    content |= {"step": step, "signature": signature_of(model)} | ({"note": model.note} if model.note else {})
+    atomic_write_json(staged / "config.json", content)
     (folder / "config.json").unlink(missing_ok=True)
     shutil.rmtree(folder / "text_encoder", ignore_errors=True)
     for part in ("text_encoder", "model.safetensors", "config.json"):

@@ -39,7 +39,8 @@ def comparable(runs: Sequence[Run]) -> list[Run]:
 
 
 def differences(folders: Sequence[str | Path]) -> list[str]:
-    """Return, a line each, the parameters, data and code that differ between runs; objectives are left out."""
+    """Return, a line each, the parameters, data and code that differ between runs; objectives are left out. A line says
+    of a run that a model wrote captions of its data."""
     records = [read_record(Path(folder)) or {} for folder in folders]
     names = [label(record) for record in records]
     parameters = [{**r.get("parameters", {}), "data fingerprint": r.get("data_fingerprint")} for r in records]
@@ -49,6 +50,7 @@ def differences(folders: Sequence[str | Path]) -> list[str]:
         values = [values.get(key) for values in parameters]
         if key not in ("objective", "data") and any(value != values[0] for value in values):
             lines.append(f"{key} differs: {', '.join(f'{name} {value}' for name, value in zip(names, values))}")
+    lines += [f"{name}: {note}" for name, record in zip(names, records) if (note := record.get("data_note"))]
     files = sorted({file for record in records for file in changed(records[0].get("code"), record.get("code"))})
     if files:
         lines.append(f"code differs: {', '.join(files[:5])}{f' and {len(files) - 5} more' if len(files) > 5 else ''}")

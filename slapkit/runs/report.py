@@ -140,7 +140,8 @@ def answer(runs: Sequence[Run]) -> str:
         parts.append(
             f"{label(run.record)} finds {recall} of the captions' clips among the first ten and leaves a gap of {gap}"
         )
-    return f"{'; '.join(parts)}."
+    notes = dict.fromkeys(note for run in runs if (note := run.record.get("data_note")))
+    return ". ".join(["; ".join(parts), *(note[0].upper() + note[1:] for note in notes)]) + "."
 
 
 def _described(run: Run, root: Path) -> dict[str, Any]:

@@ -97,10 +97,11 @@ def attempt(
     node = nbformat.read(path, as_version=4)
     declared = notebook_parameters(node, path.stem)
     values = resolve(declared, parameters, path.stem)
-    fingerprint = None
+    fingerprint, note = None, ""
     if isinstance(values.get("data"), str):
         data = _data_folder(values["data"], root)
-        fingerprint = read(data).fingerprint
+        dataset = read(data)
+        fingerprint, note = dataset.fingerprint, dataset.caption_note
         values["data"] = _relative(data.resolve(), root.resolve())
     if values.get("runs") == LATEST:
         # Named before the run gets its id: newer runs make another run, and run.json names what was read.
@@ -140,6 +141,7 @@ def attempt(
             "seed": values.get("seed"),
             "sweep": sweep,
             "data_fingerprint": fingerprint,
+            "data_note": note,
             **records.commit(),
             "packages": records.packages(),
             "machine": records.machine(),

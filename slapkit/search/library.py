@@ -130,6 +130,11 @@ class Library(AudioFiles):
             self._model = self._store.header.require_model(_loaded(path)[0])
         return self._model
 
+    @property
+    def note(self) -> str:
+        """What is to be said of the captions that the model learned from, once it is loaded; mostly nothing."""
+        return "" if self._model is None else self._model.note
+
     def update(self, progress: bool = True, *, cache_dir: str | Path | None = None) -> dict[str, int]:
         """Bring the library up to date with its folder, and with what `slapkit tag` heard in it.
 

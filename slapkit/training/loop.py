@@ -90,6 +90,8 @@ class Trainer:
         self.config = config = fitted(config, len(training), devices)
         self.model = model if given_model else self._build(model, store, training)
         self.model.add_targets()
+        if note := training.caption_note:
+            self.model.note = "; ".join(filter(None, [self.model.note, f"in training, {note}"]))
         self.model.to(self.device)
         *sources, clip_of = self._sources(training, store)
         if not given_model and hasattr(self.model.audio.encoder, "standardise_by"):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from slapkit.data.dataset import MACHINES
 from slapkit.data.scan import HEARD
 
 WIDTH = 60  # characters of one line of a hover card
@@ -19,9 +20,9 @@ LONGEST = 2000  # characters looked at; nothing beyond them would be shown
 FIRST_FACTS = ("instruments", "style", "genre", "tempo_class", "mode", "metre", "artist", "album", "year", "tempo_bpm")
 NOT_FACTS = {
     "rank", "id", "title", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "path",
-    "split", "group", "work", "caption_registers", "caption_frames", "caption_facts", "collection", "sha256", "bytes",
-    "peak_db", "rms_db", "transposition", "key", "families", "roles", "accompaniment", "percussion", "register",
-    "articulation", "texture", "voices", "drums", "bass",
+    "split", "group", "work", "caption_registers", "caption_frames", "caption_facts", "caption_words", "collection",
+    "sha256", "bytes", "peak_db", "rms_db", "transposition", "key", "families", "roles", "accompaniment", "percussion",
+    "register", "articulation", "texture", "voices", "drums", "bass",
 }  # fmt: skip
 _EMPTY_WORDS = {"", "unclear", "unknown", "none"}
 _JOINERS = ("\u200c", "\u200d")  # invisible, but they join emoji and letters
@@ -77,7 +78,11 @@ def facts(row: Mapping[str, Any], most: int = 6) -> list[str]:
     """Return up to `most` facts of a clip in words: those of `FIRST_FACTS`, what a model heard, then other texts."""
     others = [name for name in row if name not in NOT_FACTS and all(isinstance(item, str) for item in items(row[name]))]
     words = [_words(row, name) for name in FIRST_FACTS if name in row] + [_heard(row)]
-    words += [_words(row, name) for name in others if name not in FIRST_FACTS and not name.startswith(HEARD)]
+    for name in others:
+        if name == "source" and str(row[name]) in MACHINES:
+            words.append(f"captions by a model ({row[name]})")
+        elif name not in FIRST_FACTS and not name.startswith(HEARD):
+            words.append(_words(row, name))
     return [word for word in dict.fromkeys(words) if word not in _EMPTY_WORDS][:most]
 
 

@@ -7,7 +7,7 @@ import nbformat
 from bs4 import BeautifulSoup
 
 from slapkit.metrics.summary import over_seeds
-from slapkit.runs import list_runs
+from slapkit.runs import differences, list_runs
 from slapkit.runs.report import comparable, table, write_report
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -130,3 +130,15 @@ def test_figures_of_the_other_notebooks_stand_below_their_question(tmp_path):
     assert "map new" in path.read_text() and "map old" not in path.read_text()
     tags, text = tags_and_text(path)
     assert "Where is it </script>" in text and "img" not in tags and tags.count("script") == 2
+
+
+def test_captions_of_a_model_are_named_wherever_a_run_is_shown(tmp_path):
+    folder = make_run(tmp_path, "a")
+    record = json.loads((folder / "run.json").read_text())
+    note = "a model (musicnn) wrote the captions of 7 of 9 clips"
+    (folder / "run.json").write_text(json.dumps(record | {"data_note": note}))
+    page, lines = write_report(tmp_path / "runs")
+    assert f"SLAP: {note}" in lines and f"SLAP: {note}" in differences([folder])
+    text = tags_and_text(page)[1]
+    assert note[1:] in text.split("Side by side")[0], "at the head of the page"
+    assert text.count(note) >= 2, "in the list of runs, and among the conditions"

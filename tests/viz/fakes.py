@@ -74,6 +74,8 @@ def tone(seconds: float = 3.0) -> bytes:
 class FakeLibrary:
     """`size` tracks; the score of a track for a query is a hash of both, so each query has one known order."""
 
+    note = ""
+
     def __init__(self, size: int = 30, model_name: str = "SLAP", *, long: bool = False) -> None:
         self.name, self.model_name, self.model, self.long = "fake", model_name, None, long
         self.deleted: set[str] = set()

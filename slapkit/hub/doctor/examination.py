@@ -56,7 +56,7 @@ def examine(
     for kind in tqdm(CHECKS, desc="examining", unit="check", disable=not progress, leave=False):
         failed = [name for name in kind.needs if found[name].verdict == "fail"]
         found[kind.name] = unknown(kind, f"{failed[0]!r} failed") if failed else run_check(kind, subject)
-    return Examination(name, list(found.values()))
+    return Examination(name, list(found.values()), str(getattr(model, "note", "")))
 
 
 def _decoded(sounds: list[str | Path | np.ndarray], sample_rate: int | None, target: int) -> list[np.ndarray]:

@@ -47,6 +47,7 @@ class Examination:
 
     subject: str
     checks: list[Check] = field(default_factory=list)
+    note: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -63,7 +64,10 @@ class Examination:
         return {title: checks for title, checks in found.items() if checks}
 
     def answer(self) -> str:
-        """Return the result in one sentence."""
+        """Return the result in one sentence, and what is to be said of the model's captions in another."""
+        return f"{self._answer()} Note: {self.note}." if self.note else self._answer()
+
+    def _answer(self) -> str:
         named = {verdict: [c.name for c in self.checks if c.verdict == verdict] for verdict in _MARKS}
         unknown = f"; {len(named['unknown'])} unknown" if named["unknown"] else ""
         if named["fail"]:

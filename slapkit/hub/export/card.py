@@ -46,6 +46,7 @@ def model_card(
         metrics |= retrieval_z | {"gap": metrics.get("gap_z", {})}
     code, note = _FORMS[form]
     body = [note] if note else []
+    body += [f"Note: {escape(model.note)}."] if model.note else []
     body += ["## The model", _table(["part", "value"], _parts(model))]
     if record:
         body += ["## How well it does", *_results(metrics)]

@@ -134,6 +134,7 @@ class SearchBench(LibraryWidget):
 
     def _options(self, start: dict[str, Any], suggestions: Sequence[str]) -> dict[str, Any]:
         names, known = list(self.libraries), OBJECTIVE_NAMES.items()
+        notes = dict.fromkeys(plain(library.note) for library in self.libraries.values() if library.note)
         colors = [next((key for key, word in known if word.lower() in name.lower()), "") for name in names]
         return {
             "models": [{"name": name, "color": color} for name, color in zip(names, colors)],
@@ -142,7 +143,7 @@ class SearchBench(LibraryWidget):
             "audio": ["audio/*", *AUDIO_SUFFIXES],
             "suggestions": [plain(term, 40) for term in suggestions],
             "marks": self.marks is not None,
-            "hint": HINT,
+            "hint": " · ".join([*notes, HINT]),
             "start": start,
         }
 
