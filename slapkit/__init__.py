@@ -5,6 +5,7 @@ Importing this package costs nothing: what is heavy is imported where it is used
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from slapkit.models.inference import Model, Precision
 
 __version__ = "0.1.0"
+# torch's threads spin while they wait for one another: beside a single other process a small step took ten times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def load(
