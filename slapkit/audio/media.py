@@ -86,8 +86,8 @@ class Media:
         """Return the first frame, which becomes what is left."""
         first = next(self._frames, None)
         if first is None:
-            empty = "holds no samples: zero length"
-            raise AudioError(f"{self._name} {f'cannot be decoded: damaged; {REMEDY}' if self._bad else empty}")
+            why = "damaged" if self._bad else "not audio, or it holds no samples: zero length"
+            raise AudioError(f"{self._name} cannot be decoded: {why}; {REMEDY}")
         self._at, self._left = 0, _samples(first)
         return first
 

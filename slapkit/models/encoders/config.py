@@ -59,7 +59,10 @@ class AudioEncoderConfig(Config):
         require((self.waveform is not None) == wave, "waveform", self.waveform, hint)
         if self.kind == "musicnn":
             own = FRONTENDS["musicnn"].replace(min_s=full, padding=self.frontend.padding, chroma=self.frontend.chroma)
-            require(self.frontend == own, "frontend", self.frontend.to_dict(), f"FRONTENDS['musicnn']: {own.to_dict()}")
+            found, wanted = self.frontend.to_dict(), own.to_dict()
+            unlike = {key: found.get(key) for key in found | wanted if found.get(key) != wanted.get(key)}
+            text = ", ".join(f"{key}={value}" for key, value in unlike.items())
+            require(not unlike, "frontend", text, f"FRONTENDS['musicnn']: {wanted}")
             require(self.frozen, "frozen", False, "True: musicnn is used as it was published")
         else:
             extra = self.rhythm or self.frontend.chroma
