@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MACHINES = ("musicnn",)  # in the column `source`: what wrote captions that are no person's
+DATA_SET = "data_set"  # the fact that names where a clip of joined data sets is from
 SPLITS = ("train", "validation", "test")  # in this order; other names follow
 
 
@@ -135,17 +136,19 @@ class AudioTextDataset:
         clips: list of `Clip`.
         problems: list of `Problem` met while reading.
         notes: sentences about how the table was read.
+        joined: names of the data sets that it was joined of, each with its share of training or None.
     """
 
     def __init__(
         self, root: str | Path, clips: Iterable[Clip], problems: Iterable[Problem] = (), *, name: str | None = None,
-        notes: Iterable[str] = (), hashes: ContentHashes | None = None,
+        notes: Iterable[str] = (), hashes: ContentHashes | None = None, joined: Mapping[str, float | None] | None = None,
     ) -> None:  # fmt: skip
         self.root = Path(root)
         self.clips = sorted(clips, key=lambda clip: clip.id)
         self.problems = list(problems)
         self.notes = list(notes)
         self.name = name or self.root.resolve().name
+        self.joined = dict(joined or {})
         self._hashes = hashes or ContentHashes()
         repeated = [id for id, count in Counter(clip.id for clip in self.clips).items() if count > 1]
         if repeated:
@@ -194,7 +197,23 @@ class AudioTextDataset:
 
     def with_clips(self, clips: Iterable[Clip]) -> AudioTextDataset:
         """Return a data set of other clips (a part of them, or with other splits) from the same folder."""
-        return AudioTextDataset(self.root, clips, self.problems, name=self.name, notes=self.notes, hashes=self._hashes)
+        known = {"name": self.name, "notes": self.notes, "hashes": self._hashes, "joined": self.joined}
+        return AudioTextDataset(self.root, clips, self.problems, **known)
+
+    @property
+    def parts(self) -> dict[str, AudioTextDataset]:
+        """The data sets that were joined, by name, and without shares; the data set itself where none were."""
+        given = {"notes": self.notes, "hashes": self._hashes}
+        parts = {
+            name: AudioTextDataset(self.root, (c for c in self if c.facts[DATA_SET] == name), name=name, **given)
+            for name in self.joined
+        }
+        return parts or {self.name: self}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The shares of joined data sets in training, which add up to 1; empty where each clip counts alike."""
+        return {name: share for name, share in self.joined.items() if share is not None}
 
     def audio_hashes(self, *, progress: bool = True) -> list[str]:
         """Return the SHA-256 of each clip's file, in the order of `clips`; each file is read once.
@@ -211,7 +230,7 @@ class AudioTextDataset:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the content: ids, audio files, captions, groups, splits and facts.
+        """SHA-256 of the content: ids, audio files, captions, groups, splits and facts; and of shares.
 
         Neither the folder's place nor the order of the table's rows and columns matters. Facts without a value do not
         count, nor does the fact `group`, which the group holds already.
@@ -221,6 +240,8 @@ class AudioTextDataset:
             facts = {key: value for key, value in plain(clip.facts).items() if value is not None and key != "group"}
             line = json.dumps([clip.id, audio, clip.captions, clip.group, clip.split, facts], sort_keys=True)
             digest.update(line.encode() + b"\n")
+        if self.shares:
+            digest.update(json.dumps(self.shares, sort_keys=True).encode())
         return digest.hexdigest()
 
     def captions_flat(self) -> tuple[list[str], np.ndarray]:
@@ -279,6 +300,9 @@ class AudioTextDataset:
         groups = len({clip.group for clip in self.clips})
         splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items()) or "none given"
         lines = [f"{self.name}: {len(self):,} clips, {captions:,} captions, {groups:,} groups; splits: {splits}"]
+        if self.shares:
+            shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.shares.items())
+            lines.append(f"shares of every training batch: {shares}")
         lines += [*self.notes, *filter(None, [self.caption_note])]
         if self.problems:
             lines.append(f"{len(self.problems):,} problems in the table:\n{describe(self.problems)}")

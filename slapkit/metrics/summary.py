@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from slapkit._io import printable
 from slapkit.models import OBJECTIVE_NAMES
 
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
@@ -165,4 +166,15 @@ def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
         lines.append(f"{name} asked by name, right among the first 10 (chance):")
         found = [f"{k} {percent(v['precision'])} ({percent(v['chance'])})" for k, v in named.items()]
         lines += [f"  {', '.join(found[i : i + 4])}" for i in range(0, len(found), 4)]
+    return lines + other_figures(metrics)
+
+
+def other_figures(metrics: Mapping[str, Any]) -> list[str]:
+    """Return, a line each, what was measured on further data sets beside the one of the main figures."""
+    lines = []
+    for name, found in metrics.get("data_sets", {}).items():
+        recalls = "  ".join(f"{m} {percent(retrieval(found, 'text_to_audio', m))}" for m in _MEASURES)
+        said = f"on {printable(name)}, text to audio: {recalls} of {_candidates(found, 'text_to_audio')}"
+        by = dig(found, "protocol", "captions_by")
+        lines.append(f"{said}, chance R@10 {percent(chance(found))}{f'; {by}' if by else ''}")
     return lines

@@ -6,6 +6,7 @@ compares them on one page.
 
 from slapkit._io import locate
 from slapkit.runs.compare import choose_runs, differences
+from slapkit.runs.data import read_data
 from slapkit.runs.record import Run, list_runs
 from slapkit.runs.runner import find_notebook, run
 from slapkit.runs.sweeps import Sweep, grid, sweep

@@ -26,10 +26,10 @@ import psutil
 import slapkit
 from slapkit._io import atomic_write_json, locked
 from slapkit.config import nearest
-from slapkit.data import read
-from slapkit.errors import DataError, RunError
+from slapkit.errors import RunError
 from slapkit.runs import record as records
 from slapkit.runs.compare import LATEST, choose_runs
+from slapkit.runs.data import data_folders, read_data
 from slapkit.runs.execute import CellFailure, execute, plain
 from slapkit.runs.parameters import RESERVED, notebook_parameters, resolve
 from slapkit.runs.record import SEVERAL, Run
@@ -99,10 +99,10 @@ def attempt(
     values = resolve(declared, parameters, path.stem)
     fingerprint, note = None, ""
     if isinstance(values.get("data"), str):
-        data = _data_folder(values["data"], root)
-        dataset = read(data)
+        folders = data_folders(values["data"], root)
+        dataset = read_data(values["data"], values.get("shares"), root)
         fingerprint, note = dataset.fingerprint, dataset.caption_note
-        values["data"] = _relative(data.resolve(), root.resolve())
+        values["data"] = ",".join(_relative(folder.resolve(), root.resolve()) for folder in folders)
     if values.get("runs") == LATEST:
         # Named before the run gets its id: newer runs make another run, and run.json names what was read.
         folders = choose_runs(LATEST, runs_dir=root / runs_dir, data_fingerprint=fingerprint)
@@ -157,18 +157,6 @@ def attempt(
         return _execute(node, folder, injected, record, root, progress)
 
 
-def _data_folder(value: str, root: Path) -> Path:
-    """Return the data set's folder, relative to here or else to the notebook's project."""
-    path = Path(value).expanduser()
-    path = path if path.is_absolute() or path.exists() else root / path
-    if not path.exists():
-        raise DataError(
-            f"no data set at {path}: build the score corpus with `slapkit corpus`, or name a folder of your own by "
-            "-p data=..."
-        )
-    return path
-
-
 def _relative(path: Path, root: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
@@ -176,7 +164,8 @@ def _relative(path: Path, root: Path) -> str:
 def _readable_id(values: dict[str, Any], defaults: dict[str, Any], digest: str) -> str:
     """Return the name of a run's folder: its first words, the numbers that are not the default, and the digest."""
     # `runs` holds names of other runs, made of the same words: it counts in the digits alone.
-    words = [Path(value).name for key, value in values.items() if isinstance(value, str) and key != "runs"][:3]
+    texts = [value for key, value in values.items() if isinstance(value, str) and key != "runs"]
+    words = ["-".join(Path(part).name for part in text.split(",")) for text in texts][:3]
     numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and v != defaults.get(k)}
     words += [f"{key}{value}" for key, value in numbers.items()]
     name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-.")[:60].strip("-.")

@@ -17,6 +17,7 @@ from torch import Tensor
 from slapkit.audio.augment import spec_augment
 from slapkit.audio.features import FeatureStore
 from slapkit.audio.windows import random_start, tiled_starts
+from slapkit.data.dataset import DATA_SET, AudioTextDataset
 from slapkit.errors import DataError
 from slapkit.models.encoders.text import TextEncoder
 from slapkit.models.representations import Representations, represent_captions
@@ -113,11 +114,43 @@ def fitted(config: TrainConfig, clips: int, devices: int) -> TrainConfig:
     return config.replace(batch_size=size, micro_batch=config.micro_batch and micro)
 
 
+class Stratum(NamedTuple):
+    """Clips, by index, of which every batch has `quota`."""
+
+    clips: np.ndarray
+    quota: int
+
+
+def strata_of(training: AudioTextDataset, batch_size: int) -> list[Stratum] | None:
+    """Return how joined data sets share a batch, in whole clips by largest remainders; None where they do not.
+
+    Raises:
+        DataError: a share that gives a data set no place, or more places than it has clips.
+    """
+    if not training.shares:
+        return None
+    exact = {name: share * batch_size for name, share in training.shares.items()}
+    quotas = {name: int(places) for name, places in exact.items()}
+    for name in sorted(exact, key=lambda name: quotas[name] - exact[name])[: batch_size - sum(quotas.values())]:
+        quotas[name] += 1
+    strata = []
+    for name, quota in quotas.items():
+        clips = np.array([i for i, clip in enumerate(training) if clip.facts.get(DATA_SET) == name], dtype=np.int64)
+        if not 0 < quota <= len(clips):
+            raise DataError(
+                f"{name} has {len(clips):,} clips for training, and its share of {training.shares[name]:.2g} takes "
+                f"{quota} of a batch of {batch_size}: shares must take at least 1 and at most as many as there are"
+            )
+        strata.append(Stratum(clips, quota))
+    return strata
+
+
 class BatchSource:
     """Micro-batches of a training set by step and number.
 
     Args:
         clip_of_caption: index of each caption's clip `[M]`, in ascending order.
+        strata: parts of the clips with their places in every batch; default: all clips and all places.
         rank, devices: this process's place among all.
 
     Raises:
@@ -126,7 +159,7 @@ class BatchSource:
 
     def __init__(
         self, audio: AudioSource | Representations, text: TextSource, clip_of_caption: np.ndarray,
-        config: TrainConfig, *, rank: int = 0, devices: int = 1,
+        config: TrainConfig, *, strata: Sequence[Stratum] | None = None, rank: int = 0, devices: int = 1,
     ) -> None:  # fmt: skip
         self.audio, self.text, self.config, self.clips = audio, text, config, len(audio)
         self.counts = np.bincount(clip_of_caption, minlength=self.clips)  # captions of each clip
@@ -140,23 +173,41 @@ class BatchSource:
         self.micro, self.micro_batches, self.first, self.rank = micro, share // micro, rank * share, rank
         self.views = config.objective == "slap" and (config.text_views or config.window_views)
         self._planned: tuple[int, dict] | None = None
-        self._order: tuple[int, np.ndarray] | None = None  # the last epoch's number and order of clips
+        self.strata = strata or [Stratum(np.arange(self.clips), config.batch_size)]
+        self._stratum = np.zeros(self.clips, dtype=np.int64)  # of each clip
+        for number, stratum in enumerate(self.strata):
+            self._stratum[stratum.clips] = number
+        self._orders: dict[int, tuple[int, np.ndarray]] = {}  # of each stratum: the last epoch's number and order
 
     def plan(self, step: int) -> dict[str, np.ndarray]:
-        """Return `clips`, `captions` and `starts`, each `[batch_size]`, of a step: every clip once an epoch, with a
-        random caption and window. With views, `target_captions` and `target_starts` are those of the target towers."""
+        """Return `clips`, `captions` and `starts`, each `[batch_size]`, of a step: every clip once an epoch (of its
+        stratum), with a random caption and window. With views, `target_captions` and `target_starts` are those of the
+        target towers."""
         if self._planned and self._planned[0] == step:
             return self._planned[1]
-        seed, size = self.config.seed, self.config.batch_size
-        epoch, place = divmod(step, self.clips // size)  # a clip never meets itself within a batch
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng([seed, 0, epoch]).permutation(self.clips))
-        clips = self._order[1][place * size : (place + 1) * size]
+        seed = self.config.seed
+        clips = np.concatenate([self._turn(number, step) for number in range(len(self.strata))])
+        if len(self.strata) > 1:  # micro-batches and devices take parts of a batch: each of all strata
+            clips = np.random.default_rng([seed, 5, step]).permutation(clips)
         plan = {"clips": clips} | self.draw(clips, np.random.default_rng([seed, 1, step]))
         # Numbers of their own: context towers see the same pairs with and without views.
         plan |= self.draw_targets(plan, np.random.default_rng([seed, 4, step]))
         self._planned = (step, plan)
         return plan
+
+    def _turn(self, number: int, step: int) -> np.ndarray:
+        """Return the clips of a stratum whose turn a step is."""
+        clips, quota = self.strata[number]
+        epoch, place = divmod(step, len(clips) // quota)  # a clip never meets itself within a batch
+        if self._orders.get(number, (None,))[0] != epoch:
+            rng = np.random.default_rng([self.config.seed, 0, epoch, *([number] if number else [])])
+            self._orders[number] = (epoch, rng.permutation(clips))
+        return self._orders[number][1][place * quota : (place + 1) * quota]
+
+    def another(self, clip: int, rng: np.random.Generator) -> np.ndarray:
+        """Return a random clip `[1]` of the same stratum."""
+        clips = self.strata[self._stratum[clip]].clips
+        return clips[rng.integers(len(clips), size=1)]
 
     def draw(self, clips: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return a random caption, and the start of a random window, of each of `clips [B]`."""

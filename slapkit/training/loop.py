@@ -20,7 +20,7 @@ from slapkit.models.joint import JointModel, ModelConfig
 from slapkit.models.representations import Representations, raw
 from slapkit.models.weights import save_model
 from slapkit.training import checkpoint, health
-from slapkit.training.batches import AudioSource, BatchSource, TextSource, fitted, shares
+from slapkit.training.batches import AudioSource, BatchSource, TextSource, fitted, shares, strata_of
 from slapkit.training.config import TrainConfig
 from slapkit.training.devices import keep_freed_memory, make_accelerator
 from slapkit.training.log import Callback, TrainLog
@@ -80,6 +80,7 @@ class Trainer:
         everything, _ = _splits(dataset, {clip.id for clip in dataset})
         config = fitted(config, len(everything), devices)
         _check(model, config, devices)  # before any work
+        strata_of(everything, config.batch_size)
         given_model = isinstance(model, JointModel)
         digest = tensor_digest(model.state_dict()) if given_model else None
         audio = (model.config if given_model else model).audio
@@ -97,7 +98,8 @@ class Trainer:
         if not given_model and hasattr(self.model.audio.encoder, "standardise_by"):
             self._standardise(sources[0], store)
         self.validation = self._sources(validation, store) if len(validation) else None
-        parts, place = (*sources, clip_of, config), {"rank": rank, "devices": devices}
+        place = {"strata": strata_of(training, config.batch_size), "rank": rank, "devices": devices}
+        parts = (*sources, clip_of, config)
         if streaming:
             self.batches = StreamBatches(*parts, workers=workers, listed=out_dir / f"unusable-{rank}.jsonl", **place)
         else:

@@ -31,7 +31,7 @@ from slapkit.audio.windows import random_start
 from slapkit.config import require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.errors import AudioError, DataError
-from slapkit.training.batches import AudioSource, BatchSource, Pairs, TextSource
+from slapkit.training.batches import AudioSource, BatchSource, Pairs, Stratum, TextSource
 from slapkit.training.config import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -103,6 +103,8 @@ def _fingerprint(dataset: AudioTextDataset) -> str:
         except OSError:  # gone, which training finds out
             size = None
         digest.update(json.dumps([clip.id, size, clip.captions, clip.group, clip.split]).encode() + b"\n")
+    if dataset.shares:
+        digest.update(json.dumps(dataset.shares, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -148,13 +150,15 @@ class StreamBatches(BatchSource):
 
     def __init__(
         self, audio: StreamAudio, text: TextSource | None, clip_of_caption: np.ndarray, config: TrainConfig, *,
-        workers: int | None = None, rank: int = 0, devices: int = 1, listed: Path | None = None,
+        strata: Sequence[Stratum] | None = None, workers: int | None = None, rank: int = 0, devices: int = 1,
+        listed: Path | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(audio, text, clip_of_caption, config, rank=rank, devices=devices)
+        given = {"strata": strata, "rank": rank, "devices": devices}
+        super().__init__(audio, text, clip_of_caption, config, **given)
         require(workers is None or workers >= 0, "workers", workers, "0 or more, or None")
         if workers is None:
             workers = max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", devices)))
-        self.drawing = Drawing(BatchSource(audio, None, clip_of_caption, config, rank=rank, devices=devices))
+        self.drawing = Drawing(BatchSource(audio, None, clip_of_caption, config, **given))
         self.workers, self.listed = workers, listed
         self.failures: dict[str, str] = {}
         self._kept: dict[tuple[int, int], Pairs] = {}
@@ -261,7 +265,7 @@ class Drawing(Dataset):
             silent = silent + 1 if isinstance(reason, SilentWindow) else _WINDOWS
             if silent >= _WINDOWS:
                 failures[source.audio.ids[clip]] = str(reason)
-                silent, drawn = 0, {"clips": rng.integers(source.clips, size=1)}
+                silent, drawn = 0, {"clips": source.another(clip, rng)}
                 drawn |= source.draw(drawn["clips"], rng)
             else:
                 drawn = drawn | {"starts": random_start(source.audio.places(drawn["clips"]), 1, rng)}

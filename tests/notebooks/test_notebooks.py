@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def test_a_question_short_cells_explained_parameters_and_no_outputs(path):
     assert list(declared)[-1] == "run_dir" and {"seed", "data"} <= set(declared)
     assert all(p.comment for p in declared.values())
     if path.stem == "02_train":
-        assert set(declared) - {"data", "preset", "seeds", "run_dir"} <= set(TrainConfig.__dataclass_fields__)
+        assert set(declared) - {"data", "shares", "preset", "seeds", "run_dir"} <= set(TrainConfig.__dataclass_fields__)
         for key in ("objective", "device"):
             assert [TrainConfig(**{key: choice}) for choice in declared[key].choices]
 
@@ -148,6 +149,26 @@ def test_a_data_set_without_facts_is_shown_trained_on_and_explored(project):
     assert set(pages) == {"map", "worst", "sentence", "recentring", "cosines", "spectra"}
     assert "data:audio" not in json.dumps(outputs) and (done.folder / "notebook.ipynb").stat().st_size < 7_000_000
     assert (done.folder / "map.html").read_text().count('"title": "tone-') == 10
+
+
+@pytest.mark.slow
+def test_several_data_sets_are_trained_on_at_once_and_measured_apart(project):
+    mine = data.read(project / "data" / "tones")
+    shutil.copytree(mine.root, project / "data" / "mine")
+    rows = [{"file_name": c.id, "captions": c.captions, "split": c.split, "source": "musicnn"} for c in mine]
+    lines = (json.dumps(row) + "\n" for row in rows)
+    (project / "data" / "mine" / "metadata.jsonl").write_text("".join(lines))
+    both = f"scores-smoke,{project / 'data' / 'mine'}"
+    done, outputs, _ = execute(project, "02_train", data=both, shares="3,1", objective="slap", **SMOKE)
+    assert done.record["parameters"]["data"] == "data/scores-smoke,data/mine"
+    assert "scores-smoke-mine" in done.folder.name
+    assert done.metrics["protocol"]["data"] == "scores-smoke" and {*done.metrics["data_sets"]} == {"mine"}
+    found = done.metrics["data_sets"]["mine"]["protocol"]
+    note = "a model (musicnn) wrote the captions of "
+    assert found["candidates"] == mine.splits["test"] and note in found["captions_by"]
+    assert note in done.record["data_note"] and note in slapkit.load(done.folder).note
+    printed = "".join(o.text for o in outputs if o.output_type == "stream")
+    assert "on mine, text to audio" in printed and "scores-smoke 75 %, mine 25 %" in printed
 
 
 @pytest.mark.slow

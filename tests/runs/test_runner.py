@@ -99,7 +99,9 @@ def test_a_run_continued_with_other_code_is_never_taken_for_one_of_a_single_code
 
 
 def test_the_data_counts_by_its_content_whatever_a_note_beside_it_says(project):
-    parameters = 'data: str = "data/a"  # folder\nrun_dir: str | None = None  # set'
+    parameters = (
+        'data: str = "data/a"  # folder\nshares: str | None = None  # shares\nrun_dir: str | None = None  # set'
+    )
     write_notebook(project / "notebooks" / "nb.ipynb", "open(run_dir + '/ok', 'w').write(data)", parameters=parameters)
     with pytest.raises(DataError, match="slapkit corpus"):
         go("nb")
@@ -120,7 +122,9 @@ def test_the_data_counts_by_its_content_whatever_a_note_beside_it_says(project):
     assert first.record["data_fingerprint"] == read(project / "data" / "a").fingerprint
     assert go("nb", data="data/moved").folder == first.folder
     others = {go("nb", data=f"data/{name}").folder for name in edit}
-    assert len(others | {first.folder}) == 4
+    others |= {go("nb", data="data/a,data/cut", shares=shares).folder for shares in (None, "1,1", "2,1")}
+    others.add(go("nb", data="a, edited").folder)  # data/ may be left out
+    assert len(others | {first.folder}) == 8
 
 
 def test_bad_parameters_and_names_are_refused_before_a_folder_exists(project):

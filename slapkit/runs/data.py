@@ -1,0 +1,52 @@
+"""The data set that a notebook's parameters name: a folder, or several that are joined."""
+
+from pathlib import Path
+
+from slapkit._io import locate, project_root
+from slapkit.data import AudioTextDataset, join, read
+from slapkit.errors import ConfigError, DataError
+
+
+def data_folders(value: str, root: Path | None = None) -> list[Path]:
+    """Return the folders that `value` names, separated by commas: relative to here, or to `root` or its `data/` (by
+    default the project's).
+
+    Raises:
+        DataError: one is not there.
+    """
+    root = project_root() if root is None else root
+    whole = Path(value).expanduser()
+    names = [value] if whole.exists() or (root / whole).exists() else [part.strip() for part in value.split(",")]
+    return [_folder(name, root) for name in names if name]
+
+
+def _folder(name: str, root: Path) -> Path:
+    path = locate(name)
+    found = next((place for place in (path, root / path, root / "data" / path) if place.exists()), None)
+    if found is None:
+        raise DataError(
+            f"no data set at {root / path}: build the score corpus with `slapkit corpus`, or name a folder of your own "
+            "by -p data=..., or several separated by commas"
+        )
+    return found
+
+
+def read_data(value: str, shares: str | None = None, root: Path | None = None) -> AudioTextDataset:
+    """Read the data set that `value` names; several are joined.
+
+    Args:
+        value: see `data_folders`.
+        shares: of several in each training batch, separated by commas, such as "0.7,0.3"; see `slapkit.data.join`.
+
+    Raises:
+        ConfigError: shares that are no numbers, or of a single data set.
+        DataError: a folder is missing, or is no data set.
+    """
+    datasets = [read(folder) for folder in data_folders(value, root)]
+    if len(datasets) == 1 and shares is not None:
+        raise ConfigError(f"shares={shares!r}: they divide several data sets, and data={value!r} is one")
+    try:
+        numbers = None if shares is None else [float(share) for share in shares.split(",")]
+    except ValueError:
+        raise ConfigError(f"shares={shares!r}: numbers separated by commas needed, such as 0.7,0.3") from None
+    return datasets[0] if len(datasets) == 1 else join(datasets, numbers)
