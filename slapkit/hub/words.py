@@ -11,7 +11,8 @@ import numpy as np
 
 from slapkit.models.encoders.musicnn import TAGS
 
-# kind -> word -> the tags that mean it, in either network. Decades are left out, which are no sound.
+# kind -> word -> the tags that mean it, in either network. Decades are left out, which are no sound, and "solo", which
+# of solos of the score corpus is no more likely than of others (AUC 0.52 over 239 clips).
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "instruments": {
         "guitar": ("guitar",), "piano": ("piano",), "strings": ("strings",), "violin": ("violin",),
@@ -46,7 +47,7 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 NO_VOICE = "none"
 _TAGS = np.array([tag for tags in TAGS.values() for tag in tags])
 _STANDS_OUT = 0.9  # percentile
-_LEAST = {"instruments": 0.05, "genre": 0.05, "mood": 0.02}  # probability: the last of a folder has percentiles too
+_LEAST = {"instruments": 0.05, "genre": 0.1, "mood": 0.02}  # probability: the last of a folder has percentiles too
 _MOST = 3  # words of a kind
 _SLOWEST, _FASTEST = 1 / 3, 2 / 3
 
@@ -102,4 +103,4 @@ def _stand_out(kind: str, track: int, scores: dict[str, np.ndarray], percentiles
         for word in WORDS[kind]
         if scores[word][track] > 0 or (scores[word][track] >= floor and percentiles[word] >= _STANDS_OUT)
     ]
-    return sorted(found, key=lambda word: -percentiles[word])[:_MOST]
+    return sorted(found, key=lambda word: -scores[word][track])[:_MOST]
