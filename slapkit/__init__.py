@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slapkit.models.inference import Model, Precision
 
 __version__ = "0.1.0"
-# torch's threads spin while they wait for one another: beside a single other process a small step took ten times as long.
+# torch's threads spin while they wait for one another: beside one other process a small step took ten times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 

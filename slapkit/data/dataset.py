@@ -141,7 +141,8 @@ class AudioTextDataset:
 
     def __init__(
         self, root: str | Path, clips: Iterable[Clip], problems: Iterable[Problem] = (), *, name: str | None = None,
-        notes: Iterable[str] = (), hashes: ContentHashes | None = None, joined: Mapping[str, float | None] | None = None,
+        notes: Iterable[str] = (), hashes: ContentHashes | None = None,
+        joined: Mapping[str, float | None] | None = None,
     ) -> None:  # fmt: skip
         self.root = Path(root)
         self.clips = sorted(clips, key=lambda clip: clip.id)
