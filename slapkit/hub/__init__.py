@@ -1,4 +1,5 @@
-"""Published checkpoints in, models out: loading, starting training, `export`, `doctor`, `embed`."""
+"""Published checkpoints in, models out: loading, starting training, `export`, `doctor`, `embed`; a published tagger:
+`tagger`, `weak_captions`."""
 
 import importlib
 from typing import Any

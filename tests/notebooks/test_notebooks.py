@@ -201,8 +201,10 @@ def test_music_is_searched_in_a_corpus_and_in_a_folder_of_ones_own(project):
     assert any("score_percentile" in data.get("text/html", "") for data in shown)
     make_tones(project / "music", clips=12, seconds=3)
     (project / "music" / "metadata.jsonl").unlink()
-    done, _, pages = execute(project, "04_search", folder=str(project / "music"), query="a high tone", k=3)
+    own = {"folder": str(project / "music"), "hear": True, "query": "a high tone", "k": 3}
+    done, outputs, pages = execute(project, "04_search", **own)
     assert done.metrics["summary"]["tracks"] == 12 and pages == []
+    assert "among the 12 tracks of this folder" in "".join(o.get("text", "") for o in outputs)
 
 
 @pytest.mark.slow
