@@ -13,7 +13,7 @@ import numpy as np
 
 from slapkit.data.scores.captions import statements
 from slapkit.errors import MetricError
-from slapkit.metrics.checks import unit_rows
+from slapkit.metrics.checks import scored, unit_rows
 from slapkit.metrics.retrieval import TIE_TOLERANCE
 from slapkit.models.inference import Embedding, Model
 
@@ -79,14 +79,9 @@ def precision_at(*, scores: np.ndarray, relevant: np.ndarray, k: int = 10) -> np
     Raises:
         MetricError: shapes differ, scores are not finite, or a query has no relevant clip.
     """
-    scores, relevant = np.asarray(scores, dtype=np.float64), np.asarray(relevant, dtype=bool)
-    if scores.ndim != 2 or scores.shape != relevant.shape or 0 in scores.shape or k < 1:
-        found = f"scores {scores.shape}, relevant {relevant.shape}, k={k}"
-        raise MetricError(f"{found}: both must be [Q, N] with Q, N >= 1, and k at least 1")
-    if not np.isfinite(scores).all():
-        raise MetricError("scores hold values that are not finite: check the model's weights")
-    if not relevant.any(axis=1).all():
-        raise MetricError(f"query {int(np.argmin(relevant.any(axis=1)))} has no relevant clip: leave it out")
+    scores, relevant = scored(scores, relevant)
+    if k < 1:
+        raise MetricError(f"k={k} must be at least 1")
     taken = np.minimum(k, relevant.sum(axis=1))
     last = np.take_along_axis(-np.sort(-scores, axis=1), taken[:, None] - 1, axis=1)
     above = scores > last + TIE_TOLERANCE

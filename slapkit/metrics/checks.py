@@ -37,3 +37,20 @@ def joint_rows(*, audio: np.ndarray, text: np.ndarray, pairs: bool = False) -> t
     if pairs and len(audio) != len(text):
         raise MetricError(f"row i of audio {audio.shape} and text {text.shape} must be one pair")
     return audio, text
+
+
+def scored(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `scores [Q, N]` as float64 and `relevant [Q, N]` as bool.
+
+    Raises:
+        MetricError: shapes differ, scores are not finite, or a query has no relevant candidate.
+    """
+    scores, relevant = np.asarray(scores, dtype=np.float64), np.asarray(relevant, dtype=bool)
+    if scores.ndim != 2 or scores.shape != relevant.shape or 0 in scores.shape:
+        shapes = f"scores {scores.shape} and right answers {relevant.shape}"
+        raise MetricError(f"{shapes} must both be [Q, N] with Q, N >= 1")
+    if not np.isfinite(scores).all():
+        raise MetricError("scores hold values that are not finite: check the model's weights")
+    if not relevant.any(axis=1).all():
+        raise MetricError(f"query {int(np.argmin(relevant.any(axis=1)))} has no right answer among the candidates")
+    return scores, relevant

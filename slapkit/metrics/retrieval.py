@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from slapkit.errors import MetricError
-from slapkit.metrics.checks import joint_rows
+from slapkit.metrics.checks import joint_rows, scored
 
 TIE_TOLERANCE = 1e-6  # cosines that differ by less are tied: about what float32 embeddings resolve
 _BLOCK = 1024  # queries ranked at a time: bounds the memory for similarities, changes no result
@@ -50,14 +50,7 @@ def ranks_of_positives(similarities: np.ndarray, positives: np.ndarray) -> Ranks
     Raises:
         MetricError: shapes differ, values are not finite, or a query has no right answer.
     """
-    similarities, positives = np.asarray(similarities, dtype=np.float64), np.asarray(positives, dtype=bool)
-    if similarities.ndim != 2 or similarities.shape != positives.shape or 0 in similarities.shape:
-        shapes = f"similarities {similarities.shape} and positives {positives.shape}"
-        raise MetricError(f"{shapes} must both be [Q, C] with Q, C >= 1")
-    if not np.isfinite(similarities).all():
-        raise MetricError("similarities hold values that are not finite")
-    if not positives.any(axis=1).all():
-        raise MetricError(f"query {int(np.argmin(positives.any(axis=1)))} has no right answer among the candidates")
+    similarities, positives = scored(similarities, positives)
     best = np.where(positives, similarities, -np.inf).max(axis=1, keepdims=True)
     above = similarities > best + TIE_TOLERANCE
     tied = ~above & (similarities >= best - TIE_TOLERANCE)

@@ -44,7 +44,7 @@ def test_perfect_scores_are_right_and_constant_or_random_ones_are_chance():
     assert precision_at(scores=rng.random(relevant.shape), relevant=relevant).mean() == pytest.approx(
         chance.mean(), abs=0.02
     )
-    with pytest.raises(MetricError, match="query 1 has no relevant"):
+    with pytest.raises(MetricError, match="query 1 has no right answer"):
         precision_at(scores=np.ones((2, 2)), relevant=np.array([[True, False], [False, False]]))
     with pytest.raises(MetricError, match=r"\(2, 3\)"):
         precision_at(scores=np.ones((2, 2)), relevant=np.ones((2, 3), bool))
