@@ -1,6 +1,7 @@
 """Shared by all tests: the `--slow` option, and a closed network."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,3 +46,20 @@ def smoke_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from slapkit.data import scores
 
     return scores.build("smoke", root=tmp_path_factory.mktemp("corpus"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def heard_sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of sounds that musicnn tells apart, and of files that are none."""
+    from tests.hub.heard_sounds import write_sounds
+
+    root = tmp_path_factory.mktemp("heard") / "mymusic"
+    write_sounds(root)
+    return root
+
+
+@pytest.fixture
+def heard_copy(heard_sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A copy of these sounds below the working folder, and the cache that all copies share."""
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(heard_sounds, tmp_path / "mymusic"), heard_sounds.parent / "cache"

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -19,25 +18,17 @@ from slapkit.hub.words import Words
 from slapkit.search import Library
 from slapkit.viz.text import facts
 from slapkit.viz.widgets import SearchBench
-from tests.hub.heard_sounds import UNUSABLE, write_sounds
+from tests.hub.heard_sounds import UNUSABLE
 from tests.training.tones import run, tiny
 
 NO_NAME = "hard \x1b[2J beat.wav"  # which no table may name
 
 
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory):
-    root = tmp_path_factory.mktemp("weak") / "mymusic"
-    write_sounds(root)
-    return root
-
-
 @pytest.fixture
-def music(sounds, tmp_path, monkeypatch):
-    """A copy of the sounds, and what describes it with the probabilities of the first."""
-    monkeypatch.chdir(tmp_path)
-    root = shutil.copytree(sounds, tmp_path / "mymusic")
-    return root, lambda **more: caption_folder(root, cache_dir=sounds.parent / "cache", progress=False, **more)
+def music(heard_copy):
+    """A folder of sounds, and what describes it."""
+    root, cache = heard_copy
+    return root, lambda **more: caption_folder(root, cache_dir=cache, progress=False, **more)
 
 
 def rows_of(path):

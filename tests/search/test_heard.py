@@ -1,7 +1,6 @@
 """Facts that a tagger heard: filters on music without tags; marked as heard, behind people's facts, taken back."""
 
 import json
-import shutil
 
 import pytest
 
@@ -9,22 +8,14 @@ from slapkit.hub import tagger
 from slapkit.search import Library
 from slapkit.viz.text import facts
 from slapkit.viz.widgets import SearchBench
-from tests.hub.heard_sounds import UNUSABLE, write_sounds
-
-
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory):
-    root = tmp_path_factory.mktemp("heard") / "mymusic"
-    write_sounds(root)
-    return root
+from tests.hub.heard_sounds import UNUSABLE
 
 
 @pytest.fixture
-def music(sounds, tmp_path, monkeypatch):
-    """A copy of the sounds, whose probabilities are kept beside the first."""
-    monkeypatch.chdir(tmp_path)
-    root = shutil.copytree(sounds, tmp_path / "mymusic")
-    return root, lambda: tagger.hear(root, cache_dir=sounds.parent / "cache", progress=False)
+def music(heard_copy):
+    """A folder of sounds, and what hears it."""
+    root, cache = heard_copy
+    return root, lambda: tagger.hear(root, cache_dir=cache, progress=False)
 
 
 def test_a_library_takes_over_what_was_heard(music, build, model, embedded, tmp_path):
