@@ -23,7 +23,7 @@ from slapkit.models.encoders import AudioEncoderConfig
 from slapkit.models.encoders.text import TextEncoder, tensor_digest
 
 _FORMAT = 1
-_STATISTICS = ("h_mean", "h_std")  # buffers of an encoder that standardises
+_STATISTICS = ("h_mean", "h_std", "h_weight")  # buffers of an encoder that standardises
 _AT_ONCE = 64  # windows or captions that go through an encoder together
 
 

@@ -44,7 +44,7 @@ TAGS = {
 _TIMBRAL, _TEMPORAL, _CHANNELS = (38, 67), (128, 64, 32), 64  # bands, frames, and filters of the middle layers
 _FRONT = 2 * 204 + 3 * 51
 _POOLED = 2 * (_FRONT + 3 * _CHANNELS)  # of one network
-_CHANNELS_ALL = len(TAGS) * _POOLED
+_PUBLISHED = len(TAGS) * _POOLED  # channels of both networks
 _WEIGHTS = 1.5, 6.0  # of rhythm and of tonality: a few among three thousand would hardly be heard
 _FARTHEST = 6.0  # standard deviations, to which a standardised channel is clipped
 _LEAST = 1e-3  # standard deviation: below it a channel is constant but for rounding
@@ -123,24 +123,24 @@ class MusicNN(nn.Module):
         config = config or AudioEncoderConfig(kind="musicnn", frontend=FRONTENDS["musicnn"], frozen=True)
         self.bands, self.hop_s = config.frontend.n_mels, config.frontend.hop_s
         self.rhythm, self.tonality = config.rhythm, config.frontend.chroma
-        blocks = [(_CHANNELS_ALL, 1.0), (RHYTHM * self.rhythm, _WEIGHTS[0]), (TONALITY * self.tonality, _WEIGHTS[1])]
+        blocks = [(_PUBLISHED, 1.0), (RHYTHM * self.rhythm, _WEIGHTS[0]), (TONALITY * self.tonality, _WEIGHTS[1])]
         self.dim = sum(width for width, _ in blocks)
-        weight = torch.cat([torch.full((width,), value) for width, value in blocks])
-        self.register_buffer("block_weights", weight, persistent=False)
         self.networks = nn.ModuleDict({name: Network() for name in TAGS})
         if weights:
             self.networks.load_state_dict(read_weights())
         self.register_buffer("h_mean", torch.zeros(self.dim))
         self.register_buffer("h_std", torch.ones(self.dim))
+        # Kept with the model, whose heads were trained on what it weighs.
+        self.register_buffer("h_weight", torch.cat([torch.full((width,), weight) for width, weight in blocks]))
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> MusicNN:
         """Stay in evaluation mode."""
         return super().train(False)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """Encode features `[B, frames, width]` to `[B, dim]`, standardised and clipped at 6 standard deviations."""
-        return self.standardised(self.raw(mel))
+    def forward(self, features: Tensor) -> Tensor:
+        """Encode `features [B, frames, width]` to `[B, dim]`, standardised and clipped at 6 standard deviations."""
+        return self.standardised(self.raw(features))
 
     def raw(self, features: Tensor) -> Tensor:
         """Return what the networks pool over time, and the descriptors: `[B, dim]`, as `tags` and `standardise_by` take
@@ -168,7 +168,7 @@ class MusicNN(nn.Module):
 
     def standardised(self, h: Tensor) -> Tensor:
         """Return raw representations `[B, dim]` standardised, clipped and weighted."""
-        return ((h - self.h_mean) / self.h_std).clamp(-_FARTHEST, _FARTHEST) * self.block_weights
+        return ((h - self.h_mean) / self.h_std).clamp(-_FARTHEST, _FARTHEST) * self.h_weight
 
     def standardise_by(self, h: Tensor) -> None:
         """Standardise by mean and deviation of raw representations `h [W, dim]`."""
@@ -179,5 +179,5 @@ class MusicNN(nn.Module):
 
     def tags(self, h: Tensor) -> dict[str, Tensor]:
         """Return the probabilities of the `TAGS` of each network, `[B, 50]`, of raw representations `[B, dim]`."""
-        halves = h[:, :_CHANNELS_ALL].chunk(len(self.networks), 1)
+        halves = h[:, :_PUBLISHED].chunk(len(self.networks), 1)
         return {name: network.tags(half) for (name, network), half in zip(self.networks.items(), halves)}

@@ -38,13 +38,8 @@ _FILES = {
 }
 _FORMAT = 1  # of the file in the cache: goes up when `Network` changes
 _EPSILON = 1e-3  # of every BatchNorm
-_FRONT = [
-    "timbral.0",
-    "timbral.1",
-    "temporal.0",
-    "temporal.1",
-    "temporal.2",
-]  # convolutions, as TensorFlow numbers them
+# Convolutions, in the order in which TensorFlow numbers them.
+_FRONT = ["timbral.0", "timbral.1", "temporal.0", "temporal.1", "temporal.2"]
 _MIDDLE = ["middle.0", "middle.1", "middle.2"]
 
 
