@@ -22,7 +22,7 @@ NOT_FACTS = {
     "rank", "id", "title", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "path",
     "split", "group", "work", "caption_registers", "caption_frames", "caption_facts", "caption_words", "collection",
     "sha256", "bytes", "peak_db", "rms_db", "transposition", "key", "families", "roles", "accompaniment", "percussion",
-    "register", "articulation", "texture", "voices", "drums", "bass",
+    "register", "articulation", "texture", "voices", "drums", "bass", "soundfont", "room",
 }  # fmt: skip
 _EMPTY_WORDS = {"", "unclear", "unknown", "none"}
 _JOINERS = ("\u200c", "\u200d")  # invisible, but they join emoji and letters
