@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,9 +16,12 @@ import numpy as np
 
 from slapkit._io import available_cores, sha256_file
 from slapkit.config import nearest
+from slapkit.data import frames
+from slapkit.data.frames import plain
 from slapkit.errors import DataError, short
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
 MACHINES = ("musicnn",)  # in the column `source`: what wrote captions that are no person's
@@ -49,31 +51,6 @@ class Problem:
     row: int
     value: str
     reason: str
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """Return a value as strict JSON that any reader takes.
-
-    NaN and infinity become None, NumPy's numbers and arrays plain ones, sets sorted lists, and other objects text;
-    broken surrogates are replaced, and what is nested more than 50 deep is left out.
-    """
-    if depth > 50:
-        return None
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, Mapping):
-        return {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item, depth + 1) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((plain(item, depth + 1) for item in value), key=repr)
-    return plain(str(value))
 
 
 def describe(problems: Sequence[Problem], examples: int = 3) -> str:
@@ -274,18 +251,21 @@ class AudioTextDataset:
             [replace(clip, captions=tuple(text for text in clip.captions if next(full))) for clip in self.clips]
         )
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_pandas(self) -> pd.DataFrame:
         """Return a table with one row per clip: id, path, split, group, captions and its facts."""
-        import pandas as pd
+        return frames.to_pandas(self.clips)
 
-        rows = [
-            {**clip.facts, "id": clip.id, "path": str(clip.path), "split": clip.split, "group": clip.group}
-            | {"captions": list(clip.captions)}
-            for clip in self.clips
-        ]
-        first = ["id", "path", "split", "group", "captions"]
-        frame = pd.DataFrame(rows, columns=None if rows else first)
-        return frame[first + [column for column in frame.columns if column not in first]]
+    def to_datasets(self) -> datasets.DatasetDict:
+        """Return the splits as `datasets` has them: the sound's file in `audio`, `captions`, `group` and the facts.
+
+        Clips without a split are in one called "all". Nothing is copied; `save_to_disk` and `push_to_hub` write the
+        bytes of the files, and `slapkit.data.read` gives the same clips again.
+
+        Raises:
+            SlapkitError: `datasets` (the extra `hf`) is not installed.
+            DataError: a fact that no column holds, such as texts and numbers by turns.
+        """
+        return frames.to_datasets({split: [c for c in self if c.split == split] for split in (*self.splits, None)})
 
     @property
     def caption_note(self) -> str:

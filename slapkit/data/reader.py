@@ -6,18 +6,18 @@ only where no row is usable, or where the table itself is not there.
 
 import os
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from slapkit.config import nearest
+from slapkit.data import hf
 from slapkit.data.dataset import SPLITS, AudioTextDataset, Clip, Problem, describe
+from slapkit.data.frames import group_of
 from slapkit.data.home import Home, is_control
-from slapkit.data.tables import SUFFIXES, Table, columns_of, parse_list, read_table
+from slapkit.data.tables import CAPTION_COLUMNS, SUFFIXES, Table, columns_of, parse_list, read_table
 from slapkit.errors import DataError, short
 
-CAPTION_COLUMNS = ("captions", "caption", "text")  # the first one present is used
 LONGEST = 10_000  # characters of a caption that are kept; text models read a few hundred
 _NOTHING = {"", "nan", "null", "none", "n/a", "na", "<na>"}  # what exports write for a missing caption
 _TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
@@ -29,31 +29,45 @@ _HELD_OUT = {"eval", "evaluation", "holdout", "hold-out", "hold_out", "heldout",
 
 
 def read(
-    path: str | os.PathLike[str], *, table: str | os.PathLike[str] | None = None, name: str | None = None
-) -> AudioTextDataset:
+    path: str | os.PathLike[str], *, table: str | os.PathLike[str] | None = None, name: str | None = None,
+    audio: str | None = None, caption: str | None = None, config: str | None = None, progress: bool = True,
+) -> AudioTextDataset:  # fmt: skip
     """Read a data set.
 
     Args:
         path: a folder that holds `metadata.jsonl` or `metadata.csv` (or folders named for splits that do), or the
-            table itself, in which case names are relative to the table's folder.
+            table itself, in which case names are relative to the table's folder; or Parquet files, what `datasets`
+            saved, or `hf:owner/name` on the Hugging Face hub, the only one for which the network is used.
         table: a table elsewhere, with names relative to the folder `path`.
         name: what to call the data set; default: the folder's name.
+        caption: the column of captions; default: one of `captions` (a list), `caption` or `text`.
+        audio, config: of Parquet files and data sets of `datasets`, see `slapkit.data.hf.unpack`.
 
-    The table needs a column `file_name` and one of `captions` (a list), `caption` or `text`; rows of the same file
-    are merged. A column `split` names the split, `group` or `work` what must not be divided; others become facts.
+    The table needs a column `file_name` and one of captions; rows of the same file are merged. A column `split` names
+    the split, `group` or `work` what must not be divided; others become facts.
 
     Raises:
         DataError: the folder, the table or a needed column is missing, or no row is usable.
     """
+    if str(path).startswith(hf.PREFIX):
+        path = hf.fetch(str(path), progress=progress)
+        name = name or hf.name_of(path)
     path = Path(path)
-    if table is None and path.is_file():
+    if table is None and path.is_file() and hf.kind_of(path) is None:
         path, table = path.parent, path
-    if not path.is_dir():
+    if not path.exists() or (table is not None and not path.is_dir()):
         raise DataError(f"no data set at {path}: a table, or a folder with one of {', '.join(_TABLES)}, needed")
     problems: list[Problem] = []
     remarks: list[Problem] = []
-    tables = [(Path(table), path, None)] if table is not None else find_tables(path, remarks)
+    tables = [(Path(table), path, None)] if table is not None else find_tables(path, remarks) if path.is_dir() else []
     notes = [f"{remark.value}: {remark.reason}" for remark in remarks]
+    if not tables and hf.kind_of(path):
+        folder, said = hf.unpack(path, audio=audio, caption=caption, config=config, progress=progress)
+        dataset = read(folder, name=name or hf.name_of(path))
+        dataset.notes[:0] = notes + said
+        return dataset
+    if audio or config:
+        raise DataError(f"{path} is read by its table: audio and config choose among what Parquet files hold")
     if not tables:
         other = sorted(p.name for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name not in _TABLES)
         hint = (
@@ -67,7 +81,7 @@ def read(
         content = read_table(file)
         notes += content.notes
         problems += content.problems
-        captions = _caption_column(content, file)
+        captions = _caption_column(content, file, caption)
         for number, row in content.rows:
             builder.add(number, row, captions, folder, split)
     clips = _name_test(builder.clips(), notes)
@@ -125,7 +139,7 @@ def _tables_in(place: Path, folder: Path, remarks: list[Problem]) -> list[Path]:
     return result
 
 
-def _caption_column(table: Table, file: Path) -> str:
+def _caption_column(table: Table, file: Path, named: str | None) -> str:
     """Return the name of the caption column, or raise `DataError` naming what was found and expected."""
     found = ", ".join(table.columns) or "none"
     if not table.columns:
@@ -133,11 +147,12 @@ def _caption_column(table: Table, file: Path) -> str:
     if "file_name" not in table.columns:
         hint = nearest("file_name", table.columns)
         raise DataError(f"{file} has no column 'file_name' (found: {found}): {hint} Rename it")
-    for name in CAPTION_COLUMNS:
+    wanted = CAPTION_COLUMNS if named is None else (named,)
+    for name in wanted:
         if name in table.columns:
             return name
-    expected = ", ".join(repr(name) for name in CAPTION_COLUMNS)
-    hint = nearest("caption", table.columns)
+    expected = ", ".join(map(repr, wanted))
+    hint = nearest(named or "caption", table.columns)
     raise DataError(f"{file} has no caption column (found: {found}; one of {expected} expected): {hint} Rename it")
 
 
@@ -203,11 +218,6 @@ def captions_of(value: Any, number: int, id: str, problems: list[Problem]) -> li
     if isinstance(value, list) and not value:
         tell("a caption is empty: skipped")
     return captions
-
-
-def group_of(facts: Mapping[str, Any], id: str) -> str:
-    """Return what a clip must not be divided from: its fact `group`, else its `work`, else the clip itself."""
-    return next((str(facts[key]) for key in ("group", "work") if facts.get(key) is not None), id)
 
 
 class TableBuilder:

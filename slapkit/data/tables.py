@@ -21,6 +21,7 @@ from slapkit.data.dataset import Problem
 from slapkit.errors import DataError, short
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
+CAPTION_COLUMNS = ("captions", "caption", "text")  # the first one present is used
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _NUL_SHARE = 0.2  # of the bytes: text with more is UTF-16 without its mark
 _FIELD_LIMIT = 2**27  # characters in one CSV cell; csv's own limit of 131,072 refuses long captions
@@ -29,7 +30,7 @@ _SEPARATORS = ",;\t|"
 _EXCEL = re.compile(r'\ufeff?"?sep=([^"\s]|\t)"?\1*')  # a first line that names the separator
 _FILE = re.compile(r"\S.*\.[A-Za-z][A-Za-z0-9]{1,4}")
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+(e[+-]?\d+)?", re.IGNORECASE)
-_TEXTS = ("file_name", "captions", "caption", "text", "split", "group", "work", "id")  # columns that are never numbers
+_TEXTS = ("file_name", *CAPTION_COLUMNS, "split", "group", "work", "id")  # columns that are never numbers
 _HEAD = 2**20  # bytes in which a table shows its columns
 # Items of a list as Python, pandas and NumPy write it: NumPy puts white space between them, which Python would join.
 _ITEM = r"""(?:np\.str_\()?(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)?|None|nan"""

@@ -51,7 +51,7 @@ class Embedded:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """One row per clip: id, path, split, group, captions, facts."""
-        return self.clips.to_frame()
+        return self.clips.to_pandas()
 
     @cached_property
     def captions(self) -> list[str]:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from slapkit._io import locate, project_root
-from slapkit.data import AudioTextDataset, join, read
+from slapkit.data import AudioTextDataset, hf, join, read
 from slapkit.errors import ConfigError, DataError
 
 
 def data_folders(value: str, root: Path | None = None) -> list[Path]:
     """Return the folders that `value` names, separated by commas: relative to here, or to `root` or its `data/` (by
-    default the project's).
+    default the project's), or what the cache holds of `hf:owner/name`.
 
     Raises:
         DataError: one is not there.
@@ -21,6 +21,8 @@ def data_folders(value: str, root: Path | None = None) -> list[Path]:
 
 
 def _folder(name: str, root: Path) -> Path:
+    if name.startswith(hf.PREFIX):
+        return hf.fetch(name)
     path = locate(name)
     found = next((place for place in (path, root / path, root / "data" / path) if place.exists()), None)
     if found is None:

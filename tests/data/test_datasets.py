@@ -55,7 +55,7 @@ def test_a_folder_with_json_lines(folder):
     assert [clip.id for clip in dataset.split("test")] == ["b.wav"]
     captions, owners = dataset.captions_flat()
     assert captions == ["sound a", "one", "two"] and owners.tolist() == [0, 1, 1] and owners.dtype == np.int64
-    frame = dataset.to_frame()
+    frame = dataset.to_pandas()
     assert frame.columns.tolist()[:5] == ["id", "path", "split", "group", "captions"] and frame["tempo"][1] == 90.5
     assert "2 clips, 3 captions, 2 groups; splits: train 1, test 1" in dataset.summary()
 

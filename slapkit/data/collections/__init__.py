@@ -2,7 +2,7 @@
 
     from slapkit.data import collections
     dataset = collections.read("gtzan", "music/gtzan")     # or "auto", which goes by what lies there
-    dataset.split("test").to_frame()
+    dataset.split("test").to_pandas()
 
 Labels are facts: `genre` (GTZAN), `tags` (MagnaTagATune, MusicCaps), `instruments` and `instruments_known` (OpenMIC).
 Every clip has a group (artist, track or video), which bootstraps draw as a whole. Nothing is fetched, nothing is

@@ -12,6 +12,7 @@ from typing import Any
 
 from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.config import nearest
+from slapkit.data import hf
 from slapkit.data.collections import gtzan, magnatagatune, musiccaps, openmic, slap_csv, song_describer, tagged_folder
 from slapkit.data.collections.layout import Layout, how_to_unpack, shortened
 from slapkit.data.dataset import AudioTextDataset
@@ -72,6 +73,8 @@ def detect(folder: str | os.PathLike[str]) -> tuple[str, str]:
     if folder.is_file():
         if how := how_to_unpack([folder]):
             raise DataError(f"{folder} is an archive; {how}")
+        if hf.kind_of(folder):
+            return "table", folder.name
         if folder.suffix.lower() not in SUFFIXES:
             raise DataError(f"{folder} is neither a folder nor a table ({', '.join(SUFFIXES)})")
         return ("slap-csv" if slap_csv.has_columns(folder) else "table"), folder.name
@@ -91,6 +94,8 @@ def detect(folder: str | os.PathLike[str]) -> tuple[str, str]:
     entries = itertools.islice(folder.rglob("*"), _LOOKED_AT)
     if audio := next((p for p in entries if p.suffix.lower() in AUDIO_SUFFIXES and p.name[0] != "."), None):
         return "tagged-folder", f"no table, but audio files such as {audio.relative_to(folder)},"
+    if clue := hf.kind_of(folder):
+        return "table", clue
     holds = shortened([path.name for path in present])
     words = [f"{folder} holds {holds}: no layout known here ({', '.join(LAYOUTS)})", how_to_unpack(present)]
     raise DataError("; ".join(filter(None, words)))

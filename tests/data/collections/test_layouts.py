@@ -253,7 +253,7 @@ def test_all_missing_files_are_named_at_once(tmp_path):
 def test_the_layout_is_found_by_what_lies_there(make, tmp_path, layout):
     dataset = collections.read("auto", make(layout), **options(layout, tmp_path))
     assert dataset.name == layout and layout in dataset.notes[0]
-    frame = dataset.to_frame()
+    frame = dataset.to_pandas()
     assert frame.columns.tolist()[:5] == ["id", "path", "split", "group", "captions"] and len(frame)
     fingerprint = dataset.fingerprint
     again = (tmp_path / layout).rename(tmp_path / "elsewhere")

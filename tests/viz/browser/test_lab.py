@@ -183,7 +183,7 @@ CELLS = {
         from slapkit.search import Library
         from slapkit.search.marks import Marks
         hostile = data.read("../data/hostile")
-        frame = hostile.to_frame()
+        frame = hostile.to_pandas()
         cache, marks = Path("../data/cache"), Marks(Path("../marks.json"))
     """,
     "figures": """
