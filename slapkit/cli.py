@@ -261,12 +261,13 @@ def search(
     where: Annotated[list[str] | None, typer.Option(metavar="FACT=VALUE", help="a fact; again: or, and")] = None,
     pooling: Annotated[str, typer.Option(help="a track counts by its best window, or by the mean of all")] = "best",
     model: Annotated[str | None, typer.Option(metavar="RUN", help="where the library's model lies now")] = None,
+    index: Annotated[str, typer.Option(help="exact, or approximate for many millions of windows")] = "exact",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with all facts")] = False,
 ) -> None:
     """search a library by describing music"""
     from slapkit.search import Library, results
 
-    opened = Library.open(folder, model)
+    opened = Library.open(folder, model, index=index)
     found = opened.search(query, k=k, where=results.parse_where(where or []), pooling=pooling)
     if warning := opened.warn(query):
         print(f"slapkit: {warning}", file=sys.stderr)

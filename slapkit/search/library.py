@@ -8,19 +8,21 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import torch
 
 from slapkit._io import locate, project_root, read_json_lines
 from slapkit.audio.frontend import FrontendConfig
+from slapkit.config import nearest
 from slapkit.errors import ConfigError, LibraryError, short
 from slapkit.hub import tagger
 from slapkit.hub.load import load_model
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.models.inference import Model
 from slapkit.search.filters import Filters
-from slapkit.search.index import Kind, check_k, open_index
+from slapkit.search.index import Cells, check_k
 from slapkit.search.listen import AudioFiles
 from slapkit.search.query import QueryEncoder, Track, all_terms
 from slapkit.search.ranking import Hits, Pooling, Ranking
@@ -29,6 +31,8 @@ from slapkit.search.store import Header, LibraryStore, synchronise
 if TYPE_CHECKING:
     import pandas as pd
 
+Kind = Literal["exact", "approximate"]
+_SMALL = 1000  # windows: up to here exact search is as fast
 _HEARD = "heard.jsonl"  # what of a library was heard by a tagger
 
 
@@ -44,8 +48,10 @@ class Library(AudioFiles):
         counts: what the last update by this object did, as `update` returns it.
     """
 
-    def __init__(self, store: LibraryStore, model: Model | None, index: Kind, location: str | Path | None) -> None:
-        self._store, self._model, self._kind, self._location = store, model, index, location
+    def __init__(self, store: LibraryStore, model: Model | None, index: Kind) -> None:
+        if index not in get_args(Kind):
+            raise LibraryError(f"there is no index of kind {short(index)}: {nearest(str(index), get_args(Kind))}")
+        self._store, self._model, self._kind = store, model, index
         header = store.header
         self.out, self.folder, self.name = store.folder, Path(header.folder), Path(header.folder).name
         self.model_name = OBJECTIVE_NAMES.get(header.objective, header.objective)
@@ -61,7 +67,7 @@ class Library(AudioFiles):
     @classmethod
     def build(
         cls, folder: str | Path, model: Model | str | Path, *, out: str | Path | None = None,
-        embedding: Literal["q", "z"] = "q", index: Kind = "exact", location: str | Path | None = None,
+        embedding: Literal["q", "z"] = "q", index: Kind = "exact",
         cache_dir: str | Path | None = None, progress: bool = True,
     ) -> Library:  # fmt: skip
         """Embed a folder of music, or bring its library up to date; what was done before is not done again.
@@ -71,7 +77,8 @@ class Library(AudioFiles):
             model: a model that was loaded, or the folder of its run.
             out: folder that keeps the library; default `data/libraries/<name>-<hash>` in the project.
             embedding: prediction "q" or projection "z".
-            index, location: how it is searched, see `slapkit.search.index.open_index`.
+            index: "exact", or "approximate" for many millions of windows: the best window is sought in the cells nearest
+                to the query alone, see `slapkit.search.index.Cells`.
             cache_dir: folder with features that training kept: known files are not decoded again.
 
         Raises:
@@ -91,14 +98,13 @@ class Library(AudioFiles):
             hop=audio.window_frames,
         )  # fmt: skip
         store = LibraryStore(Path(out) if out is not None else _default_folder(header), header)
-        library = cls(store, loaded, index, location)
+        library = cls(store, loaded, index)
         library.update(progress, cache_dir=cache_dir)
         return library
 
     @classmethod
     def open(
-        cls, out: str | Path, model: Model | str | Path | None = None, *, index: Kind = "exact",
-        location: str | Path | None = None,
+        cls, out: str | Path, model: Model | str | Path | None = None, *, index: Kind = "exact"
     ) -> Library:  # fmt: skip
         """Open a library as it was left. Without `model`, the one it was built with is loaded for the first query.
 
@@ -107,7 +113,7 @@ class Library(AudioFiles):
         """
         store = LibraryStore(locate(out))
         loaded = None if model is None else store.header.require_model(_loaded(model)[0])
-        return cls(store, loaded, index, location)
+        return cls(store, loaded, index)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -160,12 +166,11 @@ class Library(AudioFiles):
             self.entries[id] = replace(entry, facts=entry.facts | heard.get(entry.sha, {}) | entry.facts)
         self._list = list(self.entries.values())
         self._row = {id: row for row, id in enumerate(self.entries)}
-        # Libraries of one name may share a location, where each replaces its own graphs only.
-        name = f"{self.name}-{hashlib.sha256(str(self.out.resolve()).encode()).hexdigest()[:8]}"
-        location = self._location if self._location is not None else self.out / "index"
-        index = open_index(vectors, self._kind if len(vectors) else "exact", location=location, name=name)
-        self._ranking = Ranking(self._list, vectors, index)
         self._filters = Filters([entry.facts for entry in self._list])
+        halves, cells = self._store.halves(), None
+        if self._kind == "approximate" and len(halves) > _SMALL:
+            cells = Cells(torch.from_numpy(halves), self.out / "cells.safetensors")
+        self._ranking = Ranking(self._list, vectors, halves, self._filters, cells)
         columns = ["id", "title", "duration_s", "captions", "file"]
         rows = [{name: getattr(entry, name) for name in columns} | entry.facts for entry in self._list]
         self._tracks = pd.DataFrame(rows, columns=list(dict.fromkeys(columns + self._filters.columns)))
@@ -213,8 +218,7 @@ class Library(AudioFiles):
         vector, began = self._encoder.vector(terms), time.perf_counter()
         asked = {value.id for value, _ in terms if isinstance(value, Track)}
         hidden = [self._row[id] for id in asked if id in self._row]
-        allowed = self._filters.mask(where) if where else None
-        hits = self._ranking.search(vector, k + len(hidden), pooling=pooling, allowed=allowed)
+        hits = self._ranking.search(vector, k + len(hidden), pooling=pooling, where=where)
         shown = np.flatnonzero(~np.isin(hits.tracks, hidden))[:k]
         hits = Hits(*(values[shown] for values in hits))
         frame = self._tracks.iloc[hits.tracks].reset_index(drop=True)

@@ -1,6 +1,7 @@
 """A library on disk: a `VectorStore` of all windows, whose items are tracks, a header, and how it follows its folder.
 
     library.json     what the library is: model, embedding, windows
+    windows-<n>.f16  the windows' vectors in float16, which searches read first
     failures.jsonl   files that could not be used
 
 Rows that no track needs any more stay; a library that is deleted and built again is without them.
@@ -8,8 +9,9 @@ Rows that no track needs any more stay; a library that is deleted and built agai
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from slapkit._io import atomic_write_json, atomic_write_json_lines, sha256_file
+from slapkit._io import atomic_write_json, atomic_write_json_lines, sha256_file, write_guard
 from slapkit.data.scan import Failure, Source, has_table, scan, tags
 from slapkit.errors import LibraryError
 from slapkit.hub.store import VectorStore
@@ -25,6 +27,7 @@ from slapkit.models.embed import BATCH, Embedder
 from slapkit.models.inference import Model
 
 FORMAT = 1
+_HALVED = 65_536  # rows rounded to float16 at a time
 _CHUNK = 128  # files hashed before they are embedded
 _PLACE = ("file", "size", "mtime_ns")  # what of a file says that it was touched
 
@@ -108,6 +111,26 @@ class LibraryStore(VectorStore):
             if header.model_path not in (None, self.header.model_path):  # the model was moved
                 self.header = replace(self.header, model_path=header.model_path)
                 atomic_write_json(out / "library.json", asdict(self.header))
+
+    def halves(self) -> np.ndarray:
+        """Return `vectors()` in float16, memory-mapped; in memory where the last writer did not come to its end."""
+        path, shape = self.windows_path.with_suffix(".f16"), (self._used, self.dim)
+        if self._used and path.exists() and path.stat().st_size >= 2 * self._used * self.dim:
+            return np.memmap(path, dtype="<f2", mode="c", shape=shape)
+        return self.vectors().astype(np.float16)
+
+    @contextlib.contextmanager
+    def writing(self, *, progress: bool = False) -> Iterator[None]:
+        """As `VectorStore.writing`; the rows that were written are then added to those in float16."""
+        with super().writing(progress=progress):
+            yield
+            path = self.windows_path.with_suffix(".f16")
+            with write_guard(path), open(path, "ab") as file:
+                done = file.tell() // (2 * self.dim)  # rows that the journal names never change
+                file.truncate(2 * self.dim * done)
+                for start in range(done, self._used, _HALVED):
+                    rows = self.vectors_of(start, min(_HALVED, self._used - start))
+                    file.write(rows.astype("<f2").tobytes())
 
     @property
     def entries(self) -> dict[str, Entry]:

@@ -197,24 +197,3 @@ def test_pictures_show_what_is_played(music, build):
     assert (loudest[:75] < 15).all() and (loudest[85:] > 40).all() and pixels.max() == 255
     pixels, *span = library.log_mel("short.wav")
     assert len(pixels) == 64 and 1 < len(pixels.T) <= 160 and span == [0, 0.5]
-
-
-@pytest.mark.parametrize("kind", ["usearch", "qdrant"])
-def test_every_index_finds_the_same_tracks(library, model, kind):
-    other = Library.open(library.out, model, index=kind)
-    for query in ("slow flute", "strings - drums", library.like(library.tracks["id"][2])):
-        for where in (None, {"style": "jig"}):
-            a, b = (x.search(query, k=6, where=where) for x in (library, other))
-            np.testing.assert_allclose(a.attrs["scores"], b.attrs["scores"], atol=2e-6)
-            assert a.drop(columns="captions").equals(b.drop(columns="captions"))
-
-
-def test_libraries_of_one_name_share_a_location(music, build, tmp_path, monkeypatch):
-    monkeypatch.setattr("slapkit.search.index._SMALL", 2)
-    root, graphs = music({f"{i}.wav": 2.0 for i in range(6)}), tmp_path / "graphs"
-    one = build(root, "one", index="usearch", location=graphs)
-    build(root, "other", make_model(1), index="usearch", location=graphs)
-    assert len(list(graphs.glob("*.usearch"))) == 2, "neither removes the graph of the other"
-    (root / "0.wav").unlink()
-    one.update(progress=False)
-    assert len(list(graphs.glob("*.usearch"))) == 2, "a library removes its own outdated graph"
