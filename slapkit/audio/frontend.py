@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import torch
 
-from slapkit.audio.chroma import STEP, Chroma, window_length
+from slapkit.audio.pitches import MIDI, STEP, Pitches, window_length
 from slapkit.config import Config, require
 from slapkit.errors import AudioError, SlapkitError
 
@@ -31,7 +31,7 @@ class FrontendConfig(Config):
     """How sound becomes features. Rates and frequencies in Hz, `n_fft` and `hop` in samples.
 
     `kind`: "log-mel", or "wave" for samples in frames of `hop`; a wave leaves all but rate, hop and `min_s` alone.
-    `chroma` appends the twelve pitch classes of `slapkit.audio.chroma` to the mel bands.
+    `pitches` appends the 68 pitches of `slapkit.audio.pitches` to the mel bands.
     """
 
     sample_rate: int = 24000
@@ -45,14 +45,14 @@ class FrontendConfig(Config):
     min_s: float = 5.0  # s, shorter clips are repeated up to this before the transform
     padding: Literal["repeat", "repeatpad", "pad"] = "repeat"  # how; see `slapkit.audio.windows.fill`
     kind: Literal["log-mel", "wave"] = "log-mel"
-    chroma: bool = False
+    pitches: bool = False
 
     def check(self) -> None:
         require(self.sample_rate >= 1000, "sample_rate", self.sample_rate, "at least 1000 Hz")
         if self.kind == "wave":
             require(self.hop >= 1, "hop", self.hop, "at least 1 sample")
             require(self.min_s >= self.hop_s, "min_s", self.min_s, f"at least one frame, {self.hop_s:.3f} s")
-            for name in ("n_fft", "n_mels", "f_min", "f_max", "mel_scale", "norm", "chroma"):
+            for name in ("n_fft", "n_mels", "f_min", "f_max", "mel_scale", "norm", "pitches"):
                 value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
                 require(value == default, name, value, "nothing: a wave (kind='wave') has no bands, leave it out")
             return
@@ -72,18 +72,18 @@ class FrontendConfig(Config):
 
     @property
     def width(self) -> int:
-        """Values of one frame: mel bands and pitch classes, or the samples of a wave."""
-        return self.hop if self.kind == "wave" else self.n_mels + 12 * self.chroma
+        """Values of one frame: mel bands and pitches, or the samples of a wave."""
+        return self.hop if self.kind == "wave" else self.n_mels + len(MIDI) * self.pitches
 
     @property
     def reach(self) -> int:
         """Samples on either side of a frame that have a share in it."""
-        return (window_length(self.sample_rate) if self.chroma else self.n_fft) // 2
+        return (window_length(self.sample_rate) if self.pitches else self.n_fft) // 2
 
     @property
     def step(self) -> int:
         """Frames after which the grid of transforms repeats: a part of a wave that begins there has the same ones."""
-        return STEP if self.chroma else 1
+        return STEP if self.pitches else 1
 
     def frames(self, seconds: float) -> int:
         """Return the number of frames that a clip of `seconds` s gives."""
@@ -92,20 +92,20 @@ class FrontendConfig(Config):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` reads back. A log-mel's leave `kind` out, as those written before waves
-        were known do, repeated clips' `padding`, and missing `chroma`: hashes of them name files in caches."""
+        were known do, repeated clips' `padding`, and missing `pitches`: hashes of them name files in caches."""
         values = super().to_dict()
         if self.kind == "log-mel":
             del values["kind"]
         if self.padding == "repeat":
             del values["padding"]
-        if not self.chroma:
-            del values["chroma"]
+        if not self.pitches:
+            del values["pitches"]
         return values
 
     def picture(self) -> FrontendConfig:
         """Return the log-mel front end that shows what this one sees: itself, or one at the rate of the wave."""
         if self.kind == "log-mel":
-            return self.replace(chroma=False)
+            return self.replace(pitches=False)
         return FrontendConfig(sample_rate=self.sample_rate, f_max=self.sample_rate / 2)
 
 
@@ -175,7 +175,7 @@ class LogMel(torch.nn.Module):
         used = int((filters.any(1) * torch.arange(len(filters))).max()) + 1
         pairs = filters[:used].repeat_interleave(2, 0).contiguous()
         self.register_buffer("pairs", pairs, persistent=False)
-        self.chroma = Chroma(config.sample_rate, config.hop) if config.chroma else None
+        self.pitches = Pitches(config.sample_rate, config.hop) if config.pitches else None
         self._groups = [_heard(part) for part in pairs.tensor_split(_GROUPS, dim=1)]  # for the CPU
 
     def frames(self, seconds: float) -> int:
@@ -184,8 +184,8 @@ class LogMel(torch.nn.Module):
 
     @torch.no_grad()
     def forward(self, wave: torch.Tensor) -> torch.Tensor:
-        """Return the log-mel spectrogram in dB, float32 `[B, frames, width]`, of `wave`, float32 `[B, T]`; chroma, if
-        asked for, comes after the bands.
+        """Return the log-mel spectrogram in dB, float32 `[B, frames, width]`, of `wave`, float32 `[B, T]`; pitches, if
+        asked for, come after the bands.
 
         A clip's features do not depend on the clips beside it: on a CPU, to the last bit.
 
@@ -214,7 +214,7 @@ class LogMel(torch.nn.Module):
         frames = padded.unfold(1, self.config.n_fft, self.config.hop)  # [B, frames, n_fft], a view
         mel = self._energies_in_blocks(frames[0])[None] if wave.device.type == "cpu" else self._energies(frames)
         mel = mel.clamp_(min=FLOOR).log10_().mul_(10)
-        return mel if self.chroma is None else torch.cat([mel, self.chroma(wave)], dim=-1)
+        return mel if self.pitches is None else torch.cat([mel, self.pitches(wave)], dim=-1)
 
     def _energies(self, frames: torch.Tensor) -> torch.Tensor:
         """Energy in each band, `[B, frames, n_mels]`, of `frames [B, frames, n_fft]`."""

@@ -16,7 +16,7 @@ class TrainConfig(Config):
     `masks` are SpecAugment's. `tau` is the EMA decay, moving to `tau_end` if given. `lam` weighs the inter-modal terms
     of SLAP. With `text_views`, the target tower takes another random caption of the clip than the context tower, with
     `window_views` another random window; without, as in the paper, both take the same. CLAP and SigLIP have no targets.
-    Steps are optimiser steps. `init` names the checkpoint that the model was made from by
+    Steps are optimiser steps. `precision="auto"` is "bf16" where the device has instructions for it. `init` names the checkpoint that the model was made from by
     `slapkit.hub.start_from`, for the record.
 
     Where gradients accumulate, BatchNorm sees a micro-batch. `exact_accumulation` lets the heads see all of a device's
@@ -44,7 +44,7 @@ class TrainConfig(Config):
     masks: int = 2
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["no", "bf16"] = "no"
+    precision: Literal["no", "bf16", "auto"] = "no"
     sync_batchnorm: bool = False
     log_every: int = 10
     eval_every: int = 100

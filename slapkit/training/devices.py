@@ -24,6 +24,15 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     return Accelerator(cpu=config.device == "cpu", mixed_precision=config.precision, kwargs_handlers=[kwargs])
 
 
+def with_precision(config: TrainConfig) -> TrainConfig:
+    """Return the configuration with the precision that "auto" stands for on this machine."""
+    if config.precision != "auto":
+        return config
+    cuda = config.device != "cpu" and torch.cuda.is_available()
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else torch.cpu._is_avx512_bf16_supported()
+    return config.replace(precision="bf16" if native else "no")
+
+
 def keep_freed_memory() -> None:
     """Let glibc reuse freed blocks of activations in the next step.
 

@@ -22,7 +22,7 @@ from slapkit.models.weights import save_model
 from slapkit.training import checkpoint, health
 from slapkit.training.batches import AudioSource, BatchSource, TextSource, fitted, shares, strata_of
 from slapkit.training.config import TrainConfig
-from slapkit.training.devices import keep_freed_memory, make_accelerator
+from slapkit.training.devices import keep_freed_memory, make_accelerator, with_precision
 from slapkit.training.log import Callback, TrainLog
 from slapkit.training.objective import backward
 from slapkit.training.schedules import tau_schedule, warmup_cosine
@@ -72,8 +72,9 @@ class Trainer:
         self, model: ModelConfig | JointModel, config: TrainConfig, dataset: AudioTextDataset, out_dir: Path,
         cache_dir: Path, *, progress: bool, streaming: bool = False, workers: int | None = None,
     ) -> None:  # fmt: skip
-        self.config, self.out_dir, self.cache_dir, self.progress = config, out_dir, cache_dir, progress
+        self.out_dir, self.cache_dir, self.progress = out_dir, cache_dir, progress
         keep_freed_memory()
+        self.config = config = with_precision(config)
         self.accelerator = make_accelerator(config)
         self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
         rank, devices = self.accelerator.process_index, self.accelerator.num_processes

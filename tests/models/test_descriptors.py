@@ -1,16 +1,17 @@
-"""Rhythm and tonality: known tempi and keys, and slow sums for oracles."""
+"""Descriptors: known tempi, keys and intervals, and slow sums for oracles."""
 
 import numpy as np
 import pytest
 import torch
 
 from slapkit.audio.frontend import FRONTENDS, make_transform
+from slapkit.audio.pitches import MIDI, STEP
 from slapkit.data.scores.score import find_key
 from slapkit.errors import ConfigError
 from slapkit.models.encoders import AudioEncoderConfig, build_audio_encoder, descriptors
-from slapkit.models.encoders.descriptors import RHYTHM, TEMPI, TONALITY, rhythm, tonality
+from slapkit.models.encoders.descriptors import DESCRIPTORS, TEMPI, describe, rhythm, texture, timbre, tonality
 
-FRONT = FRONTENDS["musicnn"].replace(chroma=True)
+FRONT = FRONTENDS["musicnn"].replace(pitches=True)
 
 
 def features(wave):
@@ -68,41 +69,59 @@ def test_modes_are_told_in_every_key(up):
         assert np.corrcoef(one[3:], profile)[0, 1] > 0.8  # the tonic stands first
 
 
-def test_tonality_of_given_chroma_is_that_of_the_score():
+def test_tonality_of_given_pitches_is_that_of_the_score():
     rng = np.random.default_rng(0)
     for _ in range(50):
         pitch, length = rng.integers(40, 90, 30), rng.uniform(0.2, 2, 30)
-        chroma = np.bincount(pitch % 12, weights=length, minlength=12)
-        major, minor, difference, *own = tonality(torch.from_numpy(chroma)[None, None])[0].tolist()
+        pitches = np.bincount(pitch - MIDI[0], weights=length, minlength=len(MIDI))
+        classes = np.bincount(pitch % 12, weights=length, minlength=12)
+        major, minor, difference, *own = tonality(torch.from_numpy(pitches)[None, None])[0].tolist()
         tonic, mode, margin = find_key(pitch, length)
         assert (mode == "major") == (difference > 0)
         assert abs(difference) == pytest.approx(margin, abs=1e-4) and difference == pytest.approx(major - minor)
-        assert own[0] == pytest.approx(((chroma - chroma.mean()) / chroma.std())[tonic], abs=1e-4)
+        assert own[0] == pytest.approx(((classes - classes.mean()) / classes.std())[tonic], abs=1e-4)
+
+
+def test_texture_hears_intervals():
+    octave, fifths = (texture(features(chords(tones))[1])[0] for tones in ((55, 67), (50, 57, 64)))
+    assert octave.argmax() == 11 and octave[11] > 0.3 > 4 * octave[[5, 8, 17]].max()
+    assert fifths.argmax() == 6 and fifths[13] > 4 * fifths[11]
+    pitches = torch.rand(1, 50 * STEP, len(MIDI), generator=torch.Generator().manual_seed(0)).double()
+    x, found = pitches[0, ::STEP].numpy(), texture(pitches)[0].numpy()
+    assert found[6] == pytest.approx(np.mean([sum(x[t, i] * x[t, i + 7] for i in range(61)) for t in range(50)]))
+
+
+def test_timbre_is_in_db_below_the_loudest():
+    mel = features(clicks(120))[0]
+    x = np.maximum(mel[0].numpy() - mel.max().item(), -80)
+    expected = np.concatenate([x.mean(0), x.std(0), np.abs(np.diff(x, axis=0)).mean(0)])
+    np.testing.assert_allclose(timbre(mel)[0], expected, atol=1e-3)
+    assert torch.allclose(timbre(mel), timbre(mel - 12), atol=1e-3)
 
 
 def test_windows_do_not_touch_one_another_and_silence_is_finite():
-    mel, chroma = features(clicks(120))
-    two, silent = torch.cat([mel, mel.flip(1)]), torch.full_like(mel, -100.0)
-    assert rhythm(two, FRONT.hop_s).shape == (2, RHYTHM) and tonality(chroma).shape == (1, TONALITY)
-    assert torch.allclose(rhythm(two, FRONT.hop_s)[:1], rhythm(mel, FRONT.hop_s), atol=1e-5)
-    assert rhythm(silent, FRONT.hop_s).isfinite().all() and tonality(torch.zeros_like(chroma)).isfinite().all()
+    mel, pitches = features(clicks(120))
+    two = describe(torch.cat([mel, mel.flip(1)]), torch.cat([pitches, pitches.flip(1)]), FRONT.hop_s)
+    one = describe(mel, pitches, FRONT.hop_s)
+    assert torch.allclose(two[:1], one, atol=1e-5) and one.shape == (1, sum(w for w, _ in DESCRIPTORS.values()))
+    assert describe(torch.full_like(mel, -100.0), torch.zeros_like(pitches), FRONT.hop_s).isfinite().all()
+    assert describe(mel[:, :40], pitches[:, :40], FRONT.hop_s).isfinite().all()
 
 
-def test_the_encoder_adds_what_its_configuration_asks_for():
-    config = AudioEncoderConfig(kind="musicnn", frontend=FRONT, rhythm=True, window_s=10.0, frozen=True)
-    mel, chroma = features(clicks(120))
+def test_the_encoder_adds_descriptors_of_pitches():
+    config = AudioEncoderConfig(kind="musicnn", frontend=FRONT, window_s=10.0, frozen=True)
+    mel, pitches = features(clicks(120))
     both = build_audio_encoder(config, weights=False)
-    h = both.raw(torch.cat([mel, chroma], 2))
-    plain = build_audio_encoder(config.replace(frontend=FRONTENDS["musicnn"], rhythm=False), weights=False)
+    h = both.raw(torch.cat([mel, pitches], 2))
+    plain = build_audio_encoder(config.replace(frontend=FRONTENDS["musicnn"]), weights=False)
     plain.load_state_dict({k: v for k, v in both.state_dict().items() if not k.startswith("h_")}, strict=False)
-    assert torch.allclose(h, torch.cat([plain.raw(mel), rhythm(mel, FRONT.hop_s), tonality(chroma)], 1))
-    assert both.dim == plain.dim + RHYTHM + TONALITY == h.shape[1]
+    assert torch.allclose(h, torch.cat([plain.raw(mel), describe(mel, pitches, FRONT.hop_s)], 1))
+    assert both.dim == h.shape[1] and both.h_weight[-1] == DESCRIPTORS["texture"][1]
     for name, tags in plain.tags(plain.raw(mel)).items():
         assert torch.equal(both.tags(h)[name], tags)
-    assert "rhythm" not in AudioEncoderConfig().to_dict() and AudioEncoderConfig.from_dict(config.to_dict()) == config
+    assert AudioEncoderConfig.from_dict(config.to_dict()) == config
 
 
-def test_other_encoders_refuse_descriptors():
-    for values in ({"rhythm": True}, {"frontend": FRONTENDS["light"].replace(chroma=True)}):
-        with pytest.raises(ConfigError, match="musicnn"):
-            AudioEncoderConfig(**values)
+def test_other_encoders_refuse_pitches():
+    with pytest.raises(ConfigError, match="musicnn"):
+        AudioEncoderConfig(frontend=FRONTENDS["light"].replace(pitches=True))

@@ -204,6 +204,14 @@ def test_errors_name_the_value_and_the_remedy(tones, cache, tmp_path):
             run(tiny({"device": "cuda"}), tones, tmp_path, cache)
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_precision_is_what_the_machine_has(tones, cache, tmp_path, monkeypatch, native):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    run(tiny({"steps": 2, "precision": "auto", "device": "cpu"}), tones, tmp_path, cache)
+    kept = json.loads((tmp_path / "config.json").read_text())["train"]
+    assert kept["precision"] == ("bf16" if native else "no")
+
+
 def test_bf16_trains_and_tensorboard_shows_it(tones, cache, tmp_path):
     history = run(tiny({"steps": 4, "precision": "bf16"}), tones, tmp_path, cache, tensorboard=True).history
     assert all(math.isfinite(row["loss"]) for row in history)

@@ -34,8 +34,8 @@ class AudioEncoderConfig(Config):
     `window_s` (s): length of a window, random in training, tiled over the clip in evaluation. `mel_mean`, `mel_std`
     (dB) normalise the CNN's input; training sets them from its data, and HTS-AT normalises by itself. `channels` are
     the CNN's. `htsat` overrides fields of transformers' `ClapAudioConfig`. "musicnn" takes `FRONTENDS["musicnn"]`, of
-    which `min_s` and `chroma` are free, and `frozen=True`: nothing in it is trained further; `rhythm` adds a tempogram
-    to its representation, and `chroma` the key's mode.
+    which `min_s` and `pitches` are free, and `frozen=True`: nothing in it is trained further; with `pitches` it adds
+    descriptors of rhythm, timbre and tonality to its representation.
     """
 
     kind: Literal["cnn", "htsat", "waveform", "musicnn"] = "cnn"
@@ -46,7 +46,6 @@ class AudioEncoderConfig(Config):
     channels: tuple[int, ...] = (16, 48, 96, 256)
     htsat: dict[str, Any] = field(default_factory=dict)
     frozen: bool = False
-    rhythm: bool = False
     waveform: WaveformConfig | None = None
 
     def check(self) -> None:
@@ -58,26 +57,24 @@ class AudioEncoderConfig(Config):
         require((self.frontend.kind == "wave") == wave, "frontend.kind", self.frontend.kind, hint)
         require((self.waveform is not None) == wave, "waveform", self.waveform, hint)
         if self.kind == "musicnn":
-            own = FRONTENDS["musicnn"].replace(min_s=full, padding=self.frontend.padding, chroma=self.frontend.chroma)
+            own = FRONTENDS["musicnn"].replace(min_s=full, padding=self.frontend.padding, pitches=self.frontend.pitches)
             found, wanted = self.frontend.to_dict(), own.to_dict()
             unlike = {key: found.get(key) for key in found | wanted if found.get(key) != wanted.get(key)}
             text = ", ".join(f"{key}={value}" for key, value in unlike.items())
             require(not unlike, "frontend", text, f"FRONTENDS['musicnn']: {wanted}")
             require(self.frozen, "frozen", False, "True: musicnn is used as it was published")
         else:
-            extra = self.rhythm or self.frontend.chroma
-            require(not extra, "rhythm or frontend.chroma", True, "False: only kind='musicnn' takes them")
+            pitches = self.frontend.pitches
+            require(not pitches, "frontend.pitches", pitches, "False: only kind='musicnn' takes them")
         wide = len(self.channels) >= 2 and min(self.channels) > 0
         require(wide, "channels", self.channels, "two or more positive widths")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for `from_dict`. An encoder of log-mels has no key `waveform`, and `rhythm` stands only
-        where it is asked for: hashes of the values name caches and libraries that are older than these keys."""
+        """Return plain values for `from_dict`. An encoder of log-mels has no key `waveform`: hashes of the
+        values name caches and libraries that are older than it."""
         values = {**super().to_dict(), "frontend": self.frontend.to_dict()}
         if self.waveform is None:
             del values["waveform"]
-        if not self.rhythm:
-            del values["rhythm"]
         return values
 
     @property

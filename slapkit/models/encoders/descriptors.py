@@ -1,22 +1,39 @@
-"""Rhythm and tonality of a window, by signal processing: what an encoder trained for tags leaves out.
+"""Rhythm, timbre and tonality of a window, by signal processing: what an encoder trained for tags leaves out.
 
-Neither depends on the key or the absolute level. Names follow Grosche and Müller (tempogram) and Krumhansl (profiles).
+None depends on the absolute level, and rhythm, tonality and texture on the key neither. Names follow Grosche and Müller
+(tempogram) and Krumhansl (profiles).
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from slapkit.audio.pitches import MIDI, STEP
+
 RANGE_DB = 60.0  # below the loudest band of a window, nothing counts as an onset
+_TIMBRE_DB = 80.0  # nor as a sound
 TEMPI = tuple(30 * 2 ** (i * 3.5 / 48) for i in range(48))  # beats a minute, 30 to 323
 _SMOOTH_S = 1.0  # the novelty curve's own mean over so long is taken away
 _BLUR = 5  # frames: onsets a frame early or late still agree
 _GROUPS = 4  # all bands, and the low, middle and high ones
-RHYTHM = _GROUPS * (len(TEMPI) + 3)
-TONALITY = 15
+_INTERVALS = 29  # semitones
 # Krumhansl and Kessler's profiles: how well each pitch class fits a key, from its tonic up.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+# Width of each part, and its weight beside 3,012 channels of an encoder, among which few would hardly be heard.
+DESCRIPTORS = {
+    "rhythm": (_GROUPS * (len(TEMPI) + 3), 1.5),
+    "timbre": (3 * 96, 1.0),
+    "register": (len(MIDI), 1.0),
+    "tonality": (15, 6.0),
+    "texture": (_INTERVALS, 1.5),
+}
+
+
+def describe(mel: Tensor, pitches: Tensor, hop_s: float) -> Tensor:
+    """Return all `DESCRIPTORS` `[B, 604]` of a log-mel `[B, frames, 96]` (dB) and pitches `[B, frames, 68]`."""
+    parts = [rhythm(mel, hop_s), timbre(mel), pitches.mean(1), tonality(pitches), texture(pitches)]
+    return torch.cat(parts, 1)
 
 
 def rhythm(mel: Tensor, hop_s: float) -> Tensor:
@@ -45,13 +62,22 @@ def rhythm(mel: Tensor, hop_s: float) -> Tensor:
     return torch.cat([periodic, torch.stack([mean, deviation, dense], 2)], 2).flatten(1)
 
 
-def tonality(chroma: Tensor) -> Tensor:
-    """Return how well the pitch classes `[B, frames, 12]` of a window fit a major and a minor key: `[B, 15]`.
+def timbre(mel: Tensor) -> Tensor:
+    """Return mean, deviation and mean change from frame to frame of each band, in dB below the loudest of the window:
+    `[B, 3 * bands]`."""
+    loud = (mel - mel.amax((1, 2), keepdim=True)).clamp(min=-_TIMBRE_DB)
+    deviation, mean = torch.std_mean(loud, 1, correction=0)
+    return torch.cat([mean, deviation, loud.diff(dim=1).abs().mean(1)], 1)
+
+
+def tonality(pitches: Tensor) -> Tensor:
+    """Return how well the pitches `[B, frames, 68]` of a window fit a major and a minor key: `[B, 15]`.
 
     These are the correlations with the profiles of the best major and the best minor key, their difference, and the
-    standardised mean chroma, turned so that the tonic of the better key comes first.
+    standardised mean of the pitch classes, turned so that the tonic of the better key comes first.
     """
-    mean = _standardised(chroma.mean(1))
+    classes = F.one_hot(torch.tensor(MIDI, device=pitches.device) % 12, 12).to(pitches.dtype)
+    mean = _standardised(F.normalize(pitches @ classes, dim=2, eps=1e-6).mean(1))
     turned = torch.stack([mean.roll(-tonic, 1) for tonic in range(12)], 1)  # [B, tonic, 12]
     profiles = _standardised(mean.new_tensor([_MAJOR, _MINOR]))
     fits = turned @ profiles.T / 12  # [B, tonic, mode]
@@ -59,6 +85,13 @@ def tonality(chroma: Tensor) -> Tensor:
     tonic = fits.flatten(1).argmax(1) // 2
     own = turned[torch.arange(len(turned), device=mean.device), tonic]
     return torch.cat([torch.stack([major, minor, major - minor], 1), own], 1)
+
+
+def texture(pitches: Tensor) -> Tensor:
+    """Return which intervals sound together: the autocorrelation of the pitches `[B, frames, 68]` over 1 to 29
+    semitones, mean over time, `[B, 29]`."""
+    steps = pitches[:, ::STEP]
+    return torch.stack([(steps[..., up:] * steps[..., :-up]).sum(2).mean(1) for up in range(1, _INTERVALS + 1)], 1)
 
 
 def _standardised(x: Tensor) -> Tensor:

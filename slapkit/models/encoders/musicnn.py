@@ -20,7 +20,7 @@ from slapkit._io import spread
 from slapkit.audio.frontend import FRONTENDS
 from slapkit.config import require
 from slapkit.models.encoders.config import AudioEncoderConfig
-from slapkit.models.encoders.descriptors import RHYTHM, TONALITY, rhythm, tonality
+from slapkit.models.encoders.descriptors import DESCRIPTORS, describe
 from slapkit.models.encoders.musicnn_inference import Temporal, Timbral
 from slapkit.models.encoders.musicnn_weights import read_weights
 
@@ -45,7 +45,6 @@ _TIMBRAL, _TEMPORAL, _CHANNELS = (38, 67), (128, 64, 32), 64  # bands, frames, a
 _FRONT = 2 * 204 + 3 * 51
 _POOLED = 2 * (_FRONT + 3 * _CHANNELS)  # of one network
 _PUBLISHED = len(TAGS) * _POOLED  # channels of both networks
-_WEIGHTS = 1.5, 6.0  # of rhythm and of tonality: a few among three thousand would hardly be heard
 _FARTHEST = 6.0  # standard deviations, to which a standardised channel is clipped
 _LEAST = 1e-3  # standard deviation: below it a channel is constant but for rounding
 
@@ -109,8 +108,8 @@ class Network(nn.Module):
 class MusicNN(nn.Module):
     """Features `[B, frames, width]` of the front end "musicnn" to a representation `[B, dim]`.
 
-    These are 3,012 channels of the networks, then 204 of rhythm and 15 of tonality where the configuration asks for
-    them (`slapkit.models.encoders.descriptors`). Their scales differ a hundredfold, so that each is standardised by the
+    These are 3,012 channels of the networks, then, where the front end gives pitches, 604 descriptors
+    (`slapkit.models.encoders.descriptors`). Their scales differ a hundredfold, so that each is standardised by the
     training data (`standardise_by`), and the few descriptors are given weight. Always in evaluation mode.
     `weights=False` leaves random ones, where others are loaded next.
 
@@ -122,8 +121,8 @@ class MusicNN(nn.Module):
         super().__init__()
         config = config or AudioEncoderConfig(kind="musicnn", frontend=FRONTENDS["musicnn"], frozen=True)
         self.bands, self.hop_s = config.frontend.n_mels, config.frontend.hop_s
-        self.rhythm, self.tonality = config.rhythm, config.frontend.chroma
-        blocks = [(_PUBLISHED, 1.0), (RHYTHM * self.rhythm, _WEIGHTS[0]), (TONALITY * self.tonality, _WEIGHTS[1])]
+        self.described = config.frontend.pitches
+        blocks = [(_PUBLISHED, 1.0), *(DESCRIPTORS.values() if self.described else ())]
         self.dim = sum(width for width, _ in blocks)
         self.networks = nn.ModuleDict({name: Network() for name in TAGS})
         if weights:
@@ -146,11 +145,9 @@ class MusicNN(nn.Module):
         """Return what the networks pool over time, and the descriptors: `[B, dim]`, as `tags` and `standardise_by` take
         it."""
         with torch.autocast(features.device.type, enabled=False):
-            mel, chroma = features.float().split([self.bands, features.shape[2] - self.bands], 2)
-            parts = [self._pooled(mel)]
-            parts += [rhythm(mel, self.hop_s)] if self.rhythm else []
-            parts += [tonality(chroma)] if self.tonality else []
-            return torch.cat(parts, 1)
+            mel, pitches = features.float().split([self.bands, features.shape[2] - self.bands], 2)
+            pooled = self._pooled(mel)
+            return torch.cat([pooled, describe(mel, pitches, self.hop_s)], 1) if self.described else pooled
 
     def _pooled(self, mel: Tensor) -> Tensor:
         """What all networks pool over time, `[B, 3012]`."""
