@@ -9,10 +9,14 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
+import tarfile
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,9 +135,70 @@ def read_arrays(path: str | Path) -> tuple[dict[str, Any], Any] | None:
 
 
 def sha256_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes in hexadecimal."""
-    with open(path, "rb") as file:
+    """Return the SHA-256 of a file's bytes in hexadecimal; the file may be a member of a tar, see `as_file`."""
+    with as_file(path) as path, open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def as_file(path: str | Path) -> Iterator[str | Path]:
+    """Yield `path`; of a member of a tar, named `shard.tar/name`, a copy that lasts as long as the block.
+
+    Raises:
+        FileNotFoundError: the tar has no such member.
+    """
+    if (place := _in_tar(path)) is None:
+        yield path
+        return
+    tar, (start, size) = place
+    with tempfile.NamedTemporaryFile(suffix=Path(path).suffix) as copy:
+        with open(tar, "rb") as file:
+            file.seek(start)
+            copy.write(file.read(size))
+        copy.flush()
+        yield Path(copy.name)
+
+
+def size_and_time(path: str | Path) -> tuple[int, int]:
+    """Return the size of a file, or of a member of a tar, in bytes, and when it changed, in ns; raises `OSError`."""
+    place = _in_tar(path)
+    stat = os.stat(place[0] if place else path)
+    return place[1][1] if place else stat.st_size, stat.st_mtime_ns
+
+
+def _in_tar(path: str | Path) -> tuple[str, tuple[int, int]] | None:
+    """Return the tar in which `path` lies, and its place there; None for what lies in none."""
+    text = str(path)
+    ends = (found.start() + 4 for found in re.finditer(r"\.tar[/\\]", text))
+    tar = next((text[:end] for end in ends if os.path.isfile(text[:end])), None)
+    if tar is None:
+        return None
+    stat = os.stat(tar)
+    place = tar_members(tar, stat.st_size, stat.st_mtime_ns).get(text[len(tar) + 1 :].replace("\\", "/"))
+    if place is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
+    return tar, place
+
+
+@lru_cache(maxsize=4096)
+def tar_members(path: str, size: int, _mtime_ns: int) -> dict[str, tuple[int, int]]:
+    """Return start and size, in bytes, of each plain file that is whole in an uncompressed tar of so many bytes.
+
+    Of two files of one name the first counts. The key "" holds where the list ends: the tar is damaged or cut off
+    there unless zeros follow.
+    """
+    found: dict[str, tuple[int, int]] = {"": (0, 0)}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for info in tar:
+                if not 0 <= info.offset_data <= info.offset_data + info.size <= size:
+                    break
+                if info.isreg() and not info.issparse():
+                    found.setdefault(info.name, (info.offset_data, info.size))
+                found[""] = (info.offset_data + -(-info.size // 512) * 512, 0)
+    except (tarfile.TarError, ValueError, ArithmeticError, EOFError, MemoryError):
+        pass
+    return found
 
 
 def read_json_lines(path: str | Path, start: int = 0) -> tuple[list[Any], int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from slapkit._io import as_file, size_and_time
 from slapkit.audio import lengths, media
 from slapkit.errors import AudioError, SlapkitError
 
@@ -177,13 +178,12 @@ class OpenSound:
 def opened(path: str | os.PathLike[str], *, name: str | None = None) -> Iterator[OpenSound]:
     """Open an audio file, so that its length is known before a part of it is chosen.
 
-    Messages call it `name`, by default its path. Raises what `read` raises.
+    It may be a member of a tar, `shard.tar/name`. Messages call it `name`, by default its path. Raises as `read`.
     """
-    path = Path(path)
-    _check_file(path)
     name = str(path) if name is None else name
+    _check_file(Path(path))
     try:
-        with _source(path, name) as source:
+        with as_file(path) as file, _source(Path(file), name) as source:
             yield OpenSound(source, name)
     except (OSError, ValueError, MemoryError) as error:
         if isinstance(error, SlapkitError):  # some are ValueErrors too, and say already what is wrong
@@ -225,7 +225,7 @@ def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
             raise AudioError(f"{path} is a folder, not a sound file")
-        size = path.stat().st_size
+        size, _ = size_and_time(path)
     except FileNotFoundError as error:
         raise AudioError(f"{path} does not exist") from error
     except (OSError, ValueError) as error:

@@ -5,4 +5,4 @@ from slapkit.data.dataset import AudioTextDataset, Clip, Problem
 from slapkit.data.joining import join
 from slapkit.data.reader import read
 from slapkit.data.splits import make_splits
-from slapkit.data.writing import write_table
+from slapkit.data.writing import write_table, write_webdataset

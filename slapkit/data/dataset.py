@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slapkit._io import available_cores, sha256_file
+from slapkit._io import available_cores, sha256_file, size_and_time
 from slapkit.config import nearest
 from slapkit.data import frames
 from slapkit.data.frames import plain
@@ -91,10 +90,9 @@ class ContentHashes:
 
 def _stat(path: Path) -> tuple[int, int]:
     try:
-        stat = os.stat(path)
+        return size_and_time(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read any more ({error.strerror}): it changed after the table") from error
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _hash(path: str) -> str:

@@ -5,13 +5,14 @@ only where no row is usable, or where the table itself is not there.
 """
 
 import os
+import re
 import unicodedata
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from slapkit.config import nearest
-from slapkit.data import hf
+from slapkit.data import hf, tars
 from slapkit.data.dataset import SPLITS, AudioTextDataset, Clip, Problem, describe
 from slapkit.data.frames import group_of
 from slapkit.data.home import Home, is_control
@@ -27,6 +28,8 @@ _SPLIT_NAMES = {
 }  # fmt: skip
 _HELD_OUT = {"eval", "evaluation", "holdout", "hold-out", "hold_out", "heldout", "held-out", "held_out"}
 
+_PARTS = re.compile("[-_.]")  # of the name of a tar, such as train-0001.tar
+
 
 def read(
     path: str | os.PathLike[str], *, table: str | os.PathLike[str] | None = None, name: str | None = None,
@@ -36,8 +39,8 @@ def read(
 
     Args:
         path: a folder that holds `metadata.jsonl` or `metadata.csv` (or folders named for splits that do), or the
-            table itself, in which case names are relative to the table's folder; or Parquet files, what `datasets`
-            saved, or `hf:owner/name` on the Hugging Face hub, the only one for which the network is used.
+            table itself, in which case names are relative to the table's folder; or tars of WebDataset, Parquet files,
+            what `datasets` saved, or `hf:owner/name` on the Hugging Face hub, which alone uses the network.
         table: a table elsewhere, with names relative to the folder `path`.
         name: what to call the data set; default: the folder's name.
         caption: the column of captions; default: one of `captions` (a list), `caption` or `text`.
@@ -66,6 +69,8 @@ def read(
         dataset = read(folder, name=name or hf.name_of(path))
         dataset.notes[:0] = notes + said
         return dataset
+    if not tables and tars.kind_of(path):
+        return _read_tars(path, name, caption)
     if audio or config:
         raise DataError(f"{path} is read by its table: audio and config choose among what Parquet files hold")
     if not tables:
@@ -88,6 +93,21 @@ def read(
     if not clips:
         raise DataError(f"no row of {', '.join(str(t[0]) for t in tables)} is usable:\n{describe(problems)}")
     return AudioTextDataset(path, clips, problems, name=name, notes=notes)
+
+
+def _read_tars(folder: Path, name: str | None, caption: str | None) -> AudioTextDataset:
+    clips: list[Clip] = []
+    problems: list[Problem] = []
+    notes: list[str] = []
+    for id, path, words, facts in tars.samples(folder, caption, problems):
+        if captions := captions_of(words, 0, id, problems):
+            named = facts.pop("split", None)
+            split = _split_of_folders(_PARTS.sub("/", id.split(".tar/")[0]) + "/0")
+            split = split_name(named) if isinstance(named, str) else split
+            clips.append(Clip(id, path, tuple(captions), facts, split, group_of(facts, id)))
+    if not clips:
+        raise DataError(f"no sample of the tars in {folder} is usable:\n{describe(problems)}")
+    return AudioTextDataset(folder, _name_test(clips, notes), problems, name=name, notes=notes)
 
 
 def find_tables(folder: Path, remarks: list[Problem]) -> list[tuple[Path, Path, str | None]]:

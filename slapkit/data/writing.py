@@ -1,9 +1,14 @@
 """Writing a data set so that `slapkit.data.read` and others read it."""
 
+import io
+import json
+import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
-from slapkit._io import atomic_write_json_lines
+from slapkit._io import as_file, atomic_path, atomic_write_json_lines
+from slapkit.config import require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.data.frames import cells
 from slapkit.errors import DataError
@@ -36,3 +41,41 @@ def _row(dataset: AudioTextDataset, clip: Clip) -> dict[str, Any]:
     except ValueError:
         raise DataError(f"{clip.path} lies outside {dataset.root}: a table names sounds of its own folder") from None
     return {"file_name": name, **cells(clip)}
+
+
+def write_webdataset(dataset: AudioTextDataset, folder: str | Path, *, clips_per_tar: int = 1000) -> list[Path]:
+    """Write a data set as WebDataset, tars such as `train-000000.tar`, and return their paths.
+
+    A sample is the file of the sound as it is, and JSON with the captions as `text` (which CLAP's training reads), the
+    split, the group and the facts. `slapkit.data.read` gives the same clips again; `webdataset` reads the tars, and so
+    does `datasets` where all sounds have one format.
+
+    Raises:
+        DataError: a sound is gone, or tars are there already.
+        StorageError: a tar cannot be written.
+    """
+    require(clips_per_tar > 0, "clips_per_tar", clips_per_tar, "1 or more")
+    folder = Path(folder)
+    if any(folder.rglob("*.tar")):
+        raise DataError(f"{folder} holds tars already: name a new folder")
+    dataset.audio_hashes()  # raises for what is gone
+    paths = []
+    for split in (*dataset.splits, None):
+        clips = [clip for clip in dataset if clip.split == split]
+        for start in range(0, len(clips), clips_per_tar):
+            name = re.sub(r"[^\w-]+", "-", split or "all")
+            paths.append(folder / f"{name}-{start // clips_per_tar:06d}.tar")
+            with atomic_path(paths[-1]) as temporary, tarfile.open(temporary, "w") as tar:
+                for number, clip in enumerate(clips[start : start + clips_per_tar], start):
+                    _add(tar, f"{number:09d}", clip)
+    return paths
+
+
+def _add(tar: tarfile.TarFile, key: str, clip: Clip) -> None:
+    row = cells(clip)
+    words = json.dumps({"text": row.pop("captions"), **row}, ensure_ascii=False).encode()
+    with as_file(clip.path) as file:
+        for suffix, data in ((clip.path.suffix.lower(), Path(file).read_bytes()), (".json", words)):
+            info = tarfile.TarInfo(key + suffix)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))

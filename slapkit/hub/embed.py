@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from slapkit._io import atomic_path, atomic_write_json_lines, available_cores, locked, read_json_lines
+from slapkit._io import atomic_path, atomic_write_json_lines, available_cores, locked, read_json_lines, size_and_time
 from slapkit.config import require
 from slapkit.data import AudioTextDataset, read
 from slapkit.data.scan import Failure, Source, scan
@@ -157,11 +157,11 @@ def _collect(data: AudioTextDataset | str | Path) -> tuple[list[Source], list[Fa
         sources, failures = [], [Failure(p.value, f"line {p.row} of the table: {p.reason}") for p in unused]
         for clip in data:
             try:
-                info = clip.path.stat()
+                stat = size_and_time(clip.path)
             except OSError as error:
                 failures.append(Failure(clip.id, f"the file cannot be opened: {error.strerror}"))
                 continue
-            sources.append(Source(clip.id, clip.id, clip.path, info.st_size, info.st_mtime_ns, captions=clip.captions))
+            sources.append(Source(clip.id, clip.id, clip.path, *stat, captions=clip.captions))
     else:
         sources, failures = scan(data)
     if not sources:

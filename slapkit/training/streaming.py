@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from slapkit._io import available_cores, write_guard
+from slapkit._io import available_cores, size_and_time, write_guard
 from slapkit.audio import features
 from slapkit.audio.features import PLACES, FeatureStore, SilentWindow
 from slapkit.audio.frontend import FrontendConfig
@@ -99,7 +99,7 @@ def _fingerprint(dataset: AudioTextDataset) -> str:
     digest = hashlib.sha256(b"slapkit stream 1\n")
     for clip in dataset.clips:
         try:
-            size = clip.path.stat().st_size
+            size, _ = size_and_time(clip.path)
         except OSError:  # gone, which training finds out
             size = None
         digest.update(json.dumps([clip.id, size, clip.captions, clip.group, clip.split]).encode() + b"\n")

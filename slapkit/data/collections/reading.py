@@ -12,7 +12,7 @@ from typing import Any
 
 from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.config import nearest
-from slapkit.data import hf
+from slapkit.data import hf, tars
 from slapkit.data.collections import gtzan, magnatagatune, musiccaps, openmic, slap_csv, song_describer, tagged_folder
 from slapkit.data.collections.layout import Layout, how_to_unpack, shortened
 from slapkit.data.dataset import AudioTextDataset
@@ -94,7 +94,7 @@ def detect(folder: str | os.PathLike[str]) -> tuple[str, str]:
     entries = itertools.islice(folder.rglob("*"), _LOOKED_AT)
     if audio := next((p for p in entries if p.suffix.lower() in AUDIO_SUFFIXES and p.name[0] != "."), None):
         return "tagged-folder", f"no table, but audio files such as {audio.relative_to(folder)},"
-    if clue := hf.kind_of(folder):
+    if clue := hf.kind_of(folder) or tars.kind_of(folder):
         return "table", clue
     holds = shortened([path.name for path in present])
     words = [f"{folder} holds {holds}: no layout known here ({', '.join(LAYOUTS)})", how_to_unpack(present)]

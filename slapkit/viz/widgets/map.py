@@ -11,6 +11,7 @@ import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 
+from slapkit._io import as_file, size_and_time
 from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.config import nearest
 from slapkit.errors import AudioError, DataError, SlapkitError, short
@@ -266,8 +267,9 @@ def audio_of(path: str | Path) -> tuple[bytes, str]:
     path = Path(path)
     kind = MEDIA_TYPES.get(path.suffix.lower())
     try:
-        if kind and path.stat().st_size <= MOST_BYTES:
-            return path.read_bytes(), kind
+        if kind and size_and_time(path)[0] <= MOST_BYTES:
+            with as_file(path) as file:
+                return Path(file).read_bytes(), kind
     except OSError as error:
         raise AudioError(f"{path.name} cannot be read ({error.strerror}): it was moved or deleted") from error
     return excerpt(path, seconds=MOST_S, **EXCERPT_FORM), "audio/ogg"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from slapkit._io import as_file, size_and_time
 from slapkit.audio.decode import MEDIA_TYPES
 from slapkit.errors import LibraryError
 from slapkit.search.listen import EXCERPT_S, excerpt
@@ -91,11 +92,12 @@ def players(clips: Sequence[tuple[str | Path, str, Sequence[str]]], *, max_bytes
 def _row(path: Path, title: str, lines: Sequence[str], max_bytes: int) -> str:
     label, kind = html.escape(title, quote=True), MEDIA_TYPES.get(path.suffix.lower())
     data = None if kind else excerpt(path, seconds=EXCERPT_S)
-    size = len(data) if data else path.stat().st_size
+    size = len(data) if data else size_and_time(path)[0]
     if size > max_bytes:
         audio = f"{html.escape(path.name)} ({size / 1e6:.1f} MB: too large to keep in a notebook)"
     else:
-        coded = base64.b64encode(data or path.read_bytes()).decode()
+        with as_file(path) as file:
+            coded = base64.b64encode(data or Path(file).read_bytes()).decode()
         source = f"data:{kind or 'audio/ogg'};base64,{coded}"
         audio = f'<audio controls preload="none" aria-label="{label}" src="{source}"></audio>'
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)

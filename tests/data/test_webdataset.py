@@ -1,0 +1,133 @@
+"""WebDataset: what we write `webdataset` and `datasets` read, and what they write is read and streamed in place."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import webdataset
+
+from slapkit.audio import features
+from slapkit.data import collections, read, write_webdataset
+from slapkit.errors import DataError
+from slapkit.training.streaming import StreamBatches, StreamStore
+from slapkit.viz.widgets.map import audio_of
+from tests.training.test_streaming import NoText, assert_same, drawn, owners
+from tests.training.tones import tiny, write_collection
+
+CHOSEN = tiny({"masks": 0, "batch_size": 8, "steps": 40})
+AUDIO = CHOSEN.model.audio
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_collection(tmp_path_factory.mktemp("files") / "music")
+
+
+@pytest.fixture(scope="module")
+def tars(files, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tars") / "music"
+    write_webdataset(files, folder, clips_per_tar=10)
+    return folder
+
+
+def known(dataset, *, by=lambda clip: clip.captions):
+    hashes = dataset.audio_hashes(progress=False)
+    return sorted((by(clip), digest, clip.split) for clip, digest in zip(dataset, hashes))
+
+
+def test_there_and_back(files, tars):
+    assert sorted(path.name for path in tars.iterdir()) == [
+        "train-000000.tar", "train-000001.tar", "train-000002.tar", "train-000003.tar", "validation-000000.tar",
+    ]  # fmt: skip
+    dataset = read(tars)
+    assert known(dataset) == known(files) and not dataset.problems
+    assert dataset[0].id == "train-000000.tar/000000000.wav" and dataset.splits == files.splits
+    assert len(collections.read("auto", tars)) == len(files)
+    assert len(audio_of(dataset[0].path)[0]) == len(files[0].path.read_bytes()), "a map plays it"
+    with pytest.raises(DataError, match="holds tars already"):
+        write_webdataset(files, tars)
+
+
+def test_webdataset_and_datasets_read_what_we_write(files, tars, tmp_path):
+    found = webdataset.WebDataset([str(p) for p in sorted(tars.glob("train*"))], shardshuffle=False)
+    samples = list(found)
+    train = files.split("train")
+    assert [json.loads(sample["json"])["text"] for sample in samples] == [list(clip.captions) for clip in train]
+    for sample, clip in zip(samples, train):
+        assert sample[clip.path.suffix[1:]] == clip.path.read_bytes()
+    datasets = pytest.importorskip("datasets")
+    flac = files.with_clips([clip for clip in files if clip.path.suffix == ".flac"])
+    write_webdataset(flac, tmp_path / "flac")
+    try:
+        import torchcodec  # noqa: F401
+    except (ImportError, RuntimeError, OSError):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(datasets.Audio, "encode_example", lambda self, value: value)
+            rows = list(_rows_of(datasets, tmp_path / "flac"))
+    else:
+        rows = list(_rows_of(datasets, tmp_path / "flac"))
+    train = flac.split("train").clips
+    assert [(row["json"]["text"], row["flac"]["bytes"]) for row in rows] == [
+        (list(clip.captions), clip.path.read_bytes()) for clip in train
+    ]
+
+
+def _rows_of(datasets, folder):
+    found = datasets.load_dataset(str(folder), streaming=True)["train"]
+    return found.cast_column("flac", datasets.Audio(decode=False))
+
+
+def test_what_webdataset_writes_is_read(files, tmp_path):
+    (tmp_path / "eval").mkdir()
+    flac = next(clip.path for clip in files if clip.path.suffix == ".flac").read_bytes()
+    with webdataset.TarWriter(str(tmp_path / "eval" / "0.tar")) as sink:
+        sink.write({"__key__": "a/0", "flac": flac, "json": {"text": ["x", "y"], "tag": ["folk"], "split": "dev"}})
+        sink.write({"__key__": "b", "flac": flac, "txt": "one\ncaption"})
+        sink.write({"__key__": "c", "flac": flac, "json": {"title": "z"}})
+        sink.write({"__key__": "d", "txt": "no sound"})
+        sink.write({"__key__": "e", "flac": flac, "txt": "x", "json": b"{"})
+    dataset = read(tmp_path)
+    assert {clip.id: (clip.captions, clip.split, clip.facts) for clip in dataset} == {
+        "eval/0.tar/a/0.flac": (("x", "y"), "validation", {"tag": ["folk"]}),
+        "eval/0.tar/b.flac": (("one caption",), "test", {}),
+    }
+    assert len(dataset) + len(dataset.problems) == 5, "used or listed"
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.55, 0.9, "end"])
+def test_a_tar_cut_off_is_listed(tars, tmp_path, cut):
+    shutil.copytree(tars, tmp_path / "music")
+    path = tmp_path / "music" / "train-000001.tar"
+    data = path.read_bytes()
+    path.write_bytes(data.rstrip(b"\0") if cut == "end" else data[: int(cut * len(data))])
+    dataset = read(tmp_path / "music")
+    said = [problem.reason for problem in dataset.problems if problem.value == "train-000001.tar"]
+    assert len(said) == 1 and "cut off" in said[0]
+    assert len(read(tars)) - len(dataset) <= 10
+
+
+def stored(dataset, cache):
+    return StreamStore(dataset, AUDIO.frontend, AUDIO.window_frames, cache, progress=False)
+
+
+def test_streaming_from_tars_draws_as_from_files(files, tars, tmp_path):
+    """A pure function of seed and step, whoever decodes, wherever it begins, however it is shared."""
+    dataset = read(tars)
+
+    def make(store, dataset, workers=0, **options):
+        source = store.source([clip.id for clip in dataset.split("train")], AUDIO.window_frames)
+        return StreamBatches(source, NoText(), owners(len(source)), CHOSEN.train, workers=workers, **options)
+
+    store = stored(dataset, tmp_path / "t")
+    assert store.fingerprint == stored(dataset, tmp_path / "t").fingerprint
+    whole = drawn(make(store, dataset), range(6))
+    assert_same(whole, drawn(make(stored(files, tmp_path / "f"), files), range(6)))
+    assert_same(drawn(make(store, dataset, workers=2), range(4, 6)), whole[4:])
+    ranks = [drawn(make(store, dataset, rank=rank, devices=2), [3])[0] for rank in range(2)]
+    assert_same([[torch.cat(values) for values in zip(*ranks)]], whole[3:4])
+    (kept,) = (tmp_path / "t").glob("*.features")
+    assert np.array_equal(kept.read_bytes(), next((tmp_path / "f").glob("*.features")).read_bytes()), "by content"
+    with pytest.raises(Exception, match=r"train-000000.tar/none.flac does not exist"):
+        features.extract(tars / "train-000000.tar" / "none.flac", AUDIO.frontend)
