@@ -1,6 +1,6 @@
 """How does a library of the size that people have do? 65,000 tracks, 2.6 M windows of 256 in random directions.
 
-    python benchmarks/library_size.py [--tracks 65000] [--windows 40] [--orders sorted later shuffled]  [--clusters 1000]
+    python benchmarks/library_size.py [--tracks 65000] [--windows 40] [--orders sorted later shuffled] [--clusters 1000]
 
 The vectors go through the real store: in the order of ids, with a random tenth of the tracks added later, or shuffled.
 Each library is then opened by a process of its own, as a user's would be. An update adds ten tracks whose embedding is
@@ -111,7 +111,7 @@ def measure(folder: Path, out: Path, index: str, clusters: int, pipe: Any) -> No
         return round(time.perf_counter() - began, 4), found
 
     def p50(library: Library, **options: Any) -> float:
-        times = [timed(lambda one=query(): library.search(one, **options))[0] for _ in range(21)]
+        times = [timed(lambda one=one: library.search(one, **options))[0] for one in [query() for _ in range(21)]]
         return float(np.median(times))
 
     result["open"], library = timed(lambda: Library.open(out, index=index))

@@ -199,13 +199,15 @@ def library(
     model: Annotated[str, typer.Option(metavar="RUN", help="folder of a run of 02_train")],
     out: Annotated[str | None, typer.Option(help="library's folder; default: data/libraries/<name>-<hash>")] = None,
     embedding: Annotated[str, typer.Option(help="q (prediction) or z (projection)")] = "q",
+    engine: Annotated[str | None, typer.Option(help="a Milvus server or file that holds the vectors")] = None,
     cache_dir: Annotated[str | None, typer.Option(help="features that training kept: not decoded again")] = None,
     quiet: Quiet = False,
 ) -> None:
     """embed a folder of music for searching, or bring it up to date"""
     from slapkit.search import Library
 
-    made = Library.build(folder, model, out=out, embedding=embedding, cache_dir=cache_dir, progress=not quiet)
+    given = {"embedding": embedding, "engine": engine, "cache_dir": cache_dir}
+    made = Library.build(folder, model, out=out, progress=not quiet, **given)
     counts = ", ".join(f"{count:,} {what}" for what, count in made.counts.items() if count) or "no audio files"
     print(f"library: {os.path.relpath(made.out)} ({len(made):,} tracks: {counts})")
     _list_left_out(list(zip(made.failures["file"], made.failures["reason"])), made.out / "failures.jsonl")

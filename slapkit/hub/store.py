@@ -71,10 +71,14 @@ class VectorStore:
         with locked(self.folder / ".lock", wait=wait, progress=progress):
             self.reload()
             # Rows of items that are gone stay: another process may have them mapped.
-            for path, size in ((self.journal_path, self._size), (self.windows_path, 4 * self.dim * self._used)):
+            for path, size in self._ends():
                 with write_guard(path), open(path, "ab") as file:
                     file.truncate(size)
             yield
+
+    def _ends(self) -> list[tuple[Path, int]]:
+        """Return the files and where what is known of them ends, in bytes."""
+        return [(self.journal_path, self._size), (self.windows_path, 4 * self.dim * self._used)]
 
     def append(self, items: Iterable[tuple[dict[str, Any], np.ndarray]]) -> None:
         """Add items with their vectors `[windows, D]`: rows first, then, when those are on the disk, their lines."""

@@ -1,6 +1,7 @@
 """Choosing tracks by their facts, and the values that a menu can offer."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,25 @@ class Filters:
             LibraryError: a column that no track has; the nearest one is named.
         """
         chosen = None
-        for column, wanted in where.items():
-            if column not in self.columns:
-                hint = nearest(str(column), self.columns)
-                raise LibraryError(f"the library has no column {short(column)} to filter by: {hint}")
-            values = wanted if isinstance(wanted, (list, tuple, set, frozenset, np.ndarray)) else [wanted]
-            if wanted is None or not len(values):
-                continue
+        for column, values in self._wanted(where):
             fits = np.zeros(len(self._facts), dtype=bool)
             for value in values:
                 fits[self._of(column).get(_key(value), (None, []))[1]] = True
             chosen = fits if chosen is None else chosen & fits
         return chosen
+
+    def terms(self, where: Mapping[str, Any]) -> list[list[str]]:
+        """Return the words, as `words` makes them, of which a track has one of each list; raises as `mask` does."""
+        return [[_word(column, value) for value in values] for column, values in self._wanted(where)]
+
+    def _wanted(self, where: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+        for column, wanted in where.items():
+            if column not in self.columns:
+                hint = nearest(str(column), self.columns)
+                raise LibraryError(f"the library has no column {short(column)} to filter by: {hint}")
+            values = wanted if isinstance(wanted, (list, tuple, set, frozenset, np.ndarray)) else [wanted]
+            if wanted is not None and len(values):
+                yield column, values
 
     def facets(self, max_values: int) -> dict[str, list[tuple[Any, int]]]:
         """Return columns of 2 to `max_values` values, each with the number of its tracks, most frequent first."""
@@ -61,12 +69,24 @@ class Filters:
         if column not in self._tracks:
             found: dict[str, tuple[Any, list[int]]] = {}
             for track, row in enumerate(self._facts):
-                cell = row.get(column)
-                for value in cell if isinstance(cell, list) else [cell]:
-                    if isinstance(value, (str, bool, int, float)) and value != "":
-                        found.setdefault(_key(value), (value, []))[1].append(track)
+                for value in _values(row.get(column)):
+                    found.setdefault(_key(value), (value, []))[1].append(track)
             self._tracks[column] = {key: (value, np.unique(tracks)) for key, (value, tracks) in found.items()}
         return self._tracks[column]
+
+
+def words(facts: Mapping[str, Any]) -> list[str]:
+    """Return a word for each fact of a track, of 32 safe letters: what an engine filters by."""
+    return sorted({_word(column, value) for column, cell in facts.items() for value in _values(cell)})
+
+
+def _word(column: str, value: Any) -> str:
+    return hashlib.sha256(f"{column}\0{_key(value)}".encode()).hexdigest()[:32]
+
+
+def _values(cell: Any) -> list[Any]:
+    values = cell if isinstance(cell, list) else [cell]
+    return [value for value in values if isinstance(value, (str, bool, int, float)) and value != ""]
 
 
 def _key(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from slapkit.hub import tagger
 from slapkit.hub.load import load_model
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.models.inference import Model
+from slapkit.search.engine import EngineRanking, EngineStore
 from slapkit.search.filters import Filters
 from slapkit.search.index import Cells, check_k
 from slapkit.search.listen import AudioFiles
@@ -67,7 +69,7 @@ class Library(AudioFiles):
     @classmethod
     def build(
         cls, folder: str | Path, model: Model | str | Path, *, out: str | Path | None = None,
-        embedding: Literal["q", "z"] = "q", index: Kind = "exact",
+        embedding: Literal["q", "z"] = "q", index: Kind = "exact", engine: str | Path | None = None,
         cache_dir: str | Path | None = None, progress: bool = True,
     ) -> Library:  # fmt: skip
         """Embed a folder of music, or bring its library up to date; what was done before is not done again.
@@ -77,8 +79,10 @@ class Library(AudioFiles):
             model: a model that was loaded, or the folder of its run.
             out: folder that keeps the library; default `data/libraries/<name>-<hash>` in the project.
             embedding: prediction "q" or projection "z".
-            index: "exact", or "approximate" for many millions of windows: the best window is sought in the cells nearest
-                to the query alone, see `slapkit.search.index.Cells`.
+            index: "exact", or "approximate" for many millions of windows: the best window is sought in the cells
+                nearest to the query alone, see `slapkit.search.index.Cells`.
+            engine: address of a Milvus server or cluster that holds the vectors, such as "http://host:19530", or the
+                name of a file beside the library; None keeps them in the library's folder. `open` knows it again.
             cache_dir: folder with features that training kept: known files are not decoded again.
 
         Raises:
@@ -95,9 +99,10 @@ class Library(AudioFiles):
         header = Header(
             folder=str(folder), model=loaded.fingerprint(), model_path=path, objective=loaded.joint.objective,
             embedding=embedding, dim=loaded.dim, frontend=audio.frontend.to_dict(), window=audio.window_frames,
-            hop=audio.window_frames,
+            hop=audio.window_frames, engine=None if engine is None else str(engine),
+            collection=f"slapkit_{uuid.uuid4().hex}",
         )  # fmt: skip
-        store = LibraryStore(Path(out) if out is not None else _default_folder(header), header)
+        store = _store(Path(out) if out is not None else _default_folder(header), header)
         library = cls(store, loaded, index)
         library.update(progress, cache_dir=cache_dir)
         return library
@@ -111,7 +116,7 @@ class Library(AudioFiles):
         Raises:
             LibraryError: there is no library, or it was built with another model.
         """
-        store = LibraryStore(locate(out))
+        store = _store(locate(out))
         loaded = None if model is None else store.header.require_model(_loaded(model)[0])
         return cls(store, loaded, index)
 
@@ -154,6 +159,8 @@ class Library(AudioFiles):
         self.counts = synchronise(self._store, self.model, cache_dir, progress)
         tagger.keep_heard(self.folder, self.out / _HEARD)
         self._refresh()
+        if isinstance(self._store, EngineStore):
+            self._store.follow(self._list)
         return self.counts
 
     def _refresh(self) -> None:
@@ -161,19 +168,24 @@ class Library(AudioFiles):
         import pandas as pd
 
         heard = tagger.read_heard(self.out / _HEARD)
-        self.entries, vectors = self._store.entries, self._store.vectors()
+        self.entries = self._store.entries
         for id, entry in self.entries.items():  # facts that people gave win
             self.entries[id] = replace(entry, facts=entry.facts | heard.get(entry.sha, {}) | entry.facts)
         self._list = list(self.entries.values())
         self._row = {id: row for row, id in enumerate(self.entries)}
         self._filters = Filters([entry.facts for entry in self._list])
-        halves, cells = self._store.halves(), None
-        if self._kind == "approximate" and len(halves) > _SMALL:
-            cells = Cells(torch.from_numpy(halves), self.out / "cells.safetensors")
-        self._ranking = Ranking(self._list, vectors, halves, self._filters, cells)
+        self._ranking = self._ranked()
         columns = ["id", "title", "duration_s", "captions", "file"]
         rows = [{name: getattr(entry, name) for name in columns} | entry.facts for entry in self._list]
         self._tracks = pd.DataFrame(rows, columns=list(dict.fromkeys(columns + self._filters.columns)))
+
+    def _ranked(self) -> Ranking | EngineRanking:
+        if isinstance(self._store, EngineStore):
+            return EngineRanking(self._store, self._list, self._filters)
+        halves, cells = self._store.halves(), None
+        if self._kind == "approximate" and len(halves) > _SMALL:
+            cells = Cells(torch.from_numpy(halves), self.out / "cells.safetensors")
+        return Ranking(self._list, self._store.vectors(), halves, self._filters, cells)
 
     @property
     def tracks(self) -> pd.DataFrame:
@@ -243,6 +255,12 @@ class Library(AudioFiles):
     def facets(self, max_values: int = 30) -> dict[str, list[tuple[Any, int]]]:
         """Return what can be filtered by: columns of 2 to `max_values` values, each with its number of tracks."""
         return self._filters.facets(max_values)
+
+
+def _store(out: Path, header: Header | None = None) -> LibraryStore:
+    """Return the store of a library that is there, or of a new one."""
+    known = Header.read(out) if header is None or (out / "library.json").exists() else header
+    return (LibraryStore if known.engine is None else EngineStore)(out, header)
 
 
 def _loaded(model: Model | str | Path) -> tuple[Model, str | None]:

@@ -62,13 +62,13 @@ class Ranking:
         check_pooling(pooling)
         allowed = self._filters.mask(where) if where else None
         if pooling == "mean":
-            scores = np.round(self._means @ query, _DECIMALS)
+            scores = rounded(self._means @ query)
         else:
             scores = self._best(query, k, allowed)
         chosen = np.arange(self.size) if allowed is None else np.flatnonzero(allowed)
         chosen = chosen[top(scores[chosen], k)]
         share = (self.size - np.searchsorted(np.sort(scores), scores[chosen], side="left")) / self.size
-        windows = [np.round(np.vecdot(self.vectors[slice(*self._spans[t])], query), _DECIMALS) for t in chosen]
+        windows = [rounded(np.vecdot(self.vectors[slice(*self._spans[t])], query)) for t in chosen]
         return Hits(chosen, scores[chosen], share, np.array([own.argmax() for own in windows], dtype=np.int64))
 
     def mean(self, track: int) -> np.ndarray:
@@ -103,7 +103,7 @@ class Ranking:
         for start in range(0, len(near), _BLOCK):
             block = slice(start, start + _BLOCK)
             np.maximum.at(tracks, owners[block], np.vecdot(self.vectors[near[block]], query))
-        return np.round(tracks, _DECIMALS)
+        return rounded(tracks)
 
     def _owners(self, rows: np.ndarray) -> np.ndarray:
         """Return the track that each row belongs to, -1 for none."""
@@ -124,6 +124,11 @@ class Ranking:
         begin, pairs = spans[0, 0], spans.ravel() - spans[0, 0]
         sums = np.add.reduceat(self.vectors[begin : begin + pairs[-1]], pairs[:-1], axis=0, dtype=np.float64)[::2]
         return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+def rounded(scores: np.ndarray) -> np.ndarray:
+    """Return cosines to the decimals that float32 embeddings resolve."""
+    return np.round(scores, _DECIMALS)
 
 
 def check_pooling(pooling: str) -> None:

@@ -42,7 +42,9 @@ def text_lines(found: pd.DataFrame) -> Iterator[str]:
 
 
 def percentile(share: float) -> str:
-    """Return a share as it is shown, with at least one digit that is not 0: 0.003 is "0.3 %", 0.00004 "0.004 %"."""
+    """Return a share with at least one digit that is not 0: 0.003 is "0.3 %", 0.00004 "0.004 %", NaN "?"."""
+    if np.isnan(share):
+        return "?"
     percent = 100 * share
     digits = 1 if percent >= 0.05 else -int(np.floor(np.log10(percent)))
     return f"{percent:.{digits}f} %" if percent < 99.95 else "100 %"

@@ -52,7 +52,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
-    """The content of `library.json`. `window` and `hop` in frames of `frontend`."""
+    """The content of `library.json`. `window` and `hop` in frames of `frontend`; an `engine` may hold the vectors."""
 
     folder: str
     model: str
@@ -64,6 +64,8 @@ class Header:
     window: int
     hop: int
     generation: int = 0
+    engine: str | None = None
+    collection: str = ""
     format: int = FORMAT
 
     @classmethod
@@ -104,9 +106,9 @@ class LibraryStore(VectorStore):
         self.header = Header.read(out)
         super().__init__(out, self.header.dim, self.header.generation)
         if header is not None:
-            for name in ("folder", "model", "embedding", "window", "hop"):
+            for name in ("folder", "model", "embedding", "window", "hop", "engine"):
                 old, new = getattr(self.header, name), getattr(header, name)
-                if old != new:
+                if new not in (None, old):
                     raise LibraryError(f"{out} holds a library of {name} {old}, not {new}: build this one elsewhere")
             if header.model_path not in (None, self.header.model_path):  # the model was moved
                 self.header = replace(self.header, model_path=header.model_path)
