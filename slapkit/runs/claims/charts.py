@@ -22,6 +22,7 @@ def charts(results: Results) -> dict[str, Chart]:
             results, "separability", "q.separability", "separability (%), chance 50",
             "A linear classifier separates audio from text in {} of the cases",
         ),
+        _steps(results),
         _batch(results),
         _sweep(results, "lam", "lam", "q.text_to_audio.R@10", _R10),
         _sweep(results, "lam", "lam-gap", "q.distance", "distance of the centroids"),
@@ -54,15 +55,15 @@ def _words(interval: Interval, *, percent: bool) -> str:
 
 
 def _models(results: Results, key: str, name: str, y: str, title: str) -> Chart:
-    """One figure of every model; BYOL is drawn and left out of the title."""
+    """One figure of every model; BYOL and the paper's heads are drawn and left out of the title."""
     percent, lines, answers, chance = name != "q.distance", [], [], None
     for place, (label, runs) in enumerate(results.models().items()):
         if not runs:
             continue
         found = _scaled(estimate(runs, name), percent=percent)
-        objective, dash = ("slap", "dot") if label == "byol" else (label, "solid")
+        objective, dash = {"byol": ("slap", "dot"), "paper": ("slap", "dash")}.get(label, (label, "solid"))
         lines.append(Line(NAMES[label], objective, dash, [(float(place), found)]))
-        if label != "byol":
+        if label not in ("byol", "paper"):
             answers.append(f"{NAMES[label]} {_words(found, percent=percent)}")
         if name.endswith("R@10"):
             chance = 100 * min(1.0, 10 / int(runs[0][name].about["candidates"]))
@@ -71,6 +72,20 @@ def _models(results: Results, key: str, name: str, y: str, title: str) -> Chart:
     title = title.format(", ".join(answers)) if lines else "No run was measured"
     ticks = [float(i) for i in range(len(NAMES))]
     return Chart(key, title, "", y, lines, ticks, list(NAMES.values()), joined=False, chance=chance)
+
+
+def _steps(results: Results) -> Chart:
+    lines, answers = [], []
+    for label in ("slap", "clap"):
+        column = [(x, runs) for x, runs in results.column("steps", label) if runs]
+        points = [(x, _scaled(estimate(runs, "q.text_to_audio.R@10"), percent=True)) for x, runs in column]
+        lines.append(Line(NAMES[label], label, "solid", points))
+        if len(points) > 1:
+            answers.append(f"{NAMES[label]} {points[0][1].value:.1f} to {points[-1][1].value:.1f} %")
+    title = f"R@10 from the shortest training to the longest: {', '.join(answers)}"
+    ticks = [x for x, _ in results.column("steps", "slap")]
+    names = [f"{x:g}" for x in ticks]
+    return Chart("steps", title, "steps of training", _R10, lines, ticks, names, log_x=True)
 
 
 def _batch(results: Results) -> Chart:

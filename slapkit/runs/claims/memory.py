@@ -61,22 +61,27 @@ def memory_of(plan: Size, *, data: str | Path, cache_dir: str | Path, keep: str 
     """
     from tqdm.auto import tqdm
 
-    path, micro = Path(keep) / f"memory-{plan.corpus}-{plan.preset}.json", plan.memory[0]
-    settings = {"preset": plan.preset, "batches": list(plan.memory), "repetitions": plan.repetitions, "steps": _STEPS}
+    path, micro = Path(keep) / f"memory-{plan.corpus}-{plan.memory_preset}.json", plan.memory[0]
+    settings = {
+        "preset": plan.memory_preset,
+        "batches": list(plan.memory),
+        "repetitions": plan.repetitions,
+        "steps": _STEPS,
+    }
     kept = {}
     if path.exists():
         content = json.loads(path.read_text(encoding="utf-8"))
         kept = content["peaks"] if content["settings"] == settings else {}
     cases = [(kind, batch, n) for kind in KINDS for batch in plan.memory for n in range(plan.repetitions)]
     if any(f"{kind} {batch} {n}" not in kept for kind, batch, n in cases):
-        _in_process(data, cache_dir, plan.preset, "slap", micro, micro, 1)  # does not count: it fills the caches
+        _in_process(data, cache_dir, plan.memory_preset, "slap", micro, micro, 1)  # does not count: it fills the caches
     peaks: Peaks = {}
     for kind, batch, n in tqdm(cases, desc="peak memory", unit="process", disable=not progress):
         name = f"{kind} {batch} {n}"
         if name not in kept:
             at_once = batch if kind == "plain" else min(micro, batch)
             steps = _STEPS if kind == "plain" else _STEPS * max(1, max(plan.memory) // batch)
-            kept[name] = _in_process(data, cache_dir, plan.preset, KINDS[kind], batch, at_once, steps)
+            kept[name] = _in_process(data, cache_dir, plan.memory_preset, KINDS[kind], batch, at_once, steps)
             atomic_write_json(path, {"settings": settings, "peaks": kept})
         peaks.setdefault((KINDS[kind], kind, batch), []).append(kept[name])
     return peaks

@@ -1,6 +1,7 @@
 """The sweep behind the claims: cells of `02_train`, at a size for the machine at hand.
 
-All cells of a size see equally many pairs of clip and caption, whatever their batch size. Apart from what a study
+All cells of a size see equally many pairs of clip and caption, whatever their batch size, but those of the study of
+steps. Apart from what a study
 varies, SLAP and its rivals are trained alike.
 """
 
@@ -10,7 +11,9 @@ from typing import Any
 from slapkit.config import Config, nearest, require
 from slapkit.errors import ConfigError, short
 
-NAMES = {"slap": "SLAP", "clap": "CLAP", "siglip": "SigLIP", "byol": "BYOL, each alone"}
+NAMES = {
+    "slap": "SLAP", "clap": "CLAP", "siglip": "SigLIP", "byol": "BYOL, each alone", "paper": "SLAP, the paper's heads",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -18,15 +21,18 @@ class Size(Config):
     """How much is trained. The defaults are the size "cpu": two cores, at most two and a half hours."""
 
     corpus: str = "quick"  # size of the score corpus
-    preset: str = "tiny"  # of model and training
-    pairs: int = 25_600  # seen by each run
-    batch_size: int = 64  # pairs a step, where the study does not vary it
-    micro_batch: int = 64  # pairs that go through the model at once where a larger batch accumulates
-    batches: tuple[int, ...] = (16, 64, 256)  # of the batch study, `batch_size` among them
+    preset: str = "pretrained"  # of model and training
+    paper: str = "pretrained-paper"  # the same with the heads and hyper-parameters of the paper
+    pairs: int = 96_000  # seen by each run
+    lengths: tuple[float, ...] = (0.25, 1.0, 4.0)  # of the study of steps, times `pairs`; 1 among them
+    batch_size: int = 128  # pairs a step, where the study does not vary it
+    micro_batch: int = 128  # pairs that go through the model at once where a larger batch accumulates
+    batches: tuple[int, ...] = (32, 128, 512)  # of the batch study, `batch_size` among them
     lams: tuple[float, ...] = (0.0, 0.2, 0.5, 0.7, 1.0)
     taus: tuple[float, ...] = (0.9, 0.95, 0.996)
     seeds: tuple[int, ...] = (0, 1, 2)  # of training; every cell runs once for each
     memory: tuple[int, ...] = (64, 256, 1024)  # batches whose peak memory is compared; the first is one micro-batch
+    memory_preset: str = "tiny"  # whose encoder is trained: activations of frozen ones take no memory
     repetitions: int = 2  # of each of these
     epochs: int = 100  # most epochs of a probe
     least: int = 5  # clips of training and of test that a label needs
@@ -37,6 +43,7 @@ class Size(Config):
     def check(self) -> None:
         require(len(self.seeds) >= 1, "seeds", self.seeds, "at least one seed")
         require(self.batch_size in self.batches, "batches", self.batches, f"batch_size={self.batch_size} among them")
+        require(1.0 in self.lengths, "lengths", self.lengths, "1 among them")
         require(self.lam in self.lams, "lams", self.lams, f"lam={self.lam} among them")
         require(self.tau in self.taus, "taus", self.taus, f"tau={self.tau} among them")
         require(self.workers >= 1, "workers", self.workers, "at least 1")
@@ -48,12 +55,12 @@ class Size(Config):
 
 # Minutes, to see that everything runs; what it finds means nothing.
 _SMOKE = Size(
-    corpus="smoke", pairs=256, batch_size=16, micro_batch=16, batches=(8, 16, 32), lams=(0.0, 0.5, 1.0),
+    corpus="smoke", pairs=256, lengths=(0.5, 1.0), batch_size=16, micro_batch=16, batches=(8, 16, 32), lams=(0.0, 0.5, 1.0),
     taus=(0.95, 0.996), seeds=(0,), memory=(16, 32), repetitions=1, epochs=20, least=1,
 )  # fmt: skip
 # One device with 80 GB: the paper's model on 30,000 clips, some days.
 _GPU = Size(
-    corpus="full", preset="paper", pairs=3_072_000, batch_size=768, micro_batch=128, batches=(64, 128, 256, 768),
+    corpus="full", preset="paper", paper="paper", memory_preset="paper", pairs=3_072_000, batch_size=768, micro_batch=128, batches=(64, 128, 256, 768),
     lams=(0.0, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0), taus=(0.9, 0.95, 0.99, 0.996), memory=(128, 768, 1536), epochs=500,
     workers=1,
 )  # fmt: skip
@@ -99,7 +106,14 @@ def cells(plan: Size) -> list[Cell]:
     cached = [n for n in plan.batches if n > plan.micro_batch]  # which SLAP does not need
     found += [Cell("batch", "clap, cached", n, _parameters(plan, "clap", batch_size=n)) for n in cached]
     found += [Cell("lam", "slap", lam, _parameters(plan, "slap", lam=lam)) for lam in plan.lams]
-    return found + [Cell("tau", "slap", tau, _parameters(plan, "slap", tau=tau)) for tau in plan.taus]
+    found += [Cell("tau", "slap", tau, _parameters(plan, "slap", tau=tau)) for tau in plan.taus]
+    found.append(Cell("models", "paper", None, _parameters(plan, "slap") | {"preset": plan.paper}))
+    for label in ("slap", "clap"):
+        for length in plan.lengths:
+            parameters = _parameters(plan, label)
+            steps = round(length * parameters["steps"])
+            found.append(Cell("steps", label, steps, parameters | {"steps": steps}))
+    return found
 
 
 def _parameters(

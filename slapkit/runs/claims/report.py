@@ -22,6 +22,7 @@ SECTIONS = (
     ("Retrieval", ("retrieval",), ("retrieval", "q-against-z")),
     ("The gap", ("gap", "separability"), ("microscope",)),
     ("Zero-shot and probing", (), ("zero-shot", "prompts", "probing")),
+    ("Length of training", ("steps",), ()),
     ("Batch size", ("batch", "memory"), ()),
     ("lam and tau", ("lam", "lam-gap", "tau"), ()),
 )

@@ -9,7 +9,9 @@ import nbformat
 
 VERDICTS = {"holds", "does not hold", "cannot be told"}
 TABLES = ("retrieval", "q-against-z", "zero-shot", "prompts", "probing", "microscope")
-PICTURES = ("retrieval", "gap", "separability", "batch", "memory", "lam", "lam-gap", "tau", "differences")
+PICTURES = (
+    "retrieval", "gap", "separability", "steps", "batch", "memory", "lam", "lam-gap", "tau", "differences",
+)  # fmt: skip
 
 
 def check(runs: Path, size: str) -> None:

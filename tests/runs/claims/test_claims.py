@@ -106,8 +106,9 @@ def test_memory_is_judged_by_its_ratio():
 def test_a_plan_compares_like_with_like(name):
     plan = SIZES[name]
     planned = cells(plan)
-    assert {cell.study for cell in planned} == {"models", "batch", "lam", "tau"}
-    for cell in planned:
+    assert {cell.study for cell in planned} == {"models", "steps", "batch", "lam", "tau"}
+    assert {round(c.x * plan.batch_size / plan.pairs, 2) for c in planned if c.study == "steps"} == set(plan.lengths)
+    for cell in (c for c in planned if c.study != "steps"):
         shown = cell.parameters["steps"] * cell.parameters["batch_size"]
         assert plan.pairs - cell.parameters["batch_size"] < shown <= plan.pairs, "all are shown equally many pairs"
     base = next(c for c in planned if (c.study, c.label) == ("models", "slap")).parameters
