@@ -184,8 +184,8 @@ def _in_tar(path: str | Path) -> tuple[str, tuple[int, int]] | None:
 def tar_members(path: str, size: int, _mtime_ns: int) -> dict[str, tuple[int, int]]:
     """Return start and size, in bytes, of each plain file that is whole in an uncompressed tar of so many bytes.
 
-    Of two files of one name the first counts. The key "" holds where the list ends: the tar is damaged or cut off
-    there unless zeros follow.
+    Of two files of one name the first counts. The key "" holds where the list ends (the tar is damaged or cut off there
+    unless zeros follow), and how many members were left out: repeated, or neither plain files nor folders.
     """
     found: dict[str, tuple[int, int]] = {"": (0, 0)}
     try:
@@ -193,9 +193,11 @@ def tar_members(path: str, size: int, _mtime_ns: int) -> dict[str, tuple[int, in
             for info in tar:
                 if not 0 <= info.offset_data <= info.offset_data + info.size <= size:
                     break
-                if info.isreg() and not info.issparse():
-                    found.setdefault(info.name, (info.offset_data, info.size))
-                found[""] = (info.offset_data + -(-info.size // 512) * 512, 0)
+                whole = info.isreg() and not info.issparse() and info.name not in found
+                if whole:
+                    found[info.name] = (info.offset_data, info.size)
+                left = found[""][1] + (not whole and not info.isdir())
+                found[""] = (info.offset_data + -(-info.size // 512) * 512, left)
     except (tarfile.TarError, ValueError, ArithmeticError, EOFError, MemoryError):
         pass
     return found

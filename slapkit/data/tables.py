@@ -138,12 +138,19 @@ def _decode_lines(data: bytes, path: Path, table: Table) -> str:
 
 def _read_jsonl(text: str, table: Table) -> None:
     columns: dict[str, None] = {}
+    twice: list[str] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = {key.strip(): _tidy(value) for key, value in pairs}
+        twice.extend([", ".join(key for key, _ in pairs)] if len(found) < len(pairs) else [])
+        return found
+
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.strip("\r \t\x00\ufeff")
         if not line:
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=once)
         except (ValueError, RecursionError) as error:
             detail = f": {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
             table.problems.append(Problem(number, line[:200], f"the line is not JSON{detail}"))
@@ -151,7 +158,8 @@ def _read_jsonl(text: str, table: Table) -> None:
         if not isinstance(row, dict):
             table.problems.append(Problem(number, line[:200], "the line is not a JSON object"))
             continue
-        row = {key.strip(): _tidy(value) for key, value in row.items()}
+        table.problems += [Problem(number, keys[:200], "a key stands twice: the last value counts") for keys in twice]
+        twice.clear()
         columns |= dict.fromkeys(row)
         table.rows.append((number, row))
     table.columns = list(columns)

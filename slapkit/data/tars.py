@@ -69,10 +69,15 @@ def _samples(tar: Path, shown: str, problems: list[Problem]) -> dict[str, dict[s
         if any(map(is_control, member)):
             problems.append(Problem(0, f"{shown}: {short(member)}", "its name holds control characters"))
         elif stem and kind:
-            found[(path.parent / stem).as_posix()]["." + kind.lower()] = member
+            parts = found[(path.parent / stem).as_posix()]
+            if parts.setdefault("." + kind.lower(), member) != member:
+                problems.append(Problem(0, f"{shown}/{member}", f"the sample has {parts['.' + kind.lower()]} already"))
         else:
             problems.append(Problem(0, f"{shown}/{member}", "its name is no `key.suffix`"))
-    end, size = members[""][0], tar.stat().st_size
+    (end, left), size = members[""], tar.stat().st_size
+    if left:
+        reason = f"{left:,} members were left out: repeated, or neither plain files nor folders"
+        problems.append(Problem(0, shown, reason))
     with open(tar, "rb") as file:
         file.seek(end)
         if file.read(512).strip(b"\0") or end >= size:

@@ -87,13 +87,15 @@ def test_what_webdataset_writes_is_read(files, tmp_path):
         sink.write({"__key__": "b", "flac": flac, "txt": "one\ncaption"})
         sink.write({"__key__": "c", "flac": flac, "json": {"title": "z"}})
         sink.write({"__key__": "d", "txt": "no sound"})
+        sink.write({"__key__": "b", "flac": flac, "txt": "the key again"})
         sink.write({"__key__": "e", "flac": flac, "txt": "x", "json": b"{"})
     dataset = read(tmp_path)
     assert {clip.id: (clip.captions, clip.split, clip.facts) for clip in dataset} == {
         "eval/0.tar/a/0.flac": (("x", "y"), "validation", {"tag": ["folk"]}),
         "eval/0.tar/b.flac": (("one caption",), "test", {}),
     }
-    assert len(dataset) + len(dataset.problems) == 5, "used or listed"
+    assert len(dataset) + len(dataset.problems) == 6, "used or listed"
+    assert any("2 members were left out: repeated" in problem.reason for problem in dataset.problems)
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.55, 0.9, "end"])
