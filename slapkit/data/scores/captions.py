@@ -13,7 +13,9 @@ import numpy as np
 from slapkit.data.scores.instruments import BY_NAME
 from slapkit.data.scores.phrases import BANKS, REGISTERS, TEST, TRAIN, Pair
 
+# Captions of each register: of a clip that is asked for, and of one to train on, where variety teaches single facts.
 PER_CLIP = dict(zip(REGISTERS, (3, 2, 1, 2, 2), strict=True))
+PER_TRAINING_CLIP = dict(zip(REGISTERS, (4, 3, 2, 3, 6), strict=True))
 _SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 # Metre is audible in dances and songs; old polyphony hides it, unless drums beat it.
 _METRE_HIDDEN = {"hymn", "Renaissance", "classical", "ambient"}
@@ -41,7 +43,8 @@ _NAMED = {"insts", "a_insts", "bare", "tags", "lead", "a_lead", "the_lead", "one
 
 
 def write_captions(clips: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, list[str]]]:
-    """Return the columns that captions have in the table, for each clip: `PER_CLIP` captions of each register.
+    """Return the columns that captions have in the table, for each clip: `PER_CLIP` captions of each register, and
+    `PER_TRAINING_CLIP` in the split "train".
 
     `captions` are distinct and in distinct frames, whose ids are `caption_frames`; beside them `caption_registers`, and
     `caption_facts`, what each says as "tempo_class=slow; instruments=flute" (see `statements`).
@@ -60,7 +63,8 @@ def write_captions(clips: Sequence[Mapping[str, Any]], seed: int) -> list[dict[s
         tie = dict(zip(bank, rng.random(len(bank)).tolist(), strict=True))
         fitting = sorted((f for f in bank if slots(bank[f]) <= facets), key=lambda f: (counts[f], tie[f]))
         rows: list[tuple[str, str, str, str]] = []
-        for register, wanted in PER_CLIP.items():
+        per_clip = PER_TRAINING_CLIP if facts["split"] == "train" else PER_CLIP
+        for register, wanted in per_clip.items():
             for frame in (f for f in fitting if f.split("-")[1] == register):
                 if sum(row[1] == register for row in rows) == wanted:
                     break
