@@ -59,7 +59,13 @@ class Workspace:
 
 
 def workspace(notebook: str, run_dir: str | None = None) -> Workspace:
-    """Return the workspace of `notebook`: the runner's `run_dir`, or a new folder `runs/<notebook>/lab-<time>`."""
+    """Return the workspace of `notebook`: the runner's `run_dir`, or a new folder `runs/<notebook>/lab-<time>`.
+
+    Tables that the notebook shows are not typeset: two dollar signs in a caption are no formula.
+    """
+    import pandas as pd
+
+    pd.set_option("display.html.use_mathjax", False)
     root = project_root()
     folder = Path(run_dir) if run_dir else root / "runs" / notebook / f"lab-{datetime.now():%Y%m%d-%H%M%S}"
     return Workspace(folder=folder, cache=root / "data" / "cache", interactive=run_dir is None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from slapkit.data import collections, read
+from slapkit.data import collections, read, write_table
 from slapkit.data.reader import LONGEST
 from slapkit.data.scan import scan
 from slapkit.errors import DataError
@@ -69,6 +69,16 @@ def test_windows_1252_line_by_line(table):
     assert captions(dataset) == {"00.wav": ("„Lied“ – für’s Herz…",), "01.wav": ("Čez reko",), "02.wav": ("what�is",)}
     assert dataset[0].facts["artist"] == "Øl"
     assert "not UTF-8 in 2 lines, the first 2" in dataset.notes[0] and "1 bytes" in dataset.notes[0]
+
+
+def test_a_file_named_with_typographic_signs_and_a_key_with_zeros(tmp_path):
+    name = "für’s Herz – „live“.wav"
+    soundfile.write(tmp_path / name, np.full(80, 0.1), 8000)
+    (tmp_path / "metadata.csv").write_bytes(f"file_name,caption,key\n{name},“slow”,0012\n".encode("cp1252"))
+    dataset = read(tmp_path)
+    assert captions(dataset) == {name: ("“slow”",)} and dataset[0].facts == {"key": "0012"} and not dataset.problems
+    write_table(dataset)
+    assert list(read(tmp_path)) == list(dataset), "and the table that is written keeps them"
 
 
 def test_dropped_control_characters_are_said(table):
