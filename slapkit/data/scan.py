@@ -6,6 +6,7 @@ other folder is searched for sound files by their suffix, and their tags are rea
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,7 +122,7 @@ def sound_files(folder: Path) -> tuple[list[Source], list[Failure]]:
             info = path.stat()
             if info.st_size == 0:
                 failures.append(Failure(file, "the file is empty (0 bytes)"))
-            elif path.is_file():
+            elif stat.S_ISREG(info.st_mode):
                 sources.append(Source(file, file, path, info.st_size, info.st_mtime_ns, path.stem))
             else:
                 failures.append(Failure(file, "not a file"))

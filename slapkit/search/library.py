@@ -169,15 +169,17 @@ class Library(AudioFiles):
 
         heard = tagger.read_heard(self.out / _HEARD)
         self.entries = self._store.entries
-        for id, entry in self.entries.items():  # facts that people gave win
+        for id, entry in self.entries.items() if heard else ():  # facts that people gave win
             self.entries[id] = replace(entry, facts=entry.facts | heard.get(entry.sha, {}) | entry.facts)
         self._list = list(self.entries.values())
         self._row = {id: row for row, id in enumerate(self.entries)}
         self._filters = Filters([entry.facts for entry in self._list])
         self._ranking = self._ranked()
         columns = ["id", "title", "duration_s", "captions", "file"]
-        rows = [{name: getattr(entry, name) for name in columns} | entry.facts for entry in self._list]
-        self._tracks = pd.DataFrame(rows, columns=list(dict.fromkeys(columns + self._filters.columns)))
+        cells = {name: [getattr(entry, name) for entry in self._list] for name in columns}
+        for name in self._filters.columns:
+            cells.setdefault(name, [entry.facts.get(name, np.nan) for entry in self._list])
+        self._tracks = pd.DataFrame(cells)
 
     def _ranked(self) -> Ranking | EngineRanking:
         if isinstance(self._store, EngineStore):

@@ -137,7 +137,7 @@ class LibraryStore(VectorStore):
     @property
     def entries(self) -> dict[str, Entry]:
         """The tracks by id, in the order of ids."""
-        return {id: Entry(**item) for id, item in sorted(self.items.items())}
+        return {id: Entry(**self.items[id]) for id in sorted(self.items)}
 
     def _usable(self, line: dict[str, Any]) -> bool:
         return super()._usable(line) and line["windows"] > 0 and line.keys() == Entry.__dataclass_fields__.keys()

@@ -80,8 +80,8 @@ def test_recall_against_exact_and_rows_of_a_killed_writer(tmp_path, windows):
                 few = slice(start, start + 500)
                 store.append(zip(map(asdict, entries[few]), parts[few], strict=True))
         libraries[-1] = Library.open(tmp_path / name)
-    queries = unit(40, 64, seed=1, clusters=100)
-    for where, few in ((None, queries), ({"style": ["s3", "S4"]}, queries[:4])):
+    queries = unit(10, 64, seed=1, clusters=100)
+    for where, few in ((None, queries), ({"style": ["s3", "S4"]}, queries[:2])):
         found, took = [], []
         for query in few:
             a, b = (library.search(query, k=10, where=where) for library in libraries)
