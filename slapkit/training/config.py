@@ -16,8 +16,8 @@ class TrainConfig(Config):
     `masks` are SpecAugment's. `tau` is the EMA decay, moving to `tau_end` if given. `lam` weighs the inter-modal terms
     of SLAP. With `text_views`, the target tower takes another random caption of the clip than the context tower, with
     `window_views` another random window; without, as in the paper, both take the same. CLAP and SigLIP have no targets.
-    Steps are optimiser steps. `precision="auto"` is "bf16" where the device has instructions for it. `init` names the checkpoint that the model was made from by
-    `slapkit.hub.start_from`, for the record.
+    Steps are optimiser steps. `precision="auto"` is "bf16" where the device has instructions for it. `init` names the
+    checkpoint that the model was made from by `slapkit.hub.start_from`, for the record.
 
     Where gradients accumulate, BatchNorm sees a micro-batch. `exact_accumulation` lets the heads see all of a device's
     share, so that the gradient is that of the large batch; SLAP then takes a second pass through trained encoders. An

@@ -9,6 +9,7 @@ import soundfile
 
 from slapkit.data import collections, hf, read
 from slapkit.errors import DataError, SlapkitError
+from slapkit.runs import read_data
 
 datasets = pytest.importorskip("datasets")
 
@@ -155,6 +156,7 @@ def test_the_hub_is_asked_by_its_prefix_alone(sounds, tmp_path, monkeypatch):
     dataset = read("hf:owner/name", progress=False)
     check(dataset, sounds)
     assert dataset.name == "owner--name"
+    assert read_data("hf:owner/name").fingerprint == dataset.fingerprint, "and so does -p data="
 
 
 def test_without_the_library_its_extra_is_named(sounds, tmp_path, monkeypatch):
