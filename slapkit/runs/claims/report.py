@@ -102,6 +102,7 @@ def _page(results: Results, findings: Sequence[Finding], size: str, sweep: Sweep
     number, machine = counts(findings), records.machine()
     memory = f"{machine['memory_bytes'] / 2**30:.0f} GiB"
     card = next((run.card for runs in results.runs for run in runs), None)
+    note = next((f"; {markdown(note)}" for run in sweep.runs if (note := run.record.get("data_note"))), "")
     template = (files("slapkit.runs.claims") / "claims.md").read_text(encoding="utf-8")
     return template.format(
         claims=len(findings), holds=number[HOLDS], fail=number[FAILS], open=number[OPEN], size=size, body=body,
@@ -109,7 +110,7 @@ def _page(results: Results, findings: Sequence[Finding], size: str, sweep: Sweep
         machine=", ".join([f"{machine['cores']} cores", machine["cpu"], memory, *machine["accelerators"]]),
         runs=len(sweep.runs), plan=results.size, seeds=len(results.size.seeds),
         minutes=sum(run.record.get("wall_s") or 0 for run in sweep.runs) / 60,
-        data=f"{card['data']}, {card['split']} split, fingerprint {card['data_hash']}" if card else "none",
+        data=f"{card['data']}, {card['split']} split, fingerprint {card['data_hash']}{note}" if card else "none",
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from slapkit.errors import MetricError
 from slapkit.metrics.protocol import markdown
 from slapkit.runs import claims
 from slapkit.runs.claims.report import copy_report
+from slapkit.runs.record import Run
 from slapkit.runs.sweeps import Sweep
 from slapkit.viz import figures
 from tests.runs.claims.made import CARD, PLAN, results, run
@@ -29,7 +30,8 @@ def made():
 def test_the_page_holds_every_claim_its_pictures_and_tables(made, tmp_path):
     findings = claims.judge(made)
     made.failed.append("objective=slap, lam=0.7 | <b>bad</b>")
-    page = claims.write_report(tmp_path, made, findings, size="cpu", sweep=Sweep("02_train"))
+    sweep = Sweep("02_train", [Run(tmp_path, {"data_note": "captions that <i>a tagger</i> wrote"}, {})])
+    page = claims.write_report(tmp_path, made, findings, size="cpu", sweep=sweep)
     text = page.read_text(encoding="utf-8")
     for finding in findings:
         assert f"| {markdown(finding.claim)} | **{finding.verdict}** |" in text
@@ -37,7 +39,8 @@ def test_the_page_holds_every_claim_its_pictures_and_tables(made, tmp_path):
     assert len(pictures) >= 9
     for name in pictures:
         assert ET.parse(tmp_path / "figures" / name).getroot().tag.endswith("svg")
-    assert "<b>" not in text and "cannot be told" in text
+    assert "<b>" not in text and "<i>" not in text and "cannot be told" in text
+    assert "a tagger" in text, "a page of such a model says who wrote its captions"
     kept = json.loads((tmp_path / "findings.json").read_text())
     assert {key: value["verdict"] for key, value in kept.items()} == {f.key: f.verdict for f in findings}
     copied = copy_report(tmp_path, tmp_path / "elsewhere")
