@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -17,6 +18,7 @@ from slapkit.errors import ConfigError, SlapkitError, short
 
 EXAMPLES = """\b
 Examples:
+  slapkit new my-bench
   slapkit corpus --size quick
   slapkit run 02_train -p objective=clap -p steps=300
   slapkit run 02_train --parameters
@@ -101,9 +103,19 @@ def corpus(
 
 
 @app.command()
+def new(folder: Annotated[str, typer.Argument(help="must not exist")]) -> None:
+    """write a project: notebooks, a place for data, parameters"""
+    from slapkit.runs.project import new_project
+
+    made = os.path.relpath(new_project(folder))
+    print(f"new: {made}\nnext: cd {shlex.quote(made)}, then see README.md")
+
+
+@app.command()
 def run(
     notebook: Annotated[str, typer.Argument(help="name in notebooks/, or path")],
     parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="a parameter")] = None,
+    file: Annotated[str | None, typer.Option("-f", metavar="FILE.yml", help="parameters; -p goes before them")] = None,
     parameters: Annotated[bool, typer.Option("--parameters", help="list the notebook's parameters and stop")] = False,
     force: Annotated[bool, typer.Option("--force", help="run again from nothing, though it is done")] = False,
     runs_dir: RunsDir = "runs",
@@ -114,7 +126,7 @@ def run(
 
     from slapkit import runs
     from slapkit.metrics.summary import main_figures
-    from slapkit.runs.parameters import RESERVED, notebook_parameters
+    from slapkit.runs.parameters import RESERVED, notebook_parameters, read_parameters
 
     path = runs.find_notebook(notebook)
     declared = notebook_parameters(nbformat.read(path, as_version=4), path.stem)
@@ -123,7 +135,7 @@ def run(
         for one in declared.values():
             print(f"{one.name}: {one.type_name} = {one.default!r}  # {one.comment}")
         return
-    values = {}
+    values = read_parameters(file) if file is not None else {}
     for name, text in (_value("-p", text) for text in parameter or ()):
         if name not in declared:
             raise ConfigError(f"{path.stem} has no parameter {short(name)}: {nearest(name, declared)}")

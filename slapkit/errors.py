@@ -1,5 +1,6 @@
 """The errors of slapkit: each names what was found, where, and the remedy."""
 
+import importlib.util
 import reprlib
 from typing import Any
 
@@ -44,6 +45,16 @@ class RunError(SlapkitError):
 
 class LibraryError(SlapkitError):
     """A library of music, an index or a search that cannot do what was asked."""
+
+
+class MissingExtraError(SlapkitError, ImportError):
+    """Packages that only a part of slapkit needs, and that are not installed."""
+
+
+def need_extra(extra: str, *packages: str) -> None:
+    """Raise `MissingExtraError` where one of the packages that come with `slapkit[extra]` is not installed."""
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        raise MissingExtraError(f"{', '.join(missing)} not installed: pip install 'slapkit[{extra}]'")
 
 
 def short(value: Any, limit: int = 80) -> str:

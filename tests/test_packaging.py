@@ -16,11 +16,17 @@ from slapkit import environment
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONDA_NAMES = {"pytorch": "torch", "pysoundfile": "soundfile", "soxr-python": "soxr", "matplotlib-base": "matplotlib"}
+CONDA_NAMES = {
+    "pytorch": "torch",
+    "pysoundfile": "soundfile",
+    "soxr-python": "soxr",
+    "matplotlib-base": "matplotlib",
+    "python-build": "build",
+}
 
 
 def bounds(lines) -> dict[str, SpecifierSet]:
-    needs = [Requirement(line) for line in lines]
+    needs = [need for need in map(Requirement, lines) if need.name != "slapkit"]  # an extra made of others
     return {canonicalize_name(CONDA_NAMES.get(need.name, need.name)): need.specifier for need in needs}
 
 

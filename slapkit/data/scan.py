@@ -17,7 +17,7 @@ from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.data.dataset import Problem, plain
 from slapkit.data.home import LINK_LEAVES, Home
 from slapkit.data.reader import clean_text, find_tables, read
-from slapkit.errors import LibraryError
+from slapkit.errors import LibraryError, need_extra
 
 TAGS = ("title", "artist", "album", "genre", "year")
 # Columns that search results have already: a table's fact of the same name is kept under another one.
@@ -158,6 +158,7 @@ def _listing(file: str, failures: list[Failure]) -> Iterator[None]:
 
 def tags(path: Path) -> dict[str, Any]:
     """Return the tags of a sound file that hold something; none where they are missing or damaged."""
+    need_extra("search", "tinytag")
     from tinytag import TinyTag
 
     try:

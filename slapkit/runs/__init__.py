@@ -4,6 +4,10 @@
 compares them on one page.
 """
 
+from slapkit.errors import need_extra
+
+need_extra("notebooks", "nbformat", "papermill", "psutil", "yaml")
+
 from slapkit._io import locate
 from slapkit.runs.compare import choose_runs, differences
 from slapkit.runs.data import read_data

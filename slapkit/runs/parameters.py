@@ -15,7 +15,10 @@ import tokenize
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from slapkit.config import coerce, nearest
 from slapkit.errors import ConfigError, short
@@ -135,6 +138,21 @@ def _kind(annotation: ast.expr, line: str, name: str) -> Any:
     raise ConfigError(
         f"{name}: the type in {short(line)} is not understood: use {', '.join(TYPES)}, `| None`, `list[...]`"
     )
+
+
+def read_parameters(path: str | Path) -> dict[str, Any]:
+    """Return the parameters in a YAML file, as papermill reads them with `-f`.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not a mapping of names to values.
+    """
+    try:
+        found = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"parameters cannot be read from {path}: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise ConfigError(f"{path} must hold lines `name: value`, found {short(found)}")
+    return found
 
 
 def resolve(declared: Mapping[str, Parameter], given: Mapping[str, Any], name: str) -> dict[str, Any]:

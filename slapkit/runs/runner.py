@@ -57,7 +57,9 @@ def find_notebook(notebook: str | Path) -> Path:
             return known[stem].resolve()
         if known:
             raise RunError(f"no notebook {name!r} in {parent / 'notebooks'}: {nearest(stem, known)}")
-    raise RunError(f"no notebook {name!r}: give its path, or start from the folder that holds notebooks/")
+    raise RunError(
+        f"no notebook {name!r}: give its path, or start from the folder that holds notebooks/ (`slapkit new` makes one)"
+    )
 
 
 def run(

@@ -4,4 +4,8 @@ library = Library.build("music", "runs/02_train/slap-...")   # once; later calls
 library.search("slow flute + strings - drums", k=10)         # -> DataFrame
 """
 
+from slapkit.errors import need_extra
+
+need_extra("search", "tinytag")
+
 from slapkit.search.library import Library

@@ -26,7 +26,7 @@ from slapkit.data.scores.soundfonts import Fonts, find_fonts
 from slapkit.data.scores.splits import choose_works, deal_clips, deal_splits
 from slapkit.data.scores.synth import renderer
 from slapkit.data.scores.works import list_works
-from slapkit.errors import ConfigError, DataError
+from slapkit.errors import ConfigError, DataError, need_extra
 
 RECIPE = 10  # raise it when the same settings give another corpus
 _CLIP_TIMEOUT_S = 120.0  # a clip takes 0.2 s
@@ -46,9 +46,11 @@ def build(
 
     Raises:
         ConfigError: an unknown or unusable setting.
+        MissingExtraError: the packages of `slapkit[corpus]` are missing.
         DataError: the scores or a SoundFont that was named are missing.
         StorageError: the folder cannot be written; finished clips are kept.
     """
+    need_extra("corpus", "music21", "pretty_midi", "symusic", "verovio", "midirenderer")
     if isinstance(config, str):
         config, values = None, {"size": config, **values}
     config = config.replace(**values) if config is not None else CorpusConfig.from_dict(values)

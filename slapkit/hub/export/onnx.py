@@ -10,7 +10,6 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 import slapkit
 from slapkit._io import atomic_write_json, atomic_write_text
 from slapkit.config import require
+from slapkit.errors import need_extra
 from slapkit.hub.export.folder import CAPTIONS, TOLERANCE, ExportError, probe_sounds, require_same, staged_folder
 from slapkit.models.encoders.waveform import WaveFeatures
 from slapkit.models.inference import Model
@@ -66,11 +66,11 @@ def to_onnx(
     An application whose music is embedded already needs the tower "text" alone. `card` is the text of a README.md.
 
     Raises:
-        ExportError: the packages for ONNX are missing, a tower has no ONNX form, or the result differs.
+        MissingExtraError: the packages for ONNX are missing.
+        ExportError: a tower has no ONNX form, or the result differs.
         ConfigError: `out` is there already, or there is no such tower.
     """
-    if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]:
-        raise ExportError(f"ONNX needs {', '.join(missing)}: pip install 'slapkit[export]'")
+    need_extra("export", "onnx", "onnxruntime", "onnxscript")
     require(bool(towers) and set(towers) <= {"audio", "text"}, "towers", towers, "'audio', 'text' or both")
     if model.device.type != "cpu":  # where the graph is traced and compared
         model = Model(copy.deepcopy(model.joint))
