@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import slapkit
 from slapkit import environment
 
 ROOT = Path(__file__).parents[1]
@@ -88,3 +89,16 @@ def test_everything_imported_is_declared():
     apart = {"tinysoundfont"}  # not needed, and installed without its dependencies: see the Makefile
     for name in names - set(sys.stdlib_module_names) - {"slapkit"} - apart:
         assert any(canonicalize_name(owner) in DECLARED for owner in owners[name]), f"{name} is not in pyproject.toml"
+
+
+def test_changelog_citation_and_workflows_say_what_is_true():
+    version = slapkit.__version__
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == version and citation["license"] == PROJECT["license"]
+    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text())["jobs"].values()
+        commands = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+        assert all(f"\n{line.split()[1]}:" in makefile for line in commands if line.startswith("make ")), path
+        assert all((ROOT / line).is_file() for line in commands if line.startswith(".ci/")), path
