@@ -15,7 +15,7 @@ STAMP  := $(VENV)/.slapkit-installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run claims test lab lint constraints
+.PHONY: help run claims test lab lint docs constraints
 
 help:  ## list these commands
 	@echo "slapkit: train and measure joint music-text embeddings. Commands:"
@@ -47,6 +47,9 @@ lint: $(STAMP)  ## check the imports and the style of the code
 	@$(dir $(PY))lint-imports
 	@$(PY) -m ruff check slapkit tests benchmarks
 	@$(PY) -m ruff format --check slapkit tests benchmarks
+
+docs: $(STAMP)  ## build the documentation in build/site, without the network, its links checked
+	@NO_MKDOCS_2_WARNING=true $(PY) -m mkdocs build --strict --quiet
 
 constraints: $(STAMP)  ## write constraints.txt from what is installed in .venv
 	@$(PY) -m pip freeze --all --exclude pip --exclude-editable > constraints.new

@@ -1,13 +1,16 @@
 """Documentation: every name that it mentions exists, and every link leads somewhere."""
 
+import os
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
 NAME = re.compile(r"\bslapkit(?:\.[A-Za-z_]\w*)+")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
@@ -19,3 +22,21 @@ def test_names_and_links_lead_somewhere(page):
         pkgutil.resolve_name(name)
     for link in LINK.findall(text):
         assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("name", ["encoder", "objective"])
+def test_the_code_of_a_page_runs(name):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / f"{name}.md").read_text(), re.DOTALL)
+    exec(compile(blocks[-1], name, "exec"), {})
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_the_network_and_needs_none(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr  # a link or an anchor that leads nowhere is an error
+    pages = [path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.html")]
+    assert len(pages) >= 30 and "<math" in (tmp_path / "method" / "index.html").read_text(encoding="utf-8")
+    loaded = re.compile(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?(https?:[^\" >]+)")
+    assert not {url for page in pages for url in loaded.findall(page) if "canonical" not in url}

@@ -1,4 +1,4 @@
-"""Every format of README's table is decoded; lengths are those of the sound, whatever a header says."""
+"""Every format of the documentation's table is decoded; lengths are those of the sound, whatever a header says."""
 
 import re
 import struct
@@ -17,7 +17,8 @@ from tests.audio.test_decode import loudest_hz, tone
 
 RATE = 48000
 LIGHT = FRONTENDS["light"].replace(min_s=1.0)
-TABLE = re.findall(r"^\| (.*) \| (`\.\w+`.*) \|$", (Path(__file__).parents[2] / "README.md").read_text(), re.MULTILINE)
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-music.md"
+TABLE = re.findall(r"^\| (.*) \| (`\.\w+`.*) \|$", PAGE.read_text(), re.MULTILINE)
 NAMED = {suffix for _, names in TABLE for suffix in re.findall(r"\.\w+", names)}
 TESTED = {suffix for words, names in TABLE if "not tested" not in words for suffix in re.findall(r"\.\w+", names)}
 

@@ -191,7 +191,7 @@ def test_a_cache_that_cannot_be_written_is_no_need(cache):
 def test_set_up_installs_the_version_that_is_checked():
     assert PACKAGE in (ROOT / "constraints.txt").read_text().splitlines()
     assert "-c constraints.txt --no-deps musicnn" in (ROOT / "Makefile").read_text()
-    assert PACKAGE in (ROOT / "README.md").read_text() and PACKAGE in (ROOT / "environment.yml").read_text()
+    assert PACKAGE in (ROOT / "docs" / "start.md").read_text() and PACKAGE in (ROOT / "environment.yml").read_text()
 
 
 # A trained model
