@@ -49,7 +49,7 @@ lint: $(STAMP)  ## check the imports and the style of the code
 	@$(PY) -m ruff format --check slapkit tests benchmarks
 
 docs: $(STAMP)  ## build the documentation in build/site, without the network, its links checked
-	@NO_MKDOCS_2_WARNING=true $(PY) -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=true $(PY) -m mkdocs build --strict
 
 constraints: $(STAMP)  ## write constraints.txt from what is installed in .venv
 	@$(PY) -m pip freeze --all --exclude pip --exclude-editable > constraints.new

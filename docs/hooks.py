@@ -1,11 +1,13 @@
 """Hooks of the documentation: pages that lie elsewhere in the repository, and formulas as MathML."""
 
 import html
+import json
 import posixpath
 import re
 import shutil
 from pathlib import Path
 
+import plotly
 from latex2mathml.converter import convert
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
@@ -14,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {"benchmarks/README.md": "benchmarks.md", "data/README.md": "data.md"}
 PAGES |= {f"notebooks/{path.name}": f"tutorials/{path.name}" for path in ROOT.glob("notebooks/*.ipynb")}
 PICTURES = {f"data/figures/{path.name}": f"figures/{path.name}" for path in ROOT.glob("data/figures/*.svg")}
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)]*)?\))")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -27,7 +30,12 @@ def on_files(files, config):
         staged = ROOT / "build" / "docs" / page
         staged.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(newest, staged)
+        if page.endswith(".ipynb"):  # without places on this machine, and widgets, which come from the network
+            notebook = json.loads(newest.read_text(encoding="utf-8").replace(f"{ROOT}/", ""))
+            notebook["metadata"].pop("widgets", None)
+            staged.write_text(json.dumps(notebook), encoding="utf-8")
         files.append(File(page, str(ROOT / "build" / "docs"), config.site_dir, config.use_directory_urls))
+    files.append(File(PLOTLY.name, str(PLOTLY.parent), config.site_dir, config.use_directory_urls))
     return files
 
 
@@ -45,9 +53,9 @@ def on_page_markdown(markdown, page, **_):
 
 
 def on_page_content(content, **_):
-    """Draw formulas by the browser itself: no script, no network."""
+    """Draw formulas by the browser itself, figures by the site's copy of plotly: no network."""
 
     def draw(match):
         return convert(html.unescape(match[3]), display="block" if match[2] == "[" else "inline")
 
-    return FORMULA.sub(draw, content)
+    return FORMULA.sub(draw, content).replace('src="figures/plotly.min.js"', f'src="../../{PLOTLY.name}"')

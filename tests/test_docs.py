@@ -32,7 +32,7 @@ def test_the_code_of_a_page_runs(name):
 
 @pytest.mark.slow
 def test_the_site_is_built_without_the_network_and_needs_none(tmp_path):
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     done = subprocess.run(command, cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr  # a link or an anchor that leads nowhere is an error
