@@ -56,6 +56,10 @@ def on_page_content(content, **_):
     """Draw formulas by the browser itself, figures by the site's copy of plotly: no network."""
 
     def draw(match):
-        return convert(html.unescape(match[3]), display="block" if match[2] == "[" else "inline")
+        # latex2mathml does not know these two after \Big.
+        tex = re.sub(r"\\[lr]Vert\b", "\N{DOUBLE VERTICAL LINE}", html.unescape(match[3]))
+        if match[2] == "[":
+            return f'<div class="formula">{convert(tex, display="block")}</div>'
+        return convert(tex)
 
     return FORMULA.sub(draw, content).replace('src="figures/plotly.min.js"', f'src="../../{PLOTLY.name}"')
