@@ -45,8 +45,8 @@ lab: $(STAMP)  ## open JupyterLab on the notebooks
 
 lint: $(STAMP)  ## check the imports and the style of the code
 	@$(dir $(PY))lint-imports
-	@$(PY) -m ruff check slapkit tests benchmarks docs setup.py
-	@$(PY) -m ruff format --check slapkit tests benchmarks docs setup.py
+	@$(PY) -m ruff check slapkit tests benchmarks docs/hooks.py setup.py
+	@$(PY) -m ruff format --check slapkit tests benchmarks docs/hooks.py setup.py
 
 docs: $(STAMP)  ## build the documentation in build/site, without the network, its links checked
 	@NO_MKDOCS_2_WARNING=true $(PY) -m mkdocs build --strict
