@@ -137,6 +137,17 @@ def _load_run(folder: Path) -> JointModel:
         text = TextEncoder.from_folder(folder / "text_encoder", config.text)
     joint = JointModel(config, content["objective"], build_audio_encoder(config.audio, weights=False), text)
     joint.note = str(content.get("note", ""))[:_LONGEST_NOTE]
+    joint.vocabulary = _vocabulary(folder / "vocabulary.json")
     file = folder / "model.safetensors"
     load_strictly(joint, load_tensors(file), file, own=joint.own_state())
     return joint
+
+
+def _vocabulary(path: Path) -> frozenset[str]:
+    """Return the words of the captions that a model was trained on; none where a model is older than their list."""
+    if not path.exists():
+        return frozenset()
+    words = read_json(path).get("words")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise CheckpointError(f"{path} holds no list of words: copy the model again, or delete this file")
+    return frozenset(words)

@@ -41,7 +41,7 @@ def start_from(model: ModelConfig, objective: Objective, init: str | Path, *, se
     _check_encoders(model, source.config, init)
     audio = source.config.audio.replace(frozen=model.audio.frozen)
     joint = JointModel(model.replace(audio=audio), objective, source.audio.encoder, source.text.encoder)
-    joint.note = source.note
+    joint.note, joint.vocabulary = source.note, source.vocabulary
     taken, drawn = ["audio encoder", "text encoder"], []
     for name in ("audio", "text"):
         ours, theirs = (getattr(m, name).projector for m in (joint, source))

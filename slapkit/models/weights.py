@@ -92,10 +92,13 @@ def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], ste
     save_tensors(weights, staged / "model.safetensors")
     content = {"format": FORMAT, "objective": model.objective, "model": config.to_dict(), "train": dict(train)}
     content |= {"step": step, "signature": signature_of(model)} | ({"note": model.note} if model.note else {})
+    if model.vocabulary:
+        atomic_write_json(staged / "vocabulary.json", {"words": sorted(model.vocabulary)})
     atomic_write_json(staged / "config.json", content)
     (folder / "config.json").unlink(missing_ok=True)
     shutil.rmtree(folder / "text_encoder", ignore_errors=True)
-    for part in ("text_encoder", "model.safetensors", "config.json"):
+    (folder / "vocabulary.json").unlink(missing_ok=True)
+    for part in ("text_encoder", "model.safetensors", "vocabulary.json", "config.json"):
         if (staged / part).exists():
             os.replace(staged / part, folder / part)
     staged.rmdir()

@@ -16,6 +16,7 @@ import numpy as np
 
 from slapkit.errors import LibraryError, short
 from slapkit.models.inference import Model
+from slapkit.models.vocabulary import unknown_words
 from slapkit.search.index import unit
 
 # All captions share a direction ("this is a caption"). Subtracted in full, a term would cancel it; half of it does not.
@@ -115,7 +116,7 @@ class QueryEncoder:
         )
 
     def warn(self, query: Any) -> str | None:
-        """Return what of a query the model leaves out; None where it reads all."""
+        """Return what of a query the model leaves out or never met; None where it knows all."""
         if not isinstance(query, str) or not query.strip():
             return None
         if len(query) > _LONGEST:
@@ -124,4 +125,7 @@ class QueryEncoder:
         tokens = [encoder.tokenizer(text, truncation=False, verbose=False)["input_ids"] for text, _ in parse(query)]
         if (most := max(map(len, tokens))) > encoder.max_tokens:
             return f"the query has {most} tokens: the text encoder reads only the first {encoder.max_tokens}"
+        if unknown := unknown_words(query, self._model().joint.vocabulary):
+            words = ", ".join(f"“{word}”" for word in unknown[:5]) + (" ..." if len(unknown) > 5 else "")
+            return f"the model's captions never say {words}: what it finds for that is a guess"
         return None

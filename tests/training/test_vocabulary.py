@@ -1,0 +1,47 @@
+"""Words that a model never met: kept with its checkpoint, and said of a query."""
+
+import json
+
+import pytest
+
+import slapkit
+from slapkit.errors import CheckpointError
+from slapkit.hub import start_from
+from slapkit.models.vocabulary import unknown_words, words_of
+from slapkit.search.query import QueryEncoder
+from tests.training.tones import run, tiny
+
+
+@pytest.mark.parametrize(
+    "query, unknown",
+    [
+        ("slow flutes", []),
+        ("Techno with a flute", ["techno"]),
+        ("flute + gamelan - drums", ["gamelan", "drums"]),
+        ("fast waltz", ["fast"]),
+        ("café música", ["música"]),
+        ("", []),
+        ("8-bit 808", ["bit"]),
+        ("techno techno", ["techno"]),
+    ],
+)
+def test_unknown_words(query, unknown):
+    known = words_of(["A slow flute.", "waltzes in the CAFÉ"])
+    assert unknown_words(query, known) == unknown and unknown_words(query, frozenset()) == []
+
+
+def test_a_checkpoint_keeps_its_words_and_a_query_is_told(tones, cache, tmp_path):
+    run(tiny({"steps": 2}), tones, tmp_path, cache)
+    captions = [caption for clip in tones.split("train") for caption in clip.captions]
+    model = slapkit.load(tmp_path)
+    assert model.joint.vocabulary == words_of(captions) != frozenset()
+    encoder = QueryEncoder(lambda: model, "q", model.dim, "")
+    assert encoder.warn(captions[0]) is None and "“techno”" in encoder.warn("techno")
+    started = start_from(tiny({}).model, "clap", tmp_path)
+    assert started.vocabulary == model.joint.vocabulary
+    (tmp_path / "vocabulary.json").write_text(json.dumps({"words": "flute"}))
+    with pytest.raises(CheckpointError, match="vocabulary"):
+        slapkit.load(tmp_path)
+    (tmp_path / "vocabulary.json").unlink()  # a model from before the list
+    old = slapkit.load(tmp_path)
+    assert QueryEncoder(lambda: old, "q", old.dim, "").warn("techno") is None
