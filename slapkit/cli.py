@@ -213,12 +213,17 @@ def library(
     embedding: Annotated[str, typer.Option(help="q (prediction) or z (projection)")] = "q",
     engine: Annotated[str | None, typer.Option(help="a Milvus server or file that holds the vectors")] = None,
     cache_dir: Annotated[str | None, typer.Option(help="features that training kept: not decoded again")] = None,
+    moved: Annotated[bool, typer.Option("--moved", help="the library in --out follows its collection here")] = False,
+    forget_missing: Annotated[
+        bool, typer.Option("--forget-missing", help="let tracks go that are all gone at once")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """embed a folder of music for searching, or bring it up to date"""
     from slapkit.search import Library
 
-    given = {"embedding": embedding, "engine": engine, "cache_dir": cache_dir}
+    given = {"embedding": embedding, "engine": engine, "cache_dir": cache_dir, "moved": moved}
+    given["forget_missing"] = forget_missing
     made = Library.build(folder, model, out=out, progress=not quiet, **given)
     counts = ", ".join(f"{count:,} {what}" for what, count in made.counts.items() if count) or "no audio files"
     print(f"library: {os.path.relpath(made.out)} ({len(made):,} tracks: {counts})")

@@ -1,6 +1,7 @@
 """Sound that soundfile cannot read, decoded in order by FFmpeg (PyAV): AAC, ALAC, WMA, WavPack, Opus in WebM ..."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +15,30 @@ _FORMATS = (
     "aac,ac3,aiff,ape,asf,au,avi,caf,dsf,dts,eac3,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,"
     "mpegts,ogg,rm,tak,tta,w64,wav,wv"
 )
+_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 _EXACT = ("flac", "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "wv")  # their time stamps name samples: a place can be sought
 _ESTIMATED = ("aac", "ac3", "dts", "eac3", "mp3", "mpeg", "mpegts")  # their length is a guess from the bit rate
 _LEAD_S = 0.5  # decoded before a place that was sought, and thrown away: a decoder needs what comes before
 _BLOCK_S = 1.0
 REMEDY = "if a player plays it, convert it (`ffmpeg -i FILE NEW.flac`)"
 _MOST_BAD = 0.1  # of the packets, that cannot be decoded
+
+
+def sound_digest(path: Path) -> str:
+    """Return the SHA-256 of the packets of a file's sound, which tags leave alone; "" where none can be read."""
+    import av
+
+    digest, count = hashlib.sha256(), 0
+    try:
+        with av.open(f"file:{os.path.abspath(path)}", options=_OPTIONS) as container:
+            stream = container.streams.audio[0]
+            digest.update(f"{stream.codec_context.name} {stream.rate} {stream.codec_context.extradata!r}".encode())
+            for packet in container.demux(stream):
+                digest.update(bytes(packet))
+                count += packet.size
+    except (av.FFmpegError, OSError, IndexError, AttributeError):
+        return ""
+    return digest.hexdigest() if count else ""
 
 
 class Media:
@@ -71,9 +90,8 @@ class Media:
         """Open the file, anew where it is open: to seek its start would find that of the last link of a chain."""
         import av
 
-        options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
         self.close()
-        container = self._container = av.open(f"file:{os.path.abspath(self._path)}", options=options)
+        container = self._container = av.open(f"file:{os.path.abspath(self._path)}", options=_OPTIONS)
         if not container.streams.audio:
             found = ", ".join(stream.type for stream in container.streams) or "nothing"
             raise AudioError(f"{self._name} holds no sound (found: {found})")

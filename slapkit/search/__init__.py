@@ -8,4 +8,4 @@ from slapkit.errors import need_extra
 
 need_extra("search", "tinytag")
 
-from slapkit.search.library import Library
+from slapkit.search.library import Library, by_model

@@ -6,7 +6,8 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -70,7 +71,7 @@ class Library(AudioFiles):
     def build(
         cls, folder: str | Path, model: Model | str | Path, *, out: str | Path | None = None,
         embedding: Literal["q", "z"] = "q", index: Kind = "exact", engine: str | Path | None = None,
-        cache_dir: str | Path | None = None, progress: bool = True,
+        cache_dir: str | Path | None = None, moved: bool = False, forget_missing: bool = False, progress: bool = True,
     ) -> Library:  # fmt: skip
         """Embed a folder of music, or bring its library up to date; what was done before is not done again.
 
@@ -84,9 +85,12 @@ class Library(AudioFiles):
             engine: address of a Milvus server or cluster that holds the vectors, such as "http://host:19530", or the
                 name of a file beside the library; None keeps them in the library's folder. `open` knows it again.
             cache_dir: folder with features that training kept: known files are not decoded again.
+            moved: the library in `out` follows its collection to `folder`; equal files keep their vectors.
+            forget_missing: let tracks go that are all gone at once; see `update`.
 
         Raises:
-            LibraryError: the folder is missing, or `out` holds the library of another model or folder.
+            LibraryError: the folder is missing, all that it held is, or `out` holds the library of another model or
+                folder.
             StorageError: the disk is full; the same call goes on later.
         """
         folder = locate(folder).resolve()
@@ -102,9 +106,13 @@ class Library(AudioFiles):
             hop=audio.window_frames, engine=None if engine is None else str(engine),
             collection=f"slapkit_{uuid.uuid4().hex}",
         )  # fmt: skip
+        if moved and out is None:
+            raise ConfigError("moved=True: name the library that follows its collection by `out`")
+        if moved:
+            _store(Path(out)).move(folder)
         store = _store(Path(out) if out is not None else _default_folder(header), header)
         library = cls(store, loaded, index)
-        library.update(progress, cache_dir=cache_dir)
+        library.update(progress, cache_dir=cache_dir, forget_missing=forget_missing)
         return library
 
     @classmethod
@@ -146,17 +154,22 @@ class Library(AudioFiles):
         """What is to be said of the captions that the model learned from, once it is loaded; mostly nothing."""
         return "" if self._model is None else self._model.note
 
-    def update(self, progress: bool = True, *, cache_dir: str | Path | None = None) -> dict[str, int]:
+    def update(
+        self, progress: bool = True, *, cache_dir: str | Path | None = None, forget_missing: bool = False
+    ) -> dict[str, int]:
         """Bring the library up to date with its folder, and with what `slapkit tag` heard in it.
+
+        Tracks whose files are gone are let go of; where all of them are, or all of a folder that is still there, only
+        with `forget_missing`.
 
         Returns:
             numbers of tracks "added", "changed", "removed" and "unchanged", and of files that "failed".
 
         Raises:
-            LibraryError, DataError: the folder or its table is missing.
+            LibraryError, DataError: the folder or its table is missing, or all files at once.
             StorageError: the disk is full; what was finished is kept.
         """
-        self.counts = synchronise(self._store, self.model, cache_dir, progress)
+        self.counts = synchronise(self._store, self.model, cache_dir, progress, forget_missing)
         tagger.keep_heard(self.folder, self.out / _HEARD)
         self._refresh()
         if isinstance(self._store, EngineStore):
@@ -257,6 +270,21 @@ class Library(AudioFiles):
     def facets(self, max_values: int = 30) -> dict[str, list[tuple[Any, int]]]:
         """Return what can be filtered by: columns of 2 to `max_values` values, each with its number of tracks."""
         return self._filters.facets(max_values)
+
+
+def by_model(libraries: Iterable[Library]) -> dict[str, Library]:
+    """Return libraries by the name of their model, such as "SLAP"; where several have one name, by the run's too."""
+    libraries = list(libraries)
+    count = Counter(library.model_name for library in libraries)
+    found: dict[str, Library] = {}
+    for library in libraries:
+        name, path = library.model_name, library._store.header.model_path
+        if count[name] > 1:
+            name = f"{name} {Path(path).name[-10:]}" if path else name
+        while name in found:
+            name += "'"
+        found[name] = library
+    return found
 
 
 def _store(out: Path, header: Header | None = None) -> LibraryStore:

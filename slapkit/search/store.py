@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from slapkit._io import atomic_write_json, atomic_write_json_lines, sha256_file, write_guard
+from slapkit.audio import media
 from slapkit.data.scan import Failure, Source, has_table, scan, tags
 from slapkit.errors import LibraryError
 from slapkit.hub.store import VectorStore
@@ -48,6 +50,7 @@ class Entry:
     windows: int = 0
     captions: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    sound: str = ""  # SHA-256 of the sound's packets, which tags leave alone
 
 
 @dataclass(frozen=True)
@@ -140,17 +143,27 @@ class LibraryStore(VectorStore):
         return {id: Entry(**self.items[id]) for id in sorted(self.items)}
 
     def _usable(self, line: dict[str, Any]) -> bool:
-        return super()._usable(line) and line["windows"] > 0 and line.keys() == Entry.__dataclass_fields__.keys()
+        known = Entry.__dataclass_fields__.keys()
+        return super()._usable(line) and line["windows"] > 0 and known - {"sound"} <= line.keys() <= known
+
+    def move(self, folder: Path) -> None:
+        """Follow a collection that was moved: names in the folder stay, and so do the vectors of equal files."""
+        self.header = replace(self.header, folder=str(folder))
+        atomic_write_json(self.folder / "library.json", asdict(self.header))
 
 
-def synchronise(store: LibraryStore, model: Model, cache_dir: str | Path | None, progress: bool) -> dict[str, int]:
+def synchronise(
+    store: LibraryStore, model: Model, cache_dir: str | Path | None, progress: bool, forget_missing: bool = False
+) -> dict[str, int]:
     """Bring a library up to date with its folder and return counts, as `Library.update` does.
 
-    A file is unchanged when its size and time are those of its entry, or else when its content is. A file that moved
-    keeps its vectors. Failed files are tried again every time.
+    A file is unchanged when its size and time are those of its entry, or else when its content is. A file that moved,
+    or whose tags alone changed, keeps its vectors. Failed files are tried again every time.
     """
     folder = Path(store.header.folder)
     sources, failures = scan(folder)
+    if not forget_missing:
+        _require_present(store, folder, sources, failures)
     with store.writing(progress=progress):
         update = _Update(store, has_table(folder), failures)
         before = {id: entry.sha for id, entry in update.entries.items()}
@@ -174,6 +187,31 @@ def synchronise(store: LibraryStore, model: Model, cache_dir: str | Path | None,
     }
 
 
+def _require_present(store: LibraryStore, folder: Path, sources: Sequence[Source], failures: Sequence[Failure]) -> None:
+    """Ask before letting go of all tracks at once, or of all that lay in a folder which is there and empty: a disk that
+    is not mounted looks like this, and embedding its music again takes hours."""
+    seen = {_top(one.file) for one in (*sources, *failures)}
+    new = {source.size for source in sources if source.id not in store.items}
+    gone = [item for item in store.items.values() if _top(item["file"]) not in seen]
+    lost = Counter(_top(item["file"]) for item in gone)
+    for top in {_top(item["file"]) for item in gone if item["size"] in new}:  # moved within the collection
+        del lost[top]
+    whole = len(gone) == len(store.items)
+    empty = {top: n for top, n in lost.items() if whole or (top and (folder / top).is_dir())}
+    if empty:
+        where = ", ".join(str(folder / top) for top in sorted(empty)[:3]) + (" ..." if len(empty) > 3 else "")
+        raise LibraryError(
+            f"all {sum(empty.values()):,} tracks of {where} are gone at once: is the disk mounted? Nothing was "
+            "changed. If they are deleted, update with forget_missing=True (`slapkit library --forget-missing`); if "
+            "the collection moved, build with moved=True (`--moved`) from where it is now"
+        )
+
+
+def _top(file: str) -> str:
+    """Return the first folder of a file's name, "" where it lies in none."""
+    return file.split("/")[0] if "/" in file else ""
+
+
 class _Update:
     """One pass over the files of a library."""
 
@@ -181,6 +219,7 @@ class _Update:
         self.store, self.table, self.failures = store, table, failures
         self.entries = store.entries
         self.by_sha = {entry.sha: entry for entry in self.entries.values()}
+        self.by_sound = {entry.sound: entry for entry in self.entries.values() if entry.sound}
         self.output = ("z", "q").index(store.header.embedding)
 
     def sort_out(self, sources: Sequence[Source]) -> list[Source]:
@@ -205,21 +244,24 @@ class _Update:
                 self.failures.append(Failure(source.file, f"the file cannot be read: {error.strerror}"))
                 continue
             old, twin = self.entries.get(source.id), self.by_sha.get(sha)
+            sound = media.sound_digest(source.path) if twin is None else ""
+            if twin is None and sound in self.by_sound:  # other tags
+                twin = replace(self.by_sound[sound], sha=sha)
             if twin is None:
-                new.append((source, sha))
+                new.append((source, sha, sound))
             elif old is not None and old.sha == sha:
                 same.append(asdict(self._entry(source, old)))
             else:
                 tracks.append((self._entry(source, twin), self.store.vectors_of(twin.first, twin.windows)))
         self.store.log(same)
         bar.update(len(sources) - len(new))
-        found = embedder.embed([source.path for source, _ in new], [sha for _, sha in new])
-        for (source, sha), one in zip(new, found, strict=True):
+        found = embedder.embed([source.path for source, *_ in new], [sha for _, sha, _ in new])
+        for (source, sha, sound), one in zip(new, found, strict=True):
             bar.update()
             if one.failure is not None:
                 self.failures.append(Failure(source.file, one.failure))
                 continue
-            entry = Entry(source.id, "", 0, 0, sha, "", one.duration_s, one.frames)
+            entry = Entry(source.id, "", 0, 0, sha, "", one.duration_s, one.frames, sound=sound)
             tracks.append((self._entry(source, entry), one.outputs[self.output]))
             if sum(len(vectors) for _, vectors in tracks) >= BATCH:  # what a kill loses at most
                 self._append(tracks)
@@ -230,6 +272,8 @@ class _Update:
         self.store.append((asdict(entry), vectors) for entry, vectors in tracks)
         for entry, _ in tracks:
             self.entries[entry.id] = self.by_sha[entry.sha] = Entry(**self.store.items[entry.id])
+            if entry.sound:
+                self.by_sound[entry.sound] = self.entries[entry.id]
 
     def _entry(self, source: Source, known: Entry) -> Entry:
         """Return the entry of a file with the content of `known`."""

@@ -8,7 +8,7 @@ import soundfile
 
 from slapkit.errors import AudioError, ConfigError, LibraryError
 from slapkit.models.weights import save_model
-from slapkit.search import Library
+from slapkit.search import Library, by_model
 from slapkit.search.query import MINUS
 from tests.search.library_parts import RATE, make_model
 
@@ -197,3 +197,11 @@ def test_pictures_show_what_is_played(music, build):
     assert (loudest[:75] < 15).all() and (loudest[85:] > 40).all() and pixels.max() == 255
     pixels, *span = library.log_mel("short.wav")
     assert len(pixels) == 64 and 1 < len(pixels.T) <= 160 and span == [0, 0.5]
+
+
+def test_runs_of_one_objective_both_have_a_name(music, build, tmp_path):
+    root = music({"a.wav": 1.0})
+    one, two = build(root), build(root, out=tmp_path / "other")
+    assert by_model([one]) == {one.model_name: one}
+    found = by_model([one, two])
+    assert list(found.values()) == [one, two] and len(found) == 2

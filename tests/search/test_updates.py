@@ -7,6 +7,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -68,6 +69,68 @@ def test_a_library_follows_its_folder(music, model, build, tmp_path, embedded):
     (root / "d.wav").write_bytes(b"RIFF broken")
     counts = library.update(progress=False)
     assert counts["failed"] == counts["removed"] == 1 and "d.wav" not in set(library.tracks["id"])
+
+
+def test_what_is_gone_at_once_is_asked_about(music, build, embedded):
+    root = music({"one/a.wav": 1.0, "one/b.wav": 1.2, "two/c.wav": 1.4, "two/d.wav": 1.1})
+    library = build(root)
+    held, away = vectors(library), root.parent / "away"
+    shutil.copytree(root / "two", away)
+    for path in (root / "two").iterdir():  # an empty mount point
+        path.unlink()
+    with pytest.raises(LibraryError, match=r"all 2 tracks of .*two.*--forget-missing"):
+        library.update(progress=False)
+    assert list(vectors(build(root, forget_missing=True))) == ["one/a.wav", "one/b.wav"]
+    for path in away.iterdir():
+        shutil.copy2(path, root / "two" / path.name)
+    library.update(progress=False)
+    embedded.clear()
+    (root / "two" / "d.wav").unlink()
+    shutil.move(root / "two" / "c.wav", root / "one" / "c.wav")  # which leaves an empty folder
+    assert library.update(progress=False)["removed"] == 2 and embedded == []
+    np.testing.assert_array_equal(vectors(library)["one/c.wav"], held["two/c.wav"])
+    for path in (root / "one").iterdir():
+        path.unlink()
+    with pytest.raises(LibraryError, match="all 3 tracks"):
+        library.update(progress=False)
+    shutil.rmtree(root / "one")
+    (root / "new.wav").write_bytes((away / "c.wav").read_bytes())  # an album that was deleted with its folder
+    assert library.update(progress=False)["removed"] == 3
+
+
+def test_a_library_follows_a_collection_that_moved(music, build, embedded, tmp_path):
+    root = music({"a.wav": 1.0, "sub/b.wav": 1.2})
+    before = vectors(build(root))
+    shutil.copytree(root, tmp_path / "elsewhere", copy_function=shutil.copy)  # with other times
+    shutil.rmtree(root)
+    embedded.clear()
+    with pytest.raises(LibraryError, match="folder"):
+        build(tmp_path / "elsewhere")
+    library = build(tmp_path / "elsewhere", moved=True)
+    assert embedded == [] and library.counts["unchanged"] == 2 and library.folder == tmp_path / "elsewhere"
+    for id, rows in vectors(library).items():
+        np.testing.assert_array_equal(rows, before[id])
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".mp3", ".m4a", ".ogg"])
+def test_other_tags_embed_nothing_anew(music, build, embedded, suffix):
+    root = music({})
+    encode(root / f"a{suffix}", sound(3, 1.5), RATE)
+    library = build(root)
+    before = vectors(library)
+    embedded.clear()
+    os.rename(root / f"a{suffix}", root / "old")
+    with av.open(str(root / "old")) as old, av.open(str(root / f"a{suffix}"), "w") as new:
+        stream = new.add_stream_from_template(old.streams.audio[0])
+        new.metadata["title"] = stream.metadata["title"] = "Another name"
+        for packet in old.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    (root / "old").unlink()
+    assert library.update(progress=False)["changed"] == 1 and embedded == []
+    assert list(library.tracks["title"]) == ["Another name"]
+    np.testing.assert_array_equal(vectors(library)[f"a{suffix}"], before[f"a{suffix}"])
 
 
 def test_captions_and_facts_of_a_table_are_read_again(table, build, tmp_path, embedded):
