@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 MACHINES = ("musicnn",)  # in the column `source`: what wrote captions that are no person's
 DATA_SET = "data_set"  # the fact that names where a clip of joined data sets is from
 SPLITS = ("train", "validation", "test")  # in this order; other names follow
+
+
+WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 @dataclass(frozen=True)
@@ -219,6 +223,11 @@ class AudioTextDataset:
         if self.shares:
             digest.update(json.dumps(self.shares, sort_keys=True).encode())
         return digest.hexdigest()
+
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        """Words of all captions, in lower case, of three letters and more."""
+        return frozenset(w for clip in self.clips for text in clip.captions for w in WORD.findall(text.lower()))
 
     def captions_flat(self) -> tuple[list[str], np.ndarray]:
         """Return all captions, and for each the index of its clip, int64 `[captions]`."""

@@ -1,9 +1,7 @@
-"""Words of the captions that a model was trained on, and those of a query that it never met."""
+"""Words of a query that a model never met in the captions of its training."""
 
-import re
-from collections.abc import Iterable
+from slapkit.data.dataset import WORD
 
-_WORD = re.compile(r"[^\W\d_]{3,}")
 # Of these a query's meaning does not depend.
 _PLAIN = frozenset(
     "about above all and any are but can for from has have his her how into its just like made make more most much "
@@ -13,16 +11,11 @@ _PLAIN = frozenset(
 )  # fmt: skip
 
 
-def words_of(captions: Iterable[str]) -> frozenset[str]:
-    """Return the words of captions, in lower case, of three letters and more."""
-    return frozenset(word for caption in captions for word in _WORD.findall(caption.lower()))
-
-
 def unknown_words(query: str, vocabulary: frozenset[str]) -> list[str]:
     """Return the words of a query that no caption says, in either number, in their order; none without a vocabulary."""
     if not vocabulary:
         return []
-    asked = dict.fromkeys(_WORD.findall(query.lower()))
+    asked = dict.fromkeys(WORD.findall(query.lower()))
     return [word for word in asked if word not in _PLAIN and vocabulary.isdisjoint(_numbers(word))]
 
 

@@ -18,7 +18,6 @@ from slapkit.models.ema import update_target
 from slapkit.models.encoders.text import tensor_digest
 from slapkit.models.joint import JointModel, ModelConfig
 from slapkit.models.representations import Representations, raw
-from slapkit.models.vocabulary import words_of
 from slapkit.models.weights import save_model
 from slapkit.training import checkpoint, health
 from slapkit.training.batches import AudioSource, BatchSource, TextSource, fitted, shares, strata_of
@@ -95,7 +94,7 @@ class Trainer:
         self.model.add_targets()
         if note := training.caption_note:
             self.model.note = "; ".join(filter(None, [self.model.note, f"in training, {note}"]))
-        self.model.vocabulary |= words_of(training.captions_flat()[0])
+        self.model.vocabulary |= training.vocabulary
         self.model.to(self.device)
         *sources, clip_of = self._sources(training, store)
         if not given_model and hasattr(self.model.audio.encoder, "standardise_by"):

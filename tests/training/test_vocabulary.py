@@ -1,13 +1,15 @@
 """Words that a model never met: kept with its checkpoint, and said of a query."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import slapkit
+from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.errors import CheckpointError
 from slapkit.hub import start_from
-from slapkit.models.vocabulary import unknown_words, words_of
+from slapkit.models.vocabulary import unknown_words
 from slapkit.search.query import QueryEncoder
 from tests.training.tones import run, tiny
 
@@ -26,7 +28,8 @@ from tests.training.tones import run, tiny
     ],
 )
 def test_unknown_words(query, unknown):
-    known = words_of(["A slow flute.", "waltzes in the CAFÉ"])
+    clips = [Clip("a", Path("a.wav"), ("A slow flute.",)), Clip("b", Path("b.wav"), ("waltzes in the CAFÉ",))]
+    known = AudioTextDataset("two", clips).vocabulary
     assert unknown_words(query, known) == unknown and unknown_words(query, frozenset()) == []
 
 
@@ -34,7 +37,7 @@ def test_a_checkpoint_keeps_its_words_and_a_query_is_told(tones, cache, tmp_path
     run(tiny({"steps": 2}), tones, tmp_path, cache)
     captions = [caption for clip in tones.split("train") for caption in clip.captions]
     model = slapkit.load(tmp_path)
-    assert model.joint.vocabulary == words_of(captions) != frozenset()
+    assert model.joint.vocabulary == tones.split("train").vocabulary != frozenset()
     encoder = QueryEncoder(lambda: model, "q", model.dim, "")
     assert encoder.warn(captions[0]) is None and "“techno”" in encoder.warn("techno")
     started = start_from(tiny({}).model, "clap", tmp_path)
