@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from slapkit._io import locate, printable
 from slapkit.config import nearest
-from slapkit.errors import ConfigError, SlapkitError, short
+from slapkit.errors import ConfigError, LibraryError, SlapkitError, short
 
 EXAMPLES = """\b
 Examples:
@@ -275,7 +275,11 @@ def caption(
 @app.command()
 def search(
     folder: Annotated[str, typer.Argument(metavar="LIBRARY", help="folder of the library")],
-    query: Annotated[str, typer.Argument(help='words; " + strings" adds, " - drums" takes away')],
+    query: Annotated[str, typer.Argument(help='words; " + strings" adds, " - drums" takes away')] = "",
+    like: Annotated[list[str] | None, typer.Option(metavar="ID", help="more like this track; again: like both")] = None,
+    file: Annotated[list[str] | None, typer.Option(metavar="FILE", help="more like this sound file")] = None,
+    to: Annotated[str | None, typer.Option(metavar="ID", help="walk from the track of --like to this one")] = None,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="also write a playlist (.m3u8) or a .csv")] = None,
     k: Annotated[int, typer.Option("-k", help="how many results")] = 10,
     where: Annotated[list[str] | None, typer.Option(metavar="FACT=VALUE", help="a fact; again: or, and")] = None,
     pooling: Annotated[str, typer.Option(help="a track counts by its best window, or by the mean of all")] = "best",
@@ -283,11 +287,20 @@ def search(
     index: Annotated[str, typer.Option(help="exact, or approximate for many millions of windows")] = "exact",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with all facts")] = False,
 ) -> None:
-    """search a library by describing music"""
-    from slapkit.search import Library, results
+    """search a library by describing music, by tracks or by sound files"""
+    from slapkit.search import Library, playlists, results
 
     opened = Library.open(folder, model, index=index)
-    found = opened.search(query, k=k, where=results.parse_where(where or []), pooling=pooling)
+    if to is not None:
+        if query or file or where or len(like or ()) != 1:
+            raise LibraryError(f"--to {to} goes with one --like, where the journey begins, and nothing else")
+        found = playlists.journey(opened, like[0], to, k=k)
+    else:
+        alike = [*map(opened.like, like or ()), *map(Path, file or ())]
+        asked = [query, *alike] if query or not alike else alike
+        found = opened.search(asked, k=k, where=results.parse_where(where or []), pooling=pooling)
+    if out is not None:
+        playlists.write_tracks(found, opened.folder, out)
     if warning := opened.warn(query):
         print(f"slapkit: {warning}", file=sys.stderr)
     as_lines = found.to_json(orient="records", lines=True, double_precision=15).strip().splitlines()
@@ -295,6 +308,20 @@ def search(
         print(line)
     if found.empty:
         print("slapkit: no track fits the filters", file=sys.stderr)
+
+
+@app.command()
+def duplicates(
+    folder: Annotated[str, typer.Argument(metavar="LIBRARY", help="folder of the library")],
+    least: Annotated[float, typer.Option(help="cosine from which embeddings count as the same")] = 0.999,
+) -> None:
+    """list tracks of a library that are the same, by content and by embedding"""
+    from slapkit.search import Library, playlists
+
+    found = playlists.duplicates(Library.open(folder), least=least)
+    for row in found.itertuples():
+        print(f"{row.same or 'alike':<6} {row.cosine:.4f}  {printable(row.first)}  {printable(row.second)}")
+    print(f"{len(found):,} pairs")
 
 
 @app.command()

@@ -1,0 +1,73 @@
+"""Playlists, journeys and duplicates of a small library."""
+
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slapkit.cli import main
+from slapkit.errors import LibraryError
+from slapkit.search.playlists import duplicates, journey, write_tracks
+
+
+@pytest.fixture
+def library(music, build):
+    return build(music({f"{name}.wav": 1.0 + i / 7 for i, name in enumerate("abcdef")} | {"sub/é, x.flac": 1.5}))
+
+
+def test_a_playlist_names_files_that_are_there(library, tmp_path):
+    found = library.search("flute", k=7)
+    path = write_tracks(found, library.folder, tmp_path / "lists" / "found.m3u8")
+    first, *lines = path.read_text(encoding="utf-8").splitlines()
+    assert first == "#EXTM3U" and lines[0] == f"#EXTINF:{round(found['duration_s'][0])},{found['title'][0]}"
+    files = [(path.parent / line).resolve() for line in lines[1::2]]
+    assert files == [(library.folder / file).resolve() for file in found["file"]] and all(map(os.path.exists, files))
+    table = pd.read_csv(write_tracks(found, library.folder, tmp_path / "found.csv"))
+    assert list(table["id"]) == list(found["id"])
+    with pytest.raises(LibraryError, match="found.txt"):
+        write_tracks(found, library.folder, tmp_path / "found.txt")
+
+
+def test_a_journey_goes_from_one_to_the_other(library):
+    walk = journey(library, "a.wav", "f.wav", k=5)
+    assert len(walk) == walk["id"].nunique() == 5 and list(walk["rank"]) == [1, 2, 3, 4, 5]
+    assert walk["id"].iloc[0] == "a.wav" and walk["id"].iloc[-1] == "f.wav"
+    start, end = (library.like(id).vector for id in ("a.wav", "f.wav"))
+    way = 0.75 * start + 0.25 * end
+    rest = [library.like(id).vector @ way for id in library.entries if id not in ("a.wav", "f.wav")]
+    assert library.like(walk["id"].iloc[1]).vector @ way == pytest.approx(max(rest), abs=1e-5)
+    assert len(journey(library, "a.wav", "f.wav", k=50)) == len(library)
+    for start, end, k in (("a.wav", "a.wav", 5), ("a.wav", "b.wav", 1), ("a.wav", "nothing", 5)):
+        with pytest.raises(LibraryError):
+            journey(library, start, end, k=k)
+
+
+def test_duplicates_by_file_and_by_embedding(library):
+    vectors = {id: library.like(id).vector for id in library.entries}
+    close = {(a, b) for a in vectors for b in vectors if a < b and vectors[a] @ vectors[b] >= 0.999}
+    assert set(zip(*duplicates(library)[["first", "second"]].to_numpy().T)) == close
+    shutil.copy(library.folder / "a.wav", library.folder / "copy of a.wav")
+    library.update(progress=False)
+    found = duplicates(library)
+    assert tuple(found.loc[found["same"] == "file", ["first", "second"]].iloc[0]) == ("a.wav", "copy of a.wav")
+    assert found["cosine"].is_monotonic_decreasing and np.isclose(found["cosine"][0], 1, atol=1e-5)
+    with pytest.raises(LibraryError, match="1.5"):
+        duplicates(library, least=1.5)
+
+
+def test_the_shell_searches_by_tracks_and_files(library, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("slapkit.search.Library.open", lambda *_, **__: library)
+    out = str(tmp_path / "list.m3u8")
+    assert main(["search", "lib", "--like", "a.wav", "--like", "b.wav", "-k", "3", "--out", out]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3 and os.path.exists(out)
+    assert main(["search", "lib", "--file", str(library.folder / "c.wav"), "-k", "1"]) == 0
+    assert "c.wav" in capsys.readouterr().out
+    assert main(["search", "lib", "--like", "a.wav", "--to", "f.wav", "-k", "4"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "a.wav" in lines[0] and "f.wav" in lines[-1] and len(lines) == 4
+    assert main(["search", "lib", "words", "--to", "f.wav"]) != 0
+    assert main(["search", "lib"]) != 0
+    capsys.readouterr()
+    assert main(["duplicates", "lib"]) == 0 and "pairs" in capsys.readouterr().out
