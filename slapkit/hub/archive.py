@@ -16,7 +16,7 @@ _WRAPPERS = (
     "module.",
     "model.",
     "_orig_mod.",
-)  # what several devices, a trainer and torch.compile put before all names
+)  # of several devices, a trainer and torch.compile
 _SCALARS = "?bBhHiIlLqQefd"  # numpy's codes of plain numbers
 
 

@@ -153,7 +153,7 @@ def load_tokenizer(found: Published):
         )
     if len(tokenizer) < words:
         logger.warning(
-            "%s: the tokenizer %r has %s tokens, the model %s: if it is not the model's own, all texts are read wrongly",
+            "%s: the tokenizer %r has %s tokens, the model %s: unless it is the model's own, texts are read wrongly",
             found.source, str(found.tokenizer), f"{len(tokenizer):,}", f"{words:,}",
         )  # fmt: skip
     return tokenizer
