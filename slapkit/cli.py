@@ -35,6 +35,16 @@ FORMS = (
 )
 
 
+def _reader_is_gone(said: str = "") -> bool:
+    """Print `said` and all that waits; say whether the reader has enough, as in `slapkit search ... | head`."""
+    try:
+        print(end=said, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what is flushed at the end
+        return True
+    return False
+
+
 class _Commands(TyperGroup):
     """Shows the errors that slapkit raises on purpose in one line."""
 
@@ -44,6 +54,10 @@ class _Commands(TyperGroup):
         except SlapkitError as error:
             print(f"slapkit: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
+        except BrokenPipeError:
+            if not _reader_is_gone("\n"):  # another pipe broke
+                raise
+            raise typer.Exit(0) from None
         except KeyboardInterrupt:
             print("slapkit: interrupted; the same command goes on from here", file=sys.stderr)
             raise typer.Exit(130) from None
@@ -435,8 +449,9 @@ def main(argv: list[str] | None = None) -> int:
     if not sys.stderr.isatty():
         # In a log every refresh of a bar is kept: two a minute will do. tqdm reads this when it is imported.
         os.environ.setdefault("TQDM_MININTERVAL", "30")
+    code = 0
     try:
         app(args=argv, prog_name="slapkit")
     except SystemExit as end:
-        return end.code or 0
-    return 0
+        code = end.code or 0
+    return 0 if _reader_is_gone() else code

@@ -115,7 +115,7 @@ def sound_files(folder: Path) -> tuple[list[Source], list[Failure]]:
         if shown != file:
             failures.append(Failure(shown, "its name is not valid UTF-8: rename the file"))
             continue
-        if path.is_symlink() and not home.holds(path):
+        if os.path.islink(path) and not home.holds(path):
             failures.append(Failure(file, LINK_LEAVES))
             continue
         with _listing(file, failures):
@@ -139,7 +139,7 @@ def _files(folder: Path, home: Home, failures: list[Failure]) -> Iterator[Path]:
     for place, folders, names in os.walk(folder, onerror=unreadable):
         for name in folders:
             path = Path(place, name)
-            if path.is_symlink() and not home.holds(path):
+            if os.path.islink(path) and not home.holds(path):
                 failures.append(Failure(path.relative_to(folder).as_posix(), LINK_LEAVES))
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:

@@ -145,6 +145,13 @@ def table_path(folder: str | Path) -> Path:
     return project_root() / "data" / "heard" / f"{name}.jsonl"
 
 
+def follow(before: str | Path, folder: str | Path) -> None:
+    """Take what was heard in a folder along to where it lies now, unless something was heard there."""
+    old, new = table_path(before), table_path(folder)
+    if old.is_file() and not new.is_file():
+        atomic_write_bytes(new, old.read_bytes())
+
+
 def keep_heard(folder: str | Path, path: str | Path) -> None:
     """Make the file `path` what the project knows to be heard in a folder; where that is nothing, there is none."""
     table = table_path(folder)

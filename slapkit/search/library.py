@@ -108,11 +108,15 @@ class Library(AudioFiles):
         )  # fmt: skip
         if moved and out is None:
             raise ConfigError("moved=True: name the library that follows its collection by `out`")
-        if moved:
-            _store(Path(out)).move(folder)
-        store = _store(Path(out) if out is not None else _default_folder(header), header)
+        out = Path(out) if out is not None else _default_folder(header)
+        before = Header.read(out).folder if moved else header.folder
+        store = _store(out, replace(header, folder=before))
+        store.header = replace(store.header, folder=header.folder)
+        tagger.follow(before, folder)
         library = cls(store, loaded, index)
         library.update(progress, cache_dir=cache_dir, forget_missing=forget_missing)
+        if moved:  # and nothing was missing
+            store.keep_header()
         return library
 
     @classmethod

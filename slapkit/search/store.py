@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -115,7 +115,11 @@ class LibraryStore(VectorStore):
                     raise LibraryError(f"{out} holds a library of {name} {old}, not {new}: build this one elsewhere")
             if header.model_path not in (None, self.header.model_path):  # the model was moved
                 self.header = replace(self.header, model_path=header.model_path)
-                atomic_write_json(out / "library.json", asdict(self.header))
+                self.keep_header()
+
+    def keep_header(self) -> None:
+        """Write `library.json`."""
+        atomic_write_json(self.folder / "library.json", asdict(self.header))
 
     def halves(self) -> np.ndarray:
         """Return `vectors()` in float16, memory-mapped; in memory where the last writer did not come to its end."""
@@ -146,11 +150,6 @@ class LibraryStore(VectorStore):
         known = Entry.__dataclass_fields__.keys()
         return super()._usable(line) and line["windows"] > 0 and known - {"sound"} <= line.keys() <= known
 
-    def move(self, folder: Path) -> None:
-        """Follow a collection that was moved: names in the folder stay, and so do the vectors of equal files."""
-        self.header = replace(self.header, folder=str(folder))
-        atomic_write_json(self.folder / "library.json", asdict(self.header))
-
 
 def synchronise(
     store: LibraryStore, model: Model, cache_dir: str | Path | None, progress: bool, forget_missing: bool = False
@@ -158,7 +157,8 @@ def synchronise(
     """Bring a library up to date with its folder and return counts, as `Library.update` does.
 
     A file is unchanged when its size and time are those of its entry, or else when its content is. A file that moved,
-    or whose tags alone changed, keeps its vectors. Failed files are tried again every time.
+    or whose tags alone changed, keeps its vectors. Failed files are tried again every time. Tracks stay that may not be
+    looked at, as in a folder that cannot be read.
     """
     folder = Path(store.header.folder)
     sources, failures = scan(folder)
@@ -174,7 +174,8 @@ def synchronise(
                 update.take_in(touched[start : start + _CHUNK], embedder, bar)
         failed = {failure.file for failure in failures}
         kept = {source.id for source in sources if source.file not in failed}
-        store.log({"id": id, "gone": True} for id in store.items.keys() - kept)
+        gone = [id for id in store.items.keys() - kept if not _is_hidden(folder, update.entries[id].file, failed)]
+        store.log({"id": id, "gone": True} for id in gone)
         failures = sorted(failures, key=lambda failure: failure.file)
         atomic_write_json_lines(store.folder / "failures.jsonl", map(asdict, failures))
     after = {id: item["sha"] for id, item in store.items.items()}
@@ -190,7 +191,7 @@ def synchronise(
 def _require_present(store: LibraryStore, folder: Path, sources: Sequence[Source], failures: Sequence[Failure]) -> None:
     """Ask before letting go of all tracks at once, or of all that lay in a folder which is there and empty: a disk that
     is not mounted looks like this, and embedding its music again takes hours."""
-    seen = {_top(one.file) for one in (*sources, *failures)}
+    seen = {_top(one.file) for one in (*sources, *failures)} | {failure.file for failure in failures}
     new = {source.size for source in sources if source.id not in store.items}
     gone = [item for item in store.items.values() if _top(item["file"]) not in seen]
     lost = Counter(_top(item["file"]) for item in gone)
@@ -205,6 +206,17 @@ def _require_present(store: LibraryStore, folder: Path, sources: Sequence[Source
             "changed. If they are deleted, update with forget_missing=True (`slapkit library --forget-missing`); if "
             "the collection moved, build with moved=True (`--moved`) from where it is now"
         )
+
+
+def _is_hidden(folder: Path, file: str, failed: Container[str]) -> bool:
+    """Say whether the system does not let us see if a file is there."""
+    try:
+        (folder / file).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError:
+        return True
+    return any(parent.as_posix() in failed for parent in PurePosixPath(file).parents)
 
 
 def _top(file: str) -> str:

@@ -40,3 +40,15 @@ def encode(path: Path, wave: np.ndarray, rate: int = 48000, tags: dict[str, str]
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return path
+
+
+def retagged(path: Path, out: Path, **tags: str) -> Path:
+    """Write the sound of a file, as it is, with other tags, and return the path."""
+    with av.open(str(path)) as file, av.open(str(out), "w", format=CODECS[path.suffix][1]) as other:
+        stream = other.add_stream_from_template(file.streams.audio[0])
+        other.metadata.update(tags)
+        for packet in file.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                other.mux(packet)
+    return out

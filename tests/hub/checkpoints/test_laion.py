@@ -1,7 +1,5 @@
 """LAION-CLAP files: the embeddings of the ClapModel whose weights they hold, read off their shapes."""
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -72,14 +70,12 @@ def test_embeddings_are_those_of_the_weights(kind, truncation, made, words):
     assert htsat["enable_fusion"] == (kind == "fused") and model.config.text.max_tokens == 58
 
 
-@pytest.mark.parametrize("prefix", ["", "model.", "_orig_mod.module."])
-def test_weights_alone(prefix, made, words, tmp_path):
-    """A bare `state_dict`, however it was wrapped, with its tokenizer in the folder beside it."""
+def test_weights_alone(made, words, tmp_path):
+    """A bare `state_dict` without the prefix of several devices."""
     clap, file = made["unfused"]
-    torch.save({prefix + name: tensor for name, tensor in laion_names(clap).items()}, tmp_path / "bare.pt")
-    shutil.copytree(words, tmp_path / "tokenizer")
+    torch.save(laion_names(clap), tmp_path / "bare.pt")
     wanted = slapkit.load(file, tokenizer=words, device="cpu").embed_text(CAPTIONS)
-    np.testing.assert_array_equal(slapkit.load(tmp_path / "bare.pt", device="cpu").embed_text(CAPTIONS), wanted)
+    np.testing.assert_array_equal(slapkit.load(tmp_path / "bare.pt", tokenizer=words).embed_text(CAPTIONS), wanted)
 
 
 @pytest.mark.parametrize(
@@ -109,17 +105,9 @@ def test_the_tokenizer_must_be_the_models(made, words, tmp_path):
     file = made["unfused"][1]
     other = save_tokenizer(tmp_path / "large", words=500)
     # Without one the network is asked, which is closed in tests.
-    for tokenizer, named in [
-        (None, "roberta-base"), (tmp_path, "no vocab.json"), (tmp_path / "none", "is no folder"),
-        (str(tmp_path), "no vocab.json"), (other, "500 tokens"),
-    ]:  # fmt: skip
+    for tokenizer, named in [(None, "roberta-base"), (tmp_path, str(tmp_path)), (other, "500 tokens")]:
         with pytest.raises(CheckpointError, match=named):
             slapkit.load(file, tokenizer=tokenizer)
-
-
-def test_a_smaller_tokenizer_is_warned_of(made, tmp_path, caplog):
-    slapkit.load(made["unfused"][1], tokenizer=save_tokenizer(tmp_path / "small", words=300), device="cpu")
-    assert "has 300 tokens, the model" in caplog.text
 
 
 def test_files_of_other_kinds_are_refused(folders, tmp_path):
