@@ -22,7 +22,8 @@ def load(
     path: str | Path, *, device: str = "auto", precision: Precision = "no", tokenizer: str | Path | None = None
 ) -> Model:
     """Return the model kept in `path`: a run's folder or its checkpoint folder, a folder or hub name of transformers'
-    CLAP, or a LAION-CLAP file, for which `tokenizer` names RoBERTa's (default: "roberta-base").
+    CLAP, or a LAION-CLAP file, for which `tokenizer` names RoBERTa's (default: the folder `tokenizer` beside it, else
+    "roberta-base").
     With `precision="bf16"` matrix products are in bfloat16: faster where the device has instructions for it.
 
     Raises:

@@ -12,11 +12,16 @@ from torch import Tensor
 from slapkit._io import readable_size
 from slapkit.errors import CheckpointError
 
+_WRAPPERS = (
+    "module.",
+    "model.",
+    "_orig_mod.",
+)  # of several devices, a trainer and torch.compile
 _SCALARS = "?bBhHiIlLqQefd"  # numpy's codes of plain numbers
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a torch file on the CPU: its `state_dict`, or all of it, without a prefix `module.`.
+    """Read the weights of a torch file on the CPU: its `state_dict`, or all of it, without what wrapped the model.
 
     Raises:
         CheckpointError: the file is no torch archive, claims more than it holds, holds code, or something other than
@@ -32,8 +37,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"{path}: {name!r} is no tensor with a name, so this is no file of weights")
         if value.nbytes > value.untyped_storage().nbytes():  # the same numbers again and again
             raise CheckpointError(f"{path}: {name!r} of shape {list(value.shape)} claims more numbers than are there")
-    inside = all(name.startswith("module.") for name in state)  # as several devices save it
-    return {name.removeprefix("module.") if inside else name: tensor for name, tensor in state.items()}
+    while prefix := next((p for p in _WRAPPERS if all(name.startswith(p) for name in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
 
 
 def _load(path: Path) -> Any:

@@ -100,7 +100,8 @@ def load_model(
             `owner/model` that is no path here is looked up on the hub.
         device: "auto" takes a GPU if there is one.
         precision: "no" for float32, or "bf16", see `Model`.
-        tokenizer: folder or name of RoBERTa's tokenizer, for a LAION-CLAP file alone (default: "roberta-base").
+        tokenizer: folder or name of RoBERTa's tokenizer, for a LAION-CLAP file alone. Default: the folder `tokenizer`
+            beside the file, else "roberta-base".
 
     Raises:
         CheckpointError: nothing usable is there, the weights do not fit, or a frozen encoder is not the one that it was
@@ -121,7 +122,10 @@ def load_joint(path: str | Path, *, tokenizer: str | Path | None = None) -> Join
         return _load_run(found.place)
     if found.kind == "clap":
         return assemble(transformers_clap.read_folder(found.place, found.name))
-    return assemble(laion.read_file(found.place, found.name, tokenizer=TOKENIZER if tokenizer is None else tokenizer))
+    if tokenizer is None:  # one beside the file serves every command
+        beside = found.place.parent / "tokenizer"
+        tokenizer = beside if beside.is_dir() else TOKENIZER
+    return assemble(laion.read_file(found.place, found.name, tokenizer=tokenizer))
 
 
 def _load_run(folder: Path) -> JointModel:

