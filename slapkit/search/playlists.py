@@ -38,9 +38,12 @@ def write_tracks(found: pd.DataFrame, folder: str | Path, out: str | Path) -> Pa
     lines, base = ["#EXTM3U"], out.resolve().parent
     for row in found.itertuples():
         path = folder / row.file
+        name = path.as_posix()
         with contextlib.suppress(ValueError):  # another drive
-            path = Path(os.path.relpath(path, base))
-        lines += [f"#EXTINF:{round(row.duration_s)},{printable(row.title)}", path.as_posix()]
+            name = Path(os.path.relpath(path, base)).as_posix()
+        if not name.isprintable():
+            name = path.as_uri()  # a line of the playlist holds no line break
+        lines += [f"#EXTINF:{round(row.duration_s)},{printable(row.title)}", f"./{name}" if name[0] == "#" else name]
     return atomic_write_text(out, "\n".join(lines) + "\n")
 
 

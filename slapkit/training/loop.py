@@ -94,7 +94,8 @@ class Trainer:
         self.model.add_targets()
         if note := training.caption_note:
             self.model.note = "; ".join(filter(None, [self.model.note, f"in training, {note}"]))
-        self.model.vocabulary |= training.vocabulary
+        if not given_model or self.model.vocabulary:  # a start without a list may know any word
+            self.model.vocabulary |= training.vocabulary
         self.model.to(self.device)
         *sources, clip_of = self._sources(training, store)
         if not given_model and hasattr(self.model.audio.encoder, "standardise_by"):

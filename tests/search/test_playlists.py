@@ -30,6 +30,14 @@ def test_a_playlist_names_files_that_are_there(library, tmp_path):
         write_tracks(found, library.folder, tmp_path / "found.txt")
 
 
+def test_names_that_a_playlist_would_take_for_something_else(tmp_path):
+    files = ["#1.wav", "two\nlines.wav"]
+    found = pd.DataFrame({"file": files, "title": ["#1", "two\nlines"], "duration_s": [1.4, 2.0]})
+    lines = write_tracks(found, tmp_path, tmp_path / "list.m3u8").read_text().splitlines()
+    assert len(lines) == 5 and lines[2] == "./#1.wav" and lines[4] == (tmp_path / "two\nlines.wav").as_uri()
+    assert lines[4].endswith("two%0Alines.wav")
+
+
 def test_a_journey_goes_from_one_to_the_other(library):
     walk = journey(library, "a.wav", "f.wav", k=5)
     assert len(walk) == walk["id"].nunique() == 5 and list(walk["rank"]) == [1, 2, 3, 4, 5]

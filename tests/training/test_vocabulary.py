@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import slapkit
+from slapkit import training
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.errors import CheckpointError
 from slapkit.hub import start_from
@@ -48,3 +49,7 @@ def test_a_checkpoint_keeps_its_words_and_a_query_is_told(tones, cache, tmp_path
     (tmp_path / "vocabulary.json").unlink()  # a model from before the list
     old = slapkit.load(tmp_path)
     assert QueryEncoder(lambda: old, "q", old.dim, "").warn("techno") is None
+    joint = start_from(tiny({}).model, "slap", tmp_path)
+    again = {"out_dir": tmp_path / "again", "cache_dir": cache, "progress": False}
+    training.train(model=joint, config=tiny({"steps": 2}).train, dataset=tones, **again)
+    assert slapkit.load(tmp_path / "again").joint.vocabulary == frozenset(), "it may know any word"
