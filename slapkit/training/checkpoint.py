@@ -75,8 +75,8 @@ def load(folder: Path, model: JointModel, optimizer: Optimizer, identity: Mappin
 
 def clear(out_dir: Path) -> None:
     """Remove what a training writes into its folder, and nothing else."""
-    names = ("config.json", "model.safetensors", "text_encoder", "train.jsonl", "training", "tensorboard")
-    for path in [*(out_dir / name for name in names), *out_dir.glob("unusable-*.jsonl")]:
+    names = ("config.json", "model.safetensors", "vocabulary.json", "text_encoder", "train.jsonl", "training")
+    for path in [*(out_dir / name for name in (*names, "tensorboard")), *out_dir.glob("unusable-*.jsonl")]:
         if path.is_dir():
             shutil.rmtree(path)
         else:

@@ -88,7 +88,7 @@ def test_what_is_gone_at_once_is_asked_about(music, build, embedded):
     (root / "two" / "d.wav").unlink()
     shutil.move(root / "two" / "c.wav", root / "one" / "c.wav")  # which leaves an empty folder
     assert library.update(progress=False)["removed"] == 2 and embedded == []
-    np.testing.assert_array_equal(vectors(library)["one/c.wav"], held["two/c.wav"])
+    np.testing.assert_allclose(vectors(library)["one/c.wav"], held["two/c.wav"], atol=1e-5)  # embedded twice
     for path in (root / "one").iterdir():
         path.unlink()
     with pytest.raises(LibraryError, match="all 3 tracks"):
