@@ -32,9 +32,8 @@ def representations(dataset, split: str, encoder, config, cache: Path) -> torch.
     part = dataset.split(split)
     store = build(part.audio_files(), config.frontend, cache)
     found = Representations(store, [clip.id for clip in part.clips], encoder, config, cache, device=torch.device("cpu"))
-    clips, places = found.tiles()
-    h = torch.from_numpy(np.stack([found._data[found._firsts[c] + p] for c, p in zip(clips, places)]))
-    return torch.stack([h[torch.from_numpy(clips == clip)].mean(0) for clip in range(len(part.clips))])
+    windows = found.sample(most=int(found.counts.sum()))
+    return torch.stack([h.mean(0) for h in windows.split(found.counts.tolist())])
 
 
 def probe(train: np.ndarray, test: np.ndarray, said: np.ndarray) -> np.ndarray:

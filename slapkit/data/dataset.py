@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 MACHINES = ("musicnn",)  # in the column `source`: what wrote captions that are no person's
 DATA_SET = "data_set"  # the fact that names where a clip of joined data sets is from
 SPLITS = ("train", "validation", "test")  # in this order; other names follow
-
-
-WORD = re.compile(r"[^\W\d_]{3,}")
+WORD = re.compile(r"[^\W\d_]{3,}")  # of captions and queries, in lower case
 
 
 @dataclass(frozen=True)

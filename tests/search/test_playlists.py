@@ -9,6 +9,7 @@ import pytest
 
 from slapkit.cli import main
 from slapkit.errors import LibraryError
+from slapkit.models.weights import save_model
 from slapkit.search.playlists import duplicates, journey, write_tracks
 
 
@@ -65,17 +66,18 @@ def test_duplicates_by_file_and_by_embedding(library):
         duplicates(library, least=1.5)
 
 
-def test_the_shell_searches_by_tracks_and_files(library, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("slapkit.search.Library.open", lambda *_, **__: library)
-    out = str(tmp_path / "list.m3u8")
-    assert main(["search", "lib", "--like", "a.wav", "--like", "b.wav", "-k", "3", "--out", out]) == 0
+def test_the_shell_searches_by_tracks_and_files(library, model, build, tmp_path, capsys):
+    save_model(model.joint, tmp_path / "run", train={}, step=1)
+    library = build(library.folder, out="lib", by=tmp_path / "run")
+    lib, out = str(library.out), str(tmp_path / "list.m3u8")
+    assert main(["search", lib, "--like", "a.wav", "--like", "b.wav", "-k", "3", "--out", out]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3 and os.path.exists(out)
-    assert main(["search", "lib", "--file", str(library.folder / "c.wav"), "-k", "1"]) == 0
+    assert main(["search", lib, "--file", str(library.folder / "c.wav"), "-k", "1"]) == 0
     assert "c.wav" in capsys.readouterr().out
-    assert main(["search", "lib", "--like", "a.wav", "--to", "f.wav", "-k", "4"]) == 0
+    assert main(["search", lib, "--like", "a.wav", "--to", "f.wav", "-k", "4"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "a.wav" in lines[0] and "f.wav" in lines[-1] and len(lines) == 4
-    assert main(["search", "lib", "words", "--to", "f.wav"]) != 0
-    assert main(["search", "lib"]) != 0
+    assert main(["search", lib, "words", "--to", "f.wav"]) != 0
+    assert main(["search", lib]) != 0
     capsys.readouterr()
-    assert main(["duplicates", "lib"]) == 0 and "pairs" in capsys.readouterr().out
+    assert main(["duplicates", lib]) == 0 and "pairs" in capsys.readouterr().out
