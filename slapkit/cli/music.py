@@ -34,6 +34,9 @@ def library(
     given = {"embedding": embedding, "engine": engine, "cache_dir": cache_dir, "moved": moved}
     given["forget_missing"] = forget_missing
     made = Library.build(folder, model, out=out, progress=not quiet, **given)
+    if not quiet:
+        print("slapkit: keeping the words' encoder beside it, so that a search starts in a second", file=sys.stderr)
+    made.keep_words()
     counts = ", ".join(f"{count:,} {what}" for what, count in made.counts.items() if count) or "no audio files"
     print(f"library: {os.path.relpath(made.out)} ({len(made):,} tracks: {counts})")
     list_left_out(list(zip(made.failures["file"], made.failures["reason"])), made.out / "failures.jsonl")
@@ -48,6 +51,7 @@ def tag(
     quiet: Quiet = False,
 ) -> None:
     """hear instruments, voice, tempo, mood and genre of a folder's tracks, and fill the search's facts with them"""
+    from slapkit.hub import heard as tables
     from slapkit.hub import tagger
 
     heard = tagger.hear(folder, cache_dir=cache_dir, progress=not quiet)
@@ -56,7 +60,7 @@ def tag(
     if csv is not None:
         heard.write_csv(csv)
     if not as_json:
-        table = tagger.table_path(heard.folder)
+        table = tables.table_path(heard.folder)
         print(f"heard: {os.path.relpath(table)} ({heard.note()}); `slapkit library` shows it in the search")
         list_left_out([(one.file, one.reason) for one in heard.failures], table)
 
@@ -71,7 +75,7 @@ def caption(
 ) -> None:
     """write captions of a tagger's words for tracks that nobody described, so that a model can be trained on them"""
     from slapkit.data import read
-    from slapkit.hub.tagger import table_path
+    from slapkit.hub.heard import table_path
     from slapkit.hub.weak_captions import caption_folder
 
     made = caption_folder(folder, out=out, cache_dir=cache_dir, seed=seed, progress=not quiet)

@@ -1,14 +1,12 @@
 """What a published tagger hears in a folder of music: words for each track, with their percentile in the folder.
 
 musicnn (`slapkit.models.encoders.musicnn`) gives the probabilities of a hundred tags, of which `slapkit.hub.words`
-makes what is said. The table of a folder is kept in the project, `data/heard/<name>-<hash>.jsonl`: a library of the
-folder takes it over when it is built or updated.
+makes what is said; `slapkit.hub.heard` keeps the table of a folder.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,15 +18,12 @@ import torch
 from tqdm.auto import tqdm
 
 from slapkit._io import (
-    atomic_write_bytes,
     atomic_write_json_lines,
     atomic_write_text,
     locate,
     printable,
     project_root,
-    read_json_lines,
     sha256_file,
-    write_guard,
 )
 from slapkit._rows import Found, RowCache
 from slapkit.audio.features import Extractor
@@ -36,6 +31,7 @@ from slapkit.audio.frontend import FRONTENDS
 from slapkit.audio.windows import tiled_starts
 from slapkit.data.scan import HEARD, Failure, Source, sound_files
 from slapkit.errors import LibraryError
+from slapkit.hub.heard import table_path
 from slapkit.hub.words import NO_VOICE, Words, describe
 from slapkit.models.encoders.musicnn import TAGS, MusicNN
 from slapkit.models.encoders.text import tensor_digest
@@ -136,41 +132,6 @@ def hear(folder: str | Path, *, cache_dir: str | Path | None = None, progress: b
     heard = Heard(folder, sources, used, describe(np.stack([tags[key] for key in used])), failures)
     atomic_write_json_lines(table_path(folder), heard.rows())
     return heard
-
-
-def table_path(folder: str | Path) -> Path:
-    """Return where the project keeps what was heard in a folder; a library forgets it once the file is deleted."""
-    folder = Path(folder).resolve()
-    name = f"{folder.name}-{hashlib.sha256(str(folder).encode('utf-8', 'surrogateescape')).hexdigest()[:10]}"
-    return project_root() / "data" / "heard" / f"{name}.jsonl"
-
-
-def follow(before: str | Path, folder: str | Path) -> None:
-    """Take what was heard in a folder along to where it lies now, unless something was heard there."""
-    old, new = table_path(before), table_path(folder)
-    if old.is_file() and not new.is_file():
-        atomic_write_bytes(new, old.read_bytes())
-
-
-def keep_heard(folder: str | Path, path: str | Path) -> None:
-    """Make the file `path` what the project knows to be heard in a folder; where that is nothing, there is none."""
-    table = table_path(folder)
-    if table.is_file():
-        atomic_write_bytes(path, table.read_bytes())
-    else:
-        with write_guard(path):
-            Path(path).unlink(missing_ok=True)
-
-
-def read_heard(path: str | Path) -> dict[str, dict[str, list[str]]]:
-    """Return by SHA-256 the facts that were heard, as a table holds them; what is no such row is left out."""
-    result = {}
-    for row in read_json_lines(path)[0]:
-        facts = row.get("facts") if isinstance(row, dict) else None
-        if isinstance(facts, dict) and isinstance(row.get("sha"), str):
-            named = {name: words for name, words in facts.items() if name.startswith(HEARD) and isinstance(words, list)}
-            result[row["sha"]] = named
-    return result
 
 
 def probabilities(

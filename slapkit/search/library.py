@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 import uuid
 from collections import Counter
@@ -13,29 +14,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import torch
 
 from slapkit._io import locate, project_root, read_json_lines
-from slapkit.audio.frontend import FrontendConfig
 from slapkit.config import nearest
 from slapkit.errors import ConfigError, LibraryError, short
-from slapkit.hub import tagger
-from slapkit.hub.load import load_model
+from slapkit.hub import heard
 from slapkit.models import OBJECTIVE_NAMES
-from slapkit.models.inference import Model
-from slapkit.search.engine import EngineRanking, EngineStore
+from slapkit.search import graph
 from slapkit.search.filters import Filters
-from slapkit.search.index import Cells, check_k
+from slapkit.search.index import check_k
 from slapkit.search.listen import AudioFiles
-from slapkit.search.query import QueryEncoder, Track, all_terms
+from slapkit.search.query import ModelTower, QueryEncoder, TextTower, Track, all_terms
 from slapkit.search.ranking import Hits, Pooling, Ranking
-from slapkit.search.store import Header, LibraryStore, synchronise
+from slapkit.search.store import Header, LibraryStore
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what a search by words does without is imported where it is used
     import pandas as pd
+
+    from slapkit.models.inference import Model
+    from slapkit.search.engine import EngineRanking
+    from slapkit.search.pictures import Picture
 
 Kind = Literal["exact", "approximate"]
 _SMALL = 1000  # windows: up to here exact search is as fast
+_TEXT = "text"  # folder of the text tower
 _HEARD = "heard.jsonl"  # what of a library was heard by a tagger
 
 
@@ -58,12 +60,13 @@ class Library(AudioFiles):
         header = store.header
         self.out, self.folder, self.name = store.folder, Path(header.folder), Path(header.folder).name
         self.model_name = OBJECTIVE_NAMES.get(header.objective, header.objective)
-        self.frontend = FrontendConfig.from_dict(header.frontend)
-        self._hop_s = self.frontend.hop_s
+        self._hop_s = header.frontend["hop"] / header.frontend["sample_rate"]
         self.window_s = (header.window - 1) * self._hop_s
         self.counts: dict[str, int] = {}
         self._space = f"{header.model} {header.embedding}"
-        self._encoder = QueryEncoder(lambda: self.model, header.embedding, header.dim, self._space)
+        self._tower: TextTower | None = None
+        self._loading = threading.Lock()
+        self._encoder = QueryEncoder(self._words, self._sound, header.dim, self._space)
         self.embed_text, self.warn = self._encoder.embed_text, self._encoder.warn
         self._refresh()
 
@@ -112,7 +115,7 @@ class Library(AudioFiles):
         before = Header.read(out).folder if moved else header.folder
         store = _store(out, replace(header, folder=before))
         store.header = replace(store.header, folder=header.folder)
-        tagger.follow(before, folder)
+        heard.follow(before, folder)
         library = cls(store, loaded, index)
         library.update(progress, cache_dir=cache_dir, forget_missing=forget_missing)
         if moved:  # and nothing was missing
@@ -156,7 +159,34 @@ class Library(AudioFiles):
     @property
     def note(self) -> str:
         """What is to be said of the captions that the model learned from, once it is loaded; mostly nothing."""
-        return "" if self._model is None else self._model.note
+        return "" if self._tower is None and self._model is None else self._words().note
+
+    def keep_words(self) -> bool:
+        """Keep the model's text tower as an ONNX graph in the folder: later searches by words need no torch.
+
+        Takes some seconds. Says whether the graph is there; a tower that has no such form stays with its model.
+        """
+        return graph.keep(self.model, self.out / _TEXT)
+
+    def warm(self) -> None:
+        """Load what embeds words, so that the first search does not wait for it.
+
+        Raises:
+            LibraryError: the model cannot be had, see `model`.
+        """
+        if len(self):
+            self.embed_text("music")
+
+    def _words(self) -> TextTower:
+        with self._loading:  # which `warm` may do in a thread
+            if self._tower is None:
+                header = self._store.header
+                kept = None if self._model else graph.kept(self.out / _TEXT, header.embedding, header.model)
+                self._tower = kept or ModelTower(self.model, header.embedding)
+            return self._tower
+
+    def _sound(self, path: Path) -> np.ndarray:
+        return self.model.embed_audio([path], embedding=self._store.header.embedding)[0]
 
     def update(
         self, progress: bool = True, *, cache_dir: str | Path | None = None, forget_missing: bool = False
@@ -173,10 +203,12 @@ class Library(AudioFiles):
             LibraryError, DataError: the folder or its table is missing, or all files at once.
             StorageError: the disk is full; what was finished is kept.
         """
+        from slapkit.search.following import synchronise
+
         self.counts = synchronise(self._store, self.model, cache_dir, progress, forget_missing)
-        tagger.keep_heard(self.folder, self.out / _HEARD)
+        heard.keep_heard(self.folder, self.out / _HEARD)
         self._refresh()
-        if isinstance(self._store, EngineStore):
+        if self._store.header.engine is not None:
             self._store.follow(self._list)
         return self.counts
 
@@ -184,10 +216,10 @@ class Library(AudioFiles):
         """Set up what searches from what is on the disk."""
         import pandas as pd
 
-        heard = tagger.read_heard(self.out / _HEARD)
+        words = heard.read_heard(self.out / _HEARD)
         self.entries = self._store.entries
-        for id, entry in self.entries.items() if heard else ():  # facts that people gave win
-            self.entries[id] = replace(entry, facts=entry.facts | heard.get(entry.sha, {}) | entry.facts)
+        for id, entry in self.entries.items() if words else ():  # facts that people gave win
+            self.entries[id] = replace(entry, facts=entry.facts | words.get(entry.sha, {}) | entry.facts)
         self._list = list(self.entries.values())
         self._row = {id: row for row, id in enumerate(self.entries)}
         self._filters = Filters([entry.facts for entry in self._list])
@@ -199,10 +231,16 @@ class Library(AudioFiles):
         self._tracks = pd.DataFrame(cells)
 
     def _ranked(self) -> Ranking | EngineRanking:
-        if isinstance(self._store, EngineStore):
+        if self._store.header.engine is not None:
+            from slapkit.search.engine import EngineRanking
+
             return EngineRanking(self._store, self._list, self._filters)
         halves, cells = self._store.halves(), None
         if self._kind == "approximate" and len(halves) > _SMALL:
+            import torch
+
+            from slapkit.search.cells import Cells
+
             cells = Cells(torch.from_numpy(halves), self.out / "cells.safetensors")
         return Ranking(self._list, self._store.vectors(), halves, self._filters, cells)
 
@@ -267,6 +305,13 @@ class Library(AudioFiles):
         frame = min(window * header.hop, max(0, entry.frames - header.window))
         return min(frame * self._hop_s, max(0.0, entry.duration_s - self.window_s))
 
+    def log_mel(self, id: str, start_s: float | None = None) -> Picture:
+        """Return a picture of what `sound` gives for the same track and start; raises as `sound`."""
+        from slapkit.audio.frontend import FrontendConfig
+        from slapkit.search.pictures import log_mel
+
+        return log_mel(self, FrontendConfig.from_dict(self._store.header.frontend), id, start_s)
+
     def like(self, id: str) -> Track:
         """Return a track to search by, the mean of its windows; a `LibraryError` if there is no such track."""
         return Track(self.entry(id).id, self._ranking.mean(self._row[id]), self._space)
@@ -294,11 +339,18 @@ def by_model(libraries: Iterable[Library]) -> dict[str, Library]:
 def _store(out: Path, header: Header | None = None) -> LibraryStore:
     """Return the store of a library that is there, or of a new one."""
     known = Header.read(out) if header is None or (out / "library.json").exists() else header
-    return (LibraryStore if known.engine is None else EngineStore)(out, header)
+    if known.engine is None:
+        return LibraryStore(out, header)
+    from slapkit.search.engine import EngineStore
+
+    return EngineStore(out, header)
 
 
 def _loaded(model: Model | str | Path) -> tuple[Model, str | None]:
     """Return a model, loaded where its run's folder is given, and that folder, as far as it is known."""
+    from slapkit.hub.load import load_model
+    from slapkit.models.inference import Model
+
     if isinstance(model, Model):
         return model, None
     if not isinstance(model, (str, Path)):

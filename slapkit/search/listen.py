@@ -1,4 +1,4 @@
-"""The audio of a track: where its file is, what a browser is sent, and a small picture of it.
+"""The audio of a track: where its file is, and what a browser is sent.
 
 Files are reached by the id of a track alone. An id that the library does not know, and a file that leads out of the
 library's folder, get an error.
@@ -6,35 +6,18 @@ library's folder, get an error.
 
 import io
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from slapkit.audio import decode
 from slapkit.audio.decode import MEDIA_TYPES
-from slapkit.audio.frontend import FrontendConfig, LogMel
-from slapkit.audio.windows import repeat_pad
 from slapkit.data.home import Home
 from slapkit.errors import LibraryError, short
 from slapkit.search.store import Entry
 
 EXCERPT_S = 30.0
 _SHORT_S, _SHORT_BYTES = 60.0, 2_000_000  # up to both, a file is sent as it is
-_COLUMNS = 160
-_RANGE_DB = 70.0  # below the loudest point of the picture
 _WRITTEN = 16_384  # samples given to the encoder at a time: it crashes on much longer pieces
-
-
-class Picture(NamedTuple):
-    """A log-mel spectrogram of `duration_s` s from `start_s` on, to show.
-
-    `pixels`: uint8 `[n_mels, columns]`, lowest band first, 0 the quietest.
-    """
-
-    pixels: np.ndarray
-    start_s: float
-    duration_s: float
 
 
 class AudioFiles:
@@ -42,7 +25,6 @@ class AudioFiles:
 
     folder: Path
     entries: dict[str, Entry]
-    frontend: FrontendConfig
     window_s: float
 
     def entry(self, id: str) -> Entry:
@@ -66,7 +48,7 @@ class AudioFiles:
         return path
 
     def span(self, id: str, start_s: float | None = None) -> tuple[float, float]:
-        """Return which part of a track `sound` and `log_mel` give, as start and duration in s.
+        """Return which part of a track `sound` gives, as start and duration in s.
 
         A short file is given whole, of others up to 30 s around the window that begins at `start_s`.
         """
@@ -91,19 +73,6 @@ class AudioFiles:
             return path.read_bytes(), MEDIA_TYPES[path.suffix.lower()]
         start, length = self.span(id, start_s)
         return excerpt(path, start_s=start, seconds=length), "audio/ogg"
-
-    def log_mel(self, id: str, start_s: float | None = None) -> Picture:
-        """Return a picture of what `sound` gives for the same track and start; raises as `sound`."""
-        path = self.path(id)
-        start, length = self.span(id, start_s)
-        transform = LogMel(self.frontend.picture()).eval()
-        wave = decode.read(path, sample_rate=self.frontend.sample_rate, start_s=start, duration_s=length or None)
-        mel = transform(torch.from_numpy(repeat_pad(wave, transform.config.n_fft))[None])[0].numpy()
-        edges = np.linspace(0, len(mel), min(_COLUMNS, len(mel)) + 1).astype(np.int64)[:-1]
-        columns = np.maximum.reduceat(mel, edges, axis=0)
-        relative = (columns - columns.max()) / _RANGE_DB + 1
-        pixels = np.ascontiguousarray((255 * np.clip(relative, 0, 1)).round().astype(np.uint8).T)
-        return Picture(pixels, start, length)
 
 
 def _is_short(entry: Entry) -> bool:

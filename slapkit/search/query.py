@@ -5,19 +5,23 @@
 Terms are separated by a sign with white space around it, so that "hip-hop" and "4-on-the-floor" stay whole.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from slapkit.errors import LibraryError, short
-from slapkit.models.inference import Model
 from slapkit.models.vocabulary import unknown_words
 from slapkit.search.index import unit
+
+if TYPE_CHECKING:
+    from slapkit.models.inference import Model
 
 # All captions share a direction ("this is a caption"). Subtracted in full, a term would cancel it; half of it does not.
 MINUS = 0.5
@@ -88,12 +92,48 @@ def combine(vectors: np.ndarray, weights: Sequence[float]) -> np.ndarray:
     return (total / length).astype(np.float32)
 
 
-class QueryEncoder:
-    """Turns terms into a vector of width `dim` in `space`; `model` loads the model when it is needed."""
+class TextTower(Protocol):
+    """Embeds words; `vocabulary` are the words of the captions that it was trained on, `note` what is to be said of
+    them."""
 
-    def __init__(self, model: Callable[[], Model], embedding: Literal["q", "z"], dim: int, space: str) -> None:
-        self._model, self.embedding, self.dim, self.space = model, embedding, dim, space
-        self.embed_text = lru_cache(_TEXTS)(lambda text: model().embed_text([text], embedding=embedding)[0])
+    max_tokens: int
+    vocabulary: frozenset[str]
+    note: str
+
+    def embed(self, text: str) -> np.ndarray:
+        """Return the embedding of a text, float32 `[D]`, of unit norm."""
+
+    def tokens(self, text: str) -> int:
+        """Return how many tokens a text has."""
+
+
+class ModelTower:
+    """The text tower of a model that was loaded."""
+
+    def __init__(self, model: Model, embedding: str) -> None:
+        self._model, self._embedding, joint = model, embedding, model.joint
+        self.max_tokens, self.vocabulary, self.note = joint.text.encoder.max_tokens, joint.vocabulary, joint.note
+
+    def embed(self, text: str) -> np.ndarray:
+        """Return the embedding of a text, float32 `[D]`, of unit norm."""
+        return self._model.embed_text([text], embedding=self._embedding)[0]
+
+    def tokens(self, text: str) -> int:
+        """Return how many tokens a text has."""
+        return len(self._model.joint.text.encoder.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+
+
+class QueryEncoder:
+    """Turns terms into a vector of width `dim` in `space`.
+
+    `tower` gives what embeds words, and `sound` embeds an audio file; both are called when they are needed.
+    """
+
+    def __init__(
+        self, tower: Callable[[], TextTower], sound: Callable[[Path], np.ndarray], dim: int, space: str
+    ) -> None:  # fmt: skip
+        self._tower, self._sound, self.dim, self.space = tower, sound, dim, space
+        self.embed_text = lru_cache(_TEXTS)(lambda text: tower().embed(text))
 
     def vector(self, terms: Sequence[Term]) -> np.ndarray:
         """Return one unit vector `[D]` for all terms."""
@@ -103,7 +143,7 @@ class QueryEncoder:
         if isinstance(value, str):
             return self.embed_text(value)
         if isinstance(value, Path):
-            return self._model().embed_audio([value], embedding=self.embedding)[0]
+            return self._sound(value)
         if isinstance(value, Track):
             if value.space != self.space:
                 words = "comes from a library of another model or embedding: take it from this one by like(id)"
@@ -121,11 +161,10 @@ class QueryEncoder:
             return None
         if len(query) > _LONGEST:
             return f"the query has {len(query):,} characters: only the first {_LONGEST:,} are read"
-        encoder = self._model().joint.text.encoder
-        tokens = [encoder.tokenizer(text, truncation=False, verbose=False)["input_ids"] for text, _ in parse(query)]
-        if (most := max(map(len, tokens))) > encoder.max_tokens:
-            return f"the query has {most} tokens: the text encoder reads only the first {encoder.max_tokens}"
-        if unknown := unknown_words(query, self._model().joint.vocabulary):
+        tower = self._tower()
+        if (most := max(tower.tokens(text) for text, _ in parse(query))) > tower.max_tokens:
+            return f"the query has {most} tokens: the text encoder reads only the first {tower.max_tokens}"
+        if unknown := unknown_words(query, tower.vocabulary):
             words = ", ".join(f"“{word}”" for word in unknown[:5]) + (" ..." if len(unknown) > 5 else "")
             return f"the model's captions never say {words}: what it finds for that is a guess"
         return None

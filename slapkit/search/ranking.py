@@ -4,19 +4,23 @@ Scores are cosines, rounded to six decimals, about what float32 embeddings resol
 percentile of a score is the share of all tracks that score at least as high: 0.003 is the top 0.3 %.
 """
 
+from __future__ import annotations
+
 import mmap
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 
 from slapkit.config import nearest
 from slapkit.errors import LibraryError, short
 from slapkit.search.filters import Filters
-from slapkit.search.index import Cells, cosines, top
+from slapkit.search.index import cosines, top
 from slapkit.search.store import Entry
+
+if TYPE_CHECKING:
+    from slapkit.search.cells import Cells
 
 Pooling = Literal["best", "mean"]
 ERROR = 2e-3  # of a cosine in float16: its two vectors and itself, rounded to 11 bits each, and sums
@@ -50,7 +54,7 @@ class Ranking:
         cells: Cells | None = None,
     ) -> None:  # fmt: skip
         self.vectors, self.size, self._filters, self._cells = vectors, len(entries), filters, cells
-        self._halves = torch.from_numpy(halves)
+        self._halves = halves
         self._spans = np.array([(e.first, e.first + e.windows) for e in entries], dtype=np.int64).reshape(-1, 2)
         self._order = np.argsort(self._spans[:, 0])  # of tracks by their rows
         self._laid = self._spans[self._order]
@@ -86,7 +90,7 @@ class Ranking:
             tracks[self._order] = np.maximum.reduceat(rough[: pairs[-1]], pairs[:-1])[::2]
         else:
             rows = rows[self._owners(rows) >= 0]
-            rough = cosines(self._halves[torch.from_numpy(rows)], query)
+            rough = cosines(self._halves[rows], query)
             np.maximum.at(tracks, self._owners(rows), rough)
         fitting = tracks if allowed is None else tracks[allowed]
         if not len(fitting):

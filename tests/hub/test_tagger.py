@@ -9,6 +9,7 @@ import pytest
 
 from slapkit.cli import main
 from slapkit.errors import LibraryError
+from slapkit.hub import heard as heard_tables
 from slapkit.hub import tagger
 from slapkit.hub.words import WORDS, describe
 from slapkit.models.encoders.musicnn import TAGS
@@ -89,10 +90,10 @@ def test_a_folder_is_heard_once(music, cache, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tagger, "_tags", lambda *_: pytest.fail("computed again"))
     assert tagger.hear(music, cache_dir=cache, progress=False) == heard
-    kept = tagger.read_heard(tagger.table_path(music))
+    kept = heard_tables.read_heard(heard_tables.table_path(music))
     assert kept == {key: tagger.facts_of(said) for key, said in zip(heard.keys, heard.words)} and len(kept) == 7
-    (tmp_path / "cut.jsonl").write_bytes(tagger.table_path(music).read_bytes()[:-40] + b'\n[1]\n{"sha": 1}')
-    assert tagger.read_heard(tmp_path / "cut.jsonl").keys() <= kept.keys()
+    (tmp_path / "cut.jsonl").write_bytes(heard_tables.table_path(music).read_bytes()[:-40] + b'\n[1]\n{"sha": 1}')
+    assert heard_tables.read_heard(tmp_path / "cut.jsonl").keys() <= kept.keys()
 
 
 def test_the_command_lists_all_and_writes_what_spreadsheets_read(music, cache, tmp_path, monkeypatch, capsys):

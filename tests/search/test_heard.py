@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from slapkit.hub import heard as heard_tables
 from slapkit.hub import tagger
 from slapkit.search import Library
 from slapkit.viz.text import facts
@@ -42,7 +43,7 @@ def test_a_library_takes_over_what_was_heard(music, build, model, embedded, tmp_
     (root / "album" / "slow.wav").rename(root / "moved.wav")  # the content counts
     library.update(progress=False)
     assert library.entry("moved.wav").facts["heard tempo"] == by_file["album/slow.wav"].facts["tempo"]
-    tagger.table_path(root).unlink()
+    heard_tables.table_path(root).unlink()
     library.update(progress=False)
     assert not any(name.startswith("heard") for name in library.tracks)
 

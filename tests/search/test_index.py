@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slapkit.search import index as module
+from slapkit.search import cells as module
+from slapkit.search.cells import Cells
 from slapkit.search.filters import Filters
-from slapkit.search.index import Cells
 from slapkit.search.ranking import Ranking
 from slapkit.search.store import Entry
 

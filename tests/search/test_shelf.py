@@ -10,7 +10,7 @@ import pytest
 
 from slapkit.audio import media
 from slapkit.errors import LibraryError
-from slapkit.hub import tagger
+from slapkit.hub import heard as heard_tables
 from slapkit.models.weights import save_model
 from slapkit.search import Library
 from tests.audio.encoding import CODECS, encode, retagged
@@ -28,8 +28,8 @@ def test_a_collection_that_moved_is_not_embedded_again(music, model, build, embe
     library = build(root)
     header = (library.out / "library.json").read_text()
     row = {"file": "d.wav", "sha": library.entry("d.wav").sha, "facts": {"heard voice": ["none"]}}
-    tagger.table_path(root).parent.mkdir(parents=True)
-    tagger.table_path(root).write_text(json.dumps(row) + "\n")
+    heard_tables.table_path(root).parent.mkdir(parents=True)
+    heard_tables.table_path(root).write_text(json.dumps(row) + "\n")
     embedded.clear()
     new.parent.mkdir()
     shutil.copytree(root, new, copy_function=shutil.copyfile)  # other times

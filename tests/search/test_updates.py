@@ -18,7 +18,7 @@ from slapkit.data import read
 from slapkit.data.scan import tags
 from slapkit.errors import LibraryError, StorageError
 from slapkit.hub.embed import embed_collection
-from slapkit.search import Library, store
+from slapkit.search import Library, following
 from tests.audio.encoding import encode
 from tests.search.library_parts import RATE, sound
 
@@ -264,7 +264,7 @@ def test_long_files_are_embedded_in_pieces(music, build, monkeypatch):
 @pytest.mark.parametrize("kind", ["library", "embed"])
 def test_cut_off_at_any_flush_it_goes_on(music, model, build, tmp_path, monkeypatch, embedded, kind, error):
     root, fsync, left = music({f"{i}.wav": 1.0 for i in range(8)}), os.fsync, 0
-    monkeypatch.setattr(store, "_CHUNK", 2)
+    monkeypatch.setattr(following, "_CHUNK", 2)
 
     def make(name):
         if kind == "library":

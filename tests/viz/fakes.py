@@ -90,6 +90,9 @@ class FakeLibrary:
     def __len__(self) -> int:
         return len(self.tracks)
 
+    def warm(self) -> None:
+        """Nothing is to be loaded."""
+
     def like(self, id: str) -> SimpleNamespace:
         self._known(id)
         return SimpleNamespace(id=id)

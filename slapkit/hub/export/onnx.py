@@ -91,6 +91,7 @@ def to_onnx(
         audio, features = model.config.audio, _features(model, probe_sounds(model)[1])
         description = {
             "slapkit": slapkit.__version__,
+            "model": model.fingerprint(),
             "objective": joint.objective,
             "dim": model.dim,
             "outputs": ["z", "q"][: 1 + joint.has_predictor],
@@ -100,7 +101,12 @@ def to_onnx(
                 "feature_extractor": audio.waveform.features if _makes_spectrogram(joint.audio.encoder) else None,
                 "window_s": audio.window_s,
             },
-            "text": {"tokenizer": "tokenizer", "max_tokens": model.config.text.max_tokens},
+            "text": {
+                "tokenizer": "tokenizer",
+                "max_tokens": model.config.text.max_tokens,
+                "words": sorted(joint.vocabulary),  # of the captions that it was trained on
+            },
+            "note": model.note,
             "largest_difference": difference,
             "tolerance": TOLERANCE,
         }

@@ -1,0 +1,167 @@
+"""How a library follows its folder: what is new, changed, moved or gone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from slapkit._io import atomic_write_json_lines, sha256_file
+from slapkit.audio import media
+from slapkit.data.scan import Failure, Source, has_table, scan, tags
+from slapkit.errors import LibraryError
+from slapkit.models.embed import BATCH, Embedder
+from slapkit.models.inference import Model
+from slapkit.search.store import Entry, LibraryStore
+
+_CHUNK = 128  # files hashed before they are embedded
+_PLACE = ("file", "size", "mtime_ns")  # what of a file says that it was touched
+
+
+def synchronise(
+    store: LibraryStore, model: Model, cache_dir: str | Path | None, progress: bool, forget_missing: bool = False
+) -> dict[str, int]:
+    """Bring a library up to date with its folder and return counts, as `Library.update` does.
+
+    A file is unchanged when its size and time are those of its entry, or else when its content is. A file that moved,
+    or whose tags alone changed, keeps its vectors. Failed files are tried again every time. Tracks stay that may not be
+    looked at, as in a folder that cannot be read.
+    """
+    folder = Path(store.header.folder)
+    sources, failures = scan(folder)
+    if not forget_missing:
+        _require_present(store, folder, sources, failures)
+    with store.writing(progress=progress):
+        update = _Update(store, has_table(folder), failures)
+        before = {id: entry.sha for id, entry in update.entries.items()}
+        touched = update.sort_out(sources)
+        bar = tqdm(total=len(touched), desc="Embedding audio", unit="file", disable=not progress or not touched)
+        with bar, Embedder(model, hop=store.header.hop, expected=len(touched), cache_dir=cache_dir) as embedder:
+            for start in range(0, len(touched), _CHUNK):
+                update.take_in(touched[start : start + _CHUNK], embedder, bar)
+        failed = {failure.file for failure in failures}
+        kept = {source.id for source in sources if source.file not in failed}
+        gone = [id for id in store.items.keys() - kept if not _is_hidden(folder, update.entries[id].file, failed)]
+        store.log({"id": id, "gone": True} for id in gone)
+        failures = sorted(failures, key=lambda failure: failure.file)
+        atomic_write_json_lines(store.folder / "failures.jsonl", map(asdict, failures))
+    after = {id: item["sha"] for id, item in store.items.items()}
+    return {
+        "added": len(after.keys() - before),
+        "changed": sum(before.get(id, sha) != sha for id, sha in after.items()),
+        "removed": len(before.keys() - after),
+        "unchanged": len(before.items() & after.items()),
+        "failed": len(failures),
+    }
+
+
+def _require_present(store: LibraryStore, folder: Path, sources: Sequence[Source], failures: Sequence[Failure]) -> None:
+    """Ask before letting go of all tracks at once, or of all that lay in a folder which is there and empty: a disk that
+    is not mounted looks like this, and embedding its music again takes hours."""
+    seen = {_top(one.file) for one in (*sources, *failures)} | {failure.file for failure in failures}
+    new = {source.size for source in sources if source.id not in store.items}
+    gone = [item for item in store.items.values() if _top(item["file"]) not in seen]
+    lost = Counter(_top(item["file"]) for item in gone)
+    for top in {_top(item["file"]) for item in gone if item["size"] in new}:  # moved within the collection
+        del lost[top]
+    whole = len(gone) == len(store.items)
+    empty = {top: n for top, n in lost.items() if whole or (top and (folder / top).is_dir())}
+    if empty:
+        where = ", ".join(str(folder / top) for top in sorted(empty)[:3]) + (" ..." if len(empty) > 3 else "")
+        raise LibraryError(
+            f"all {sum(empty.values()):,} tracks of {where} are gone at once: is the disk mounted? Nothing was "
+            "changed. If they are deleted, update with forget_missing=True (`slapkit library --forget-missing`); if "
+            "the collection moved, build with moved=True (`--moved`) from where it is now"
+        )
+
+
+def _is_hidden(folder: Path, file: str, failed: Container[str]) -> bool:
+    """Say whether the system does not let us see if a file is there."""
+    try:
+        (folder / file).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError:
+        return True
+    return any(parent.as_posix() in failed for parent in PurePosixPath(file).parents)
+
+
+def _top(file: str) -> str:
+    """Return the first folder of a file's name, "" where it lies in none."""
+    return file.split("/")[0] if "/" in file else ""
+
+
+class _Update:
+    """One pass over the files of a library."""
+
+    def __init__(self, store: LibraryStore, table: bool, failures: list[Failure]) -> None:
+        self.store, self.table, self.failures = store, table, failures
+        self.entries = store.entries
+        self.by_sha = {entry.sha: entry for entry in self.entries.values()}
+        self.by_sound = {entry.sound: entry for entry in self.entries.values() if entry.sound}
+        self.output = ("z", "q").index(store.header.embedding)
+
+    def sort_out(self, sources: Sequence[Source]) -> list[Source]:
+        """Return files that are new or were touched; of the others, take over what the table says by now."""
+        touched, again = [], []
+        for source in sources:
+            entry = self.entries.get(source.id)
+            if entry is None or any(getattr(entry, name) != getattr(source, name) for name in _PLACE):
+                touched.append(source)
+            elif self.table and (new := self._entry(source, entry)) != entry:
+                again.append(asdict(new))
+        self.store.log(again)
+        return touched
+
+    def take_in(self, sources: Sequence[Source], embedder: Embedder, bar: tqdm) -> None:
+        """Take in some files that are new or were touched."""
+        new, tracks, same = [], [], []
+        for source in sources:
+            try:
+                sha = sha256_file(source.path)
+            except OSError as error:
+                self.failures.append(Failure(source.file, f"the file cannot be read: {error.strerror}"))
+                continue
+            old, twin = self.entries.get(source.id), self.by_sha.get(sha)
+            sound = media.sound_digest(source.path) if twin is None else ""
+            if twin is None and sound in self.by_sound:  # other tags
+                twin = replace(self.by_sound[sound], sha=sha)
+            if twin is None:
+                new.append((source, sha, sound))
+            elif old is not None and old.sha == sha:
+                same.append(asdict(self._entry(source, old)))
+            else:
+                tracks.append((self._entry(source, twin), self.store.vectors_of(twin.first, twin.windows)))
+        self.store.log(same)
+        bar.update(len(sources) - len(new))
+        found = embedder.embed([source.path for source, *_ in new], [sha for _, sha, _ in new])
+        for (source, sha, sound), one in zip(new, found, strict=True):
+            bar.update()
+            if one.failure is not None:
+                self.failures.append(Failure(source.file, one.failure))
+                continue
+            entry = Entry(source.id, "", 0, 0, sha, "", one.duration_s, one.frames, sound=sound)
+            tracks.append((self._entry(source, entry), one.outputs[self.output]))
+            if sum(len(vectors) for _, vectors in tracks) >= BATCH:  # what a kill loses at most
+                self._append(tracks)
+                tracks = []
+        self._append(tracks)
+
+    def _append(self, tracks: list[tuple[Entry, np.ndarray]]) -> None:
+        self.store.append((asdict(entry), vectors) for entry, vectors in tracks)
+        for entry, _ in tracks:
+            self.entries[entry.id] = self.by_sha[entry.sha] = Entry(**self.store.items[entry.id])
+            if entry.sound:
+                self.by_sound[entry.sound] = self.entries[entry.id]
+
+    def _entry(self, source: Source, known: Entry) -> Entry:
+        """Return the entry of a file with the content of `known`."""
+        words = {"title": source.title, "captions": list(source.captions), "facts": source.facts}
+        if not self.table:
+            words["facts"] = tags(source.path)
+            words["title"] = words["facts"].pop("title", source.title)
+        return replace(known, id=source.id, **{name: getattr(source, name) for name in _PLACE}, **words)
