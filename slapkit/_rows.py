@@ -14,6 +14,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -26,6 +28,9 @@ from slapkit._io import locked, read_json_lines, write_guard
 
 logger = logging.getLogger(__name__)
 Found = Iterator[tuple[str, np.ndarray | str]]  # keys, and their values or why they have none
+PROGRESS = (
+    "SLAPKIT_PROGRESS"  # names the file where a runner, which sees no bar of its kernel, reads how far a cache is
+)
 
 
 class Passing(str):
@@ -120,7 +125,8 @@ class RowCache:
             self.refresh()
             missing = self.missing(keys, progress=progress)
             with contextlib.closing(compute(missing)) as found:
-                self._append(tqdm(found, what, len(missing), unit=unit, disable=not progress), len(missing))
+                bar = tqdm(found, what, len(missing), unit=unit, disable=not progress)
+                self._append(_told(bar, [what, len(missing), unit]), len(missing))
         self.refresh()
 
     def _append(self, found: Iterable[tuple[str, np.ndarray | str]], total: int) -> None:
@@ -144,6 +150,19 @@ class RowCache:
                         _write(data, values.astype(self.dtype, copy=False).tobytes())
                     _write(index, row.line())
                 start += row.length
+
+
+def _told(found: Iterable[Any], about: list[Any]) -> Iterator[Any]:
+    """Yield `found`, and keep `[done, *about]` in the file that `PROGRESS` names, if it does, until the end."""
+    path, told = os.environ.get(PROGRESS), -1.0
+    for done, item in enumerate(found, 1):
+        yield item
+        if path and time.monotonic() - told >= 1:
+            told = time.monotonic()
+            with contextlib.suppress(OSError):  # no reason to lose what is computed
+                Path(path).write_text(json.dumps([done, *about]))
+    if path:
+        Path(path).unlink(missing_ok=True)
 
 
 def _write(file: BinaryIO, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
 import re
 import sys
@@ -15,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from slapkit._io import read_json_lines
+from slapkit._rows import PROGRESS
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-PERIOD_S = 10.0  # between two lines about a training
+PERIOD_S = 10.0  # between two lines about what a cell does
+FILLING = ".progress"
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b.")
 
 
@@ -43,15 +46,18 @@ def plain(text: object, limit: int = 2000) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def kernel_manager_class(on_start: Callable[[int], None]) -> type:
-    """Return a kernel manager that starts this interpreter, whatever kernels are installed, and reports its pid."""
+def kernel_manager_class(on_start: Callable[[int], None], progress: Path) -> type:
+    """Return a kernel manager that starts this interpreter, whatever kernels are installed, and reports its pid.
+
+    The kernel keeps in the file `progress` how far a cache is."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     # Frozen modules off: the kernel's debugger otherwise prints that it may miss breakpoints.
     command = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    own = KernelSpec(**{**get_kernel_dict(), "argv": command})
+    env = {PROGRESS: str(progress.resolve()).replace("$", "$$")}  # a template
+    own = KernelSpec(**{**get_kernel_dict(), "argv": command, "env": env})
 
     class OwnKernelManager(AsyncKernelManager):
         def __init__(self, **kwargs: Any) -> None:
@@ -74,21 +80,35 @@ def kernel_manager_class(on_start: Callable[[int], None]) -> type:
     return OwnKernelManager
 
 
+def _training(folder: Path) -> str | None:
+    newest = max(folder.rglob("train.jsonl"), key=lambda path: path.stat().st_mtime, default=None)
+    row = next(iter(read_json_lines(newest)[0][-1:]), None) if newest else None
+    if row and row.get("loss") is not None:
+        return f"step {row['step']}, loss {row['loss']:.3f}, {row['time_s']:.0f} s"
+    return None
+
+
+def _filling(folder: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError):  # none, or half written
+        done, what, total, unit = json.loads((folder / FILLING).read_text())
+        return f"{what} {done:,}/{total:,} {unit}s"
+    return None
+
+
 @contextlib.contextmanager
-def training_shown(folder: Path, title: str) -> Iterator[None]:
-    """Print the newest line of a training below `folder` now and then: papermill's bar moves at ends of cells only."""
+def progress_shown(folder: Path, title: str) -> Iterator[None]:
+    """Print now and then how far a cache or a training below `folder` is: papermill's bar moves at ends of cells
+    only."""
     ended = threading.Event()
 
     def show() -> None:
-        last = None
+        shown = set()
         while not ended.wait(PERIOD_S):
-            newest = max(folder.rglob("train.jsonl"), key=lambda path: path.stat().st_mtime, default=None)
-            row = next(iter(read_json_lines(newest)[0][-1:]), None) if newest else None
-            if row and row != last and row.get("loss") is not None:
-                text = f"{title}: step {row['step']}, loss {row['loss']:.3f}, {row['time_s']:.0f} s"
-                tqdm.write(text, file=sys.stderr)
-                last = row
+            for text in {_filling(folder), _training(folder)} - shown - {None}:
+                tqdm.write(f"{title}: {text}", file=sys.stderr)
+                shown.add(text)
 
+    (folder / FILLING).unlink(missing_ok=True)  # of a run that was killed
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
     try:
@@ -115,7 +135,7 @@ def execute(
     logging.getLogger("papermill").setLevel(logging.ERROR)
     output = folder / "notebook.ipynb"
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    shown = training_shown(folder, title) if progress else contextlib.nullcontext()
+    shown = progress_shown(folder, title) if progress else contextlib.nullcontext()
     try:
         with shown:
             papermill.execute_notebook(
@@ -124,7 +144,7 @@ def execute(
                 parameters=parameters,
                 progress_bar={"desc": title} if progress else False,
                 cwd=cwd,
-                kernel_manager_class=kernel_manager_class(on_kernel),
+                kernel_manager_class=kernel_manager_class(on_kernel, folder / FILLING),
             )
     except papermill.PapermillExecutionError as error:
         raise _failure(error.cell_index, error.source, error.ename, error.evalue) from None

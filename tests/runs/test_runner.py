@@ -256,6 +256,27 @@ for line in {lines!r}:
     assert "step 20" not in capsys.readouterr().err, "a quiet run says nothing"
 
 
+def test_a_cache_shows_how_far_it_is_while_its_cell_runs(project, monkeypatch, capsys):
+    monkeypatch.setattr("slapkit.runs.execute.PERIOD_S", 0.05)
+    filling = """
+import time
+import numpy as np
+from slapkit._rows import RowCache
+
+def compute(missing):
+    for key in missing:
+        time.sleep(0.6)
+        yield key, np.zeros((1, 2), "f4")
+
+keys = [str(number) for number in range(4)] + ["0"]
+RowCache(folder / "checkpoint" / "x.values", 2, "<f4").fill(keys, compute, what="Encoding", progress=False)"""
+    write_notebook(project / "notebooks" / "tiny.ipynb", BODY + filling, LAST)
+    done = run("tiny")
+    said = [line for line in capsys.readouterr().err.splitlines() if "Encoding" in line]
+    assert said[0] == "tiny: Encoding 1/4 clips" and len(said) > 1
+    assert sorted(path.name for path in done.folder.iterdir() if path.name.startswith(".")) == [".lock"]
+
+
 def test_the_latest_runs_are_named_before_a_run_gets_its_id(project):
     parameters = 'runs: str = "latest"  # trained runs\nrun_dir: str | None = None  # set'
     write_notebook(
