@@ -10,6 +10,7 @@ from scipy.stats import beta
 
 from slapkit.errors import MetricError
 from slapkit.metrics.protocol import markdown
+from slapkit.metrics.summary import DIRECTIONS
 from slapkit.runs.claims.estimate import Term, contrast, estimate
 from slapkit.runs.claims.results import Results
 
@@ -108,7 +109,6 @@ def counts(findings: Iterable[Finding]) -> dict[str, int]:
     return {verdict: verdicts.count(verdict) for verdict in (HOLDS, FAILS, OPEN)}
 
 
-WAYS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 NO_GAP = 0.05  # separability this near to one half is "almost none"
 SAME = 0.02  # recalls this near to each other are the same
 SAME_MEMORY = 1.05  # of one micro-batch's
@@ -159,7 +159,7 @@ def _difference(what: str, *terms: Term, unit: str = "points", **limits: float) 
 @_claim("retrieval", "SLAP retrieves better than CLAP, trained alike.", "tables of retrieval, from scratch")
 def _retrieval(results: Results) -> Iterator[Evidence]:
     slap, clap = results.of("models", "slap"), results.of("models", "clap")
-    for way, words in WAYS.items():
+    for way, words in DIRECTIONS.items():
         for recall in ("R@1", "R@10"):
             name = f"q.{way}.{recall}"
             yield _difference(f"{recall} {words}, SLAP less CLAP", (1, slap, name), (-1, clap, name))
@@ -168,7 +168,7 @@ def _retrieval(results: Results) -> Iterator[Evidence]:
 @_claim("q", "Predictions q retrieve a little better than projections z.", "table of q against z")
 def _q_against_z(results: Results) -> Iterator[Evidence]:
     slap = results.of("models", "slap")
-    for way, words in WAYS.items():
+    for way, words in DIRECTIONS.items():
         terms = ((1, slap, f"q.{way}.R@10"), (-1, slap, f"z.{way}.R@10"))
         yield _difference(f"R@10 {words}, q less z", *terms)
 

@@ -8,7 +8,6 @@ from slapkit.viz.figures.gap import cosines, recentring, spectra
 from slapkit.viz.figures.maps import Panel, joint_map, sentence_on_map, worst_pairs
 from slapkit.viz.figures.runs import (
     asked_for,
-    chance_recalls,
     counts,
     curve,
     gap_bars,

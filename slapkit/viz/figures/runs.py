@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slapkit.errors import MetricError
+from slapkit.metrics.summary import DIRECTIONS, chance
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.viz import theme
-from slapkit.viz.figures.style import (
-    DIRECTIONS,
-    PERCENT,
-    add_bar,
-    add_chance,
-    finish,
-    grid,
-    joined,
-    mark_line,
-    name_of,
-)  # fmt: skip
+from slapkit.viz.figures.style import PERCENT, add_bar, add_chance, finish, grid, joined, mark_line, name_of
 from slapkit.viz.text import label
 
 if TYPE_CHECKING:
@@ -149,23 +139,12 @@ def retrieval_bars(metrics: Metrics, direction: str = "text_to_audio", *, embedd
         recalls = [100 * values["retrieval"][embedding][direction][m] for m in measures]
         tens.append(f"{name_of(objective)} {recalls[-1]:.1f} %")
         add_bar(figure, objective, measures, recalls)
-    base = chance_recalls(next(iter(metrics.values())), direction)
-    add_chance(figure, measures, [100 * base[m] for m in measures])
+    base = [100 * chance(next(iter(metrics.values())), int(m[2:]), direction) for m in measures]
+    add_chance(figure, measures, base)
     figure.update_yaxes(title_text="recall (%)", **PERCENT)
     figure.update_xaxes(title_text=f"{DIRECTIONS[direction]}, embedding {embedding}")
     words = DIRECTIONS[direction].capitalize()
-    return finish(figure, f"{words}, among the first ten: {joined(tens)} (chance {100 * base['R@10']:.1f} %)")
-
-
-def chance_recalls(metrics: Mapping[str, Any], direction: str) -> dict[str, float]:
-    """Return the recalls of a random order, from the protocol: any of the `p` right ones among the first k of M.
-
-    1 - C(M - p, k) / C(M, k), with p = 1 from text to audio and the captions of a clip from audio to text.
-    """
-    protocol = metrics["protocol"]
-    clips, captions = int(protocol["candidates"]), int(protocol["queries"])
-    total, right = (clips, 1) if direction == "text_to_audio" else (captions, max(1, round(captions / clips)))
-    return {f"R@{k}": 1 - math.comb(total - right, min(k, total)) / math.comb(total, min(k, total)) for k in (1, 5, 10)}
+    return finish(figure, f"{words}, among the first ten: {joined(tens)} (chance {base[-1]:.1f} %)")
 
 
 def rank_bars(metrics: Metrics, *, embedding: str = "q") -> go.Figure:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from matplotlib.figure import Figure
 
-DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 PERCENT = {"range": [0, 112], "tickvals": [0, 25, 50, 75, 100]}  # of an axis; room for the numbers above full bars
 
 
