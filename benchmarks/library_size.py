@@ -30,7 +30,7 @@ import psutil
 from slapkit.audio.frontend import FrontendConfig
 from slapkit.data.scan import scan
 from slapkit.models.embed import Embedded
-from slapkit.search import Library, store
+from slapkit.search import Library, following, store
 
 DIM = 256
 ORDERS = ("sorted", "later", "shuffled")
@@ -130,7 +130,7 @@ def measure(folder: Path, out: Path, index: str, clusters: int, pipe: Any) -> No
         found = [[set(each.search(one)["id"]) for each in (exact, library)] for one in queries]
         result["recall@10"] = float(np.mean([len(a & b) / 10 for a, b in found]))
         result["open_again"] = timed(lambda: Library.open(out, index=index))[0]
-    store.Embedder, library._model = RandomEmbedder, _MODEL
+    following.Embedder, library._model = RandomEmbedder, _MODEL
     make_files(folder, 900_000 + (index != "exact") * 100, 10)
     result["update_of_ten"], counts = timed(lambda: library.update(progress=False))
     assert counts["added"] == 10, counts

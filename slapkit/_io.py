@@ -209,16 +209,21 @@ def read_json_lines(path: str | Path, start: int = 0) -> tuple[list[Any], int]:
     A kill may tear the last line that was appended; what follows the bytes returned can be cut off. A missing file has
     no lines.
     """
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            lines = file.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return [], start
     rows: list[Any] = []
-    size = start
-    with contextlib.suppress(FileNotFoundError, ValueError), open(path, "rb") as file:
-        file.seek(start)
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            rows.append(json.loads(line))
-            size += len(line)
-    return rows, size
+    with contextlib.suppress(ValueError):  # all at once takes a third of the time
+        rows = json.loads(b"[%b]" % b",".join(lines))
+    if len(rows) != len(lines):
+        rows = []
+        with contextlib.suppress(ValueError):
+            for line in lines:
+                rows.append(json.loads(line))
+    return rows, start + sum(len(line) + 1 for line in lines[: len(rows)])
 
 
 @contextlib.contextmanager

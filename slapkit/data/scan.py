@@ -109,42 +109,47 @@ def sound_files(folder: Path) -> tuple[list[Source], list[Failure]]:
     sources: list[Source] = []
     failures: list[Failure] = []
     home = Home(folder)
-    for path in _files(folder, home, failures):
-        file = path.relative_to(folder).as_posix()
+    for file, path in _files(folder, home, failures):  # texts: a Path for each step would take half of the time
         shown = file.encode("utf-8", "backslashreplace").decode()
         if shown != file:
             failures.append(Failure(shown, "its name is not valid UTF-8: rename the file"))
             continue
-        if os.path.islink(path) and not home.holds(path):
-            failures.append(Failure(file, LINK_LEAVES))
-            continue
         with _listing(file, failures):
-            info = path.stat()
+            info = os.lstat(path)
+            if stat.S_ISLNK(info.st_mode):
+                if not home.holds(Path(path)):
+                    failures.append(Failure(file, LINK_LEAVES))
+                    continue
+                info = os.stat(path)
             if info.st_size == 0:
                 failures.append(Failure(file, "the file is empty (0 bytes)"))
             elif stat.S_ISREG(info.st_mode):
-                sources.append(Source(file, file, path, info.st_size, info.st_mtime_ns, path.stem))
+                title = os.path.splitext(os.path.basename(path))[0]
+                sources.append(Source(file, file, Path(path), info.st_size, info.st_mtime_ns, title))
             else:
                 failures.append(Failure(file, "not a file"))
     return sources, failures
 
 
-def _files(folder: Path, home: Home, failures: list[Failure]) -> Iterator[Path]:
-    """Yield the sound files by suffix; hidden files and folders stay out, linked folders are not entered."""
+def _files(folder: Path, home: Home, failures: list[Failure]) -> Iterator[tuple[str, str]]:
+    """Yield the sound files by suffix, each as its name relative to the folder, with "/", and its path; hidden files
+    and folders stay out, linked folders are not entered."""
 
     def unreadable(error: OSError) -> None:
         name = os.path.relpath(error.filename, folder)
         failures.append(Failure(name, f"the folder cannot be read: {error.strerror}"))
 
     for place, folders, names in os.walk(folder, onerror=unreadable):
+        inside = Path(place).relative_to(folder).as_posix()
+        before = "" if inside == "." else f"{inside}/"
         for name in folders:
             path = Path(place, name)
             if os.path.islink(path) and not home.holds(path):
-                failures.append(Failure(path.relative_to(folder).as_posix(), LINK_LEAVES))
+                failures.append(Failure(before + name, LINK_LEAVES))
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith("."):
-                yield Path(place, name)
+                yield before + name, os.path.join(place, name)
 
 
 @contextlib.contextmanager
