@@ -9,22 +9,6 @@ import numpy as np
 from slapkit.errors import AudioError
 
 
-def repeat_pad(x: np.ndarray, length: int) -> np.ndarray:
-    """Return `x` `[..., T]` repeated along its last axis until it holds at least `length` steps.
-
-    A signal of `length` or more steps is returned as it is; a shorter one comes back with exactly `length`.
-
-    Raises:
-        AudioError: `x` is empty.
-    """
-    n = x.shape[-1]
-    if n == 0:
-        raise AudioError(f"a signal of shape {x.shape} holds nothing to repeat up to {length} steps")
-    if n >= length:
-        return x
-    return np.concatenate([x] * -(-length // n), axis=-1)[..., :length]
-
-
 def fill(x: np.ndarray, length: int, padding: str = "repeat") -> np.ndarray:
     """Return `x` `[..., T]` with at least `length` steps; only a shorter signal is changed, to exactly `length`.
 
@@ -35,8 +19,12 @@ def fill(x: np.ndarray, length: int, padding: str = "repeat") -> np.ndarray:
         AudioError: `x` is empty.
     """
     n = x.shape[-1]
-    if padding == "repeat" or n >= length or n == 0:
-        return repeat_pad(x, length)
+    if n == 0:
+        raise AudioError(f"a signal of shape {x.shape} holds nothing to repeat up to {length} steps")
+    if n >= length:
+        return x
+    if padding == "repeat":
+        return take(x, 0, length)
     whole = length // n if padding == "repeatpad" else 1
     out = np.zeros((*x.shape[:-1], length), dtype=x.dtype)
     out[..., : whole * n] = np.concatenate([x] * whole, axis=-1)

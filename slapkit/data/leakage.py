@@ -5,13 +5,12 @@ at the file's own rate: a FLAC and the WAV that it came from are one.
 """
 
 import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +18,8 @@ from slapkit._io import available_cores
 from slapkit.audio import decode
 from slapkit.data.dataset import SPLITS, AudioTextDataset
 from slapkit.errors import AudioError, DataError
+
+_SHOWN = 3  # examples of each kind in a description
 
 
 class Member(NamedTuple):
@@ -29,43 +30,36 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Clips of different parts that are the same."""
-
-    kind: Literal["file", "sound"]
-    members: tuple[Member, ...]
-
-
-@dataclass(frozen=True)
 class Leakage:
     """What was found between `parts` (number of clips by name).
 
-    `inside` counts clips that repeat another of their own part, `groups` (works, artists) are in more than one part,
-    and `unreadable` are clips whose sound cannot be decoded, with the reason.
+    `files` and `sounds` are clips of different parts that are the same; `inside` counts clips that repeat another of
+    their own part, `groups` (works, artists) are in more than one part, and `unreadable` are clips whose sound cannot
+    be decoded, with the reason.
     """
 
     parts: dict[str, int]
-    findings: list[Finding] = field(default_factory=list)
-    inside: dict[str, int] = field(default_factory=dict)
-    groups: list[str] = field(default_factory=list)
-    unreadable: dict[Member, str] = field(default_factory=dict)
+    files: list[tuple[Member, ...]]
+    sounds: list[tuple[Member, ...]]
+    inside: dict[str, int]
+    groups: list[str]
+    unreadable: dict[Member, str]
 
     @property
     def clean(self) -> bool:
         """Whether no clip of one part was found in another."""
-        return not self.findings
+        return not self.files and not self.sounds
 
-    def describe(self, examples: int = 3) -> str:
-        """Return what was found in words, with the first `examples` of each kind."""
+    def describe(self) -> str:
+        """Return what was found in words, with a few examples of each kind."""
         sizes = ", ".join(f"{name} {count:,}" for name, count in self.parts.items())
         lines = [f"{'nothing' if self.clean else 'the same music'} in more than one of: {sizes}"]
-        for kind, words in (("file", "equal files"), ("sound", "equal sounds in other files")):
-            found = [finding.members[:4] for finding in self.findings if finding.kind == kind]
+        for found, words in ((self.files, "equal files"), (self.sounds, "equal sounds in other files")):
             if found:
-                shown = "; ".join(" = ".join(f"{m.part}: {m.id}" for m in members) for members in found[:examples])
-                lines.append(f"{len(found):,} x {words}: {shown}{'; ...' if len(found) > examples else ''}")
+                shown = "; ".join(" = ".join(f"{m.part}: {m.id}" for m in members[:4]) for members in found[:_SHOWN])
+                lines.append(f"{len(found):,} x {words}: {shown}{'; ...' if len(found) > _SHOWN else ''}")
         if self.groups:
-            names = ", ".join(self.groups[:examples]) + (", ..." if len(self.groups) > examples else "")
+            names = ", ".join(self.groups[:_SHOWN]) + (", ..." if len(self.groups) > _SHOWN else "")
             lines.append(f"{len(self.groups):,} groups are in several parts: {names}")
         lines += [f"{count:,} clips of {part} repeat another of it" for part, count in self.inside.items() if count]
         if self.unreadable:
@@ -76,16 +70,13 @@ class Leakage:
         return "\n".join(lines)
 
 
-def check(
-    parts: AudioTextDataset | Mapping[str, AudioTextDataset], *, decoded: bool = True, progress: bool = True
-) -> Leakage:
+def check(parts: AudioTextDataset | Mapping[str, AudioTextDataset], *, progress: bool = True) -> Leakage:
     """Look for the same music in different parts.
 
     Args:
         parts: a data set, whose splits are compared (clips without one are left out), or several data sets by name,
             such as what a model was trained on and what it is tested on. Splits that nothing is trained on (all but
             train and validation) may share groups: the score corpus has test clips once more with another sound.
-        decoded: also compare decoded sounds, for which files that could be equal are decoded.
 
     Raises:
         DataError: fewer than two parts.
@@ -99,39 +90,25 @@ def check(
     members = [Member(name, clip.id) for name, dataset in parts.items() for clip in dataset]
     paths = [clip.path for dataset in parts.values() for clip in dataset]
     hashes = [digest for dataset in parts.values() for digest in dataset.audio_hashes(progress=progress)]
-    findings, unreadable = _clusters("file", members, hashes), {}
-    keys = hashes
-    if decoded:
-        keys, unreadable = _sound_keys(members, paths, hashes, progress)
-        files = {finding.members for finding in findings}
-        findings += [finding for finding in _clusters("sound", members, keys) if finding.members not in files]
+    keys, unreadable = _sound_keys(members, paths, hashes, progress)
+    files = _clusters(members, hashes)
     return Leakage(
         parts={name: len(dataset) for name, dataset in parts.items()},
-        findings=findings,
+        files=files,
+        sounds=[found for found in _clusters(members, keys) if found not in files],
         inside=_repetitions(members, keys),
         groups=_shared_groups(parts, held_out),
         unreadable=unreadable,
     )
 
 
-def sound_hash(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's samples, mono at its own rate, and of that rate.
-
-    Raises:
-        AudioError: the sound cannot be decoded, or is shorter than its header says.
-    """
-    rate, _ = _claims(Path(path))
-    wave = decode.read(path, sample_rate=rate)
-    return hashlib.sha256(f"{rate}\n".encode() + np.ascontiguousarray(wave, dtype="<f4").tobytes()).hexdigest()
-
-
-def _clusters(kind: Literal["file", "sound"], members: Sequence[Member], keys: Sequence[str | None]) -> list[Finding]:
+def _clusters(members: Sequence[Member], keys: Sequence[str | None]) -> list[tuple[Member, ...]]:
     """Return the members of equal key that are in more than one part."""
     same = defaultdict(list)
     for member, key in zip(members, keys, strict=True):
         if key is not None:
             same[key].append(member)
-    return [Finding(kind, tuple(found)) for found in same.values() if len({member.part for member in found}) > 1]
+    return [tuple(found) for found in same.values() if len({member.part for member in found}) > 1]
 
 
 def _repetitions(members: Sequence[Member], keys: Sequence[str | None]) -> dict[str, int]:
@@ -152,12 +129,6 @@ def _shared_groups(parts: Mapping[str, AudioTextDataset], held_out: set[str]) ->
     return sorted(group for group, names in held.items() if len(names) > 1)
 
 
-def _claims(path: Path) -> tuple[int, int]:
-    """Return rate in Hz and number of frames that a sound's header claims, or that were counted."""
-    with decode.opened(path) as sound:
-        return sound.rate, sound.frames
-
-
 def _sound_keys(
     members: Sequence[Member], paths: Sequence[Path], hashes: Sequence[str], progress: bool
 ) -> tuple[list[str | None], dict[Member, str]]:
@@ -170,20 +141,24 @@ def _sound_keys(
 
     path_of = dict(zip(hashes, paths, strict=True))
     failed: dict[str, str] = {}
-    like = defaultdict(list)  # rate and frames -> hashes
+    like = defaultdict(list)  # rate and frames, as claimed or counted -> hashes
     for digest, path in path_of.items():
         try:
-            like[_claims(path)].append(digest)
+            with decode.opened(path) as sound:
+                like[sound.rate, sound.frames].append(digest)
         except AudioError as error:
             failed[digest] = str(error)
     key_of = {digests[0]: digests[0] for digests in like.values() if len(digests) == 1}
-    wanted = [digest for digests in like.values() if len(digests) > 1 for digest in digests]
+    wanted = {digest: rate for (rate, _), digests in like.items() if len(digests) > 1 for digest in digests}
 
     def decoded(digest: str) -> str | AudioError:
+        """Return a hash of the samples, mono at their own rate, and of that rate."""
+        rate = wanted[digest]
         try:
-            return sound_hash(path_of[digest])
+            wave = decode.read(path_of[digest], sample_rate=rate)
         except AudioError as error:
             return error
+        return hashlib.sha256(f"{rate}\n".encode() + np.ascontiguousarray(wave, dtype="<f4").tobytes()).hexdigest()
 
     bar = tqdm(total=len(wanted), desc="Comparing sounds", unit="file", disable=not progress, delay=1)
     with bar, ThreadPoolExecutor(min(4, available_cores())) as pool:  # decoding lets other threads run

@@ -17,6 +17,7 @@ import numpy as np
 from slapkit.errors import MetricError
 
 _LEVEL = 0.95
+_ONE_SIGMA = 0.6827  # share of a normal distribution within one standard deviation
 _Z95 = 1.959964  # standard normal quantile of a two-sided interval of 95 %
 
 
@@ -62,42 +63,27 @@ def bootstrap_mean(values: np.ndarray, *, group_of: np.ndarray, seed: int, draws
     return _bca(value, _drawn_means(sums, counts, seed, draws), without)
 
 
-def bootstrap(
-    statistic: Callable[[np.ndarray], float], *, group_of: np.ndarray, seed: int, draws: int = 1000,
-    level: float = _LEVEL,
-) -> Interval:  # fmt: skip
-    """A statistic of rows and its percentile interval over groups.
+def bootstrap_error(statistic: Callable[[np.ndarray], float], *, group_of: np.ndarray, seed: int, draws: int) -> float:
+    """Bootstrap standard error over groups of a statistic that is no mean: half the width of the middle 68 % of draws.
 
     Args:
         statistic: takes row indices `[R]`, with repetitions, and returns the figure on these rows. Draws on which it
             is NaN (a single class, say) are left out.
         group_of: `[Q]`, the group of each row.
-        draws: number of bootstrap samples.
-        level: nominal coverage, in (0, 1).
 
-    Raises:
-        MetricError: as in `bootstrap_mean`, or the statistic is defined on less than half of the draws.
+    Returns:
+        NaN where there is one group, or the statistic is defined on less than half of the draws.
     """
-    if not 0 < level < 1:
-        raise MetricError(f"level={level!r} must lie between 0 and 1, such as 0.95")
     _, number = _checked(np.zeros(len(group_of)), group_of, draws)
-    value = float(statistic(np.arange(len(number))))
-    order = np.argsort(number, kind="stable")
-    rows_of = np.split(order, np.cumsum(np.bincount(number))[:-1])
-    count = len(rows_of)
-    if count < 2:
-        return Interval(value, float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
+    rows_of = np.split(np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))[:-1])
+    count, rng = len(rows_of), np.random.default_rng(seed)
     samples = (np.concatenate([rows_of[g] for g in rng.integers(count, size=count)]) for _ in range(draws))
     drawn = np.array([statistic(rows) for rows in samples])
     drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < draws / 2:
-        raise MetricError(
-            f"the figure is defined on {len(drawn)} of {draws} bootstrap samples of {count} groups: take more data, or "
-            "labels that are less rare"
-        )
-    tail = (1 - level) / 2
-    return Interval(value, *map(float, np.quantile(drawn, [tail, 1 - tail])))
+    if count < 2 or len(drawn) < draws / 2:
+        return float("nan")
+    low, high = np.quantile(drawn, [(1 - _ONE_SIGMA) / 2, (1 + _ONE_SIGMA) / 2])
+    return float(high - low) / 2
 
 
 def compare_means(

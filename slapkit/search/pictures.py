@@ -7,7 +7,7 @@ import torch
 
 from slapkit.audio import decode
 from slapkit.audio.frontend import FrontendConfig, LogMel
-from slapkit.audio.windows import repeat_pad
+from slapkit.audio.windows import fill
 from slapkit.search.listen import AudioFiles
 
 _COLUMNS = 160
@@ -31,7 +31,7 @@ def log_mel(files: AudioFiles, frontend: FrontendConfig, id: str, start_s: float
     start, length = files.span(id, start_s)
     transform = LogMel(frontend.picture()).eval()
     wave = decode.read(path, sample_rate=frontend.sample_rate, start_s=start, duration_s=length or None)
-    mel = transform(torch.from_numpy(repeat_pad(wave, transform.config.n_fft))[None])[0].numpy()
+    mel = transform(torch.from_numpy(fill(wave, transform.config.n_fft))[None])[0].numpy()
     edges = np.linspace(0, len(mel), min(_COLUMNS, len(mel)) + 1).astype(np.int64)[:-1]
     columns = np.maximum.reduceat(mel, edges, axis=0)
     relative = (columns - columns.max()) / _RANGE_DB + 1

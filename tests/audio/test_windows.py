@@ -46,9 +46,9 @@ def test_overlapping_windows_hold_the_tiles_and_lie_half_a_window_apart(length):
 
 
 @pytest.mark.parametrize("n", [1, 3, 7, 10, 12])
-def test_repeat_pad_is_the_signal_over_and_over(n):
+def test_a_short_signal_is_filled_with_itself_over_and_over(n):
     x = np.random.default_rng(n).standard_normal((2, n))
-    padded = windows.repeat_pad(x, 10)
+    padded = windows.fill(x, 10)
     assert padded.shape == (2, max(n, 10))
     for i in range(padded.shape[1]):
         assert np.array_equal(padded[:, i], x[:, i % n])

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from slapkit.data import AudioTextDataset, Clip
-from slapkit.errors import MetricError
 from slapkit.hub.load import load_model
 from slapkit.metrics import tagging
 from slapkit.metrics.embedded import Embedded
-from slapkit.metrics.intervals import bootstrap
+from slapkit.metrics.intervals import bootstrap_error
 from slapkit.metrics.probing import Examples, ProbeConfig, class_numbers, probe, represent_clips, tag_matrix
 from slapkit.metrics.zero_shot import ENSEMBLE, PROMPTS, prompt_scores
 from slapkit.runs.claims.estimate import Quantity
@@ -25,7 +24,7 @@ DRAWS = 100  # bootstrap samples behind the standard error of a figure that is n
 PROBES = {"mlp": 512, "linear": 0}  # width of the hidden layer
 SINGLE = "style"  # the one task of which a clip has exactly one label
 TASKS = (SINGLE, "instruments", "tags")
-_METRICS = {"ROC-AUC": tagging.roc_auc, "mAP": tagging.mean_average_precision, "mAR": tagging.mean_average_recall}
+_METRICS = {"ROC-AUC": tagging.roc_auc, "mAP": tagging.mean_average_precision}
 
 
 def labels_of(facts: dict[str, Any], task: str) -> list[str]:
@@ -87,9 +86,9 @@ def score(scores: np.ndarray, truth: Truth, *, seed: int, **about: str) -> dict[
     if truth.task == SINGLE:
         return {"accuracy": Quantity.mean(tagging.hits(scores=scores, labels=y), works, **about)}
     figures = {"mAR": Quantity.mean(tagging.average_recalls(scores=scores, tags=y), works, **about)}
-    for name in ("ROC-AUC", "mAP"):
-        value = _METRICS[name](scores=scores, tags=y)
-        figures[name] = Quantity.other(value, _error(_METRICS[name], scores, truth, seed), works, **about)
+    for name, metric in _METRICS.items():
+        value = metric(scores=scores, tags=y)
+        figures[name] = Quantity.other(value, _error(metric, scores, truth, seed), works, **about)
     return figures
 
 
@@ -101,11 +100,7 @@ def _error(metric: Callable[..., float], scores: np.ndarray, truth: Truth, seed:
         usable = y.any(axis=0) & ~y.all(axis=0)
         return metric(scores=scores[rows][:, usable], tags=y[:, usable]) if usable.sum() >= 2 else float("nan")
 
-    try:
-        interval = bootstrap(on, group_of=truth.works, seed=seed, draws=DRAWS, level=0.6827)
-    except MetricError:  # too few clips for these draws
-        return float("nan")
-    return (interval.high - interval.low) / 2
+    return bootstrap_error(on, group_of=truth.works, seed=seed, draws=DRAWS)
 
 
 def zero_shot(
