@@ -21,7 +21,9 @@ from slapkit.errors import LibraryError, need_extra
 
 TAGS = ("title", "artist", "album", "genre", "year")
 # Columns that search results have already: a table's fact of the same name is kept under another one.
-RESERVED = {"rank", "id", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "windows"}
+RESERVED = {
+    "rank", "id", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "windows", "beside",
+}  # fmt: skip
 HEARD = "heard "  # begins the name of a fact that a model heard, such as "heard tempo"
 _HIDDEN_FACTS = {  # said elsewhere
     "title", "duration_s", "file_name", "path", "sha256", "bytes", "caption_registers", "caption_frames",

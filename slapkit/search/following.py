@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import asdict, replace
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -20,6 +22,7 @@ from slapkit.search.store import Entry, LibraryStore
 
 _CHUNK = 128  # files hashed before they are embedded
 _PLACE = ("file", "size", "mtime_ns")  # what of a file says that it was touched
+_FOLDERS = ("folder", "subfolder")  # facts
 
 
 def synchronise(
@@ -36,7 +39,7 @@ def synchronise(
     if not forget_missing:
         _require_present(store, folder, sources, failures)
     with store.writing(progress=progress):
-        update = _Update(store, has_table(folder), failures)
+        update = _Update(store, has_table(folder), failures, _folders(sources))
         before = {id: entry.sha for id, entry in update.entries.items()}
         touched = update.sort_out(sources)
         bar = tqdm(total=len(touched), desc="Embedding audio", unit="file", disable=not progress or not touched)
@@ -98,21 +101,26 @@ def _top(file: str) -> str:
 class _Update:
     """One pass over the files of a library."""
 
-    def __init__(self, store: LibraryStore, table: bool, failures: list[Failure]) -> None:
-        self.store, self.table, self.failures = store, table, failures
+    def __init__(
+        self, store: LibraryStore, table: bool, failures: list[Failure], folders: dict[str, dict[str, str]]
+    ) -> None:  # fmt: skip
+        self.store, self.table, self.failures, self.folders = store, table, failures, folders
         self.entries = store.entries
         self.by_sha = {entry.sha: entry for entry in self.entries.values()}
         self.by_sound = {entry.sound: entry for entry in self.entries.values() if entry.sound}
         self.output = ("z", "q").index(store.header.embedding)
 
     def sort_out(self, sources: Sequence[Source]) -> list[Source]:
-        """Return files that are new or were touched; of the others, take over what the table says by now."""
+        """Return files that are new or were touched; of the others, take over what table and folders say by now."""
         touched, again = [], []
         for source in sources:
             entry = self.entries.get(source.id)
             if entry is None or any(getattr(entry, name) != getattr(source, name) for name in _PLACE):
                 touched.append(source)
-            elif self.table and (new := self._entry(source, entry)) != entry:
+                continue
+            own = {name: value for name, value in entry.facts.items() if name not in _FOLDERS}
+            new = self._entry(source, entry) if self.table else replace(entry, facts=self._placed(source, own))
+            if new != entry:
                 again.append(asdict(new))
         self.store.log(again)
         return touched
@@ -164,4 +172,18 @@ class _Update:
         if not self.table:
             words["facts"] = tags(source.path)
             words["title"] = words["facts"].pop("title", source.title)
+        words["facts"] = self._placed(source, words["facts"])
         return replace(known, id=source.id, **{name: getattr(source, name) for name in _PLACE}, **words)
+
+    def _placed(self, source: Source, facts: dict[str, Any]) -> dict[str, Any]:
+        """Return facts, and those of the folders that a file is in where people gave none of the same name."""
+        return facts | self.folders[source.id] | facts
+
+
+def _folders(sources: Sequence[Source]) -> dict[str, dict[str, str]]:
+    """Return the facts "folder" and "subfolder" by id: the first level at which the files lie in different folders
+    (artists in Music/Artist/Album), and the next."""
+    ways = {source.id: PurePosixPath(source.file).parent.parts for source in sources}
+    levels = enumerate(zip_longest(*ways.values()))
+    first = next((level for level, names in levels if len({*names} - {None}) > 1), None)
+    return {id: {} if first is None else dict(zip(_FOLDERS, way[first:])) for id, way in ways.items()}

@@ -26,6 +26,7 @@ from slapkit.search.index import check_k
 from slapkit.search.listen import AudioFiles
 from slapkit.search.query import ModelTower, QueryEncoder, TextTower, Track, all_terms
 from slapkit.search.ranking import Hits, Pooling, Ranking
+from slapkit.search.results import beside
 from slapkit.search.store import Header, LibraryStore
 
 if TYPE_CHECKING:  # what a search by words does without is imported where it is used
@@ -226,6 +227,7 @@ class Library(AudioFiles):
         self._ranking = self._ranked()
         columns = ["id", "title", "duration_s", "captions", "file"]
         cells = {name: [getattr(entry, name) for entry in self._list] for name in columns}
+        cells["beside"] = beside(self._list)
         for name in self._filters.columns:
             cells.setdefault(name, [entry.facts.get(name, np.nan) for entry in self._list])
         self._tracks = pd.DataFrame(cells)
@@ -246,7 +248,7 @@ class Library(AudioFiles):
 
     @property
     def tracks(self) -> pd.DataFrame:
-        """One row a track, in the order of ids: id, title, duration_s, captions, file, and facts or tags."""
+        """One row a track, in the order of ids: id, title, duration_s, captions, file, beside, and facts or tags."""
         return self._tracks.copy()
 
     @property
@@ -274,8 +276,9 @@ class Library(AudioFiles):
 
         Returns:
             rank, id, title, score_percentile (share of the library that scores at least as high: 0.003 is the top
-            0.3 %), window_start_s and window_s (the best window), duration_s, captions, file, and the facts. `attrs`
-            holds the cosines ("scores") and the time taken without embedding the query ("search_s", in s).
+            0.3 %), window_start_s and window_s (the best window), duration_s, captions, file, beside (artist or file of
+            a track whose title others have too, else ""), and the facts. `attrs` holds the cosines ("scores") and the
+            time taken without embedding the query ("search_s", in s).
 
         Raises:
             LibraryError: an empty query, an empty library, an unknown track, column or pooling.

@@ -1,7 +1,8 @@
-"""Search results in a terminal, and filters as they are typed there."""
+"""Search results in words: what tells tracks of one title apart, lines of a terminal, filters as they are typed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from slapkit.errors import LibraryError, short
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from slapkit.search.store import Entry
 
 _TITLE = 60  # characters of a title that are printed
 
@@ -31,12 +34,24 @@ def parse_where(texts: Sequence[str]) -> dict[str, list[str]]:
     return where
 
 
+def beside(entries: Sequence[Entry]) -> list[str]:
+    """Return what tells each track from others of its title: the artist, or else the file; "" where none has it."""
+    artists = [artist if isinstance(artist := entry.facts.get("artist"), str) else "" for entry in entries]
+    names = [(entry.title.casefold(), artist.casefold()) for entry, artist in zip(entries, artists)]
+    shared, known = Counter(title for title, _ in names), Counter(names)
+    return [
+        "" if shared[name[0]] == 1 else artist if artist and known[name] == 1 else entry.file
+        for entry, artist, name in zip(entries, artists, names)
+    ]
+
+
 def text_lines(found: pd.DataFrame) -> Iterator[str]:
-    """Yield a line for each result: rank, percentile, where its best window begins, title and file."""
+    """Yield a line for each result: rank, percentile, where its best window begins, title (and artist) and file."""
     for row in found.itertuples():
         minutes, seconds = divmod(int(row.window_start_s), 60)
         title = printable(row.title)
         title = title if len(title) <= _TITLE else title[: _TITLE - 1] + "\u2026"
+        title += f" \u00b7 {printable(row.beside)}" if row.beside not in ("", row.file) else ""
         share = f"top {percentile(row.score_percentile)}"
         yield f"{row.rank:>3}  {share:<11} {minutes:>2}:{seconds:02d}  {title}  ({printable(row.file)})"
 

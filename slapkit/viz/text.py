@@ -20,6 +20,7 @@ LONGEST = 2000  # characters looked at; nothing beyond them would be shown
 FIRST_FACTS = ("instruments", "style", "genre", "tempo_class", "mode", "metre", "artist", "album", "year", "tempo_bpm")
 NOT_FACTS = {
     "rank", "id", "title", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "path",
+    "beside",
     "split", "group", "work", "caption_registers", "caption_frames", "caption_facts", "caption_words", "collection",
     "sha256", "bytes", "peak_db", "rms_db", "transposition", "key", "families", "roles", "accompaniment", "percussion",
     "register", "articulation", "texture", "voices", "drums", "bass", "soundfont", "room",
@@ -69,9 +70,11 @@ def card(head: Any, body: Sequence[tuple[Any, int]], *, most: int = 1) -> str:
 
 
 def title_of(row: Mapping[str, Any]) -> str:
-    """Return the title of a clip, or the name of its file where it has none."""
+    """Return the title of a clip, or the name of its file where it has none, and what tells it from its namesakes."""
     title = row.get("title")
-    return title if isinstance(title, str) and title.strip() else PurePosixPath(str(row.get("file") or row["id"])).name
+    if not (isinstance(title, str) and title.strip()):
+        title = PurePosixPath(str(row.get("file") or row["id"])).name
+    return f"{title} \u00b7 {row['beside']}" if row.get("beside") else title
 
 
 def facts(row: Mapping[str, Any], most: int = 6) -> list[str]:

@@ -19,6 +19,8 @@ from slapkit.data.scan import tags
 from slapkit.errors import LibraryError, StorageError
 from slapkit.hub.embed import embed_collection
 from slapkit.search import Library, following
+from slapkit.search.results import text_lines
+from slapkit.viz.widgets.base import card
 from tests.audio.encoding import encode
 from tests.search.library_parts import RATE, sound
 
@@ -308,3 +310,39 @@ def test_one_process_writes_and_others_wait(music, build, tmp_path):
     assert sorted(library.counts["added"] for library in made) == [0, 0, 6]
     assert len((tmp_path / "out" / "tracks-0.jsonl").read_text().splitlines()) == 6
     assert_same(made[0], made[1])
+
+
+@pytest.mark.parametrize("engine", [None, "vectors.db"])
+def test_folders_are_facts_and_namesakes_are_told_apart(build, tmp_path, engine):
+    names = ["Miles/Blue/Intro", "Miles/Live/Intro", "Ella/Live/Intro", "Ella/Live/Lush"]
+    for number, name in enumerate(names):
+        path = tmp_path / "disk" / "Music" / f"{name}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encode(path, sound(number), RATE, tags={"artist": path.parts[-3], "title": path.stem.upper()})
+    encode(tmp_path / "disk" / "stray.flac", sound(9), RATE)
+    library = build(tmp_path / "disk", engine=engine)
+    tracks = library.tracks.set_index("file").loc[[f"Music/{name}.flac" for name in names]]
+    assert tracks["folder"].tolist() == ["Miles", "Miles", "Ella", "Ella"]
+    assert tracks["subfolder"].tolist() == ["Blue", "Live", "Live", "Live"]
+    assert tracks["beside"].tolist() == [*tracks.index[:2], "Ella", ""]
+    assert library.facets()["folder"] == [("Ella", 2), ("Miles", 2)]
+    found = library.search("x", where={"folder": "ella", "subfolder": "Live"})
+    assert {*found["file"]} == {*tracks.index[2:]}
+    lines = dict(zip(found["title"], text_lines(found)))
+    assert (
+        lines["INTRO"].endswith("  INTRO \u00b7 Ella  (Music/Ella/Live/Intro.flac)") and "\u00b7" not in lines["LUSH"]
+    )
+    titles = {card(row)["title"] for row in library.search("x").to_dict("records")}
+    assert titles >= {"INTRO \u00b7 Ella", "INTRO \u00b7 Music/Miles/Blue/Intro.flac", "LUSH", "stray"}
+
+    (tmp_path / "disk" / "Music" / "Ella").rename(tmp_path / "disk" / "Ella")
+    for _ in range(2):  # Music beside Ella are now the first folders, of files that nobody touched too
+        library.update(progress=False)
+    assert library.facets()["folder"] == [("Ella", 2), ("Music", 2)]
+    assert len(library.search("x", where={"subfolder": "Miles"})) == 2
+
+
+def test_a_folder_of_a_table_wins(music, build):
+    root = music({"one/a.wav": 1.0, "two/b.wav": 1.2})
+    (root / "metadata.csv").write_text("file_name,caption,folder\none/a.wav,x,mine\ntwo/b.wav,y,yours\n")
+    assert build(root).tracks["folder"].tolist() == ["mine", "yours"]

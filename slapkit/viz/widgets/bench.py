@@ -29,7 +29,7 @@ HINT = "Enter searches · ↑ ↓ move · space plays · “;” separates queri
 NOTHING_ASKED = "Write what the music should sound like, or drop an audio file here."
 # The first filters; the others are behind a button.
 FIRST_FILTERS = (
-    "style", "instruments", "tempo_class", "genre", "artist", "year", "mode", "metre", "split",
+    "style", "instruments", "tempo_class", "genre", "artist", "folder", "subfolder", "year", "mode", "metre", "split",
     *(HEARD + kind for kind in ("instruments", "tempo", "voice", "genre", "mood")),
 )  # fmt: skip
 FIRST_SHOWN = 3
