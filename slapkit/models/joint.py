@@ -229,7 +229,8 @@ class JointModel(nn.Module):
         z = getattr(self, modality)(x)
         return z, getattr(self, f"{modality}_predictor")(z) if self.has_predictor else z
 
-    def own_state(self) -> dict[str, Tensor]:
-        """Return all weights and buffers but those of a frozen text encoder, which is saved as a reference."""
-        state = self.state_dict()
-        return {k: v for k, v in state.items() if not (self.text.frozen and k.startswith("text.encoder."))}
+    def own_state(self, *, targets: bool = True) -> dict[str, Tensor]:
+        """Return all weights and buffers, with or without those of the targets, but those of a frozen text encoder,
+        which is saved as a reference."""
+        left_out = (("text.encoder.",) if self.text.frozen else ()) + (() if targets else ("target_",))
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith(left_out)}

@@ -88,8 +88,7 @@ def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], ste
             config = config.replace(text=config.text.replace(fingerprint=model.text.encoder.fingerprint()))
         else:
             model.text.encoder.save_architecture(staged / "text_encoder")
-    weights = {name: t for name, t in model.own_state().items() if not name.startswith("target_")}
-    save_tensors(weights, staged / "model.safetensors")
+    save_tensors(model.own_state(targets=False), staged / "model.safetensors")
     content = {"format": FORMAT, "objective": model.objective, "model": config.to_dict(), "train": dict(train)}
     content |= {"step": step, "signature": signature_of(model)} | ({"note": model.note} if model.note else {})
     if model.vocabulary:

@@ -1,6 +1,8 @@
 """What training needs to go on: model, optimiser and counters, put in place by one rename, the last two kept.
 
 <folder>/step-00000400/model.safetensors, optimizer.safetensors, state.json
+
+When training has ended, state.json alone: the model that lies beside <folder> has the weights.
 """
 
 import os
@@ -45,8 +47,20 @@ def save(folder: Path, step: int, model: JointModel, optimizer: Optimizer, state
         shutil.rmtree(old, ignore_errors=True)
 
 
+def end(folder: Path) -> None:
+    """Remove what no step needs any more, once the model lies complete beside `folder`."""
+    sync_file(folder.parent)
+    newest = complete(folder)[-1]
+    for path in (*folder.iterdir(), *newest.iterdir()):
+        if path.is_dir() and path != newest:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix == ".safetensors":
+            path.unlink()
+
+
 def load(folder: Path, model: JointModel, optimizer: Optimizer, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Load the newest checkpoint and return its state; None if there is none.
+    """Load the newest checkpoint and return its state; None if there is none. Of one that has ended, the targets and
+    the optimiser stay as they are.
 
     Raises:
         CheckpointError: it belongs to another configuration or other data, or does not fit.
@@ -60,7 +74,11 @@ def load(folder: Path, model: JointModel, optimizer: Optimizer, identity: Mappin
             f"{newest} was made with other settings ({differing}): use another folder, or resume=False to start anew"
         )
     weights = newest / "model.safetensors"
-    load_strictly(model, load_tensors(weights), weights, own=model.own_state())
+    ended = state["step"] == identity["train"]["steps"] and not weights.exists()
+    weights = folder.parent / "model.safetensors" if ended else weights
+    load_strictly(model, load_tensors(weights), weights, own=model.own_state(targets=not ended))
+    if ended:
+        return state
     parameters = dict(model.named_parameters())
     for full_name, tensor in load_tensors(newest / "optimizer.safetensors").items():
         name, _, key = full_name.rpartition("/")

@@ -193,6 +193,7 @@ class Trainer:
             log.close()
         if self.main:
             save_model(self.model, self.out_dir, train=config.to_dict(), step=config.steps)
+            checkpoint.end(folder)
         self.accelerator.wait_for_everyone()
         return Trained(self.model, log.history, self.out_dir)
 

@@ -134,19 +134,37 @@ def test_resume_refuses_other_settings(tones, cache, tmp_path):
 
 
 def test_half_written_checkpoint_is_ignored(tones, cache, tmp_path):
-    run(tiny(), tones, tmp_path, cache)
-    before = weights(tmp_path)
-    newest = tmp_path / "training" / "step-00000008"
+    run(tiny(), tones, tmp_path / "whole", cache)
+    with stopped_at(7):
+        run(tiny(), tones, tmp_path, cache)
+    newest = tmp_path / "training" / "step-00000006"
     newest.rename(newest.with_suffix(".tmp"))
-    run(tiny(), tones, tmp_path, cache)
+    assert run(tiny(), tones, tmp_path, cache).history[4]["step"] == 5
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path))
+
+
+@pytest.mark.parametrize("objective", ["slap", "clap"])
+def test_a_training_that_has_ended_keeps_its_model_and_no_more(objective, tones, cache, tmp_path):
+    chosen = tiny({"objective": objective})
+    first = run(chosen, tones, tmp_path, cache)
+    assert [path.name for path in (tmp_path / "training").rglob("*")] == ["step-00000008", "state.json"]
+    before = weights(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Trainer, "step", None)  # nothing is left to do
+        again = run(chosen, tones, tmp_path, cache)
+    assert again.history == first.history
     assert_equal(before, weights(tmp_path))
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="model.safetensors"):
+        run(chosen, tones, tmp_path, cache)
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "renamed", "reshaped"])
 def test_damaged_checkpoint_is_refused(damage, tones, cache, tmp_path):
     from safetensors.torch import save_file
 
-    run(tiny({"steps": 2}), tones, tmp_path, cache)
+    with stopped_at(3):
+        run(tiny(), tones, tmp_path, cache)
     path = tmp_path / "training" / "step-00000002" / "model.safetensors"
     state = load_tensors(path)
     if damage == "cut":
@@ -158,7 +176,7 @@ def test_damaged_checkpoint_is_refused(damage, tones, cache, tmp_path):
         state["stranger" if damage == "renamed" else name] = state.pop(name)[1:]
         save_file(state, path)
     with pytest.raises(CheckpointError, match="model.safetensors"):
-        run(tiny({"steps": 2}), tones, tmp_path, cache)
+        run(tiny(), tones, tmp_path, cache)
 
 
 @pytest.mark.parametrize(
