@@ -4,6 +4,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import soundfile
 
 # Codec and container by suffix; None: by the file's name.
 CODECS = {
@@ -16,6 +17,14 @@ CODECS = {
     ".wma": ("wmav2", "asf"), ".asf": ("wmav2", None), ".wv": ("wavpack", None), ".tta": ("tta", None),
     ".webm": ("libopus", None), ".mka": ("flac", "matroska"), ".mkv": ("aac", None),
 }  # fmt: skip
+
+
+def write(path: Path, wave: np.ndarray, rate: int, **options: str | float) -> Path:
+    """Write samples `[T]` by soundfile, in blocks: encoders of Ogg overflow their stack on a long array."""
+    with soundfile.SoundFile(path, "w", rate, 1, **options) as file:
+        for start in range(0, len(wave), rate):
+            file.write(wave[start : start + rate])
+    return path
 
 
 def encode(path: Path, wave: np.ndarray, rate: int = 48000, tags: dict[str, str] | None = None, **options: str) -> Path:

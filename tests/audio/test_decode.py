@@ -1,6 +1,5 @@
 """Decoding: what comes back is the sound, and what cannot be used says why."""
 
-import struct
 import sys
 
 import numpy as np
@@ -16,16 +15,6 @@ def tone(seconds=1.0, rate=24000, frequency=440.0, level=0.5):
 
 def loudest_hz(wave, rate):
     return np.abs(np.fft.rfft(wave * np.hanning(len(wave)))).argmax() * rate / len(wave)
-
-
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_formats_rates_and_channels(sound, suffix):
-    path = sound(f"a.{suffix}", np.stack([tone(2, 44100), np.zeros(88200)], axis=1), 44100)
-    wave = decode.read(path, sample_rate=24000)
-    assert wave.dtype == np.float32 and wave.ndim == 1
-    assert abs(len(wave) - 48000) < 2400
-    assert loudest_hz(wave[1000:], 24000) == pytest.approx(440, abs=1)
-    assert np.abs(wave[5000:-5000]).max() == pytest.approx(0.25, abs=0.03), "the mean of a tone and silence"
 
 
 def test_a_part_is_read_without_the_rest(sound, monkeypatch):
@@ -63,37 +52,6 @@ def test_missing_empty_folder_and_not_audio(tmp_path):
             decode.read(tmp_path / name, sample_rate=24000)
 
 
-@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "wav"])
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.7])
-def test_truncated_files_are_refused_or_read_as_far_as_they_go(sound, suffix, share):
-    x = tone(20, 44100) + 0.05 * np.random.default_rng(0).standard_normal(20 * 44100).astype(np.float32)
-    path = sound(f"a.{suffix}", x, 44100)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(share * len(data))])
-    try:
-        wave = decode.read(path, sample_rate=44100)
-    except AudioError as error:
-        assert "a." + suffix in str(error)
-    else:
-        assert 0 < len(wave) <= share * len(x) * 1.2 and np.isfinite(wave).all()
-
-
-@pytest.mark.parametrize("claim", [0, 100, 2**31 - 1, 2**32 - 1])
-def test_a_wav_that_lies_about_its_length(sound, claim):
-    x = tone(1)
-    path = sound("a.wav", x)
-    data = bytearray(path.read_bytes())
-    at = data.index(b"data") + 4
-    data[at : at + 4] = struct.pack("<I", claim)
-    path.write_bytes(data)
-    try:
-        wave = decode.read(path, sample_rate=24000)
-    except AudioError as error:
-        assert "a.wav" in str(error)
-    else:
-        assert np.allclose(wave, x[: len(wave)], atol=1e-4)
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_not_finite(sound, bad):
     x = tone()
@@ -122,7 +80,8 @@ def test_arrays():
     assert np.array_equal(decode.from_array(x, 24000, 24000), x)
     mixed = decode.from_array(np.stack([x, 0 * x]).astype(np.float64), 24000, 24000)
     assert mixed.dtype == np.float32 and np.allclose(mixed, x / 2)
-    assert len(decode.from_array(x, 24000, 48000)) == 48000
+    half = decode.from_array(x, 24000, 16000)
+    assert len(half) == 16000 and loudest_hz(half[1000:], 16000) == pytest.approx(440, abs=1)
     result = decode.from_array(x, 24000, 24000)
     result[:] = 0
     assert x.any(), "the input stays as it is"
@@ -155,20 +114,3 @@ def test_without_soundfile_the_package_is_named(sound, monkeypatch):
     with pytest.raises(SlapkitError, match="the package 'soundfile' is needed.*pip install soundfile") as caught:
         decode.read(path, sample_rate=24000)
     assert not isinstance(caught.value, AudioError), "a clip is not to blame, so it must not be skipped"
-
-
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_damaged_bytes_give_sound_or_an_error_of_ours(sound, suffix):
-    path = sound(f"a.{suffix}", tone())
-    good, rng = path.read_bytes(), np.random.default_rng(0)
-    for _ in range(40):
-        bad = np.frombuffer(good, dtype=np.uint8).copy()
-        reach = min(len(bad), int(rng.choice([64, 200, len(bad)])))
-        bad[rng.integers(0, reach, rng.integers(1, 20))] = rng.integers(0, 256)
-        path.write_bytes(bad.tobytes())
-        try:
-            wave = decode.read(path, sample_rate=24000, reject_silent=True)
-        except AudioError as error:
-            assert path.name in str(error)
-        else:
-            assert len(wave) and np.isfinite(wave).all()

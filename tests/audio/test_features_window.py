@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import soundfile
 
 from slapkit.audio import decode
 from slapkit.audio.features import PLACES, SilentWindow, extract, window
 from slapkit.audio.frontend import FRONTENDS
 from slapkit.audio.windows import take
 from slapkit.errors import AudioError
+from tests.audio.encoding import write
 
 LIGHT = FRONTENDS["light"].replace(min_s=1.0)
 LENGTH = LIGHT.frames(1.0)
@@ -20,14 +20,6 @@ def music(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
     time = np.arange(round(seconds * rate)) / rate
     wave = 0.2 * np.sin(2 * np.pi * (300 + 40 * time) * time) + 0.05 * rng.standard_normal(len(time))
     return wave.astype(np.float32)
-
-
-def write(path, wave, rate, **options):
-    """Write in blocks: encoders of Ogg overflow their stack on a long array."""
-    with soundfile.SoundFile(path, "w", rate, wave.ndim, **options) as file:
-        for start in range(0, len(wave), rate):
-            file.write(wave[start : start + rate])
-    return path
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
