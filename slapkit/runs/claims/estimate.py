@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics.intervals import Comparison, Interval, compare_means, over_seeds, standard_error
+from slapkit.metrics.intervals import Comparison, Interval, over_seeds, sign_flip_p_value, standard_error
 from slapkit.metrics.protocol import Protocol, Score
 
 SHARES = ("R@1", "R@5", "R@10", "mean_rank", "separability")  # figures from 0 to 1, with those of abilities
@@ -112,7 +112,7 @@ def contrast(terms: Sequence[Term], *, seed: int = 0) -> Comparison:
         groups = everything[0].groups
         units = np.sum([weight * np.mean([f.units for f in figures], axis=0) for weight, figures in parts], axis=0)
         error = standard_error(units, group_of=groups, seed=seed)
-        p_value = compare_means(units, np.zeros_like(units), group_of=groups, seed=seed).p_value
+        p_value = sign_flip_p_value(units, group_of=groups, seed=seed)
     else:
         errors = [weight * np.mean([f.standard_error(seed) for f in figures]) for weight, figures in parts]
         error, p_value = float(np.hypot.reduce(errors)), float("nan")
