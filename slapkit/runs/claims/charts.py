@@ -1,7 +1,7 @@
 """The charts of the claims as data. A chart's title is its answer, computed from what it shows."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from slapkit.metrics.intervals import Interval
 from slapkit.runs.claims.claims import Finding
@@ -74,39 +74,40 @@ def _models(results: Results, key: str, name: str, y: str, title: str) -> Chart:
     return Chart(key, title, "", y, lines, ticks, list(NAMES.values()), joined=False, chance=chance)
 
 
+_BATCHES = [  # label, words, objective, dash
+    ("slap", "SLAP, accumulated", "slap", "solid"),
+    ("clap", "CLAP, plain batch", "clap", "dash"),
+    ("clap, cached", "CLAP, cached", "clap", "dot"),
+]
+
+
 def _steps(results: Results) -> Chart:
-    lines, answers = [], []
-    for label in ("slap", "clap"):
-        column = [(x, runs) for x, runs in results.column("steps", label) if runs]
-        points = [(x, _scaled(estimate(runs, "q.text_to_audio.R@10"), percent=True)) for x, runs in column]
-        lines.append(Line(NAMES[label], label, "solid", points))
-        if len(points) > 1:
-            answers.append(f"{NAMES[label]} {points[0][1].value:.1f} to {points[-1][1].value:.1f} %")
-    title = f"R@10 from the shortest training to the longest: {', '.join(answers)}"
-    ticks = [x for x, _ in results.column("steps", "slap")]
-    names = [f"{x:g}" for x in ticks]
-    return Chart("steps", title, "steps of training", _R10, lines, ticks, names, log_x=True)
+    name = "q.text_to_audio.R@10"
+    lines = [_line(results, "steps", label, name, NAMES[label], label, "solid") for label in ("slap", "clap")]
+    title = f"R@10 from the shortest training to the longest: {_from_to(lines)}"
+    return _over("steps", title, "steps of training", _R10, lines, [x for x, _ in results.column("steps", "slap")])
 
 
 def _batch(results: Results) -> Chart:
-    name, lines, answers = "q.text_to_audio.R@1", [], []
-    for label, words, objective, dash in (
-        ("slap", "SLAP, accumulated", "slap", "solid"),
-        ("clap", "CLAP, plain batch", "clap", "dash"),
-        ("clap, cached", "CLAP, cached", "clap", "dot"),
-    ):
-        column = [(x, runs) for x, runs in results.column("batch", label) if runs]
-        points = [(x, _scaled(estimate(runs, name), percent=True)) for x, runs in column]
-        lines.append(Line(words, objective, dash, points))
-        if len(points) > 1:
-            answers.append(f"{words.split(',')[0]} {points[0][1].value:.1f} to {points[-1][1].value:.1f} %")
-    title = f"R@1 from the smallest batch to the largest: {', '.join(answers)}"
-    return _by_batch("batch", title, "R@1, text to audio (%)", lines, results.size.batches)
+    lines = [_line(results, "batch", label, "q.text_to_audio.R@1", *look) for label, *look in _BATCHES]
+    title = f"R@1 from the smallest batch to the largest: {_from_to(lines)}"
+    return _over("batch", title, "pairs a step", "R@1, text to audio (%)", lines, results.size.batches)
 
 
-def _by_batch(key: str, title: str, y: str, lines: list[Line], batches: tuple[int, ...]) -> Chart:
-    ticks = [float(batch) for batch in batches]
-    return Chart(key, title, "pairs a step", y, lines, ticks, [f"{batch:g}" for batch in batches], log_x=True)
+def _line(results: Results, study: str, label: str, name: str, words: str, objective: str, dash: str) -> Line:
+    """One figure of the runs of a label over the x of a study."""
+    column = [(x, runs) for x, runs in results.column(study, label) if runs]
+    points = [(x, _scaled(estimate(runs, name), percent=True)) for x, runs in column]
+    return Line(words, objective, dash, points)
+
+
+def _from_to(lines: Iterable[Line]) -> str:
+    ends = [(line.name.split(",")[0], line.points[0][1], line.points[-1][1]) for line in lines if line.points[1:]]
+    return ", ".join(f"{name} {first.value:.1f} to {last.value:.1f} %" for name, first, last in ends)
+
+
+def _over(key: str, title: str, x: str, y: str, lines: list[Line], ticks: Sequence[float]) -> Chart:
+    return Chart(key, title, x, y, lines, [float(tick) for tick in ticks], [f"{t:g}" for t in ticks], log_x=True)
 
 
 def _sweep(results: Results, study: str, key: str, name: str, y: str) -> Chart:
@@ -126,20 +127,12 @@ def _sweep(results: Results, study: str, key: str, name: str, y: str) -> Chart:
 
 
 def _memory(results: Results) -> Chart:
-    lines, answers = [], []
-    for objective, kind, words, dash in (
-        ("slap", "accumulated", "SLAP, accumulated", "solid"),
-        ("clap", "plain", "CLAP, plain batch", "dash"),
-        ("clap", "cached", "CLAP, cached", "dot"),
-    ):
-        points = [
-            (float(batch), Interval(sum(peaks) / len(peaks), min(peaks), max(peaks)))
-            for batch in results.size.memory
-            if (peaks := results.memory.get((objective, kind, batch)))
-        ]
+    lines, batches = [], results.size.memory
+    for kind, (_, words, objective, dash) in zip(("accumulated", "plain", "cached"), _BATCHES):
+        measured = [(float(batch), results.memory.get((objective, kind, batch))) for batch in batches]
+        points = [(x, Interval(sum(peaks) / len(peaks), min(peaks), max(peaks))) for x, peaks in measured if peaks]
         lines.append(Line(words, objective, dash, points))
-        if len(points) > 1:
-            answers.append(f"{words} {points[-1][1].value / points[0][1].value:.2f} times")
-    first, *_, last = results.size.memory
-    title = f"Peak memory at batch {last:g} over that at {first:g}: {', '.join(answers)}"
-    return _by_batch("memory", title, "peak memory (MiB)", lines, results.size.memory)
+    ratios = [(line.name, line.points[-1][1].value / line.points[0][1].value) for line in lines if len(line.points) > 1]
+    answers = ", ".join(f"{name} {ratio:.2f} times" for name, ratio in ratios)
+    title = f"Peak memory at batch {batches[-1]:g} over that at {batches[0]:g}: {answers}"
+    return _over("memory", title, "pairs a step", "peak memory (MiB)", lines, batches)

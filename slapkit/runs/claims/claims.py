@@ -12,6 +12,7 @@ from slapkit.errors import MetricError
 from slapkit.metrics.protocol import markdown
 from slapkit.metrics.summary import DIRECTIONS
 from slapkit.runs.claims.estimate import Term, contrast, estimate
+from slapkit.runs.claims.plan import NAMES
 from slapkit.runs.claims.results import Results
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
@@ -156,13 +157,17 @@ def _difference(what: str, *terms: Term, unit: str = "points", **limits: float) 
     return Evidence(what, found.difference, found.low, found.high, unit=unit, p_value=found.p_value, **limits)
 
 
+def _less(results: Results, what: str, ours: str, theirs: str, name: str, *, unit: str = "points") -> Evidence:
+    """A figure of one model less that of another."""
+    terms = ((weight, results.of("models", label), name) for weight, label in ((1, ours), (-1, theirs)))
+    return _difference(f"{what}, {NAMES[ours]} less {NAMES[theirs]}", *terms, unit=unit)
+
+
 @_claim("retrieval", "SLAP retrieves better than CLAP, trained alike.", "tables of retrieval, from scratch")
 def _retrieval(results: Results) -> Iterator[Evidence]:
-    slap, clap = results.of("models", "slap"), results.of("models", "clap")
     for way, words in DIRECTIONS.items():
         for recall in ("R@1", "R@10"):
-            name = f"q.{way}.{recall}"
-            yield _difference(f"{recall} {words}, SLAP less CLAP", (1, slap, name), (-1, clap, name))
+            yield _less(results, f"{recall} {words}", "slap", "clap", f"q.{way}.{recall}")
 
 
 @_claim("q", "Predictions q retrieve a little better than projections z.", "table of q against z")
@@ -175,10 +180,8 @@ def _q_against_z(results: Results) -> Iterator[Evidence]:
 
 @_claim("zero-shot", "SLAP classifies and tags better than CLAP from prompts.", "table of zero-shot")
 def _zero_shot(results: Results) -> Iterator[Evidence]:
-    slap, clap = results.of("models", "slap"), results.of("models", "clap")
     for task, metric in (("style", "accuracy"), ("instruments", "mAP"), ("tags", "mAR")):
-        name = f"zero.{task}.{metric}.best"
-        yield _difference(f"{task}, {metric}, SLAP less CLAP", (1, slap, name), (-1, clap, name))
+        yield _less(results, f"{task}, {metric}", "slap", "clap", f"zero.{task}.{metric}.best")
 
 
 @_claim(
@@ -195,10 +198,8 @@ def _probing(results: Results) -> Iterator[Evidence]:
 
 @_claim("gap", "CLAP's gap between audio and text is larger than SLAP's.", "figure of the modality gap")
 def _gap(results: Results) -> Iterator[Evidence]:
-    slap, clap = results.of("models", "slap"), results.of("models", "clap")
-    terms = ((1, clap, "q.distance"), (-1, slap, "q.distance"))
-    yield _difference("distance of the centroids, CLAP less SLAP", *terms, unit="distance")
-    yield _difference("linear separability, CLAP less SLAP", (1, clap, "q.separability"), (-1, slap, "q.separability"))
+    yield _less(results, "distance of the centroids", "clap", "slap", "q.distance", unit="distance")
+    yield _less(results, "linear separability", "clap", "slap", "q.separability")
 
 
 @_claim("no-gap", "SLAP leaves almost no gap.", "figure of the modality gap")
