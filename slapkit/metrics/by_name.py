@@ -14,7 +14,7 @@ import numpy as np
 from slapkit.data.scores.captions import statements
 from slapkit.errors import MetricError
 from slapkit.metrics.checks import scored, unit_rows
-from slapkit.metrics.retrieval import TIE_TOLERANCE
+from slapkit.metrics.retrieval import share_of_first
 from slapkit.models.inference import Embedding, Model
 
 if TYPE_CHECKING:
@@ -68,13 +68,8 @@ _OWN_NAMES = {"instruments": "instruments=", "style": "style="}
 def precision_at(*, scores: np.ndarray, relevant: np.ndarray, k: int = 10) -> np.ndarray:
     """Return for each query `[Q]` the expected share of relevant clips among its first `k`, ties in random order.
 
-    Where fewer than `k` clips are relevant, that many are looked at: perfect scores give 1, constant ones give chance,
-    `relevant.mean(axis=1)`.
-
-    Args:
-        scores: `[Q, N]`, higher is better.
-        relevant: bool `[Q, N]`.
-        k: results looked at, at least 1.
+    Where fewer than `k` clips are relevant, that many are looked at: perfect `scores [Q, N]` give 1, constant ones give
+    chance, `relevant.mean(axis=1)`, bool `[Q, N]`.
 
     Raises:
         MetricError: shapes differ, scores are not finite, or a query has no relevant clip.
@@ -82,20 +77,13 @@ def precision_at(*, scores: np.ndarray, relevant: np.ndarray, k: int = 10) -> np
     scores, relevant = scored(scores, relevant)
     if k < 1:
         raise MetricError(f"k={k} must be at least 1")
-    taken = np.minimum(k, relevant.sum(axis=1))
-    last = np.take_along_axis(-np.sort(-scores, axis=1), taken[:, None] - 1, axis=1)
-    above = scores > last + TIE_TOLERANCE
-    tied = ~above & (scores >= last - TIE_TOLERANCE)
-    share = (tied & relevant).sum(axis=1) / tied.sum(axis=1)
-    return ((above & relevant).sum(axis=1) + (taken - above.sum(axis=1)) * share) / taken
+    return share_of_first(scores, relevant, np.minimum(k, relevant.sum(axis=1)))
 
 
 def said_of(clips: Iterable[Mapping[str, Any]], asked: Sequence[Iterable[str]]) -> np.ndarray:
-    """Return whether all that each query asks for is so of each clip, bool `[Q, N]`.
+    """Return whether all statements that each of Q queries asks for are so of each of N clips, bool `[Q, N]`.
 
-    Args:
-        clips: facts of the N clips; those of other data sets than the score corpus have no statements.
-        asked: for each of Q queries the statements.
+    Of clips, given by their facts, those of other data sets than the score corpus have no statements.
     """
     said = [statements(facts) if "caption_facts" in facts else set() for facts in clips]
     return np.array([[set(wanted) <= own for own in said] for wanted in asked], dtype=bool).reshape(-1, len(said))
@@ -104,13 +92,9 @@ def said_of(clips: Iterable[Mapping[str, Any]], asked: Sequence[Iterable[str]]) 
 def ask(
     model: Model, audio: np.ndarray, clips: Sequence[Mapping[str, Any]], *, k: int = 10, embedding: Embedding = "q"
 ) -> pd.DataFrame:
-    """Ask a model for the facts of the score corpus by name.
+    """Ask a model for the facts of the score corpus by name; what fewer than `k` clips have is not asked for.
 
-    Args:
-        model: embeds the queries.
-        audio: embeddings of the clips `[N, D]`, of the same kind as `embedding`.
-        clips: their facts.
-        k: results looked at; what fewer than `k` clips have is not asked for.
+    `audio` are embeddings `[N, D]` of the same kind as `embedding`, `clips` the facts of these clips.
 
     Returns:
         one row a query: kind, asked (the statement), query, precision in [0, 1], chance (share of clips that have it),

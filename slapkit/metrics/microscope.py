@@ -7,6 +7,7 @@ import numpy as np
 from slapkit.errors import MetricError
 from slapkit.metrics.checks import joint_rows, unit_rows
 from slapkit.metrics.gap import centred
+from slapkit.metrics.retrieval import share_of_first
 
 
 def distribution_gap(*, audio: np.ndarray, text: np.ndarray) -> dict[str, float]:
@@ -45,12 +46,9 @@ def joint_v_measure(
 
     V-measure (Rosenberg and Hirschberg 2007) is 1 where clusters and groups agree, and near 0 where they are unrelated.
 
-    Args:
-        audio_labels, text_labels: the group of each row (its style, say), `[N]` and `[M]`.
-        seed: of k-means.
-
     Returns:
-        "label": V-measure of the clusters against the groups; "modality": against audio or text.
+        "label": V-measure of the clusters against the label of each row (its style, say); "modality": against audio or
+        text.
 
     Raises:
         MetricError: labels do not fit, there is a single group, or one for each row.
@@ -73,11 +71,7 @@ def joint_v_measure(
 def modality_preference(*, queries: np.ndarray, own: np.ndarray, other: np.ndarray, k: int = 10) -> float:
     """Preference of a search over both modalities together for the query's own.
 
-    Args:
-        queries: `[Q, D]`.
-        own: candidates of the queries' modality `[N, D]`, none of them a query itself.
-        other: candidates of the other modality `[M, D]`.
-        k: results that are looked at.
+    Candidates are `own` of the queries' modality `[N, D]`, none of them a query itself, and `other [M, D]`.
 
     Returns:
         share of `own` among the first k, ties at their expected value, less its share among all candidates: 0 where
@@ -93,8 +87,5 @@ def modality_preference(*, queries: np.ndarray, own: np.ndarray, other: np.ndarr
     if not 1 <= k <= count:
         raise MetricError(f"k={k!r} of {count} candidates: from 1 to all of them can be looked at")
     similar = queries @ np.concatenate([own, other]).T
-    bar = -np.sort(-similar, axis=1)[:, k - 1 : k]
-    above, level = similar > bar + 1e-9, np.abs(similar - bar) <= 1e-9
-    left = k - above.sum(axis=1)  # places for those level with the k-th
-    mine = above[:, : len(own)].sum(axis=1) + left * level[:, : len(own)].sum(axis=1) / level.sum(axis=1)
-    return float((mine / k).mean() - len(own) / count)
+    mine = share_of_first(similar, np.arange(count)[None] < len(own), np.full(len(queries), k))
+    return float(mine.mean() - len(own) / count)

@@ -57,6 +57,16 @@ def ranks_of_positives(similarities: np.ndarray, positives: np.ndarray) -> Ranks
     return Ranks(above.sum(1), tied.sum(1), (tied & positives).sum(1), similarities.shape[1])
 
 
+def share_of_first(scores: np.ndarray, relevant: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Return the expected share `[Q]` of `relevant` candidates, bool `[Q, C]`, among the first `taken [Q]`, at least 1,
+    by `scores [Q, C]`."""
+    last = np.take_along_axis(-np.sort(-scores, axis=1), taken[:, None] - 1, axis=1)
+    above = scores > last + TIE_TOLERANCE
+    tied = ~above & (scores >= last - TIE_TOLERANCE)
+    share = (tied & relevant).sum(axis=1) / tied.sum(axis=1)
+    return ((above & relevant).sum(axis=1) + (taken - above.sum(axis=1)) * share) / taken
+
+
 def text_to_audio_ranks(
     *, audio: np.ndarray, text: np.ndarray, clip_of_caption: np.ndarray, captions: Sequence[str] | None = None,
     also_right: Mapping[int, Sequence[int]] | None = None,
