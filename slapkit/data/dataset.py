@@ -6,9 +6,10 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,28 +81,22 @@ class ContentHashes:
         """
         from tqdm.auto import tqdm
 
-        stats = {str(path): _stat(path) for path in paths}
+        stats = {str(path): _of_file(size_and_time, path) for path in paths}
         stale = [path for path, stat in stats.items() if self._known.get(path, ())[:2] != stat]
         bar = tqdm(total=len(stale), desc="Reading audio files", unit="file", disable=not progress, delay=1)
         with bar, ThreadPoolExecutor(min(4, available_cores())) as pool:  # hashing lets other threads run
-            for path, digest in zip(stale, pool.map(_hash, stale), strict=True):
+            for path, digest in zip(stale, pool.map(partial(_of_file, sha256_file), stale), strict=True):
                 self._known[path] = (*stats[path], digest)
                 bar.update()
         return [self._known[str(path)][2] for path in paths]
 
 
-def _stat(path: Path) -> tuple[int, int]:
+def _of_file(function: Callable[[str | Path], Any], path: str | Path) -> Any:
     try:
-        return size_and_time(path)
+        return function(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read any more ({error.strerror}): it changed after the table") from error
-
-
-def _hash(path: str) -> str:
-    try:
-        return sha256_file(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): check the file and its permissions") from error
+        why = f"({error.strerror}): it changed after the table; check the file and its permissions"
+        raise DataError(f"{path} cannot be read any more {why}") from error
 
 
 class AudioTextDataset:

@@ -1,7 +1,7 @@
 """Dividing a data set into splits without dividing what belongs together."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -56,6 +56,16 @@ def make_splits(
 
 def _groups(dataset: AudioTextDataset) -> list[list[str]]:
     """Return lists of ids that must stay together, in the order of their first id."""
+    sounds = zip(dataset.audio_hashes(), dataset.clips, strict=True)
+    head_of = connected((f"sound {sound}", f"group {clip.group}") for sound, clip in sounds)
+    members = defaultdict(list)
+    for clip in dataset.clips:
+        members[head_of[f"group {clip.group}"]].append(clip.id)
+    return list(members.values())
+
+
+def connected(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return for each item one that stands for all that pairs connect with it, directly or by way of others."""
     parent: dict[str, str] = {}
 
     def top(key: str) -> str:
@@ -64,10 +74,6 @@ def _groups(dataset: AudioTextDataset) -> list[list[str]]:
             key = parent[key]
         return key
 
-    hashes = dataset.audio_hashes()
-    for clip, sound in zip(dataset.clips, hashes, strict=True):
-        parent[top(f"sound {sound}")] = top(f"group {clip.group}")
-    members = defaultdict(list)
-    for clip in dataset.clips:
-        members[top(f"group {clip.group}")].append(clip.id)
-    return list(members.values())
+    for one, other in pairs:
+        parent[top(one)] = top(other)
+    return {key: top(key) for key in list(parent)}

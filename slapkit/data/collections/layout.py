@@ -103,11 +103,7 @@ class Collection:
         return table
 
     def split_lists(self, lists: Mapping[str, Path], name_of: Callable[[str], str | None]) -> dict[str, str]:
-        """Return the split of each clip from a text file for each split, which names a clip on a line.
-
-        Args:
-            lists: path by split.
-            name_of: the clip that a line names, None where it names none.
+        """Return the split of each clip from the text files `lists`, by split: `name_of` a line is a clip or None.
 
         Raises:
             DataError: a list cannot be read or is empty, a line names no clip, or a clip is in two lists.
@@ -146,10 +142,6 @@ class Collection:
 
         yield from tqdm(items, desc=f"Reading {self.layout.title}", disable=not self.progress, delay=1, leave=False)
 
-    def texts(self, line: int, values: Sequence[Any], name: str) -> list[str]:
-        """Return captions cleaned; empty and repeated ones become problems, which call the clip `name`."""
-        return captions_of(list(values), line, name, self.problems)
-
     def add(
         self, line: int, names: Sequence[str], *, path: Path | None = None, captions: Sequence[Any] = (),
         facts: dict[str, Any] | None = None, split: str | None = None, group: str | None = None,
@@ -170,7 +162,7 @@ class Collection:
         if id in self._clips:
             self.skip(line, id, "the collection names the file twice: the first is kept")
             return
-        texts = self.texts(line, captions, id) if captions else []
+        texts = captions_of(list(captions), line, id, self.problems) if captions else []
         if texts or not captions:
             self._clips[id] = Clip(id, path or found, tuple(texts), facts or {}, split, group or id)
 

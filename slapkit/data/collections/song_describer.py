@@ -10,6 +10,7 @@ from typing import Any, Literal
 from slapkit.config import require
 from slapkit.data.collections.layout import Collection, Layout
 from slapkit.data.dataset import AudioTextDataset
+from slapkit.data.reader import captions_of
 
 TABLE = "song_describer.csv"
 COLUMNS = (
@@ -52,7 +53,7 @@ def read(folder: str | os.PathLike[str], *, captions: Literal["all", "valid"] = 
 def _add_track(collection: Collection, path: str, rows: list[tuple[int, dict[str, Any]]]) -> None:
     kept: dict[str, dict[str, Any]] = {}  # cleaned caption -> row
     for line, row in rows:
-        for text in collection.texts(line, [row["caption"]], path):
+        for text in captions_of([row["caption"]], line, path, collection.problems):
             if kept.setdefault(text, row) is not row:
                 collection.skip(line, row["caption_id"], "the track has the same caption already: left out")
     if not kept:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from slapkit.data.scores.score import Score
+from slapkit.data.splits import connected
 
 STEPS = 8  # steps in a run, that is nine notes
 SIMILAR = 0.4
@@ -59,21 +60,8 @@ def near_duplicates(scores: Mapping[str, Score]) -> list[tuple[str, str]]:
 
 
 def group_works(scores: Mapping[str, Score], families: Mapping[str, str]) -> dict[str, str]:
-    """Return the group of each work, called by the first of its ids: works of one family or melody share it.
-
-    Args:
-        scores: notes by work id.
-        families: family by work id (movements of one mass or quartet share it).
-    """
-    from scipy import sparse
-    from scipy.sparse.csgraph import connected_components
-
-    ids = sorted(scores)
-    index = {name: i for i, name in enumerate(ids)}
-    heads: dict[str, str] = {}
-    pairs = [(name, heads.setdefault(families[name], name)) for name in ids] + near_duplicates(scores)
-    rows, columns = np.array([(index[a], index[b]) for a, b in pairs]).T
-    links = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(ids), len(ids)))
-    _, labels = connected_components(links, directed=False)
-    names: dict[int, str] = {}
-    return {name: names.setdefault(int(label), name) for name, label in zip(ids, labels, strict=True)}
+    """Return the group of each work, called by the first of its ids: works of one family (movements of one mass or
+    quartet) or melody share it."""
+    head_of = connected([*((name, f"family {families[name]}") for name in scores), *near_duplicates(scores)])
+    names: dict[str, str] = {}
+    return {name: names.setdefault(head_of[name], name) for name in sorted(scores)}
