@@ -22,7 +22,8 @@ from slapkit.errors import LibraryError, need_extra
 TAGS = ("title", "artist", "album", "genre", "year")
 # Columns that search results have already: a table's fact of the same name is kept under another one.
 RESERVED = {
-    "rank", "id", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "windows", "beside",
+    "rank", "id", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "windows",
+    "beside",
 }  # fmt: skip
 HEARD = "heard "  # begins the name of a fact that a model heard, such as "heard tempo"
 _HIDDEN_FACTS = {  # said elsewhere

@@ -15,7 +15,7 @@ from slapkit.data.scores.captions import statements
 from slapkit.errors import MetricError
 from slapkit.metrics.checks import scored, unit_rows
 from slapkit.metrics.retrieval import share_of_first
-from slapkit.models.inference import Embedding, Model
+from slapkit.models.inference import Model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +62,11 @@ QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
         "articulation=legato": ("legato", "smooth notes"),
     },
 }
+FIRST = 10  # results that are looked at
 _OWN_NAMES = {"instruments": "instruments=", "style": "style="}
 
 
-def precision_at(*, scores: np.ndarray, relevant: np.ndarray, k: int = 10) -> np.ndarray:
+def precision_at(*, scores: np.ndarray, relevant: np.ndarray, k: int = FIRST) -> np.ndarray:
     """Return for each query `[Q]` the expected share of relevant clips among its first `k`, ties in random order.
 
     Where fewer than `k` clips are relevant, that many are looked at: perfect `scores [Q, N]` give 1, constant ones give
@@ -89,12 +90,10 @@ def said_of(clips: Iterable[Mapping[str, Any]], asked: Sequence[Iterable[str]]) 
     return np.array([[set(wanted) <= own for own in said] for wanted in asked], dtype=bool).reshape(-1, len(said))
 
 
-def ask(
-    model: Model, audio: np.ndarray, clips: Sequence[Mapping[str, Any]], *, k: int = 10, embedding: Embedding = "q"
-) -> pd.DataFrame:
-    """Ask a model for the facts of the score corpus by name; what fewer than `k` clips have is not asked for.
+def ask(model: Model, audio: np.ndarray, clips: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Ask a model for the facts of the score corpus by name; what fewer than ten clips have is not asked for.
 
-    `audio` are embeddings `[N, D]` of the same kind as `embedding`, `clips` the facts of these clips.
+    `audio` are predictions `[N, D]`, `clips` the facts of these clips.
 
     Returns:
         one row a query: kind, asked (the statement), query, precision in [0, 1], chance (share of clips that have it),
@@ -107,13 +106,13 @@ def ask(
     for kind, start in _OWN_NAMES.items():
         rows += [(kind, said, said.removeprefix(start)) for said in known if said.startswith(start)]
     relevant = said_of(clips, [[said] for _, said, _ in rows])
-    usual = relevant.sum(axis=1) >= k
+    usual = relevant.sum(axis=1) >= FIRST
     table = pd.DataFrame(rows, columns=["kind", "asked", "query"])[usual].reset_index(drop=True)
     if table.empty:
         return table.assign(precision=[], chance=[], clips=[])
-    text = model.embed_text(list(table["query"]), embedding=embedding)
+    text = model.embed_text(list(table["query"]))
     scores = unit_rows("queries", text) @ unit_rows("audio", audio).T
-    found, counts = precision_at(scores=scores, relevant=relevant[usual], k=k), relevant[usual].sum(axis=1)
+    found, counts = precision_at(scores=scores, relevant=relevant[usual]), relevant[usual].sum(axis=1)
     return table.assign(precision=found, chance=counts / len(clips), clips=counts)
 
 

@@ -134,9 +134,9 @@ def make(
 
 
 def embed_split(
-    model: Model, dataset: AudioTextDataset, *, split: str, cache_dir: str | Path, name: str = "", progress: bool = True
+    model: Model, dataset: AudioTextDataset, *, split: str, cache_dir: str | Path, progress: bool = True
 ) -> Embedded:
-    """Embed one split of `dataset`, with features kept in `cache_dir`; the model's name is by default its objective's.
+    """Embed one split of `dataset`, with features kept in `cache_dir`.
 
     Raises:
         DataError: the split is missing or has no usable clip.
@@ -161,7 +161,7 @@ def embed_split(
         for part, value in zip(parts, model.encode(inputs, "text")):
             part[rows] = value.numpy()
     arrays |= dict(zip(("z_text", "q_text"), parts))
-    return make(clips, arrays, name=name, objective=model.joint.objective, split=split)
+    return make(clips, arrays, objective=model.joint.objective, split=split)
 
 
 def embed_clips(

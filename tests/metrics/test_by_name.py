@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from slapkit.data.scores.captions import statements
-from slapkit.data.scores.phrases import BANKS
+from slapkit.data.scores.captions import BANKS, statements
 from slapkit.errors import MetricError
 from slapkit.metrics import by_name
 from slapkit.metrics.by_name import precision_at
@@ -69,7 +68,7 @@ class Oracle:
     def __init__(self, relevant: dict[str, np.ndarray]) -> None:
         self.relevant = relevant
 
-    def embed_text(self, queries, *, embedding):
+    def embed_text(self, queries):
         return np.stack([self.relevant[query] + 1e-3 for query in queries])
 
 

@@ -221,7 +221,7 @@ def gap_answer(panels: Sequence[Panel]) -> str:
     return f"{names[0]} narrows the gap to {gaps[0]}; {others}"
 
 
-def worst_pairs(panels: Sequence[Panel], *, worst: int = 20, height: int = 700) -> go.Figure:
+def worst_pairs(panels: Sequence[Panel], *, worst: int = 20) -> go.Figure:
     """Where is each model most wrong? Lines from the captions of the worst ranks to their clips, with cards."""
     chosen = [worst_rows(panel, worst) for panel in panels]
     said = []
@@ -229,7 +229,7 @@ def worst_pairs(panels: Sequence[Panel], *, worst: int = 20, height: int = 700) 
         middle = np.median(panel.points["rank"].to_numpy()[rows]) / max(1, panel.candidates)
         said.append(f"{label(panel.name)} {100 * middle:.0f} %")
     title = f"Median rank of the clip for the {worst} worst captions: {joined(said)} of the candidates"
-    figure = joint_map(panels, worst=worst, height=height, title=title, card_lines=0)
+    figure = joint_map(panels, worst=worst, title=title, card_lines=0)
     figure.for_each_trace(
         lambda trace: trace.update(marker_opacity=0.22), lambda trace: (trace.meta or {}).get("role") in SIZES[2]
     )
@@ -244,12 +244,12 @@ def worst_pairs(panels: Sequence[Panel], *, worst: int = 20, height: int = 700) 
 
 
 def sentence_on_map(
-    panels: Sequence[Panel], places: Sequence[np.ndarray], sentence: str, nearest: Sequence[str], *, height: int = 700
+    panels: Sequence[Panel], places: Sequence[np.ndarray], sentence: str, nearest: Sequence[str]
 ) -> go.Figure:
     """Where does a new sentence lie? A star at one of `places` in each map; `nearest` names its clip in each space."""
     said = [f"{label(title)} for {label(panel.name)}" for panel, title in zip(panels, nearest)]
     quoted = f"“{label(sentence, 60)}”"
-    figure = joint_map(panels, height=height, title=f"The clip nearest to {quoted} is {joined(said)}", card_lines=0)
+    figure = joint_map(panels, title=f"The clip nearest to {quoted} is {joined(said)}", card_lines=0)
     symbol, size = ("star", 24) if panels[0].dimensions == 2 else ("cross", 8)
     edge = {"color": "#FFFFFF", "width": 2}
     marker = {"symbol": symbol, "size": size, "color": theme.CATEGORIES[2], "line": edge}

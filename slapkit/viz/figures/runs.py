@@ -44,9 +44,9 @@ def counts(frame: pd.DataFrame, column: str, *, title: str, top: int = 15) -> go
     return finish(figure, words, height=150 + 26 * len(labels))
 
 
-def tempo_histogram(frame: pd.DataFrame, column: str = "tempo_bpm") -> go.Figure:
+def tempo_histogram(frame: pd.DataFrame) -> go.Figure:
     """How fast is the music? Clips per tempo in beats per minute."""
-    tempo = frame[column].astype(float)
+    tempo = frame["tempo_bpm"].astype(float)
     low, middle, high = (float(tempo.quantile(q)) for q in (0.05, 0.5, 0.95))
     look = {"marker_color": theme.AUDIO, "xbins": {"size": 5}, "hovertemplate": "%{x}: %{y}"}
     figure = grid().add_histogram(x=tempo, **look)
@@ -132,26 +132,26 @@ def rank_curves(histories: Mapping[str, Rows], *, collapsed: float = 1.5) -> go.
     return finish(figure, f"{joined(bad)} collapsed: {said}" if bad else said)
 
 
-def retrieval_bars(metrics: Metrics, direction: str = "text_to_audio", *, embedding: str = "q") -> go.Figure:
+def retrieval_bars(metrics: Metrics, direction: str = "text_to_audio") -> go.Figure:
     """How often is the right one among the first k? Recalls per objective (objective -> metrics.json), with chance."""
     figure, tens, measures = grid(), [], ("R@1", "R@5", "R@10")
     for objective, values in metrics.items():
-        recalls = [100 * values["retrieval"][embedding][direction][m] for m in measures]
+        recalls = [100 * values["retrieval"]["q"][direction][m] for m in measures]
         tens.append(f"{name_of(objective)} {recalls[-1]:.1f} %")
         add_bar(figure, objective, measures, recalls)
     base = [100 * chance(next(iter(metrics.values())), int(m[2:]), direction) for m in measures]
     add_chance(figure, measures, base)
     figure.update_yaxes(title_text="recall (%)", **PERCENT)
-    figure.update_xaxes(title_text=f"{DIRECTIONS[direction]}, embedding {embedding}")
+    figure.update_xaxes(title_text=f"{DIRECTIONS[direction]}, embedding q")
     words = DIRECTIONS[direction].capitalize()
     return finish(figure, f"{words}, among the first ten: {joined(tens)} (chance {base[-1]:.1f} %)")
 
 
-def rank_bars(metrics: Metrics, *, embedding: str = "q") -> go.Figure:
+def rank_bars(metrics: Metrics) -> go.Figure:
     """How deep must one look? Median normalised rank in both directions, in percent of the candidates."""
     figure, said = grid(), []
     for objective, values in metrics.items():
-        ranks = [100 * values["retrieval"][embedding][d]["median_rank"] for d in DIRECTIONS]
+        ranks = [100 * values["retrieval"]["q"][d]["median_rank"] for d in DIRECTIONS]
         said.append(f"{name_of(objective)} {ranks[0]:.1f} %")
         add_bar(figure, objective, list(DIRECTIONS.values()), ranks, hovertemplate="%{x}: %{y:.2f} %")
     figure.update_yaxes(title_text="median rank (% of candidates)", rangemode="tozero")
