@@ -17,12 +17,8 @@ from slapkit.errors import DataError
 def write_table(dataset: AudioTextDataset, path: str | Path | None = None) -> Path:
     """Write captions, splits, groups and facts as JSON Lines, one row for each clip, and return the path.
 
-    `read` gives the same data set again. It prefers `metadata.jsonl` to a `metadata.csv` beside it, which stays.
-
-    Args:
-        dataset: what to write.
-        path: of the table; default: `metadata.jsonl` in the data set's folder. Elsewhere it is read by
-            `read(folder, table=path)`.
+    `read` gives the same data set again. By default the table is `metadata.jsonl` in the data set's folder, which is
+    preferred to a `metadata.csv` beside it; elsewhere it is read by `read(folder, table=path)`.
 
     Raises:
         DataError: the table exists already, or a sound lies outside the data set's folder.

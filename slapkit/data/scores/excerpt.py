@@ -37,11 +37,8 @@ def felt_beat(density: float, metre: tuple[int, int]) -> float:
     """Return the quarter notes of the beat that a listener taps to.
 
     Notation of different centuries writes the same speed in different note values, so the written beat is doubled or
-    halved until the melody has about 1.6 notes a beat (2.4 where the beat divides into three).
-
-    Args:
-        density: onsets of the melody in a quarter note.
-        metre: beats in a bar and their note value.
+    halved until the melody has about 1.6 notes a beat (2.4 where the beat divides into three). `density` is the number
+    of its onsets in a quarter note.
     """
     written = 4.0 / metre[1] * (3 if is_compound(metre) else 1)
     wanted = 2.4 if is_compound(metre) else 1.6

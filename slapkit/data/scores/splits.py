@@ -52,13 +52,7 @@ def _quotas(available: Mapping[str, int], count: int) -> dict[str, int]:
 
 
 def deal_splits(groups: Mapping[str, str], kinds: Mapping[str, str], seed: int) -> dict[str, str]:
-    """Return the split of each work.
-
-    Args:
-        groups: group by work id; works of one group get one split.
-        kinds: kind by work id.
-        seed: seed of the deal.
-    """
+    """Return the split of each work, by its id as `groups` and `kinds` are; works of one group get one split."""
     members: dict[str, list[str]] = defaultdict(list)
     for name in sorted(groups):
         members[groups[name]].append(name)
