@@ -1,5 +1,7 @@
 """Documentation: every name that it mentions exists, and every link leads somewhere."""
 
+import doctest
+import importlib
 import os
 import pkgutil
 import re
@@ -11,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
+EXAMPLES = sorted(path for path in ROOT.glob("slapkit/**/*.py") if ">>> " in path.read_text(encoding="utf-8"))
 NAME = re.compile(r"\bslapkit(?:\.[A-Za-z_]\w*)+")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 
@@ -28,6 +31,13 @@ def test_names_and_links_lead_somewhere(page):
 def test_the_code_of_a_page_runs(name):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / f"{name}.md").read_text(), re.DOTALL)
     exec(compile(blocks[-1], name, "exec"), {})
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_of_docstrings_run(path):
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed
 
 
 @pytest.mark.slow

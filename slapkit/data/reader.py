@@ -51,6 +51,16 @@ def read(
 
     Raises:
         DataError: the folder, the table or a needed column is missing, or no row is usable.
+
+    Examples:
+        >>> import pathlib, tempfile, numpy, soundfile
+        >>> home = tempfile.TemporaryDirectory()
+        >>> folder = pathlib.Path(home.name)
+        >>> soundfile.write(folder / "jig.wav", numpy.zeros(24_000), 24_000)  # a second of silence
+        >>> _ = (folder / "metadata.csv").write_text("file_name,caption,split\\njig.wav,a quick jig,test\\n")
+        >>> dataset = read(folder)
+        >>> len(dataset), dataset[0].captions
+        (1, ('a quick jig',))
     """
     if str(path).startswith(hf.PREFIX):
         path = hf.fetch(str(path), progress=progress)

@@ -13,7 +13,12 @@ _SHRINKAGE = 0.1  # share of the mean variance in the covariance that is whitene
 
 
 def centroid_distance(*, audio: np.ndarray, text: np.ndarray) -> float:
-    """Distance between the means of `audio [N, D]` and `text [M, D]` (arXiv 2203.02053): 0 (no gap) to 2."""
+    """Distance between the means of `audio [N, D]` and `text [M, D]` (arXiv 2203.02053): 0 (no gap) to 2.
+
+    Examples:
+        >>> centroid_distance(audio=[[1.0, 0.0]], text=[[-1.0, 0.0]])
+        2.0
+    """
     audio, text = joint_rows(audio=audio, text=text)
     return float(np.linalg.norm(audio.mean(0) - text.mean(0)))
 
@@ -34,6 +39,12 @@ def linear_separability(*, audio: np.ndarray, text: np.ndarray, folds: int = 5, 
 
     Raises:
         MetricError: shapes differ, or there are fewer than two folds, or fewer pairs than folds.
+
+    Examples:
+        >>> import numpy as np
+        >>> audio = np.random.default_rng(0).uniform(size=(50, 8))
+        >>> linear_separability(audio=audio, text=audio), linear_separability(audio=audio, text=-audio)
+        (0.5, 1.0)
     """
     return float(pair_separability(audio=audio, text=text, folds=folds, seed=seed).mean())
 
@@ -65,6 +76,11 @@ def effective_rank(embeddings: np.ndarray) -> float:
     """Exp of the entropy of the spectrum of `embeddings [N, D]`: 1 (collapsed) to min(N, D).
 
     Roy and Vetterli 2007; RankMe, arXiv 2210.02885.
+
+    Examples:
+        >>> import numpy as np
+        >>> round(effective_rank(np.eye(8)), 6), round(effective_rank(np.ones((8, 8))), 6)
+        (8.0, 1.0)
     """
     return entropy_rank(spectrum(embeddings))
 
@@ -86,6 +102,16 @@ def recentred(*, audio: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.nd
 
     Raises:
         MetricError: a modality has one row, or a row equals the mean of its modality and has no direction left.
+
+    Examples:
+        >>> import numpy as np
+        >>> audio = np.array([[1.0, 0.2], [1.0, -0.2]])
+        >>> text = audio * [-1, 1]  # the same music, mirrored to the other side
+        >>> round(centroid_distance(audio=audio, text=text), 3)
+        1.961
+        >>> moved = recentred(audio=audio, text=text)
+        >>> round(centroid_distance(audio=moved[0], text=moved[1]), 6)
+        0.0
     """
     return _recentred("audio", audio), _recentred("text", text)
 

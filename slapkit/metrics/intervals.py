@@ -104,6 +104,12 @@ def estimate(values: np.ndarray, group_of: np.ndarray | None = None) -> Estimate
 
     Raises:
         MetricError: shapes differ, no values, or values that are not finite.
+
+    Examples:
+        >>> found = [1, 1, 1, 0, 1, 0, 0, 1]  # by query; two about each of four works
+        >>> share, half_width = estimate(found, group_of=[0, 0, 1, 1, 2, 2, 3, 3])
+        >>> share, round(half_width, 3)
+        (0.625, 0.245)
     """
     values, number = _checked(values, np.arange(len(values)) if group_of is None else group_of)
     sums = np.bincount(number, weights=values - values.mean())

@@ -82,6 +82,15 @@ def text_to_audio_ranks(
 
     Raises:
         MetricError: shapes do not fit, or values are not finite.
+
+    Examples:
+        >>> audio = [[1.0, 0.0], [0.0, 1.0]]
+        >>> text = [[1.0, 0.1], [1.0, 1.0], [1.0, 0.2]]  # near its clip, between both, near the wrong one
+        >>> ranks = text_to_audio_ranks(audio=audio, text=text, clip_of_caption=[0, 1, 1])
+        >>> ranks.expected  # places from 1; a tie counts by its mean place
+        array([1. , 1.5, 2. ])
+        >>> retrieval_scores(ranks, at=[1])["R@1"]
+        0.5
     """
     audio, text, clip_of_caption = _checked(audio, text, clip_of_caption)
     return _blocked(text, audio, right_answers(clip_of_caption, len(audio), captions), also_right or {})

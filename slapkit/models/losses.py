@@ -47,6 +47,15 @@ def slap_loss(
         q_audio, q_text: predictions `[N, D]` of the context towers.
         target_audio, target_text: projections `[N, D]` of the target towers; no gradient flows into them.
         lam: weight of the inter-modal terms, in [0, 1]; `MetricError` beyond.
+
+    Examples:
+        >>> import torch
+        >>> z = torch.eye(2)  # two pairs at right angles
+        >>> float(slap_loss(q_audio=z, q_text=z, target_audio=z, target_text=z).total)
+        0.0
+        >>> swapped = slap_loss(q_audio=z, q_text=z, target_audio=z.flip(0), target_text=z, lam=1.0)
+        >>> float(swapped.text_to_audio), float(swapped.audio_to_text)
+        (1.0, 0.0)
     """
     _require_pairs(q_audio=q_audio, q_text=q_text, target_audio=target_audio, target_text=target_text)
     if not 0.0 <= lam <= 1.0:
@@ -70,6 +79,12 @@ def clip_loss(*, z_audio: Tensor, z_text: Tensor, logit_scale: Tensor | float) -
     Args:
         z_audio, z_text: projections `[N, D]`, gathered from all devices.
         logit_scale: s > 0, the inverse temperature.
+
+    Examples:
+        >>> import torch
+        >>> same = torch.ones(4, 8)  # nothing tells the four pairs apart: log 4
+        >>> round(float(clip_loss(z_audio=same, z_text=same, logit_scale=10.0)), 4)
+        1.3863
     """
     _require_pairs(z_audio=z_audio, z_text=z_text)
     logits = logit_scale * (_unit(z_audio) @ _unit(z_text).T)
