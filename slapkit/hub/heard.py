@@ -35,11 +35,12 @@ def keep_heard(folder: str | Path, path: str | Path) -> None:
 
 
 def read_heard(path: str | Path) -> dict[str, dict[str, list[str]]]:
-    """Return by SHA-256 the facts that were heard, as a table holds them; what is no such row is left out."""
+    """Return the facts that were heard by the SHA-256 of the file, and by that of its sound, which stays where tags are
+    edited; what is no such row is left out."""
     result = {}
     for row in read_json_lines(path)[0]:
         facts = row.get("facts") if isinstance(row, dict) else None
         if isinstance(facts, dict) and isinstance(row.get("sha"), str):
             named = {name: words for name, words in facts.items() if name.startswith(HEARD) and isinstance(words, list)}
-            result[row["sha"]] = named
+            result |= {row[key]: named for key in ("sound", "sha") if isinstance(row.get(key), str) and row[key]}
     return result

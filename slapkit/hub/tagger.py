@@ -26,6 +26,7 @@ from slapkit._io import (
     sha256_file,
 )
 from slapkit._rows import Found, RowCache
+from slapkit.audio import media
 from slapkit.audio.features import Extractor
 from slapkit.audio.frontend import FRONTENDS
 from slapkit.audio.windows import tiled_starts
@@ -43,21 +44,24 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Heard:
-    """What was heard in a folder: its files, with the SHA-256 and the words of each; and those that cannot be used."""
+    """What was heard in a folder: its files, with the SHA-256 of each and of its sound, and the words; and those that
+    cannot be used."""
 
     folder: Path
     sources: list[Source]
     keys: list[str]
+    sounds: list[str]
     words: list[Words]
     failures: list[Failure]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the table: file, sha, facts (such as "heard tempo": ["slow"]) and percentiles by word; for
-        files that cannot be used, file and failure."""
-        tracks = zip(self.sources, self.keys, self.words)
+        """Return the rows of the table: file, sha, sound, facts (such as "heard tempo": ["slow"]), percentiles by word;
+        of files that cannot be used, file and failure."""
+        tracks = zip(self.sources, self.keys, self.sounds, self.words)
         rows = [
-            {"file": source.file, "sha": key, "facts": facts_of(words), "percentiles": words.percentiles}
-            for source, key, words in tracks
+            {"file": source.file, "sha": key, "sound": sound, "facts": facts_of(words)}
+            | {"percentiles": words.percentiles}
+            for source, key, sound, words in tracks
         ]
         return rows + [{"file": failure.file, "failure": failure.reason} for failure in self.failures]
 
@@ -113,9 +117,10 @@ def hear(folder: str | Path, *, cache_dir: str | Path | None = None, progress: b
         raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
     found, failures = sound_files(folder)
     keys: dict[str, str] = {}
+    sounds: dict[str, str] = {}
     for source in tqdm(found, "Reading audio files", unit="file", disable=not progress, delay=1):
         try:
-            keys[source.file] = sha256_file(source.path)
+            keys[source.file], sounds[source.file] = sha256_file(source.path), media.sound_digest(source.path)
         except OSError as error:
             failures.append(Failure(source.file, f"the file cannot be read: {error.strerror}"))
     cache_dir = project_root() / "data" / "cache" if cache_dir is None else Path(cache_dir)
@@ -129,7 +134,8 @@ def hear(folder: str | Path, *, cache_dir: str | Path | None = None, progress: b
         why = "; ".join(f"{failure.file}: {failure.reason}" for failure in failures[:3])
         raise LibraryError(f"no sound file in {folder} can be used{f' ({why})' if why else ''}")
     used = [keys[source.file] for source in sources]
-    heard = Heard(folder, sources, used, describe(np.stack([tags[key] for key in used])), failures)
+    words = describe(np.stack([tags[key] for key in used]))
+    heard = Heard(folder, sources, used, [sounds[one.file] for one in sources], words, failures)
     atomic_write_json_lines(table_path(folder), heard.rows())
     return heard
 

@@ -220,7 +220,8 @@ class Library(AudioFiles):
         words = heard.read_heard(self.out / _HEARD)
         self.entries = self._store.entries
         for id, entry in self.entries.items() if words else ():  # facts that people gave win
-            self.entries[id] = replace(entry, facts=entry.facts | words.get(entry.sha, {}) | entry.facts)
+            own = words.get(entry.sha) or words.get(entry.sound) or {}
+            self.entries[id] = replace(entry, facts=entry.facts | own | entry.facts)
         self._list = list(self.entries.values())
         self._row = {id: row for row, id in enumerate(self.entries)}
         self._filters = Filters([entry.facts for entry in self._list])

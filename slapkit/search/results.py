@@ -51,7 +51,7 @@ def text_lines(found: pd.DataFrame) -> Iterator[str]:
         minutes, seconds = divmod(int(row.window_start_s), 60)
         title = printable(row.title)
         title = title if len(title) <= _TITLE else title[: _TITLE - 1] + "\u2026"
-        title += f" \u00b7 {printable(row.beside)}" if row.beside not in ("", row.file) else ""
+        title += f" · {printable(row.beside)}" if row.beside not in ("", row.file) else ""
         share = f"top {percentile(row.score_percentile)}"
         yield f"{row.rank:>3}  {share:<11} {minutes:>2}:{seconds:02d}  {title}  ({printable(row.file)})"
 

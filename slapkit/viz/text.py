@@ -74,7 +74,7 @@ def title_of(row: Mapping[str, Any]) -> str:
     title = row.get("title")
     if not (isinstance(title, str) and title.strip()):
         title = PurePosixPath(str(row.get("file") or row["id"])).name
-    return f"{title} \u00b7 {row['beside']}" if row.get("beside") else title
+    return f"{title} · {row['beside']}" if row.get("beside") else title
 
 
 def facts(row: Mapping[str, Any], most: int = 6) -> list[str]:

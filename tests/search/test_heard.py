@@ -9,6 +9,7 @@ from slapkit.hub import tagger
 from slapkit.search import Library
 from slapkit.viz.text import facts
 from slapkit.viz.widgets import SearchBench
+from tests.audio.encoding import retagged
 from tests.hub.heard_sounds import UNUSABLE
 
 
@@ -42,6 +43,10 @@ def test_a_library_takes_over_what_was_heard(music, build, model, embedded, tmp_
 
     (root / "album" / "slow.wav").rename(root / "moved.wav")  # the content counts
     library.update(progress=False)
+    assert library.entry("moved.wav").facts["heard tempo"] == by_file["album/slow.wav"].facts["tempo"]
+    retagged(root / "moved.wav", tmp_path / "tagged.wav", title="Slow")  # its sound, not its tags
+    (tmp_path / "tagged.wav").replace(root / "moved.wav")
+    assert library.update(progress=False)["changed"] == 1 and library.entry("moved.wav").title == "Slow"
     assert library.entry("moved.wav").facts["heard tempo"] == by_file["album/slow.wav"].facts["tempo"]
     heard_tables.table_path(root).unlink()
     library.update(progress=False)

@@ -329,11 +329,9 @@ def test_folders_are_facts_and_namesakes_are_told_apart(build, tmp_path, engine)
     found = library.search("x", where={"folder": "ella", "subfolder": "Live"})
     assert {*found["file"]} == {*tracks.index[2:]}
     lines = dict(zip(found["title"], text_lines(found)))
-    assert (
-        lines["INTRO"].endswith("  INTRO \u00b7 Ella  (Music/Ella/Live/Intro.flac)") and "\u00b7" not in lines["LUSH"]
-    )
+    assert lines["INTRO"].endswith("  INTRO · Ella  (Music/Ella/Live/Intro.flac)") and "·" not in lines["LUSH"]
     titles = {card(row)["title"] for row in library.search("x").to_dict("records")}
-    assert titles >= {"INTRO \u00b7 Ella", "INTRO \u00b7 Music/Miles/Blue/Intro.flac", "LUSH", "stray"}
+    assert titles >= {"INTRO · Ella", "INTRO · Music/Miles/Blue/Intro.flac", "LUSH", "stray"}
 
     (tmp_path / "disk" / "Music" / "Ella").rename(tmp_path / "disk" / "Ella")
     for _ in range(2):  # Music beside Ella are now the first folders, of files that nobody touched too
