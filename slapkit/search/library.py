@@ -293,14 +293,23 @@ class Library(AudioFiles):
         hidden = [self._row[id] for id in asked if id in self._row]
         hits = self._ranking.search(vector, k + len(hidden), pooling=pooling, where=where)
         shown = np.flatnonzero(~np.isin(hits.tracks, hidden))[:k]
-        hits = Hits(*(values[shown] for values in hits))
+        frame = self._frame(Hits(*(values[shown] for values in hits)))
+        frame.attrs["search_s"] = time.perf_counter() - began
+        return frame
+
+    def row(self, id: str) -> pd.DataFrame:
+        """Return a track as the one row that `search` gives for what is most like it, itself, from its beginning."""
+        place, one = [self._row[self.entry(id).id]], np.ones(1)
+        return self._frame(Hits(np.array(place), one, one / len(self), np.zeros(1, dtype=np.int64)))
+
+    def _frame(self, hits: Hits) -> pd.DataFrame:
         frame = self._tracks.iloc[hits.tracks].reset_index(drop=True)
         begins = [self._start_s(*place) for place in zip(hits.tracks, hits.windows)]
         frame.insert(0, "rank", np.arange(1, len(frame) + 1))
         frame.insert(3, "score_percentile", hits.percentiles)
         frame.insert(4, "window_start_s", np.array(begins, dtype=np.float64))
         frame.insert(5, "window_s", frame["duration_s"].clip(upper=self.window_s))
-        frame.attrs |= {"scores": hits.scores.tolist(), "search_s": time.perf_counter() - began}
+        frame.attrs["scores"] = hits.scores.tolist()
         return frame
 
     def _start_s(self, track: int, window: int) -> float:

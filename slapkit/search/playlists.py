@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slapkit._io import atomic_write_text, printable
+from slapkit._io import atomic_write_text, printable, project_root
 from slapkit.errors import LibraryError, short
 
 if TYPE_CHECKING:
@@ -35,22 +38,45 @@ def write_tracks(found: pd.DataFrame, folder: str | Path, out: str | Path) -> Pa
         return atomic_write_text(out, found.to_csv(index=False))
     if out.suffix.lower() not in (".m3u8", ".m3u"):
         raise LibraryError(f"{short(out.name)}: name a playlist (.m3u8) or a table (.csv)")
+    import pandas as pd
+
     lines, base = ["#EXTM3U"], out.resolve().parent
-    for row in found.itertuples():
+    lengths = pd.to_numeric(found["duration_s"], errors="coerce") if "duration_s" in found else [math.nan] * len(found)
+    for row, length in zip(found.itertuples(), lengths):
         path = folder / row.file
         name = path.as_posix()
         with contextlib.suppress(ValueError):  # another drive
             name = Path(os.path.relpath(path, base)).as_posix()
         if not name.isprintable():
             name = path.as_uri()  # a line of the playlist holds no line break
-        lines += [f"#EXTINF:{round(row.duration_s)},{printable(row.title)}", f"./{name}" if name[0] == "#" else name]
+        lasts = -1 if math.isnan(length) else round(length)  # -1: unknown
+        lines += [f"#EXTINF:{lasts},{printable(row.title)}", f"./{name}" if name[0] == "#" else name]
     return atomic_write_text(out, "\n".join(lines) + "\n")
+
+
+def save_tracks(found: pd.DataFrame, folder: str | Path, name: str) -> Path:
+    """Write tracks as `data/playlists/<name>.m3u8` in the project and as a table beside it, under a name that is free.
+
+    Returns the playlist's path; arguments as of `write_tracks`.
+
+    Raises:
+        LibraryError: there are no tracks.
+    """
+    if found.empty:
+        raise LibraryError("no tracks to save: find or choose some first")
+    name = "-".join(re.findall(r"\w+", name))[:60] or "tracks"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    paths = (project_root() / "data" / "playlists" / f"{name}.m3u8" for name in names)
+    out = next(path for path in paths if not path.exists())
+    write_tracks(found, folder, out.with_suffix(".csv"))
+    return write_tracks(found, folder, out)
 
 
 def journey(library: Library, start: str, end: str, *, k: int = 10) -> pd.DataFrame:
     """Return a walk of `k` tracks from one to another: at each step the nearest track that was not met before.
 
-    Steps divide the way between both tracks' means evenly. The columns are those of `Library.search`.
+    Steps divide the way between both tracks' means evenly. The columns are those of `Library.search`; both ends begin
+    at 0 s, with a percentile of 1 / N among N tracks.
 
     Raises:
         LibraryError: a track is unknown, both are the same, or `k` is below 2.
@@ -66,8 +92,7 @@ def journey(library: Library, start: str, end: str, *, k: int = 10) -> pd.DataFr
         row = found[~found["id"].isin(met)].head(1)
         met |= set(row["id"])
         rows.append(row)
-    first, last = (library.search(library.like(id).vector, k=len(library)).query("id == @id") for id in (start, end))
-    walk = pd.concat([first, *rows, last], ignore_index=True)
+    walk = pd.concat([library.row(start), *rows, library.row(end)], ignore_index=True)
     return walk.assign(rank=np.arange(1, len(walk) + 1))
 
 

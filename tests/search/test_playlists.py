@@ -10,7 +10,7 @@ import pytest
 from slapkit.cli import main
 from slapkit.errors import LibraryError
 from slapkit.models.weights import save_model
-from slapkit.search.playlists import duplicates, journey, write_tracks
+from slapkit.search.playlists import duplicates, journey, save_tracks, write_tracks
 
 
 @pytest.fixture
@@ -31,16 +31,30 @@ def test_a_playlist_names_files_that_are_there(library, tmp_path):
         write_tracks(found, library.folder, tmp_path / "found.txt")
 
 
+def test_playlists_of_one_name_are_kept_in_the_project(library, tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    found = library.search("flute", k=2)
+    names = [save_tracks(found, library.folder, "../slow <flute>, “é”").name for _ in range(2)]
+    assert names == ["slow-flute-é.m3u8", "slow-flute-é-2.m3u8"]
+    kept = tmp_path / "data" / "playlists"
+    assert {path.name for path in kept.iterdir()} == {*names, *(name.replace("m3u8", "csv") for name in names)}
+    with pytest.raises(LibraryError, match="no tracks"):
+        save_tracks(found.head(0), library.folder, "none")
+
+
 def test_names_that_a_playlist_would_take_for_something_else(tmp_path):
     files = ["#1.wav", "two\nlines.wav"]
-    found = pd.DataFrame({"file": files, "title": ["#1", "two\nlines"], "duration_s": [1.4, 2.0]})
+    found = pd.DataFrame({"file": files, "title": ["#1", "two\nlines"], "duration_s": [1.4, None]})
     lines = write_tracks(found, tmp_path, tmp_path / "list.m3u8").read_text().splitlines()
+    assert lines[1] == "#EXTINF:1,#1" and lines[3].startswith("#EXTINF:-1,two")
     assert len(lines) == 5 and lines[2] == "./#1.wav" and lines[4] == (tmp_path / "two\nlines.wav").as_uri()
     assert lines[4].endswith("two%0Alines.wav")
 
 
 def test_a_journey_goes_from_one_to_the_other(library):
     walk = journey(library, "a.wav", "f.wav", k=5)
+    assert library.tracks.columns.isin(walk.columns).all() and walk["captions"].map(type).eq(list).all()
     assert len(walk) == walk["id"].nunique() == 5 and list(walk["rank"]) == [1, 2, 3, 4, 5]
     assert walk["id"].iloc[0] == "a.wav" and walk["id"].iloc[-1] == "f.wav"
     start, end = (library.like(id).vector for id in ("a.wav", "f.wav"))

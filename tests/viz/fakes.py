@@ -79,6 +79,7 @@ class FakeLibrary:
     def __init__(self, size: int = 30, model_name: str = "SLAP", *, long: bool = False) -> None:
         self.name, self.model_name, self.model, self.long = "fake", model_name, None, long
         self.deleted: set[str] = set()
+        self.folder = Path("nowhere")
         rows = []
         for i in range(size):
             name, style = f"audio/{i:03d}.ogg", STYLES[i % 3]

@@ -56,6 +56,9 @@ def test_tracks_and_files_are_terms_of_the_query(bench, library, monkeypatch):
     first, more = asked.pop()
     assert first == "fast" and [t.id for t in more["plus"]] == [LIKE["key"]]
     assert reply["code"] == """library.search("fast", k=10, plus=[library.like('audio/003.ogg')])"""
+    search(bench, "", terms=[LIKE, {**LIKE, "key": "audio/005.ogg"}])
+    first, more = asked.pop()
+    assert first.id == LIKE["key"] and [t.id for t in more["plus"]] == ["audio/005.ogg"]
     about = {"type": "upload", "upload": "u", "name": "../../my tune.FLAC", "size": 6}
     assert bench.handle(about | {"offset": 0}, [b"abcd"])["done"] is False
     last = bench.handle(about | {"offset": 4}, [b"ef"])
@@ -82,6 +85,17 @@ def test_what_cannot_be_searched_is_said_and_the_results_stay(bench, library, mo
     reply = search(bench, models=["SLAP", "CLAP"])
     assert "built with model a" in reply["columns"][0]["text"] and reply["columns"][0]["error"]
     assert len(reply["columns"][1]["cards"]) == 10 and list(bench.tables) == ["CLAP"]
+
+
+def test_results_are_saved_as_playlists_and_tables(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "search first" in bench.handle({"type": "save"})["text"]
+    found = search(bench, "slow; fast", terms=[LIKE, UNLIKE], k=3, models=["SLAP", "CLAP"])
+    said, kept = bench.handle({"type": "save"})["text"], tmp_path / "data" / "playlists"
+    for column, model in enumerate(("SLAP", "CLAP")):
+        name = f"slow-fast-like-003-{model}"
+        assert list(pd.read_csv(kept / f"{name}.csv")["id"]) == ids(found, column)
+        assert f"data/playlists/{name}.m3u8" in said and (kept / f"{name}.m3u8").exists()
 
 
 @pytest.mark.parametrize(

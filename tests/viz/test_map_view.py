@@ -45,7 +45,8 @@ def test_a_click_on_a_caption_plays_its_clip_and_then_what_the_model_finds(view,
     assert f"rank {model.text_ranks['q'][0]:g} of 12" in " ".join(items_of(model, "q", "text", 0)[0].lines)
 
 
-def test_a_lasso_gives_a_table_of_what_lies_within(view):
+def test_a_lasso_gives_a_table_of_what_lies_within(view, models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert view.selected.empty and "model" in view.selected
     view.lassoed(0, "audio", [1, 2])
     view.lassoed(0, "text", [0])
@@ -55,8 +56,15 @@ def test_a_lasso_gives_a_table_of_what_lies_within(view):
     assert list(table["id"]) == ["clip-01.wav", "clip-02.wav", "clip-00.wav"]
     assert table["caption"][2] == "caption 0 of clip 0" and "card" not in table
     assert "2 clips and 1 captions" in view.status.value
+    view.saver.click()
+    assert "3 clips saved: data/playlists/selection.m3u8" in view.status.value
+    lines = (tmp_path / "data" / "playlists" / "selection.m3u8").read_text().splitlines()
+    paths = [(tmp_path / "data" / "playlists" / line).resolve() for line in lines[2::2]]
+    assert lines[1] == "#EXTINF:-1,Tune 1" and paths == [Path(models[0].frame["path"][i]) for i in (1, 2, 0)]
     view.deselected()
     assert view.selected.empty
+    view.saver.click()
+    assert "no tracks" in view.status.value
 
 
 def test_the_switches_change_colours_spaces_and_dimensions(view, models, tmp_path):

@@ -75,6 +75,7 @@ function render({ model, el: root }) {
     { class: "slap-foot slap-soft" },
     status,
     past.node,
+    el("span", {}, el("button", { type: "button", class: "slap-quiet", text: "save as playlist", on: { click: save } })),
     el("span", { class: "slap-code slap-text" }, "as DataFrame: ", code),
   );
   const bench = el(
@@ -211,15 +212,11 @@ function render({ model, el: root }) {
     seek: (view, seconds) => deck.seek(view, seconds),
     like(card) {
       box.value = "";
-      terms.set([{ sign: "+", kind: "track", key: card.id, title: card.title }]);
-      state.focusFirst = true;
-      search();
+      terms.set([]);
+      addTrack("+", card);
     },
-    unlike(card) {
-      terms.add({ sign: "-", kind: "track", key: card.id, title: card.title });
-      state.focusFirst = true;
-      search();
-    },
+    also: (card) => addTrack("+", card),
+    unlike: (card) => addTrack("-", card),
     async mark(view) {
       const message = { type: "mark", id: view.card.id, model: view.model, query: columns.dataset.query || "" };
       try {
@@ -231,6 +228,21 @@ function render({ model, el: root }) {
       }
     },
   };
+
+  function addTrack(sign, card) {
+    terms.add({ sign, kind: "track", key: card.id, title: card.title });
+    state.focusFirst = true;
+    search();
+  }
+
+  async function save() {
+    try {
+      const [reply] = await python.ask({ type: "save" });
+      say(reply.text, "empty");
+    } catch (error) {
+      say(error.message, "error");
+    }
+  }
 
   function addWords(text) {
     const words = box.value.trimEnd();

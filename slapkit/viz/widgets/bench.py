@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.data.scan import HEARD
 from slapkit.errors import LibraryError, SlapkitError
 from slapkit.models import OBJECTIVE_NAMES
+from slapkit.search.playlists import save_tracks
 from slapkit.viz.text import plain
 from slapkit.viz.widgets.base import Answer, LibraryWidget, card, css, esm
 from slapkit.viz.widgets.query import Query, Uploads, read_query
@@ -64,6 +66,7 @@ class SearchBench(LibraryWidget):
         self.marks, self.uploads = marks, Uploads()
         self.tables: dict[str, pd.DataFrame] = {}
         self.history: list[str] = []
+        self._name = ""  # of a playlist of the last results
         self._live = False  # the newest entry of the history is being typed, and may grow
         start = {"query": query, "k": k, "where": dict(where or {}), "compare": compare and len(named) > 1}
         super().__init__()
@@ -79,7 +82,7 @@ class SearchBench(LibraryWidget):
         return next(iter(self.tables.values()), None)
 
     def answers(self) -> Mapping[str, Answer]:
-        own = {"search": self._search, "mark": self._mark}
+        own = {"search": self._search, "mark": self._mark, "save": self._save}
         own["upload"] = lambda message, parts: self.uploads.receive(message, b"".join(bytes(part) for part in parts))
         return {**super().answers(), **own}
 
@@ -91,7 +94,7 @@ class SearchBench(LibraryWidget):
         taken_ms = 1000 * sum(column.pop("seconds") for column in columns)
         found = {name: table for name, table in zip(query.models, tables) if table is not None}
         if found:
-            self.tables = found
+            self.tables, self._name = found, query.name
             self._remember(query.label, live=bool(message.get("live")))
         warnings = [self.libraries[name].warn(text) for name in found for text in query.texts]
         tracks = len(self.libraries[query.models[0]])
@@ -135,6 +138,16 @@ class SearchBench(LibraryWidget):
         if not query.texts:
             raise LibraryError("a mark belongs to a query in words: write one")
         return self.set_mark(query.label, message)
+
+    def _save(self, *_: Any) -> dict[str, Any]:
+        """Write what is shown, of each model, as a playlist and a table in the project's folder."""
+        several, saved = len(self.tables) > 1, []
+        for name, table in self.tables.items():
+            called = f"{self._name} {name}" if several else self._name
+            saved.append(save_tracks(table, self.libraries[name].folder, called))
+        if not saved:
+            raise LibraryError("nothing was found yet: search first")
+        return {"type": "saved", "text": f"saved {', '.join(map(os.path.relpath, saved))}, and beside it as .csv"}
 
     def _options(self, start: dict[str, Any], suggestions: Sequence[str]) -> dict[str, Any]:
         names, known = list(self.libraries), OBJECTIVE_NAMES.items()

@@ -1,6 +1,6 @@
 // One result: rank, play button, picture, words, and what can be done with it.
 
-/** `does`: play(view), seek(view, seconds), like(card), unlike(card), mark(view). Returns the view of the card. */
+/** `does`: play(view), seek(view, seconds), like(card), also(card), unlike(card), mark(view). Returns the view of the card. */
 function makeCard(card, model, { marks, does }) {
   const view = { card, model, marked: card.marked };
   // "more like this" is short where the card is narrow, and has its whole name for a screen reader all the same.
@@ -29,6 +29,7 @@ function makeCard(card, model, { marks, does }) {
     "div",
     { class: "slap-card-actions", role: "group", "aria-label": "actions" },
     does.like ? action(["more ", "like this"], () => does.like(card)) : null,
+    does.also ? action(["", "and this"], () => does.also(card), { title: "search by this one too" }) : null,
     does.unlike ? action(["", "not this"], () => does.unlike(card)) : null,
     mark || null,
   );

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from slapkit.config import nearest
 from slapkit.errors import AudioError, DataError, SlapkitError, short
 from slapkit.metrics.embedded import Embedded, Kind, require_same_clips
 from slapkit.search.listen import excerpt
+from slapkit.search.playlists import save_tracks
 from slapkit.viz import theme
 from slapkit.viz.figures.map_frame import legend_entries, make_room, scheme
 from slapkit.viz.figures.maps import MODALITY, Panel, coloring, joint_map, marker_colors, paths
@@ -69,6 +71,8 @@ class MapView(ipywidgets.VBox):
         self.kinds = ipywidgets.ToggleButtons(options={"q (predictions)": "q", "z (projections)": "z"}, value=self.kind)
         self.sizes = ipywidgets.ToggleButtons(options={"2-D": 2, "3-D": 3}, value=self.dimensions)
         self.worst = ipywidgets.ToggleButton(value=False, description=f"{WORST} worst pairs")
+        self.saver = ipywidgets.Button(description="save selection", tooltip="its clips as a playlist and a table")
+        self.saver.on_click(lambda _: self._guarded(self.save_selection))
         self.kinds.tooltips = ["what retrieval uses", "before the predictors, where a model has them"]
         self.kinds.style.button_width, self.sizes.style.button_width = "120px", "48px"
         self.colors.style.description_width = "52px"
@@ -81,7 +85,7 @@ class MapView(ipywidgets.VBox):
         ):
             control.observe(lambda event, change=change: self._guarded(change, event["new"]), "value")
         row = ipywidgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="6px 14px")
-        self.controls = ipywidgets.HBox([self.colors, self.kinds, self.sizes, self.worst], layout=row)
+        self.controls = ipywidgets.HBox([self.colors, self.kinds, self.sizes, self.worst, self.saver], layout=row)
 
     # What is on show
 
@@ -231,6 +235,19 @@ class MapView(ipywidgets.VBox):
             parts.append(panel.points.iloc[rows].drop(columns="card").assign(model=panel.name))
         nothing = self.panels[0].points.iloc[:0].drop(columns="card").assign(model="")
         return pd.concat(parts, ignore_index=True) if parts else nothing
+
+    def save_selection(self, name: str = "selection") -> Path:
+        """Write the clips of the last lasso, and of its captions, as a playlist and a table in the project's folder.
+
+        Raises:
+            LibraryError: nothing is selected.
+        """
+        frame = self.models[0].frame.iloc[self.selected["clip"].unique()]
+        titles = [title_of(row) for row in frame.to_dict("records")]
+        found = frame.assign(title=titles, file=frame["path"]).drop(columns="path")
+        path = save_tracks(found, self.models[0].clips.root, name)
+        self._say(f"{len(found):,} clips saved: {os.path.relpath(path)}, and beside it as .csv")
+        return path
 
     def save_html(self, path: str | Path, *, clips: int = 60, **options: Any) -> Path:
         """Write what is on show as one file that opens anywhere; see `slapkit.viz.maps.save_html`."""

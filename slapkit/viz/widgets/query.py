@@ -47,6 +47,12 @@ class Query:
         """The texts as one line, by which marks and history name the query."""
         return "; ".join(self.texts)
 
+    @property
+    def name(self) -> str:
+        """The texts and the tracks to add, by which a file of the results is called."""
+        tracks = [PurePosixPath(term.key).stem for term in self.terms if term.sign == "+" and term.kind == "track"]
+        return " ".join([*self.texts, *(["like"] if tracks else []), *tracks])
+
     def _call(self, texts: Sequence[Any], value: Callable[[Term], Any]) -> tuple[Any, dict[str, list[Any]]]:
         """Return the first argument of `search`, and `plus` and `minus` where there are any."""
         plus, minus = ([value(term) for term in self.terms if term.sign == sign] for sign in "+-")

@@ -152,6 +152,9 @@ def test_the_map_is_explored(open_notebook, project):
         page.mouse.move(*place, steps=8)
     page.mouse.up()
     view.get_by_text(f"{len(split)} clips and {len(captions)} captions").wait_for()
+    view.get_by_role("button", name="save selection").click()
+    view.get_by_text(f"{len(split)} clips saved").wait_for()
+    assert len((project / "data" / "playlists" / "selection.m3u8").read_text().splitlines()) == 1 + 2 * len(split)
 
     for button, scenes in (("3-D", 2), ("2-D", 0)):
         view.get_by_role("button", name=button).click()
@@ -274,6 +277,11 @@ def test_hostile_texts_are_shown_as_they_are(project, open_notebook, browser):
     cards.first.locator(".slap-round[data-state=playing]").wait_for()
     cards.nth(5).get_by_role("button", name="more like this").click()
     bench.locator(".slap-term").wait_for()
+    cards.nth(2).get_by_role("button", name="and this").click()
+    bench.locator(".slap-term").nth(1).wait_for()
+    bench.locator("code", has_text="plus=[").wait_for()
+    bench.get_by_role("button", name="save as playlist").click()
+    bench.locator(".slap-notice", has_text="saved ../data/playlists/like-").wait_for()
     bench.locator(".slap-query").fill(PAYLOADS[3])
     bench.locator("code", has_text="onerror").wait_for()
 
