@@ -212,7 +212,8 @@ class LogMel(torch.nn.Module):
         # Reflected at both ends, and joined by hand: torch's own padding takes longer.
         padded = torch.cat([wave[:, 1 : half + 1].flip(1), wave, wave[:, -half - 1 : -1].flip(1)], dim=1)
         frames = padded.unfold(1, self.config.n_fft, self.config.hop)  # [B, frames, n_fft], a view
-        mel = self._energies_in_blocks(frames[0])[None] if wave.device.type == "cpu" else self._energies(frames)
+        in_blocks = wave.device.type == "cpu" and not torch.compiler.is_compiling()  # a graph takes any length
+        mel = self._energies_in_blocks(frames[0])[None] if in_blocks else self._energies(frames)
         mel = mel.clamp_(min=FLOOR).log10_().mul_(10)
         return mel if self.pitches is None else torch.cat([mel, self.pitches(wave)], dim=-1)
 

@@ -17,6 +17,31 @@ from slapkit.models.weights import read_json
 _MEASURES = ("R@1", "R@5", "R@10")
 _TRAINED = "Trained with slapkit, after [SLAP, arXiv 2506.17815](https://arxiv.org/abs/2506.17815)."
 _WRITTEN = "Written by slapkit from a checkpoint of which no training is on record."
+_ONNX = """\
+import json
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+about = json.load(open("export.json", encoding="utf-8"))  # in this folder
+frontend, audio, text = (onnxruntime.InferenceSession(f"{name}.onnx") for name in ("frontend", "audio", "text"))
+tokenizer = Tokenizer.from_file("tokenizer/tokenizer.json")
+tokenizer.no_padding()
+tokenizer.enable_truncation(about["text"]["max_tokens"])
+outputs = about["outputs"][-1:]  # the prediction q, or z where there is no predictor
+
+
+def embed_audio(wave):  # float32 [samples]: mono, at about["audio"]["frontend"]["sample_rate"] Hz
+    windows = frontend.run(None, {"wave": wave})[0]
+    found = [audio.run(outputs, {"features": window[None]})[0][0] for window in windows]
+    mean = np.mean(found, axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def embed_text(words):
+    ids = np.array([tokenizer.encode(words).ids])
+    return text.run(outputs, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0]"""
 _FORMS = {  # code to use a form, and a note
     "hub-folder": (
         'import slapkit\n\nmodel = slapkit.load(".")  # this folder\naudio = model.embed_audio(["one.mp3"])\n'
@@ -30,9 +55,9 @@ _FORMS = {  # code to use a form, and a note
         "that is longer than its window; slapkit takes all of it.",
     ),
     "onnx": (
-        'import onnxruntime\n\naudio = onnxruntime.InferenceSession("audio.onnx")\n'
-        'text = onnxruntime.InferenceSession("text.onnx")',
-        "`export.json` describes inputs and outputs of the graphs.",
+        _ONNX,
+        "`export.json` describes inputs and outputs of the graphs. Where it names a `feature_extractor`, the samples of "
+        "each window go through that, of transformers, before `audio.onnx`.",
     ),
 }
 

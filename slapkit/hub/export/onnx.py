@@ -1,15 +1,17 @@
-"""Both towers as ONNX graphs, which run without Python: `audio.onnx`, `text.onnx`, and `export.json` about them.
+"""Both towers as ONNX graphs, which run without Python: `frontend.onnx`, `audio.onnx`, `text.onnx`, and `export.json`
+about them.
 
-`audio.onnx`: `features` `[batch, frames, width]`, one window each, to `z` (and `q` where there is a predictor)
-`[batch, D]` of unit norm; audio is embedded by the mean over its windows, again of unit norm. `export.json` has the
-settings of the front end; AST and Whisper take the features of transformers' feature extractor. `text.onnx`:
-`input_ids`, `attention_mask` `[batch, length]`, by the tokenizer in `tokenizer/`.
+`frontend.onnx`: `wave` `[samples]`, one clip at the model's rate, to `features` `[batch, frames, width]` of the windows
+that cover it. `audio.onnx`: these to `z` (and `q` where there is a predictor) `[batch, D]` of unit norm; the clip's
+embedding is the mean over its windows, again of unit norm. AST and Whisper take the features of transformers' feature
+extractor, of the windows' samples. `text.onnx`: `input_ids`, `attention_mask` `[batch, length]`, by the tokenizer in
+`tokenizer/`. The card has code for all of it.
 """
 
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from slapkit._io import atomic_write_json, atomic_write_text
 from slapkit.config import require
 from slapkit.errors import need_extra
 from slapkit.hub.export.folder import CAPTIONS, TOLERANCE, ExportError, probe_sounds, require_same, staged_folder
+from slapkit.models.embed import mean_by_clip
 from slapkit.models.encoders.waveform import WaveFeatures
 from slapkit.models.inference import Model
 from slapkit.models.joint import JointModel
@@ -40,6 +43,28 @@ class _Audio(_Tower):
         encoder = self.joint.audio.encoder
         h = encoder.encode(features) if _makes_spectrogram(encoder) else encoder(features)
         return _embeddings(self.joint, h, "audio")
+
+
+class _Frontend(nn.Module):
+    """A clip of any length to its windows, as `slapkit.audio.features.extract` and `tiled_starts` give them."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.transform, self.window = model.log_mel, model.config.audio.window_frames
+        front = model.config.audio.frontend
+        self.least, self.padding = round(front.min_s * front.sample_rate), front.padding
+
+    def forward(self, wave: Tensor) -> Tensor:
+        length, window = wave.shape[0], self.window
+        places = torch.arange(torch.sym_max(length, self.least))
+        filled = wave[places % torch.full((1,), length)]
+        if self.padding != "repeat":  # zeros after the last whole repetition, or after the first
+            whole = length if self.padding == "pad" else torch.sym_max(self.least // length, 1) * length
+            filled = filled * (places < whole)
+        features = self.transform(filled[None])[0].half().float()  # rounded as everywhere
+        frames = features.shape[0]
+        starts = (torch.arange((frames + window - 1) // window) * window).clamp(max=frames - window)
+        return features[starts[:, None] + torch.arange(window)]
 
 
 class _Text(_Tower):
@@ -76,25 +101,30 @@ def to_onnx(
         model = Model(copy.deepcopy(model.joint))
     joint, graphs = model.joint, {}
     with staged_folder(out) as folder, torch.no_grad():
+        outputs = ["z", "q"][: 1 + joint.has_predictor]
         if "audio" in towers:
             names, path = {"features": ["batch"]}, folder / "audio.onnx"
-            graphs["audio"] = _export(path, _Audio(joint), (_features(model, probe_sounds(model)[0]),), names)
+            graphs["audio"] = _export(path, _Audio(joint), (_features(model, probe_sounds(model)[0]),), names, outputs)
+            names, path = {"wave": ["samples"]}, folder / "frontend.onnx"
+            graphs["frontend"] = _export(path, _Frontend(model), (_clips(model)[0],), names, ["features"])
         if "text" in towers:
             names, path = {name: ["batch", "length"] for name in _TOKENS}, folder / "text.onnx"
-            graphs["text"] = _export(path, _Text(joint), _tokens(model, CAPTIONS[0]), names)
+            graphs["text"] = _export(path, _Text(joint), _tokens(model, CAPTIONS[0]), names, outputs)
             joint.text.encoder.tokenizer.save_pretrained(folder / "tokenizer")
         difference = require_same(
             model,
             audio=graphs.get("audio") and (lambda sounds: graphs["audio"](_features(model, sounds))),
             text=graphs.get("text") and (lambda captions: graphs["text"](*_tokens(model, captions))),
         )
+        if "audio" in towers:
+            difference = max(difference, _require_same_clips(model, graphs))
         audio, features = model.config.audio, _features(model, probe_sounds(model)[1])
         description = {
             "slapkit": slapkit.__version__,
             "model": model.fingerprint(),
             "objective": joint.objective,
             "dim": model.dim,
-            "outputs": ["z", "q"][: 1 + joint.has_predictor],
+            "outputs": outputs,
             "audio": {
                 "features": ["batch", *features.shape[1:]],
                 "frontend": audio.frontend.to_dict(),
@@ -118,9 +148,40 @@ def to_onnx(
 
 def _features(model: Model, sounds: list[np.ndarray]) -> Tensor:
     """Return the inputs of the audio graph."""
-    features = model.log_mel(torch.from_numpy(np.stack(sounds)))
+    return _extracted(model, model.log_mel(torch.from_numpy(np.stack(sounds))))
+
+
+def _extracted(model: Model, windows: Tensor) -> Tensor:
     encoder = model.joint.audio.encoder
-    return encoder.extract(features.flatten(1)) if _makes_spectrogram(encoder) else features
+    return encoder.extract(windows.flatten(1)) if _makes_spectrogram(encoder) else windows
+
+
+def _clips(model: Model) -> list[Tensor]:
+    """Return a clip of several windows `[T]`, the last one silent, and one that is shorter than a window."""
+    clip = np.concatenate(sum(probe_sounds(model), []))
+    window = len(clip) // 6
+    least = round(model.config.audio.frontend.min_s / model.config.audio.window_s * window)
+    long, short = clip[: least + window // 2 * 3], clip[: window // 3].copy()
+    long[-window:] = 0
+    return [torch.from_numpy(long), torch.from_numpy(short)]
+
+
+def _require_same_clips(model: Model, graphs: Mapping[str, Callable[..., dict[str, np.ndarray]]]) -> float:
+    """Compare whole clips by both graphs with `Model.embed_audio`; return the largest difference, or raise
+    `ExportError`."""
+    worst = 0.0
+    for clip in _clips(model):
+        windows = torch.from_numpy(graphs["frontend"](clip)["features"])
+        for name, found in graphs["audio"](_extracted(model, windows)).items():
+            rate = model.config.audio.frontend.sample_rate
+            wanted = model.embed_audio([clip.numpy()], sample_rate=rate, embedding=name)
+            pooled = mean_by_clip(found, np.zeros(len(found), dtype=int), 1)
+            worst = max(worst, float(np.abs(pooled - wanted).max()))
+    if not worst <= TOLERANCE:  # NaN too
+        raise ExportError(
+            f"whole clips differ from the model by {worst:.2g} (at most {TOLERANCE:g} may be): not written"
+        )
+    return worst
 
 
 def _tokens(model: Model, captions: list[str]) -> tuple[Tensor, ...]:
@@ -130,12 +191,11 @@ def _tokens(model: Model, captions: list[str]) -> tuple[Tensor, ...]:
 
 
 def _export(
-    path: Path, tower: _Tower, inputs: tuple[Tensor, ...], axes: dict[str, list[str]]
+    path: Path, tower: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, list[str]], outputs: list[str]
 ) -> Callable[..., dict[str, np.ndarray]]:
-    """Write one tower and return its graph as a function; `axes` has the names of inputs and of what varies in them."""
+    """Write one module and return its graph as a function; `axes` has the names of inputs and of what varies in them."""
     import onnxruntime
 
-    outputs = ["z", "q"][: 1 + tower.joint.has_predictor]
     weights = sum(p.nbytes for p in tower.parameters())
     # It would report packages that nothing here needs.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -53,7 +53,8 @@ def rhythm(mel: Tensor, hop_s: float) -> Tensor:
     frames = novelty.shape[2]
     power = torch.fft.rfft(novelty, 2 * frames).abs().square()
     correlation = torch.fft.irfft(power, 2 * frames)[..., :frames] / (frames - torch.arange(frames, device=mel.device))
-    correlation = correlation / (correlation[..., :1] + 1e-9)
+    least = mel.new_tensor([1e-9])  # no plain number: the optimiser of ONNX graphs takes one so small for zero
+    correlation = correlation / (correlation[..., :1] + least)
     lags = torch.tensor(TEMPI, device=mel.device, dtype=mel.dtype).reciprocal() * (60 / hop_s)
     before = lags.floor().long().clamp(max=frames - 2)
     periodic = torch.lerp(correlation[..., before], correlation[..., before + 1], (lags - before).clamp(0, 1))
