@@ -25,8 +25,8 @@ def _follow_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _start(parent: int, quiet: bool) -> None:
-    """Set a worker up: it ends when its parent was killed, and (`quiet`) native crashes do not print."""
+def start_worker(parent: int, quiet: bool) -> None:
+    """Set a worker up: it ends when its parent was killed, and (`quiet`) neither decoders nor native crashes print."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     threading.Thread(target=_follow_parent, args=(parent,), daemon=True).start()
@@ -46,7 +46,7 @@ def process_pool(workers: int, *, quiet: bool = False) -> Iterator[ProcessPool]:
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     if sys.platform != "linux" and multiprocessing.parent_process() is not None:
         raise ConfigError('a worker starts workers: in a script, put the call under `if __name__ == "__main__":`')
-    pool = ProcessPool(workers, initializer=_start, initargs=(os.getpid(), quiet), context=context)
+    pool = ProcessPool(workers, initializer=start_worker, initargs=(os.getpid(), quiet), context=context)
     try:
         yield pool
         pool.close()

@@ -11,8 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from pathlib import Path
@@ -24,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from slapkit._io import available_cores, size_and_time, write_guard
+from slapkit._pool import start_worker
 from slapkit.audio import features
 from slapkit.audio.features import PLACES, FeatureStore, SilentWindow
 from slapkit.audio.frontend import FrontendConfig
@@ -217,16 +216,9 @@ class StreamBatches(BatchSource):
 
 
 def _begin_worker(_worker: int) -> None:
-    """Silence stderr (libmpg123 warns after every seek), and end with the parent: a worker that waits to hand over a
-    batch would not notice its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
+    """Let a worker end with its parent, whose end it would not notice while it waits to hand over a batch; and silence
+    it, since libmpg123 warns after every seek."""
+    start_worker(os.getppid(), quiet=True)
 
 
 def _as_it_is(drawn: Drawn | DataError) -> Drawn | DataError:
