@@ -17,16 +17,15 @@ def _spans(batch: int, size: int, width: int, masks: int) -> torch.Tensor:
     return ((steps >= starts) & (steps < starts + widths)).any(dim=1)
 
 
-def spec_augment(
-    mel: torch.Tensor, *, time_mask: int, freq_mask: int, masks: int = 2, fill: float | None = None
-) -> torch.Tensor:
+def spec_augment(mel: torch.Tensor, *, time_mask: int, freq_mask: int, masks: int = 2) -> torch.Tensor:
     """Return a copy of `mel` in which each clip has its own bands of time and frequency hidden.
+
+    What is hidden gets the clip's own mean, so that clips stay independent.
 
     Args:
         mel: spectrograms `[B, frames, bands]`.
         time_mask, freq_mask: widest band of time (frames) and of frequency (mel bands); 0 hides none.
         masks: number of bands along each axis.
-        fill: value put in hidden places; None takes each clip's own mean, so that clips stay independent.
 
     Raises:
         ConfigError: a mask is negative or wider than its axis.
@@ -39,5 +38,4 @@ def spec_augment(
         return mel.clone()
     hidden = _spans(batch, frames, time_mask, masks)[:, :, None] | _spans(batch, bands, freq_mask, masks)[:, None, :]
     hidden = hidden.to(mel.device, non_blocking=True)
-    value = mel.mean(dim=(1, 2), keepdim=True) if fill is None else mel.new_tensor(fill)
-    return torch.where(hidden, value, mel)
+    return torch.where(hidden, mel.mean(dim=(1, 2), keepdim=True), mel)

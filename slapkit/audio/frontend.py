@@ -178,10 +178,6 @@ class LogMel(torch.nn.Module):
         self.pitches = Pitches(config.sample_rate, config.hop) if config.pitches else None
         self._groups = [_heard(part) for part in pairs.tensor_split(_GROUPS, dim=1)]  # for the CPU
 
-    def frames(self, seconds: float) -> int:
-        """Return the number of frames that a clip of `seconds` s gives."""
-        return self.config.frames(seconds)
-
     @torch.no_grad()
     def forward(self, wave: torch.Tensor) -> torch.Tensor:
         """Return the log-mel spectrogram in dB, float32 `[B, frames, width]`, of `wave`, float32 `[B, T]`; pitches, if

@@ -121,7 +121,8 @@ class Model:
         Raises:
             DataError: no captions are given, or one is empty.
         """
-        captions, which = _as_list(captions, "captions", _is_text, "texts"), _column(embedding)
+        captions = _as_list(captions, "captions", lambda text: isinstance(text, str), "texts")
+        which = _column(embedding)
         for i, caption in enumerate(captions):
             if not caption.strip():
                 raise DataError(f"caption {i} is empty")
@@ -131,10 +132,6 @@ class Model:
         for rows, tokens in tqdm(batches, total=total, desc="embedding", unit="batch", disable=not progress):
             out[rows] = self.encode(tokens, "text")[which].numpy()
         return out
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _as_list(values: Iterable, what: str, fits: Callable[[object], bool], accepted: str) -> list:

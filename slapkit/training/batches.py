@@ -154,7 +154,7 @@ class BatchSource:
         rank, devices: this process's place among all.
 
     Raises:
-        DataError: the batch cannot be divided as asked, or there are too few clips for one.
+        DataError: the batch cannot be divided as asked.
     """
 
     def __init__(
@@ -165,11 +165,6 @@ class BatchSource:
         self.counts = np.bincount(clip_of_caption, minlength=self.clips)  # captions of each clip
         self.first_captions = np.cumsum(self.counts) - self.counts
         share, micro = shares(config, devices)
-        if self.clips < config.batch_size:
-            raise DataError(
-                f"the training split has {self.clips} clips, fewer than batch_size={config.batch_size}: take a "
-                "smaller batch or more data"
-            )
         self.micro, self.micro_batches, self.first, self.rank = micro, share // micro, rank * share, rank
         self.views = config.objective == "slap" and (config.text_views or config.window_views)
         self._planned: tuple[int, dict] | None = None

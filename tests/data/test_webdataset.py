@@ -13,8 +13,8 @@ from slapkit.data import collections, read, write_webdataset
 from slapkit.errors import DataError
 from slapkit.training.streaming import StreamBatches, StreamStore
 from slapkit.viz.widgets.map import audio_of
-from tests.training.test_streaming import NoText, assert_same, drawn, owners
-from tests.training.tones import tiny, write_collection
+from tests.training.test_streaming import assert_same, drawn, owners
+from tests.training.tones import NoText, tiny, write_collection
 
 CHOSEN = tiny({"masks": 0, "batch_size": 8, "steps": 40})
 AUDIO = CHOSEN.model.audio

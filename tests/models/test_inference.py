@@ -12,8 +12,7 @@ import torch
 import slapkit
 from slapkit.errors import AudioError, CheckpointError, ConfigError, DataError
 from slapkit.models.inference import Model
-from slapkit.models.weights import load_tensors
-from tests.training.tones import make_tones, run, tiny
+from tests.training.tones import assert_equal, make_tones, run, tiny, weights
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +151,7 @@ def test_training_saw_no_test_clip(trained):
     for clip in dataset.split("test"):
         soundfile.write(noisy / clip.id, 0.1 * rng.standard_normal(48000), 24000)
     other = run(tiny({"steps": 30}), slapkit.data.read(noisy), folder / "other", folder / "cache")
-    a, b = load_tensors(done.folder / "model.safetensors"), load_tensors(other.folder / "model.safetensors")
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert_equal(weights(done.folder), weights(other.folder))
 
 
 @pytest.mark.parametrize(

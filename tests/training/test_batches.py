@@ -8,16 +8,9 @@ from slapkit.audio import features
 from slapkit.errors import DataError
 from slapkit.models.encoders import TextEncoderConfig, build_text_encoder
 from slapkit.training.batches import AudioSource, BatchSource, TextSource
-from tests.training.tones import tiny
+from tests.training.tones import NoText, tiny
 
 CPU = torch.device("cpu")
-
-
-class NoText:
-    """Stands in for captions: hands out their numbers."""
-
-    def take(self, captions, device):
-        return torch.from_numpy(np.asarray(captions))
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from slapkit.models.encoders import TextEncoderConfig, build_audio_encoder, buil
 from slapkit.models.encoders.musicnn import MusicNN
 from slapkit.models.encoders.text import TextEncoder
 from slapkit.models.representations import Representations, represent_captions
-from slapkit.models.weights import load_tensors
-from tests.training.tones import run, stopped_at, tiny, write_collection
+from tests.training.tones import assert_equal, run, stopped_at, tiny, weights, write_collection
 
 CPU = torch.device("cpu")
 MUSICNN = {"kind": "musicnn", "frontend": FRONTENDS["musicnn"].replace(min_s=1.0), "window_s": 1.0, "frozen": True}
@@ -33,10 +32,6 @@ PROBES = 2 * 8  # of the signature that is kept with a model
 
 def frozen(**train):
     return tiny(VIEWS | train, {"audio": MUSICNN})
-
-
-def weights(folder):
-    return load_tensors(folder / "model.safetensors")
 
 
 @pytest.fixture
@@ -92,7 +87,7 @@ def test_resumed_run_on_kept_representations_is_bit_equal(tones, tmp_path):
         run(chosen, tones, tmp_path / "halves", kept)
     run(chosen, tones, tmp_path / "halves", kept)
     whole, halves = weights(tmp_path / "whole"), weights(tmp_path / "halves")
-    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    assert_equal(whole, halves)
     assert (whole["audio.encoder.h_std"] != 1).all(), "standardised by the training split"
 
 

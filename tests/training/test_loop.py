@@ -12,17 +12,7 @@ from slapkit.errors import CheckpointError, CollapseError, ConfigError, DataErro
 from slapkit.models.joint import JointModel
 from slapkit.models.weights import load_tensors
 from slapkit.training import loop
-from tests.training.tones import run, stopped_at, tiny
-
-
-def weights(folder):
-    return load_tensors(folder / "model.safetensors")
-
-
-def assert_equal(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name
+from tests.training.tones import assert_equal, run, stopped_at, tiny, weights
 
 
 def trainer(chosen, dataset, folder, cache, model=None):

@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 import slapkit
 from slapkit._io import read_json_lines
 from slapkit.models.weights import load_tensors
 from slapkit.training import checkpoint
-from tests.training.tones import in_two_processes
+from tests.training.tones import assert_equal, in_two_processes, weights
 
 SCRIPT = """
 import json, os, sys
@@ -58,11 +57,6 @@ def arguments(tones, folder: Path, settings: dict, **options) -> list[str]:
     return ["-c", SCRIPT, str(tones.root), str(folder), json.dumps(settings), json.dumps(options)]
 
 
-def assert_equal(a: Path, b: Path) -> None:
-    first, second = load_tensors(a), load_tensors(b)
-    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
 @pytest.mark.slow
 def test_kill_9_at_any_moment_goes_on_at_the_same_pair(tones, tmp_path):
     settings = {"steps": 20, "checkpoint_every": 1, "eval_every": 10, "micro_batch": 8}
@@ -89,7 +83,7 @@ def test_kill_9_at_any_moment_goes_on_at_the_same_pair(tones, tmp_path):
     assert progress == sorted(progress) and 0 < progress[0] < progress[-1] < 20
     assert start("killed", 1).wait() == 0
     assert drawn(tmp_path / "killed") == drawn(tmp_path / "whole")
-    assert_equal(tmp_path / "whole" / "model.safetensors", tmp_path / "killed" / "model.safetensors")
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
     assert [row["step"] for row in read_json_lines(tmp_path / "killed" / "train.jsonl")[0]] == list(range(1, 21))
 
 
@@ -97,7 +91,7 @@ def test_kill_9_at_any_moment_goes_on_at_the_same_pair(tones, tmp_path):
 def test_two_processes_train_one_model(tones, tmp_path):
     settings = {"steps": 4, "batch_size": 8, "micro_batch": 2}
     in_two_processes(*arguments(tones, tmp_path, settings, streaming=True, workers=1))
-    assert_equal(tmp_path / "rank-0.safetensors", tmp_path / "rank-1.safetensors")
+    assert_equal(*(load_tensors(tmp_path / f"rank-{rank}.safetensors") for rank in range(2)))
     rows = read_json_lines(tmp_path / "train.jsonl")[0]
     assert [row["step"] for row in rows] == [1, 2, 3, 4] and "validation" in rows[-1]
     assert slapkit.load(tmp_path).embed_text(["a low tone"]).shape == (1, 32)

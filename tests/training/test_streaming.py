@@ -12,10 +12,9 @@ import torch
 from slapkit import data
 from slapkit.audio import features
 from slapkit.errors import CheckpointError, ConfigError, DataError
-from slapkit.models.weights import load_tensors
 from slapkit.training.batches import AudioSource, BatchSource
 from slapkit.training.streaming import StreamBatches, StreamStore
-from tests.training.tones import run, stopped_at, tiny, write_collection
+from tests.training.tones import NoText, assert_equal, run, stopped_at, tiny, weights, write_collection
 
 CHOSEN = tiny({"masks": 0, "batch_size": 8, "steps": 40})
 AUDIO = CHOSEN.model.audio
@@ -28,13 +27,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-class NoText:
-    """Stands in for captions: hands out their numbers."""
-
-    def take(self, captions, device):
-        return torch.from_numpy(np.asarray(captions))
 
 
 def owners(clips: int) -> np.ndarray:
@@ -192,11 +184,6 @@ def test_fingerprint_follows_names_sizes_and_captions(store, collection, tmp_pat
     assert len({first, fingerprint(), store.fingerprint}) == 3
 
 
-def assert_equal_weights(*folders):
-    a, b = (load_tensors(folder / "model.safetensors") for folder in folders)
-    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["slap", "clap"])
 def test_streamed_training_learns_and_goes_on_after_a_stop(objective, tones, tmp_path):
@@ -208,7 +195,7 @@ def test_streamed_training_learns_and_goes_on_after_a_stop(objective, tones, tmp
     with stopped_at(5):
         run(chosen, tones, tmp_path / "stopped", **options)
     run(chosen, tones, tmp_path / "stopped", streaming=True, workers=1)
-    assert_equal_weights(tmp_path / "whole", tmp_path / "stopped")
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
 
 
 def test_kept_features_do_not_mix_with_streaming(tones, tmp_path):

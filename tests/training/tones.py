@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from slapkit.data import AudioTextDataset, read
+from slapkit.models.weights import load_tensors
 from slapkit.presets import Preset, preset
 from slapkit.training import Trained, loop, train
 
@@ -63,6 +65,25 @@ def tiny(train: dict | None = None, model: dict | None = None, *, batch_norm: bo
     quick = {"steps": 8, "lr": 1e-3, "batch_size": 16, "eval_every": 4, "checkpoint_every": 2, "log_every": 1}
     quick |= {"device": "cpu", "stop_on_collapse": False}
     return preset("tiny", model=shrunk | (model or {}), train=quick | (train or {}))
+
+
+class NoText:
+    """Stands in for captions: hands out their numbers."""
+
+    def take(self, captions, device):
+        return torch.from_numpy(np.asarray(captions))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a trained model."""
+    return load_tensors(folder / "model.safetensors")
+
+
+def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    """Check that tensors are equal to the bit."""
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
 
 
 def run(chosen: Preset, dataset: AudioTextDataset, folder: Path, cache: Path | None = None, **options) -> Trained:

@@ -20,7 +20,7 @@ from slapkit.models.encoders.musicnn import TAGS, MusicNN
 from slapkit.models.encoders.musicnn_weights import PACKAGE, cache_file
 from slapkit.models.inference import Model
 from tests.models.musicnn.original import EVERY, REFERENCE, clips
-from tests.training.tones import make_tones, run, tiny
+from tests.training.tones import assert_equal, make_tones, run, tiny
 
 FRONT = FRONTENDS["musicnn"]
 ROOT = Path(__file__).parents[3]
@@ -146,8 +146,7 @@ def test_weights_are_kept_and_then_need_no_package(encoder, cache, monkeypatch):
     MusicNN()
     assert cache.is_file()
     monkeypatch.setitem(sys.modules, "musicnn", None)
-    for name, tensor in MusicNN().state_dict().items():
-        assert torch.equal(tensor, encoder.state_dict()[name]), name
+    assert_equal(MusicNN().state_dict(), encoder.state_dict())
 
 
 def test_a_missing_package_is_named_with_the_remedy(cache, no_package):
@@ -177,8 +176,7 @@ def test_a_damaged_cache_is_made_anew(encoder, cache, damage):
     flipped = bytearray(good)
     flipped[-1000] ^= 1
     cache.write_bytes({"byte": flipped, "cut": good[:-1000], "other": b"{}"}[damage])
-    for name, tensor in MusicNN().state_dict().items():
-        assert torch.equal(tensor, encoder.state_dict()[name]), name
+    assert_equal(MusicNN().state_dict(), encoder.state_dict())
     assert cache.read_bytes() == good
 
 

@@ -9,7 +9,7 @@ import torch
 import slapkit
 from slapkit.models.encoders import waveform_encoder
 from tests.models.waveform.wave_folders import noise
-from tests.training.tones import make_tones, run, stopped_at, tiny
+from tests.training.tones import assert_equal, make_tones, run, stopped_at, tiny
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,7 @@ def test_training_goes_on_where_it_stopped(folders, tones, cache, tmp_path):
     with stopped_at(2):
         trained(folders["wav2vec2"], tones, cache, tmp_path / "cut", **options)
     cut = trained(folders["wav2vec2"], tones, cache, tmp_path / "cut", **options)
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, cut.model.state_dict()[name]), name
+    assert_equal(whole.model.state_dict(), cut.model.state_dict())
 
 
 def test_masks_hide_time_and_never_single_samples(folders, tones, cache, tmp_path):
