@@ -1,18 +1,45 @@
 """Captions from facts: balanced frames in several registers, filled with words for what is in the audio.
 
-Captions of one corpus are written together, in the order of the clips, so that frames can take turns: each caption
-takes the frame that its split has used least among those of its register that fit the clip.
+Words and frames are those of `captions.txt`; training never shows those of the test split. Captions of one corpus are
+written together, in the order of the clips, so that frames can take turns: each caption takes the frame that its split
+has used least among those of its register that fit the clip.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from slapkit.data.scores.instruments import BY_NAME
-from slapkit.data.scores.phrases import BANKS, REGISTERS, TEST, TRAIN, Pair
 
+Pair = tuple[tuple[str, ...], tuple[str, ...]]  # phrases of (training, test)
+
+
+def _sections() -> dict[str, list[str]]:
+    """Return the lines of each section, comments left out."""
+    text = (files("slapkit.data.scores") / "captions.txt").read_text(encoding="utf-8")
+    parts = re.split(r"(?m)^\[([\w ]+)\].*\n", text)[1:]
+    kept = ([line for line in part.splitlines() if line and line[0] != "#"] for part in parts[1::2])
+    return dict(zip(parts[::2], kept, strict=True))
+
+
+def _bank(lines: list[str]) -> dict[str, Pair]:
+    """Return the phrases of each fact; a line that begins with "|" continues the one before."""
+    bank = {}
+    for line in "\n".join(lines).replace("\n|", " |").splitlines():
+        fact, phrases = line.split(":")
+        train, test = (tuple(part.strip() for part in side.split(";")) for side in phrases.split("|"))
+        bank[fact] = train, test
+    return bank
+
+
+REGISTERS = ("sentence", "terse", "tags", "query", "partial")
+_SECTIONS = _sections()
+# register -> frames
+TRAIN, TEST = ({name: tuple(_SECTIONS.pop(f"{side} {name}")) for name in REGISTERS} for side in ("TRAIN", "TEST"))
+BANKS = {name: _bank(lines) for name, lines in _SECTIONS.items()}  # "STYLE" -> fact -> phrases
 # Captions of each register: of a clip that is asked for, and of one to train on, where variety teaches single facts.
 PER_CLIP = dict(zip(REGISTERS, (3, 2, 1, 2, 2), strict=True))
 PER_TRAINING_CLIP = dict(zip(REGISTERS, (4, 3, 2, 3, 6), strict=True))
@@ -47,11 +74,8 @@ def write_captions(clips: Sequence[Mapping[str, Any]], seed: int) -> list[dict[s
     `PER_TRAINING_CLIP` in the split "train".
 
     `captions` are distinct and in distinct frames, whose ids are `caption_frames`; beside them `caption_registers`, and
-    `caption_facts`, what each says as "tempo_class=slow; instruments=flute" (see `statements`).
-
-    Args:
-        clips: facts of each clip, `split` among them.
-        seed: seed of the words and of ties between frames.
+    `caption_facts`, what each says as "tempo_class=slow; instruments=flute" (see `statements`). The facts of each clip
+    have its `split` among them.
     """
     used: dict[str, dict[str, int]] = {}
     result = []

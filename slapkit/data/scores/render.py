@@ -25,17 +25,6 @@ SHIFT = "shift"  # split of test clips rendered once more, with a SoundFont that
 _DRAWS = 5  # draws from each candidate work before the next one is tried
 
 
-def encode(wave: np.ndarray, sample_rate: int) -> bytes:
-    """Return a wave `[T]` as FLAC of 16 bits; the same wave gives the same bytes.
-
-    Lossy encoders take as long as the synthesis, and FLAC a tenth of that, for four times the space (about 350 kB for
-    10 s at 32 kHz).
-    """
-    buffer = io.BytesIO()
-    soundfile.write(buffer, wave, sample_rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
-
-
 @dataclasses.dataclass(frozen=True)
 class ClipTask:
     """One clip to make; `works` are candidates (work, its notes, its group), of which the first good one is used.
@@ -108,7 +97,10 @@ def _finish(
     config = task.config
     chain = room.draw_chain(rng)
     wave = room.apply(wave, rate, config.sample_rate, chain, rng)
-    data = encode(wave, config.sample_rate)
+    # Lossy encoders take as long as the synthesis, and FLAC a tenth of that, for four times the space.
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, config.sample_rate, format="FLAC", subtype="PCM_16")
+    data = buffer.getvalue()
     atomic_write_bytes(task.folder / task.file_name(split), data)
     return {
         "file_name": task.file_name(split),

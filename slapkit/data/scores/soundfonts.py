@@ -55,11 +55,8 @@ class Fonts:
 
 
 def find_fonts(seen: Sequence[str] | None, unseen: str | None) -> Fonts:
-    """Return the SoundFonts named, or the default ones: TimGM6mb, which pretty_midi brings, and those installed.
-
-    Args:
-        seen: paths; None for TimGM6mb and, where it is installed, FluidR3.
-        unseen: a path; None for sf_GMbank where it is installed, "" for none.
+    """Return the SoundFonts named, or for None the default ones: TimGM6mb, which pretty_midi brings, and FluidR3 where
+    it is installed; unseen, sf_GMbank where it is installed ("" for none).
 
     Raises:
         DataError: one is missing, or not a SoundFont.
@@ -112,11 +109,7 @@ class SoundFont:
     """A SoundFont file, mapped into memory."""
 
     def __init__(self, path: Path) -> None:
-        """Read the tables of a file; its samples are read when they are needed.
-
-        Raises:
-            DataError: it is damaged, or has no 16-bit samples.
-        """
+        """Read the tables of a file, not its samples; `DataError` where it is damaged or has no 16-bit samples."""
         self.name = path.stem
         try:
             file = memoryview(np.memmap(path, dtype=np.uint8, mode="r"))
@@ -170,25 +163,20 @@ class SoundFont:
             raise Unfit(f"no program {program} in bank {bank} of {self.name}")
         instruments = [number for _, number in self._zones(b"phdr", b"pbag", b"pgen", preset, _INSTRUMENT)]
         zones = [zone for number in instruments for zone in self._zones(b"inst", b"ibag", b"igen", number, _SAMPLE)]
-        return {number for limits, number in zones if _inside(notes[:, -2:], limits).any()}
+        played = notes[:, -2:]
+        return {number for (low, high), number in zones if ((played >= low) & (played <= high)).all(axis=1).any()}
 
     def _zones(
         self, heads: bytes, bags: bytes, generators: bytes, number: int, wanted: int
-    ) -> Iterator[tuple[list[tuple[int, int]], int]]:
-        """Yield ([limits of keys, of velocities], what generator `wanted` names) of the zones."""
+    ) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield (lowest and highest (key, velocity), what generator `wanted` names) of the zones."""
         first, last = self._records[heads]["bag"][number : number + 2].tolist()
         edges = self._records[bags]["generators"][first : last + 1].tolist()
         for low, high in zip(edges, edges[1:]):
             zone = dict(self._records[generators][low:high].tolist())
             if wanted in zone:
                 limits = [divmod(zone.get(kind, 127 << 8), 256)[::-1] for kind in (_KEYS, _VELOCITIES)]
-                yield limits, zone[wanted]
-
-
-def _inside(notes: np.ndarray, limits: list[tuple[int, int]]) -> np.ndarray:
-    """Return which rows of (key, velocity) lie inside the limits."""
-    low, high = np.array(limits).T
-    return ((notes >= low) & (notes <= high)).all(axis=1)
+                yield np.array(limits).T, zone[wanted]
 
 
 def _chunks(file: memoryview, low: int, high: int) -> Iterator[tuple[bytes, int, int]]:

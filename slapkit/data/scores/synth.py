@@ -21,24 +21,16 @@ def renderer() -> str:
     return "tinysoundfont" if importlib.util.find_spec("tinysoundfont") else "midirenderer"
 
 
-def render(
-    arrangement: Arrangement, font: SoundFont, *, clip_s: float, sample_rate: int, with_: str | None = None
-) -> tuple[np.ndarray, int]:
-    """Return the audio, float32 `[clip_s * rate]`, mono, as loud as it comes, and its rate in Hz.
-
-    Args:
-        arrangement: what is played.
-        font: the SoundFont.
-        clip_s: length in seconds.
-        sample_rate: the rate in Hz that is wanted; midirenderer gives 48 kHz all the same.
-        with_: name of the renderer; default: `renderer()`.
+def render(arrangement: Arrangement, font: SoundFont, *, clip_s: float, sample_rate: int) -> tuple[np.ndarray, int]:
+    """Return the audio, float32 `[clip_s * rate]`, mono, as loud as it comes, and its rate in Hz: the one wanted, or 48
+    kHz from midirenderer.
 
     Raises:
         Unfit: it is not finite, clipped, (partly) silent or too short, or the SoundFont lacks an instrument.
     """
     parts = _parts(arrangement)
     part = font.part(parts)
-    if (with_ or renderer()) == "tinysoundfont":
+    if renderer() == "tinysoundfont":
         wave, rate = _tinysoundfont(part, parts, clip_s, sample_rate), sample_rate
     else:
         wave, rate = _midirenderer(part, parts, clip_s), 48_000

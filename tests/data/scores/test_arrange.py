@@ -10,8 +10,8 @@ from scipy import signal
 
 from slapkit.data.scores import excerpt, soundfonts, synth
 from slapkit.data.scores.arrange import TEMPI, arrange, in_mode
+from slapkit.data.scores.captions import BANKS
 from slapkit.data.scores.instruments import BY_NAME
-from slapkit.data.scores.phrases import BANKS
 from slapkit.data.scores.score import Score, find_key, from_midi
 from slapkit.data.scores.soundfonts import SoundFont
 from slapkit.data.scores.styles import STYLES, TYPICAL, draw_style
@@ -162,12 +162,13 @@ with_tinysoundfont = pytest.mark.skipif(synth.renderer() != "tinysoundfont", rea
 
 
 @pytest.mark.parametrize("renderer", ["midirenderer", pytest.param("tinysoundfont", marks=with_tinysoundfont)])
-def test_a_rendered_clip_is_as_long_as_it_should_be_and_needs_a_part_of_the_soundfont(renderer):
+def test_a_rendered_clip_is_as_long_as_it_should_be_and_needs_a_part_of_the_soundfont(renderer, monkeypatch):
+    monkeypatch.setattr(synth, "renderer", lambda: renderer)
     font = SoundFont(soundfonts.checked(soundfonts.packaged()))
     whole = SimpleNamespace(part=lambda notes: Path(soundfonts.packaged()).read_bytes())
     for seed, style in enumerate(("reel", "rock", "jazz")):
         arrangement = arrange(a_tune(), np.random.default_rng(seed), clip_s=6.0, style=style)
-        settings = {"clip_s": 6.0, "sample_rate": 32_000, "with_": renderer}
+        settings = {"clip_s": 6.0, "sample_rate": 32_000}
         wave, rate = synth.render(arrangement, font, **settings)
         assert wave.shape == (6 * rate,) and wave.dtype == np.float32 and np.isfinite(wave).all()
         again, everything = (synth.render(arrangement, source, **settings)[0] for source in (font, whole))
@@ -175,11 +176,12 @@ def test_a_rendered_clip_is_as_long_as_it_should_be_and_needs_a_part_of_the_soun
 
 
 @with_tinysoundfont
-def test_both_renderers_sound_alike():
+def test_both_renderers_sound_alike(monkeypatch):
     font, levels = SoundFont(soundfonts.checked(soundfonts.packaged())), []
     for renderer in ("midirenderer", "tinysoundfont"):
+        monkeypatch.setattr(synth, "renderer", lambda name=renderer: name)
         arrangement = arrange(a_tune(), np.random.default_rng(1), clip_s=6.0, style="rock")
-        wave, rate = synth.render(arrangement, font, clip_s=6.0, sample_rate=32_000, with_=renderer)
+        wave, rate = synth.render(arrangement, font, clip_s=6.0, sample_rate=32_000)
         _, _, power = signal.spectrogram(wave / wave.std(), rate, nperseg=rate // 20, noverlap=0)
         bands = np.add.reduceat(power, np.unique(np.geomspace(1, 400, 30).astype(int)), axis=0)  # to 8 kHz
         levels.append(np.log(bands + 1e-6)[:, :118])

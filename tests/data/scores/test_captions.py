@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from slapkit.data.scores import captions, phrases
+from slapkit.data.scores import captions
 from slapkit.data.scores.instruments import BY_NAME, INSTRUMENTS
 
-WORDS = phrases.BANKS
+WORDS = captions.BANKS
 STYLES = sorted(WORDS["STYLE"])
 BANKS = list(WORDS.values())
 
@@ -64,12 +64,12 @@ def test_frames_take_turns_and_those_of_the_test_split_are_never_seen_in_trainin
         assert max(count.values()) / count.total() <= 0.02 and len(count) >= 100
     assert not set(counts["test"]) & set(counts["train"])
     assert set(counts["validation"]) <= set(counts["train"])
-    train, test = ([text for texts in bank.values() for text in texts] for bank in (phrases.TRAIN, phrases.TEST))
+    train, test = ([text for texts in bank.values() for text in texts] for bank in (captions.TRAIN, captions.TEST))
     # Frames of a word or two ("{tempo} {style}, {insts}") differ in the order of slots, longer ones in their words.
     words = [{re.sub(r"\{[^}]*\}|[^\w ]", "", text).lower() for text in bank} for bank in (train, test)]
     assert not {text for text in words[0] & words[1] if len(text.split()) > 2}
     assert len(set(train + test)) == len(train) + len(test), "no frame is in both, none twice"
-    assert min(len(bank[register]) for bank in (phrases.TRAIN, phrases.TEST) for register in captions.PER_CLIP) > 12
+    assert min(len(bank[register]) for bank in (captions.TRAIN, captions.TEST) for register in captions.PER_CLIP) > 12
 
 
 def test_words_of_the_test_split_are_never_seen_in_training():
