@@ -7,7 +7,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -79,15 +78,14 @@ class ContentHashes:
         Raises:
             DataError: a file vanished or cannot be read any more.
         """
-        from tqdm.auto import tqdm
+        from tqdm.contrib.concurrent import thread_map
 
         stats = {str(path): _of_file(size_and_time, path) for path in paths}
         stale = [path for path, stat in stats.items() if self._known.get(path, ())[:2] != stat]
-        bar = tqdm(total=len(stale), desc="Reading audio files", unit="file", disable=not progress, delay=1)
-        with bar, ThreadPoolExecutor(min(4, available_cores())) as pool:  # hashing lets other threads run
-            for path, digest in zip(stale, pool.map(partial(_of_file, sha256_file), stale), strict=True):
-                self._known[path] = (*stats[path], digest)
-                bar.update()
+        shown = {"desc": "Reading audio files", "unit": "file", "disable": not progress, "delay": 1}
+        # Hashing lets other threads run.
+        digests = thread_map(partial(_of_file, sha256_file), stale, max_workers=min(4, available_cores()), **shown)
+        self._known |= {path: (*stats[path], digest) for path, digest in zip(stale, digests)}
         return [self._known[str(path)][2] for path in paths]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from slapkit.config import require
-from slapkit.data.dataset import DATA_SET, AudioTextDataset, Clip, Problem
+from slapkit.data.dataset import DATA_SET, AudioTextDataset, Problem
 from slapkit.errors import DataError
 
 
@@ -14,10 +14,8 @@ def join(datasets: Sequence[AudioTextDataset], shares: Sequence[float] | None = 
     """Return one data set of all clips, with their splits; ids and groups begin with the name of their data set, which
     is the fact `data_set` too.
 
-    Args:
-        datasets: two or more, of different names.
-        shares: how much of every training batch each data set gets, positive and relative to their sum; its clips then
-            come as often as that takes. None: each clip once an epoch.
+    `shares` say how much of every training batch each data set gets, positive and relative to their sum; its clips then
+    come as often as that takes. Without shares each clip comes once an epoch.
 
     Raises:
         DataError: fewer than two data sets, or two of one name.
@@ -32,7 +30,11 @@ def join(datasets: Sequence[AudioTextDataset], shares: Sequence[float] | None = 
         fits = len(shares) == len(datasets) and all(0 < share < float("inf") for share in shares)
         require(fits, "shares", list(shares), f"{len(datasets)} positive numbers, one for each of {', '.join(names)}")
         shares = [round(share / sum(shares), 12) for share in shares]
-    clips = [_joined(clip, dataset.name) for dataset in datasets for clip in dataset]
+    clips = [
+        replace(clip, id=f"{name}/{clip.id}", group=f"{name}/{clip.group}", facts={**clip.facts, DATA_SET: name})
+        for name, dataset in zip(names, datasets)
+        for clip in dataset
+    ]
     problems = [
         Problem(problem.row, f"{dataset.name}: {problem.value}", problem.reason)
         for dataset in datasets
@@ -42,8 +44,3 @@ def join(datasets: Sequence[AudioTextDataset], shares: Sequence[float] | None = 
     joined = dict(zip(names, shares or [None] * len(names)))
     root = os.path.commonpath([os.path.abspath(dataset.root) for dataset in datasets])
     return AudioTextDataset(root, clips, problems, name=" + ".join(names), notes=notes, joined=joined)
-
-
-def _joined(clip: Clip, name: str) -> Clip:
-    facts = {**clip.facts, DATA_SET: name}
-    return replace(clip, id=f"{name}/{clip.id}", group=f"{name}/{clip.group}", facts=facts)

@@ -7,7 +7,6 @@ at the file's own rate: a FLAC and the WAV that it came from are one.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -137,7 +136,7 @@ def _sound_keys(
     A sound whose rate and length no other file has is unlike all others: it is not decoded, and its file's hash
     is its key. Equal files are decoded once.
     """
-    from tqdm.auto import tqdm
+    from tqdm.contrib.concurrent import thread_map
 
     path_of = dict(zip(hashes, paths, strict=True))
     failed: dict[str, str] = {}
@@ -160,13 +159,12 @@ def _sound_keys(
             return error
         return hashlib.sha256(f"{rate}\n".encode() + np.ascontiguousarray(wave, dtype="<f4").tobytes()).hexdigest()
 
-    bar = tqdm(total=len(wanted), desc="Comparing sounds", unit="file", disable=not progress, delay=1)
-    with bar, ThreadPoolExecutor(min(4, available_cores())) as pool:  # decoding lets other threads run
-        for digest, found in zip(wanted, pool.map(decoded, wanted), strict=True):
-            if isinstance(found, AudioError):
-                failed[digest] = str(found)
-            else:
-                key_of[digest] = f"sound {found}"
-            bar.update()
+    shown = {"desc": "Comparing sounds", "unit": "file", "disable": not progress, "delay": 1}
+    found = thread_map(decoded, wanted, max_workers=min(4, available_cores()), **shown)  # decoding lets others run
+    for digest, sound in zip(wanted, found):
+        if isinstance(sound, AudioError):
+            failed[digest] = str(sound)
+        else:
+            key_of[digest] = f"sound {sound}"
     unreadable = {member: failed[digest] for member, digest in zip(members, hashes) if digest in failed}
     return [key_of.get(digest) for digest in hashes], unreadable

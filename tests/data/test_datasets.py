@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -58,14 +57,6 @@ def test_a_folder_with_json_lines(folder):
     frame = dataset.to_pandas()
     assert frame.columns.tolist()[:5] == ["id", "path", "split", "group", "captions"] and frame["tempo"][1] == 90.5
     assert "2 clips, 3 captions, 2 groups; splits: train 1, test 1" in dataset.summary()
-
-
-def test_csv_with_types(folder):
-    text = 'file_name,caption,bpm,loud,drums,label\na.wav,"slow, sad",60,0.5,true,7a\nb.wav,fast,180,nan,False,8\n'
-    dataset = read(table(folder, text))
-    assert [clip.captions for clip in dataset] == [("slow, sad",), ("fast",)]
-    assert dataset[0].facts == {"bpm": 60, "loud": 0.5, "drums": True, "label": "7a"}
-    assert dataset[1].facts == {"bpm": 180, "loud": None, "drums": False, "label": "8"}
 
 
 def test_a_table_elsewhere_and_a_table_alone(folder, tmp_path):
@@ -311,26 +302,6 @@ def test_splits_that_cannot_be_made(folder):
             make_splits(dataset, fractions=wrong)
 
 
-def test_random_bytes_never_crash_the_reader(folder):
-    rng = random.Random(0)
-    good = 'file_name,captions,split\na.wav,"[""x"", ""y""]",train\nb.wav,z,test\n'
-    lines = "\n".join(json.dumps(row(name, split="train")) for name in "abc")
-    for text, kind in ((good, "csv"), (lines, "jsonl")):
-        for _ in range(300):
-            data = bytearray(text.encode())
-            for _ in range(rng.randrange(1, 6)):
-                at = rng.randrange(len(data))
-                data[at : at + rng.choice([0, 1, 1, 5])] = bytes(rng.choices(range(256), k=rng.choice([0, 1, 3])))
-            path = folder / f"metadata.{kind}"
-            path.write_bytes(data)
-            try:
-                dataset = read(path)
-                dataset.summary()
-                assert all(clip.captions and clip.path.is_file() for clip in dataset) and dataset.fingerprint
-            except DataError as error:
-                assert str(error)
-
-
 def test_splits_written_beside_the_table_are_read_from_now_on(folder):
     """The table of the person stays, and what is written gives every clip back as it was."""
     text = "file_name,caption,work,tempo\n" + "".join(
@@ -358,19 +329,6 @@ def test_a_sound_outside_the_folder_is_not_written(folder, tmp_path):
 def test_of_contradicting_splits_the_first_is_kept(folder):
     dataset = read(jsonl(folder, row("a", "x", split="train"), row("a", "y", split="test")))
     assert dataset[0].split == "train" and "another split" in dataset.problems[0].reason
-
-
-def test_names_made_of_digits_stay_names(folder):
-    table = "file_name,caption,key,count,share\na.wav,x,000046_3840,12,1.5\nb.wav,y,1_000,13,2\n"
-    (folder / "metadata.csv").write_text(table)
-    facts = [clip.facts for clip in read(folder)]
-    assert [(f["key"], f["count"], f["share"]) for f in facts] == [("000046_3840", 12, 1.5), ("1_000", 13, 2.0)]
-
-
-def test_line_numbers_count_line_breaks_inside_cells(folder):
-    dataset = read(table(folder, 'file_name,caption\na.wav,"two\nlines"\nmissing.wav,x\nb.wav,\n'))
-    assert dataset[0].captions == ("two lines",)
-    assert [p.row for p in dataset.problems] == [4, 5]
 
 
 def test_rows_with_too_many_or_too_few_cells(folder):

@@ -119,9 +119,7 @@ def test_a_run_is_embedded_as_it_is_evaluated_and_then_read(tmp_path, monkeypatc
     options = {"cache_dir": tmp_path, "progress": False}
     found = embed_run(tmp_path / "run", tones, **options)
     assert found.name == "SLAP" and found.candidates == len(found.clips) == tones.splits["test"]
-    halves = found.arrays["z_first"] + found.arrays["z_last"]  # clips of 2 s: two windows of 1 s
-    np.testing.assert_allclose(halves / np.linalg.norm(halves, axis=1, keepdims=True), found.audio("z"), atol=1e-5)
-    assert not np.allclose(found.arrays["z_first"], found.arrays["z_last"])
+    assert not np.allclose(found.arrays["z_first"], found.arrays["z_last"]), "two windows of a clip"
     monkeypatch.setattr(points, "embed_split", lambda *_, **__: pytest.fail("embedded again"))
     again = embed_run(tmp_path / "run" / "checkpoint", tones, **options)
     assert all(np.array_equal(again.arrays[name], found.arrays[name]) for name in found.arrays)
