@@ -43,13 +43,16 @@ def labels_of(facts: dict[str, Any], task: str) -> list[str]:
     return tags + [name for name in ("drums", "bass") if facts.get(name) is True]
 
 
-def common_labels(dataset: AudioTextDataset, task: str, *, least: int) -> list[str]:
-    """Return the sorted labels that at least `least` clips of "train" and of "test" have."""
-    train, test = (
-        Counter(label for clip in dataset if clip.split == split for label in labels_of(clip.facts, task))
-        for split in ("train", "test")
-    )
-    return sorted(label for label in train if min(train[label], test[label]) >= least)
+def common_labels(dataset: AudioTextDataset, *, least: int) -> dict[str, list[str]]:
+    """Return by task the sorted labels that at least `least` clips of "train" and of "test" have, if there are two."""
+    found = {}
+    for task in TASKS:
+        train, test = (
+            Counter(label for clip in dataset if clip.split == split for label in labels_of(clip.facts, task))
+            for split in ("train", "test")
+        )
+        found[task] = sorted(label for label in train if min(train[label], test[label]) >= least)
+    return {task: labels for task, labels in found.items() if len(labels) >= 2}
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,7 @@ def zero_shot(
     """
     model, figures = load_model(folder, device="cpu"), {}
     clips = _clips(dataset, embedded.frame["id"])
-    for task in TASKS:
-        labels = common_labels(dataset, task, least=least)
-        if len(labels) < 2:
-            continue
+    for task, labels in common_labels(dataset, least=least).items():
         truth = truth_of(clips, task, labels)
         scores = prompt_scores(model, embedded.audio("q")[truth.rows], labels, embedding="q")
         found = {p: score(s, truth, seed=seed, embedding="q", prompts=p) for p, s in scores.items()}
@@ -146,10 +146,7 @@ def probed(
     clips = _clips(dataset, ids)
     rows = {split: np.flatnonzero([clip.split == split for clip in clips]) for split in ("train", "validation", "test")}
     figures: dict[str, Quantity] = {}
-    for task in TASKS:
-        labels = common_labels(dataset, task, least=least)
-        if len(labels) < 2:
-            continue
+    for task, labels in common_labels(dataset, least=least).items():
         truth = {split: truth_of([clips[i] for i in rows[split]], task, labels) for split in rows}
         if not all(len(found.rows) for found in truth.values()):
             continue

@@ -13,6 +13,7 @@ from slapkit.errors import MetricError
 from slapkit.metrics.intervals import Comparison, Interval, over_seeds, sign_flip_p_value, standard_error
 from slapkit.metrics.protocol import Protocol, Score
 
+_SEED = 0  # of what is drawn again
 SHARES = ("R@1", "R@5", "R@10", "mean_rank", "separability")  # figures from 0 to 1, with those of abilities
 
 
@@ -48,9 +49,9 @@ class Quantity:
         """Return a figure that is no mean, with its standard error."""
         return cls(float(value), None, np.unique(groups), None if error is None else float(error), about)
 
-    def standard_error(self, seed: int) -> float:
+    def standard_error(self) -> float:
         if self.units is not None:
-            return standard_error(self.units, group_of=self.groups, seed=seed)
+            return standard_error(self.units, group_of=self.groups, seed=_SEED)
         return self.error or 0.0
 
 
@@ -73,21 +74,21 @@ class Measured:
 Term = tuple[float, Sequence[Measured], str]  # weight, runs of one setting by seed, name of the figure
 
 
-def estimate(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Interval:
+def estimate(runs: Sequence[Measured], name: str) -> Interval:
     """Return a figure's mean over the runs' seeds, with its interval over works and seeds.
 
     Raises:
         MetricError: no runs, the figure was not measured, or it was not measured on the same works.
     """
-    return Interval(*contrast([(1.0, runs, name)], seed=seed)[:3])
+    return Interval(*contrast([(1.0, runs, name)])[:3])
 
 
-def compare(ours: Sequence[Measured], theirs: Sequence[Measured], name: str, *, seed: int = 0) -> Comparison:
+def compare(ours: Sequence[Measured], theirs: Sequence[Measured], name: str) -> Comparison:
     """Return how much larger a figure is for `ours` than for `theirs`, both on the same queries."""
-    return contrast([(1.0, ours, name), (-1.0, theirs, name)], seed=seed)
+    return contrast([(1.0, ours, name), (-1.0, theirs, name)])
 
 
-def contrast(terms: Sequence[Term], *, seed: int = 0) -> Comparison:
+def contrast(terms: Sequence[Term]) -> Comparison:
     """Return a weighted sum of figures with its interval and two-sided p-value.
 
     Where all are means of the same units, the units are combined first, so that what is hard for both sides cancels;
@@ -107,18 +108,17 @@ def contrast(terms: Sequence[Term], *, seed: int = 0) -> Comparison:
     ]
     everything = [figure for _, figures in parts for figure in figures]
     values = np.sum([weight * np.array([f.value for f in figures]) for weight, figures in parts], axis=0)
-    works = len(np.unique(everything[0].groups))
-    if _same_units(everything):
-        groups = everything[0].groups
+    groups = everything[0].groups
+    if all(figure.units is not None and np.array_equal(figure.groups, groups) for figure in everything):
         units = np.sum([weight * np.mean([f.units for f in figures], axis=0) for weight, figures in parts], axis=0)
-        error = standard_error(units, group_of=groups, seed=seed)
-        p_value = sign_flip_p_value(units, group_of=groups, seed=seed)
+        error = standard_error(units, group_of=groups, seed=_SEED)
+        p_value = sign_flip_p_value(units, group_of=groups, seed=_SEED)
     else:
-        errors = [weight * np.mean([f.standard_error(seed) for f in figures]) for weight, figures in parts]
+        errors = [weight * np.mean([f.standard_error() for f in figures]) for weight, figures in parts]
         error, p_value = float(np.hypot.reduce(errors)), float("nan")
     # A figure of one seed and without an error of its own has no interval at all.
-    known = error > 0 or len(values) > 1
-    return Comparison(*over_seeds(values, error=error if known else float("nan"), groups=works), p_value)
+    error = error if error > 0 or len(values) > 1 else float("nan")
+    return Comparison(*over_seeds(values, error=error, groups=len(np.unique(groups))), p_value)
 
 
 def _require_same_data(runs: Sequence[Measured]) -> None:
@@ -130,11 +130,7 @@ def _require_same_data(runs: Sequence[Measured]) -> None:
             )
 
 
-def _same_units(figures: Sequence[Quantity]) -> bool:
-    return all(f.units is not None and np.array_equal(f.groups, figures[0].groups) for f in figures)
-
-
-def score(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Score:
+def score(runs: Sequence[Measured], name: str) -> Score:
     """Return a figure as a protocol card: value, interval and how it was measured.
 
     Raises:
@@ -147,7 +143,7 @@ def score(runs: Sequence[Measured], name: str, *, seed: int = 0) -> Score:
     alone = figure.units is None and figure.error is None
     over = f"95 %, over {seeds} alone" if alone else f"95 %, bootstrap by work, over works and {seeds}"
     card = {**runs[0].card, **figure.about, "interval": f"{over}, Student's t"}
-    found = estimate(runs, name, seed=seed)
+    found = estimate(runs, name)
     share = name.endswith(SHARES) or name.startswith(("zero.", "probe."))
     least, most = (0.0 if share or name.endswith("distance") else -np.inf), (1.0 if share else np.inf)
     ends = (float(np.clip(end, least, most)) for end in found[1:])  # cut at the ends of the figure's scale

@@ -30,10 +30,37 @@ SECTIONS = (
 
 Cells = dict[str, str]  # title of a column -> name of the figure
 _WAYS = {"text_to_audio": "T→A", "audio_to_text": "A→T"}
-_ZERO_SHOT = [
+
+
+def _retrieval(kind: str) -> Cells:
+    names = {"R@1": "R@1", "R@5": "R@5", "R@10": "R@10", "mean rank": "mean_rank"}
+    return {f"{words} {what}": f"{kind}.{way}.{n}" for way, words in _WAYS.items() for what, n in names.items()}
+
+
+_LABELLED = [
     ("style", "accuracy"),
     *((task, m) for task in ("instruments", "tags") for m in ("ROC-AUC", "mAP", "mAR")),
 ]
+_OF_ALL_MODELS: dict[str, Cells] = {
+    "retrieval": _retrieval("q"),
+    "zero-shot": {
+        f"{task} {metric}, {how}": f"zero.{task}.{metric}.{how}"
+        for task, metric in _LABELLED
+        for how in (("best", "mean", "ensemble") if metric in ("accuracy", "mAP") else ("best", "ensemble"))
+    },
+    "prompts": {  # every prompt alone
+        f"{task} {metric}, “{prompt}”": f"zero.{task}.{metric}.{prompt}"
+        for task, metric in _LABELLED
+        if metric in ("accuracy", "mAP")
+        for prompt in PROMPTS
+    },
+    "probing": {
+        f"{task} {metric}, {words}": f"probe.{probe}.{task}.{metric}"
+        for task, metric in _LABELLED
+        if metric != "mAR"
+        for probe, words in (("mlp", "one hidden layer"), ("linear", "linear"))
+    },
+}
 _MICROSCOPE = {
     "centroid distance": "distance",
     "separability": "separability",
@@ -132,8 +159,7 @@ def tables(results: Results) -> dict[str, Table]:
             cells = {title: f"space.{stage}.{figure}" for title, figure in _MICROSCOPE.items()}
             _add(microscope, f"{name}, {words}", models[name], cells)
     made = {"q-against-z": q_against_z, "microscope": microscope}
-    every = {"retrieval": _retrieval("q"), "zero-shot": _zero_shot(), "prompts": _prompts(), "probing": _probing()}
-    for name, cells in every.items():
+    for name, cells in _OF_ALL_MODELS.items():
         made[name] = Table([Column(title) for title in cells])
         for row, runs in models.items():
             _add(made[name], row, runs, cells)
@@ -145,32 +171,3 @@ def _add(table: Table, row: str, runs: list[Measured], cells: Cells) -> None:
     present = {title: name for title, name in cells.items() if runs and all(name in run.figures for run in runs)}
     if present:
         table.add(row, {title: score(runs, name) for title, name in present.items()})
-
-
-def _retrieval(kind: str) -> Cells:
-    names = {"R@1": "R@1", "R@5": "R@5", "R@10": "R@10", "mean rank": "mean_rank"}
-    return {f"{words} {what}": f"{kind}.{way}.{n}" for way, words in _WAYS.items() for what, n in names.items()}
-
-
-def _zero_shot() -> Cells:
-    return {
-        f"{task} {metric}, {how}": f"zero.{task}.{metric}.{how}"
-        for task, metric in _ZERO_SHOT
-        for how in (("best", "mean", "ensemble") if metric in ("accuracy", "mAP") else ("best", "ensemble"))
-    }
-
-
-def _prompts() -> Cells:
-    """Every prompt alone, for one figure a task."""
-    figures = (("style", "accuracy"), ("instruments", "mAP"), ("tags", "mAP"))
-    return {f"{task} {metric}, “{p}”": f"zero.{task}.{metric}.{p}" for task, metric in figures for p in PROMPTS}
-
-
-def _probing() -> Cells:
-    probes = {"mlp": "one hidden layer", "linear": "linear"}
-    return {
-        f"{task} {metric}, {words}": f"probe.{probe}.{task}.{metric}"
-        for task, metric in _ZERO_SHOT
-        if metric != "mAR"
-        for probe, words in probes.items()
-    }
