@@ -8,9 +8,45 @@ from scipy import stats
 
 from slapkit.errors import MetricError
 from slapkit.metrics.gap import along_gap
-from slapkit.metrics.intervals import bootstrap_error, estimate, over_seeds, sign_flip_p_value, standard_error
+from slapkit.metrics.intervals import (
+    bootstrap_error,
+    bootstrap_mean,
+    compare_means,
+    estimate,
+    over_seeds,
+    standard_error,
+)
 
 RNG = np.random.default_rng(0)
+
+
+def clustered(seed, mean=0.3):
+    """Hits of queries whose groups differ: the share of hits of a group is drawn around `mean`."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 12, 60)
+    shares = rng.beta(4 * mean, 4 * (1 - mean), 60)
+    group_of = np.repeat(np.arange(60), sizes)
+    return (rng.random(len(group_of)) < shares[group_of]).astype(float), group_of
+
+
+@pytest.mark.parametrize("mean", [0.05, 0.3])
+def test_the_interval_covers_the_truth_as_often_as_it_says(mean):
+    covered = np.zeros(2)
+    for trial in range(200):
+        hits, group_of = clustered([trial, round(100 * mean)], mean)
+        for i, groups in enumerate((group_of, np.arange(len(group_of)))):
+            _, low, high = bootstrap_mean(hits, group_of=groups, seed=trial, draws=200)
+            covered[i] += low <= mean <= high
+    assert 0.90 <= covered[0] / 200 <= 0.98 and covered[1] < covered[0] - 6, "single queries would be too sure"
+
+
+def test_groups_of_one_agree_with_scipy():
+    values = np.random.default_rng(0).gamma(2.0, size=80)
+    ours = bootstrap_mean(values, group_of=np.arange(80), seed=1, draws=20_000)
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(2))
+    assert ours.value == pytest.approx(values.mean())
+    low, high = theirs.confidence_interval
+    assert ours[1:] == pytest.approx((low, high), abs=0.03 * (high - low))
 
 
 def test_the_statistic_of_rows_sees_whole_groups():
@@ -33,18 +69,20 @@ def test_the_p_value_is_that_of_all_sign_flips():
     sums = [sum(o - t for o, t, g in zip(ours, theirs, group_of) if g == k) for k in range(9)]
     flips = [abs(sum(s * x for s, x in zip(signs, sums))) for signs in itertools.product([-1, 1], repeat=9)]
     exact = np.mean([f >= abs(sum(sums)) - 1e-12 for f in flips])
-    found = sign_flip_p_value(ours - theirs, group_of=group_of, seed=0, draws=40_000)
-    assert found == pytest.approx(exact, abs=0.01)
+    found = compare_means(ours, theirs, group_of=group_of, seed=0, draws=40_000)
+    assert found.p_value == pytest.approx(exact, abs=0.01)
+    assert found.difference == pytest.approx((ours - theirs).mean())
 
 
-def test_the_same_seed_gives_the_same_in_any_order_of_queries():
-    values, group_of, order = RNG.random(300), RNG.integers(0, 60, 300), RNG.permutation(300)
-    for function in (standard_error, sign_flip_p_value):
-        first = function(values - 0.5, group_of=group_of, seed=5)
-        assert first == pytest.approx(function(values[order] - 0.5, group_of=group_of[order], seed=5))
-        assert first != function(values - 0.5, group_of=group_of, seed=6)
-    assert sign_flip_p_value(np.zeros(9), group_of=np.arange(9), seed=0) == 1
-    assert np.isnan(standard_error(values, group_of=np.zeros(300), seed=0))
+def test_the_same_seed_gives_the_same_interval_in_any_order_of_queries():
+    values, group_of = clustered(0)
+    first, order = bootstrap_mean(values, group_of=group_of, seed=5), np.random.default_rng(1).permutation(len(values))
+    assert first == pytest.approx(bootstrap_mean(values[order], group_of=group_of[order], seed=5))
+    assert first != bootstrap_mean(values, group_of=group_of, seed=6)
+    assert bootstrap_mean(np.ones(20), group_of=np.arange(20), seed=0) == (1.0, 1.0, 1.0)
+    assert compare_means(values, values, group_of=group_of, seed=0) == (0.0, 0.0, 0.0, 1.0)
+    one_group = {"values": values, "group_of": np.zeros(len(values)), "seed": 0}
+    assert np.isnan([*bootstrap_mean(**one_group)[1:], standard_error(**one_group)]).all()
 
 
 def test_the_estimate_of_the_gap_covers_the_truth_about_as_often_as_it_says():
@@ -77,7 +115,9 @@ def test_bad_input_is_named():
         ({"draws": 5}, "draws=5"),
     ):
         with pytest.raises(MetricError, match=said):
-            standard_error(**{"values": np.ones(4), "group_of": np.arange(4), "seed": 0} | change)
+            bootstrap_mean(**{"values": np.ones(4), "group_of": np.arange(4), "seed": 0} | change)
+    with pytest.raises(MetricError, match=r"\(3,\) and \(4,\)"):
+        compare_means(np.ones(3), np.ones(4), group_of=np.arange(3), seed=0)
     for bad in ({"values": np.array([])}, {"values": np.array([np.nan])}, {"error": -1.0}):
         with pytest.raises(MetricError):
             over_seeds(**{"values": np.ones(3), "error": 0.1, "groups": 5, **bad})

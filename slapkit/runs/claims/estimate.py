@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from slapkit.errors import MetricError
-from slapkit.metrics.intervals import Comparison, Interval, over_seeds, sign_flip_p_value, standard_error
+from slapkit.metrics.intervals import Comparison, Interval, compare_means, over_seeds, standard_error
 from slapkit.metrics.protocol import Protocol, Score
 
 _SEED = 0  # of what is drawn again
@@ -112,7 +112,7 @@ def contrast(terms: Sequence[Term]) -> Comparison:
     if all(figure.units is not None and np.array_equal(figure.groups, groups) for figure in everything):
         units = np.sum([weight * np.mean([f.units for f in figures], axis=0) for weight, figures in parts], axis=0)
         error = standard_error(units, group_of=groups, seed=_SEED)
-        p_value = sign_flip_p_value(units, group_of=groups, seed=_SEED)
+        p_value = compare_means(units, np.zeros_like(units), group_of=groups, seed=_SEED).p_value
     else:
         errors = [weight * np.mean([f.standard_error() for f in figures]) for weight, figures in parts]
         error, p_value = float(np.hypot.reduce(errors)), float("nan")
