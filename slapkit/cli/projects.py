@@ -58,6 +58,7 @@ def run(
     from slapkit import runs
     from slapkit.metrics.summary import main_figures
     from slapkit.runs.parameters import RESERVED, notebook_parameters, read_parameters
+    from slapkit.runs.runner import attempt
 
     path = runs.find_notebook(notebook)
     declared = notebook_parameters(nbformat.read(path, as_version=4), path.stem)
@@ -71,12 +72,13 @@ def run(
         if name not in declared:
             raise ConfigError(f"{path.stem} has no parameter {short(name)}: {nearest(name, declared)}")
         values[name] = declared[name].parse(text)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the note is printed below
-        done = runs.run(path, force=force, runs_dir=runs_dir, progress=not quiet, **values)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        done = attempt(path, values, force=force, runs_dir=runs_dir, progress=not quiet)
     took = "done before, not run again (--force runs it)" if done.reused else f"{done.record['wall_s']:.0f} s"
     print(f"{path.stem}: {os.path.relpath(done.folder)} ({took})")
-    for line in filter(None, [done.note, *main_figures(done.record, done.metrics)]):
+    said = dict.fromkeys(str(note.message) for note in notes if note.category is UserWarning)
+    for line in [*filter(None, [done.note]), *said, *main_figures(done.record, done.metrics)]:
         print(f"  {line}")
 
 

@@ -4,9 +4,11 @@ A row that cannot be used is skipped and listed with its line and reason; nothin
 only where no row is usable, or where the table itself is not there.
 """
 
+import contextlib
 import os
 import re
 import unicodedata
+import warnings
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -132,8 +134,12 @@ def find_tables(folder: Path, remarks: list[Problem]) -> list[tuple[Path, Path, 
     """
     if own := _tables_in(folder, folder, remarks):
         if len(own) > 1:
-            newer = own[1].stat().st_mtime_ns > own[0].stat().st_mtime_ns
-            reason = f"it is not read, {own[0].name} is" + (", though it is older: move one away" if newer else "")
+            reason = f"it is not read, {own[0].name} is"
+            if own[1].stat().st_mtime_ns > own[0].stat().st_mtime_ns:
+                reason += ", though it is older"
+            if _captions_in(own[0]) != _captions_in(own[1]):
+                reason += ", and its captions differ: move one away"
+                warnings.warn(f"{folder}: {own[1].name}: {reason}", stacklevel=2)
             remarks.append(Problem(0, own[1].name, reason))
         return [(own[0], folder, None)]
     try:
@@ -151,6 +157,18 @@ def find_tables(folder: Path, remarks: list[Problem]) -> list[tuple[Path, Path, 
         reason = f"{len(found):,} folders have tables of their own, which are read when they are named themselves"
         remarks.append(Problem(0, next(iter(found)).name, reason))
     return []
+
+
+def _captions_in(path: Path) -> set[tuple[str, str]]:
+    """Return the files and captions of a table, none where it cannot be understood."""
+    found: set[tuple[str, str]] = set()
+    with contextlib.suppress(DataError):
+        table = read_table(path)
+        column = _caption_column(table, path, None)
+        for number, row in table.rows:
+            file = str(row.get("file_name"))
+            found.update((file, caption) for caption in captions_of(row.get(column), number, file, []))
+    return found
 
 
 def _tables_in(place: Path, folder: Path, remarks: list[Problem]) -> list[Path]:

@@ -11,7 +11,7 @@ from slapkit.models import OBJECTIVE_NAMES
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 DASH = "–"
 _MEASURES = ("R@1", "R@5", "R@10")
-MEANINGLESS = 0.5  # a recall that chance alone brings to half is marked: R@10 of up to 20 clips
+MEANINGLESS = 0.5  # a figure that chance alone brings to half is marked: R@10 of up to 20 clips
 _MEASURED = ("retrieval", "gap", "gap_z", "health", "registers", "by_name", "training")
 
 
@@ -127,29 +127,29 @@ def _candidates(metrics: Mapping[str, Any], direction: str) -> str:
     return f"{count or 0:,.0f} {'clips' if direction == 'text_to_audio' else 'captions'}"
 
 
+def _marked(name: str, chance: Any) -> str:
+    """Return the name of a figure, marked where chance alone brings it so far that it says nothing."""
+    return f"{name}*" if (number(chance) or 0) >= MEANINGLESS else name
+
+
 def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     """Return a run's main figures as lines; none where nothing was measured."""
     if "retrieval" not in metrics:
         return [f"{key.replace('_', ' ')}: {words(value)}" for key, value in metrics.get("summary", {}).items()]
-    name, lines, seeds, marked = label(record), [], dig(metrics, "seeds", "seeds"), False
+    name, lines, seeds = label(record), [], dig(metrics, "seeds", "seeds")
     if seeds:
         lines.append(f"{name}: means over the seeds {words(seeds)}; in brackets the least and the greatest")
-    if note := record.get("data_note"):
-        lines.append(f"{name}: {note}")
+    lines += [f"{name}: {note}" for note in (metrics.get("start"), record.get("data_note")) if note]
     for direction, way in DIRECTIONS.items():
         chances = {m: chance(metrics, int(m[2:]), direction) for m in _MEASURES}
-        marks = {m: "*" if (value or 0) >= MEANINGLESS else "" for m, value in chances.items()}
         kind = embedding(metrics)
-        recalls = [f"{m}{marks[m]} {ranged(metrics, 'retrieval', kind, direction, m)}" for m in _MEASURES]
+        recalls = [f"{_marked(m, chances[m])} {ranged(metrics, 'retrieval', kind, direction, m)}" for m in _MEASURES]
         rank = percent(retrieval(averaged(metrics), direction, "median_rank"))
         lines.append(f"{name} {way}: {'  '.join(recalls)}  median rank {rank}")
-        marked = marked or any(marks.values())
         if None not in chances.values():
             lines.append(f"  of {_candidates(metrics, direction)}, chance {', '.join(map(percent, chances.values()))}")
     if shared := number(dig(metrics, "protocol", "shared_captions")):
         lines.append(f"  {shared:,.0f} of the captions belong to several clips, which are right answers alike")
-    if marked:
-        lines.append(f"  * says nothing: by chance alone it would be {100 * MEANINGLESS:.0f} % or more of so few clips")
     lines.append(
         f"{name} gap: centroid distance {ranged(metrics, 'gap', 'centroid_distance', write=decimals)}, "
         f"linear separability {ranged(metrics, 'gap', 'linear_separability')}; "
@@ -158,22 +158,31 @@ def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
     metrics = averaged(metrics)
     for register, found in metrics.get("registers", {}).items():
         if "precision@10" in found:
-            said = f"precision of the first 10 {percent(found['precision@10'])} (chance {percent(found['chance'])})"
+            chances = {"precision of the first 10": found["chance"]}
+            values = [found["precision@10"]]
         else:
-            said = "  ".join(f"{m} {percent(dig(found, 'text_to_audio', m))}" for m in ("R@1", "R@10"))
-        lines.append(f"  {register:10} {said}")
+            chances = {m: chance(metrics, int(m[2:])) for m in ("R@1", "R@10")}
+            values = [dig(found, "text_to_audio", m) for m in chances]
+        said = "  ".join(f"{_marked(m, c)} {percent(value)}" for (m, c), value in zip(chances.items(), values))
+        lines.append(f"  {register:10} {said} (chance {', '.join(map(percent, chances.values()))})")
     if named := metrics.get("by_name"):
         lines.append(f"{name} asked by name, right among the first 10 (chance):")
-        found = [f"{k} {percent(v['precision'])} ({percent(v['chance'])})" for k, v in named.items()]
+        found = [
+            f"{_marked(k, v['chance'])} {percent(v['precision'])} ({percent(v['chance'])})" for k, v in named.items()
+        ]
         lines += [f"  {', '.join(found[i : i + 4])}" for i in range(0, len(found), 4)]
-    return lines + other_figures(metrics)
+    lines += other_figures(metrics)
+    if any("* " in line for line in lines):
+        lines.append(f"  * says nothing: by chance alone it would be {100 * MEANINGLESS:.0f} % or more")
+    return lines
 
 
 def other_figures(metrics: Mapping[str, Any]) -> list[str]:
     """Return, a line each, what was measured on further data sets beside the one of the main figures."""
     lines = []
     for name, found in metrics.get("data_sets", {}).items():
-        recalls = "  ".join(f"{m} {percent(retrieval(found, 'text_to_audio', m))}" for m in _MEASURES)
+        shown = {_marked(m, chance(found, int(m[2:]))): retrieval(found, "text_to_audio", m) for m in _MEASURES}
+        recalls = "  ".join(f"{m} {percent(value)}" for m, value in shown.items())
         said = f"on {printable(name)}, text to audio: {recalls} of {_candidates(found, 'text_to_audio')}"
         by = dig(found, "protocol", "captions_by")
         lines.append(f"{said}, chance R@10 {percent(chance(found))}{f'; {by}' if by else ''}")

@@ -95,6 +95,20 @@ def _filling(folder: Path) -> str | None:
     return None
 
 
+class _Warnings:
+    """What cells write to stderr, of which warnings are for the person at the terminal."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def write(self, text: str) -> None:
+        for message in re.findall(r"UserWarning: (.+)", text):
+            tqdm.write(f"{self.title}: {plain(message)}", file=sys.stderr)
+
+    def flush(self) -> None:
+        pass  # papermill asks for it
+
+
 @contextlib.contextmanager
 def progress_shown(folder: Path, title: str) -> Iterator[None]:
     """Print now and then how far a cache or a training below `folder` is: papermill's bar moves at ends of cells
@@ -143,6 +157,7 @@ def execute(
                 str(output).replace("{", "{{").replace("}", "}}"),  # papermill fills {names} into the path
                 parameters=parameters,
                 progress_bar={"desc": title} if progress else False,
+                stderr_file=_Warnings(title) if progress else None,
                 cwd=cwd,
                 kernel_manager_class=kernel_manager_class(on_kernel, folder / FILLING),
             )

@@ -1,6 +1,7 @@
 """Tables as they come from spreadsheets, pandas and other programs: read right, or listed with line and value."""
 
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -245,7 +246,13 @@ def test_a_changed_table_that_is_not_read_is_said(tmp_path):
     soundfile.write(tmp_path / "0.wav", np.full(80, 0.1), 8000)
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "0.wav", "caption": "old"}')
     (tmp_path / "metadata.csv").write_text("file_name,caption\n0.wav,new\n")
-    assert any("metadata.csv: it is not read, metadata.jsonl is, though it is older" in n for n in read(tmp_path).notes)
+    said = "metadata.csv: it is not read, metadata.jsonl is, though it is older, and its captions differ"
+    with pytest.warns(UserWarning, match=said):
+        assert any(said in note for note in read(tmp_path).notes)
+    (tmp_path / "metadata.csv").write_text("caption,mood,file_name\nold,calm,0.wav\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the same captions: a remark is enough
+        assert any("metadata.csv: it is not read" in note for note in read(tmp_path).notes)
 
 
 def test_captions_of_great_length(table):

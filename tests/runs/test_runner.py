@@ -277,6 +277,20 @@ RowCache(folder / "checkpoint" / "x.values", 2, "<f4").fill(keys, compute, what=
     assert sorted(path.name for path in done.folder.iterdir() if path.name.startswith(".")) == [".lock"]
 
 
+def test_warnings_reach_the_terminal_also_of_a_run_that_is_not_run_again(project, capsys):
+    parameters = 'data: str = "data/a"  # folder\nrun_dir: str | None = None  # set'
+    training = "from slapkit.training.batches import fitted, TrainConfig\nfitted(TrainConfig(batch_size=64), 9, 1)"
+    write_notebook(project / "notebooks" / "nb.ipynb", training, parameters=parameters)
+    make_tones(project / "data" / "a", clips=8, seconds=1)
+    assert cli.main(["run", "nb"]) == 0
+    said = capsys.readouterr()
+    assert "nb: the training split has 9 clips: batch_size=64 is lowered to 9" in said.err and "differ" not in said.out
+    (project / "data" / "a" / "metadata.csv").write_text("file_name,caption\ntone-000.wav,corrected\n")
+    assert cli.main(["run", "nb"]) == 0
+    said = capsys.readouterr().out
+    assert "not run again" in said and "metadata.csv: it is not read, metadata.jsonl is" in said and "differ" in said
+
+
 def test_the_latest_runs_are_named_before_a_run_gets_its_id(project):
     parameters = 'runs: str = "latest"  # trained runs\nrun_dir: str | None = None  # set'
     write_notebook(
