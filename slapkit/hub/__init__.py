@@ -6,7 +6,7 @@ from typing import Any
 
 _HOMES = {
     "Source": "load", "find": "load", "load_joint": "load", "load_model": "load",
-    "start_from": "starting", "with_encoders_of": "starting",
+    "start_from": "starting", "tuning_lr": "starting", "with_towers_of": "starting",
 }  # fmt: skip
 __all__ = list(_HOMES)
 

@@ -1,6 +1,5 @@
 """A checkpoint of any kind as the start of a training."""
 
-import logging
 from pathlib import Path
 
 import torch
@@ -11,27 +10,40 @@ from slapkit.hub.load import load_joint
 from slapkit.models.joint import JointModel, ModelConfig, Objective
 from slapkit.models.weights import differences
 
-logger = logging.getLogger(__name__)
+# The joint space, by the names of its tensors: of another objective, there are none or others.
+_PARTS = {"audio projector": "audio.projector.", "text projector": "text.projector.", "audio predictor": "audio_pred",
+          "text predictor": "text_pred", "temperature": "log"}  # fmt: skip
+_TUNING_LR = 1e-4  # that of the released configuration
 
 
-def with_encoders_of(model: ModelConfig, init: str | Path) -> ModelConfig:
-    """Return `model` with the encoders of the checkpoint `init`: architecture, front end, window and tokenizer.
+def with_towers_of(model: ModelConfig, init: str | Path) -> ModelConfig:
+    """Return `model` with the towers of the checkpoint `init`: encoders, front end, window, tokenizer, projectors and
+    width, and predictors if it has any.
 
-    Heads, width and whether the audio encoder is frozen stay as they are in `model`.
+    Whether an encoder is frozen stays as in `model`, where the checkpoint allows it.
 
     Raises:
         CheckpointError: see `load_joint`.
     """
-    source = load_joint(init).config
-    text = source.text.replace(fingerprint=None, frozen=source.text.frozen and model.text.frozen)
-    return model.replace(audio=source.audio.replace(frozen=model.audio.frozen), text=text)
+    joint = load_joint(init)
+    source = joint.config
+    return source.replace(
+        audio=source.audio.replace(frozen=model.audio.frozen),
+        text=source.text.replace(fingerprint=None, frozen=source.text.frozen and model.text.frozen),
+        predictor=source.predictor if joint.has_predictor else model.predictor,
+    )
+
+
+def tuning_lr(model: ModelConfig, lr: float) -> float:
+    """Return `lr`, or at most 1e-4 where an encoder that has learned is trained further."""
+    return lr if model.audio.frozen and model.text.frozen else min(lr, _TUNING_LR)
 
 
 def start_from(model: ModelConfig, objective: Objective, init: str | Path, *, seed: int = 0) -> JointModel:
     """Return a new joint model with the encoders of the checkpoint `init`, to be trained.
 
-    A projector is taken too where its shapes are the same. Other projectors, predictors and temperature are drawn by
-    `seed`; the log names them. A CNN keeps the mean and standard deviation that its weights know.
+    Projectors, predictors and temperature are kept where the checkpoint has them in the same shapes, and otherwise
+    drawn by `seed`; the model's `start` names them. A CNN keeps the mean and standard deviation that its weights know.
 
     Raises:
         CheckpointError: nothing usable is at `init`, or its encoders are not those of `model`.
@@ -42,15 +54,16 @@ def start_from(model: ModelConfig, objective: Objective, init: str | Path, *, se
     audio = source.config.audio.replace(frozen=model.audio.frozen)
     joint = JointModel(model.replace(audio=audio), objective, source.audio.encoder, source.text.encoder)
     joint.note, joint.vocabulary = source.note, source.vocabulary
-    taken, drawn = ["audio encoder", "text encoder"], []
-    for name in ("audio", "text"):
-        ours, theirs = (getattr(m, name).projector for m in (joint, source))
-        same = _shapes(ours) == _shapes(theirs)
-        if same:
-            ours.load_state_dict(theirs.state_dict())
-        (taken if same else drawn).append(f"{name} projector")
-    drawn.append("predictors" if joint.has_predictor else "temperature")
-    logger.info("from %s: %s; drawn anew: %s", init, ", ".join(taken), ", ".join(drawn))
+    kept, drawn = ["audio encoder", "text encoder"], []
+    for part, prefix in _PARTS.items():
+        ours, theirs = (_tensors(one, prefix) for one in (joint, source))
+        if ours and [t.shape for t in ours] == [t.shape for t in theirs]:
+            for tensor, known in zip(ours, theirs):
+                tensor.copy_(known)
+            kept.append(part)
+        elif ours:
+            drawn.append(part)
+    joint.start = f"started from {init}: kept {', '.join(kept)}; drawn anew: {', '.join(drawn) or 'nothing'}"
     return joint
 
 
@@ -65,7 +78,7 @@ def _check_encoders(model: ModelConfig, source: ModelConfig, init: str | Path) -
     if differing := differences(settings(source), settings(model)):
         raise CheckpointError(
             f"init={str(init)!r} has other encoders than the model to be trained ({differing}): take its own with "
-            "slapkit.hub.with_encoders_of(model, init)"
+            "slapkit.hub.with_towers_of(model, init)"
         )
     if model.text.frozen and not source.text.frozen:
         raise CheckpointError(
@@ -74,5 +87,6 @@ def _check_encoders(model: ModelConfig, source: ModelConfig, init: str | Path) -
         )
 
 
-def _shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in module.state_dict().items()}
+def _tensors(module: nn.Module, prefix: str) -> list[torch.Tensor]:
+    """Return the tensors of a part in order: dropout between two layers changes their numbers, and no tensor."""
+    return [tensor for name, tensor in module.state_dict().items() if name.startswith(prefix)]

@@ -143,9 +143,10 @@ def _is_representation(x: Input) -> bool:
 class JointModel(nn.Module):
     """Context towers and what the objective adds: predictors and targets for SLAP, a temperature for CLAP, a bias too
     for SigLIP. `note` says of the captions that it learned from that a model wrote them; it goes where the model
-    goes, as `vocabulary` does: the words of all captions (`slapkit.models.vocabulary`)."""
+    goes, as `vocabulary` does: the words of all captions (`slapkit.models.vocabulary`). `start` says what it has from a
+    checkpoint."""
 
-    note = ""
+    note = start = ""
     vocabulary: frozenset[str] = frozenset()
 
     def __init__(

@@ -21,6 +21,7 @@ import slapkit
 from slapkit import data
 from slapkit._io import sha256_file
 from slapkit.metrics.evaluate import evaluate
+from slapkit.metrics.summary import main_figures
 from slapkit.runs import claims
 from slapkit.runs.parameters import notebook_parameters
 from slapkit.training.config import TrainConfig
@@ -176,6 +177,19 @@ def test_several_data_sets_are_trained_on_at_once_and_measured_apart(project):
     assert note in done.record["data_note"] and note in slapkit.load(done.folder).note
     printed = "".join(o.text for o in outputs if o.output_type == "stream")
     assert "on mine, text to audio" in printed and "scores-smoke 75 %, mine 25 %" in printed
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_from_another_is_named_after_it_and_says_what_it_kept(project):
+    given = SMOKE | {"data": "tones", "preset": "tiny", "steps": 2}
+    first, *_ = execute(project, "02_train", objective="slap", **given)
+    done, outputs, _ = execute(project, "02_train", objective="clap", init=str(first.folder), **given | {"seeds": 2})
+    assert done.folder.name.startswith(f"tones-clap-tiny-from-{first.folder.name[:20]}")
+    assert json.loads((done.folder / "checkpoint" / "config.json").read_text())["train"]["lr"] == 1e-4
+    said = f"started from {first.folder}: kept audio encoder, text encoder, audio projector, text projector; drawn "
+    printed = "".join(o.text for o in outputs if o.output_type == "stream")
+    assert printed.count(said) == 1 and done.metrics["start"].startswith(said)
+    assert [line for line in main_figures(done.record, done.metrics) if line.startswith(f"CLAP: {said}")]
 
 
 @pytest.mark.slow

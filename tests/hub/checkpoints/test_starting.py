@@ -1,7 +1,6 @@
 """Training that starts from a checkpoint: what is taken, what is drawn anew, and what is refused."""
 
 import json
-import logging
 import shutil
 
 import pytest
@@ -9,8 +8,10 @@ import torch
 
 import slapkit
 from slapkit.errors import CheckpointError, ConfigError
-from slapkit.hub import load_joint, start_from, with_encoders_of
+from slapkit.hub import load_joint, start_from, tuning_lr, with_towers_of
+from slapkit.models.joint import HeadConfig
 from slapkit.models.weights import load_tensors
+from slapkit.presets import preset
 from slapkit.training import train
 from tests.training.tones import make_tones, tiny
 
@@ -42,7 +43,7 @@ def fit(chosen, tones, folder, cache):
 def published(folder, train=None, model=None):
     """The tiny preset with the encoders of a published folder."""
     chosen = tiny({"steps": 4, "init": str(folder)} | (train or {}), model)
-    return chosen.replace(model=with_encoders_of(chosen.model, folder))
+    return chosen.replace(model=with_towers_of(chosen.model, folder))
 
 
 def same(a, b):
@@ -51,17 +52,15 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("kind", ["unfused", "fused"])
-def test_encoders_are_taken_and_the_log_says_what_is_new(kind, folders, caplog):
+def test_towers_are_taken_and_the_model_says_what_is_new(kind, folders):
     folder = folders[kind][0]
     there = load_joint(folder)
-    config = with_encoders_of(tiny().model, folder)
-    assert config.dim == 32 and config.audio_projector.hidden == 64, "heads are those of the preset"
-    with caplog.at_level(logging.INFO):
-        joint = start_from(config, "slap", folder, seed=1)
-    assert same(joint.audio.encoder, there.audio.encoder) and same(joint.text.encoder, there.text.encoder)
-    assert not same(joint.audio.projector, there.audio.projector)
-    expected = "audio encoder, text encoder; drawn anew: audio projector, text projector, predictors"
-    assert expected in caplog.text
+    config = with_towers_of(tiny().model, folder)
+    assert config.dim == there.config.dim and config.predictor.hidden == 64, "a CLAP has none: the preset's"
+    joint = start_from(config, "slap", folder, seed=1)
+    assert same(joint.audio, there.audio) and same(joint.text, there.text)
+    kept = "kept audio encoder, text encoder, audio projector, text projector; drawn anew: audio predictor, text pred"
+    assert kept in joint.start and str(folder) in joint.start
     trained = {n for n, p in joint.named_parameters() if p.requires_grad}
     unused = {n for n, _ in joint.named_parameters() if "fusion_model" in n or "mel_conv2d" in n}
     assert bool(unused) == (kind == "fused") and not trained & unused
@@ -71,22 +70,42 @@ def test_encoders_are_taken_and_the_log_says_what_is_new(kind, folders, caplog):
     )
 
 
-def test_projectors_that_fit_are_taken_too(folders, caplog):
+@pytest.mark.parametrize("objective", ["clap", "siglip"])
+def test_a_part_is_kept_where_its_shapes_and_the_objective_allow(objective, folders):
     folder = folders["unfused"][0]
     there = load_joint(folder)
-    plain = {"hidden": 24, "batch_norm": False, "dropout": 0.0}
-    heads = {"audio_projector": plain, "text_projector": plain | {"hidden": 25}, "dim": 24}
-    with caplog.at_level(logging.INFO):
-        joint = start_from(with_encoders_of(tiny(model=heads).model, folder), "clap", folder)
-    assert same(joint.audio.projector, there.audio.projector) and joint.text.projector[0].out_features == 25
-    assert "audio projector; drawn anew: text projector, temperature" in caplog.text
+    # Dropout changes no shape, another width does.
+    heads = {"audio_projector": HeadConfig(24, batch_norm=False, dropout=0.3), "text_projector": HeadConfig(25)}
+    joint = start_from(with_towers_of(tiny().model, folder).replace(**heads), objective, folder)
+    ours, theirs = (list(one.audio.projector.state_dict().values()) for one in (joint, there))
+    assert all(map(torch.equal, ours, theirs)) and joint.text.projector[0].out_features == 25
+    drawn = "text projector" if objective == "clap" else "text projector, temperature"
+    assert joint.start.endswith(f"drawn anew: {drawn}")
+    assert (joint.log_scale == there.log_scale) == (objective == "clap")
+
+
+def test_a_run_starts_where_another_ended(run, tones, cache, tmp_path):
+    """Without a step of any size, the joint space is that of the start."""
+    chosen = tiny({"steps": 1, "init": str(run), "lr": 1e-12})
+    there = load_joint(run).config
+    assert with_towers_of(preset("tiny").model, run) == there.replace(text=there.text.replace(fingerprint=None))
+    fit(chosen, tones, tmp_path / "run", cache)
+    before, after = load_joint(run), load_joint(tmp_path / "run")
+    for name, tensor in dict(before.named_parameters()).items():
+        torch.testing.assert_close(after.get_parameter(name), tensor, atol=1e-6, rtol=0)
+    assert start_from(chosen.model, "slap", run).start.endswith("predictor; drawn anew: nothing")
+
+
+def test_encoders_that_have_learned_are_trained_slowly():
+    frozen, learning = preset("pretrained").model, preset("tiny").model
+    assert tuning_lr(frozen, 3e-3) == 3e-3 and tuning_lr(learning, 2e-3) == 1e-4 and tuning_lr(learning, 1e-5) == 1e-5
 
 
 def test_slap_trains_from_a_published_clap(folders, tones, cache, tmp_path):
     folder = folders["unfused"][0]
     fit(published(folder), tones, tmp_path / "run", cache)
     joint = load_joint(tmp_path / "run")
-    assert joint.has_predictor and joint.config.dim == 32
+    assert joint.has_predictor and joint.config.dim == 24
     before, after = load_joint(folder).state_dict(), joint.state_dict()
     for name in ("audio.encoder.model.audio_encoder.patch_embed.proj.weight", "text.encoder.model.pooler.dense.weight"):
         step = (after[name] - before[name]).abs()
