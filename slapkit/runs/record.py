@@ -147,6 +147,13 @@ def list_runs(runs_dir: str | Path = "runs") -> list[Run]:
     return sorted(found, key=lambda r: str(r.record.get("started")))
 
 
+def by_seed(run: Run) -> list[Run]:
+    """Return the trainings of a run as runs of a seed each: its own model, and those in `seeds/`."""
+    others = sorted(path for path in (run.folder / "seeds").glob("*") if (path / "config.json").is_file())
+    parameters = [run.record["parameters"] | {"seed": int(path.name)} for path in others]
+    return [run, *(Run(path, run.record | {"parameters": p}, {}) for path, p in zip(others, parameters))]
+
+
 def describe_process(pid: int) -> dict[str, Any]:
     """Return host, pid and start time of a process; a pid alone may be reused."""
     return {"host": socket.gethostname(), "pid": pid, "started": psutil.Process(pid).create_time()}

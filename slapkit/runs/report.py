@@ -6,12 +6,14 @@ The page contains plotly.js and needs no network. Texts of runs and data are esc
 
 import base64
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from slapkit._io import atomic_write_text, read_json_lines
-from slapkit.errors import RunError
+from slapkit.errors import DataError, RunError, SlapkitError
+from slapkit.metrics.intervals import Comparison
 from slapkit.metrics.summary import (
     DASH,
     DIRECTIONS,
@@ -28,7 +30,8 @@ from slapkit.metrics.summary import (
 )
 from slapkit.runs import record as records
 from slapkit.runs.compare import comparable, differences, objective_of
-from slapkit.runs.record import Run, list_runs
+from slapkit.runs.data import read_data
+from slapkit.runs.record import Run, by_seed, list_runs
 from slapkit.viz import figures, theme
 from slapkit.viz.text import json_for_script
 
@@ -49,24 +52,67 @@ ROWS = [
 ]
 
 
-def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return the rows that set `runs` side by side: texts, the column of the best, and the difference of two."""
-    rows = []
+_MEASURED = {"centroid_distance": "distance", "linear_separability": "separability"}
+
+
+def pair_of(runs: Sequence[Run]) -> list[Run]:
+    """Return the two runs whose differences are shown: all, if there are two, else SLAP and CLAP, if there are both."""
+    both = [run for run in runs if len(runs) == 2 or objective_of(run) in ("slap", "clap")]
+    return both if len(both) == 2 else []
+
+
+def intervals(pair: Sequence[Run]) -> tuple[dict[tuple[str, ...], Comparison], str]:
+    """Return by the keys of `ROWS` how much larger figures are for the first of two runs, with their intervals over
+    works and seeds; or none, and why.
+
+    What is measured for them is kept beside the models.
+    """
+    from slapkit.runs.claims.estimate import compare
+    from slapkit.runs.claims.measure import measure
+
+    if not pair:
+        return {}, ""
+    parameters, root = pair[0].record["parameters"], pair[0].folder.parents[2]
+    try:
+        dataset = read_data(str(parameters.get("data")), parameters.get("shares"), root)
+        if dataset.fingerprint != pair[0].record.get("data_fingerprint"):
+            raise DataError(f"{parameters['data']} is not what it was")
+        tested = next(part for part in dataset.parts.values() if "test" in part.splits)
+        given = {"cache_dir": root / "data" / "cache", "detail": False}
+        ours, theirs = ([measure(one, tested, **given) for one in by_seed(run)] for run in pair)
+        names = {keys: ".".join(("q", _MEASURED.get(keys[-1], keys[-1]))) for _, keys, *_ in ROWS}
+        names |= {keys: ".".join(keys[1:]) for keys in names if keys[0] == "retrieval"}
+        return {k: compare(ours, theirs, name) for k, name in names.items() if name in ours[0].figures}, ""
+    except SlapkitError as error:
+        return {}, f"Differences are without intervals: {error}"
+
+
+def table(runs: Sequence[Run], apart: Mapping[tuple[str, ...], Comparison] | None = None) -> list[dict[str, Any]]:
+    """Return the rows that set `runs` side by side: texts, the column of the best, and the difference of `pair_of`
+    with its interval where `apart` has it."""
+    rows, pair = [], pair_of(runs)
     for what, keys, write, sign in ROWS:
         values = [number(dig(averaged(run.metrics), *keys)) for run in runs]
         known = [v for v in values if v is not None]
         if not known:
             continue
         best = max(known, key=lambda v: sign * v) if len(set(known)) > 1 else None
-        difference = DASH
-        if len(values) == 2 and None not in values:
-            delta = values[0] - values[1]
-            text = write(abs(delta)).replace(" %", " points") if write is percent else write(abs(delta))
-            difference = f"{'+' if delta > 0 else '−' if delta < 0 else '±'}{text}"
+        difference, two = DASH, [value for value, run in zip(values, runs) if run in pair]
+        if len(two) == 2 and None not in two:
+            difference = _signed(two[0] - two[1], write)
+            if keys in (apart or {}) and math.isfinite(apart[keys].low):
+                ends = " to ".join(_signed(end, write) for end in apart[keys][1:3])
+                difference += f" ({ends.replace(' points', '')})"
         texts = [ranged(run.metrics, *keys, write=write) for run in runs]
         cells = [{"text": text, "best": best is not None and v == best} for text, v in zip(texts, values)]
         rows.append({"what": what, "cells": cells, "difference": difference})
     return rows
+
+
+def _signed(value: float, write: Callable[[Any], str]) -> str:
+    text = write(abs(value))
+    sign = "+" if value > 0 else "−" if value < 0 else "±"
+    return f"{sign}{text.replace(' %', ' points') if write is percent else text}"
 
 
 def figures_of(runs: Sequence[Run]) -> list[Any]:
@@ -210,6 +256,8 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
     if not runs:
         raise RunError(f"no runs in {root}: `slapkit run 02_train` makes one")
     best, others = comparable(runs), sections(runs)
+    pair = pair_of(best)
+    known, unknown = intervals(pair)
     drawn = [figure.to_json() for figure in (figures_of(best) if best else ())]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string((Path(__file__).parent / "report.html").read_text(encoding="utf-8")).render(
@@ -217,7 +265,9 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
         answer=answer(best),
         written=records.now()[:16].replace("T", " ") + " UTC",
         columns=[_described(run, root) for run in best],
-        rows=table(best),
+        rows=table(best, known),
+        pair=[label(run.record) for run in pair],
+        note=unknown or ("In brackets behind a difference its interval of 95 % over works and seeds." if known else ""),
         compared=len(drawn),
         sections=[
             {"title": o["title"], "page": _described(o["run"], root)["page"], "figures": len(o["figures"])}

@@ -4,11 +4,16 @@ import json
 from urllib.parse import unquote
 
 import nbformat
+import numpy as np
+import pytest
 from bs4 import BeautifulSoup
 
+import slapkit
+from slapkit.metrics.evaluate import evaluate
 from slapkit.metrics.summary import over_seeds
 from slapkit.runs import differences, list_runs
-from slapkit.runs.report import comparable, table, write_report
+from slapkit.runs.report import comparable, intervals, table, write_report
+from tests.training.tones import make_tones, run, tiny
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -82,6 +87,30 @@ def test_a_run_of_several_seeds_shows_their_mean_and_range(tmp_path):
     page, lines = write_report(tmp_path / "runs")
     assert "seeds 0, 1, 2" in lines[0] and any("R@10 70.0 % (60.0 % to 90.0 %)" in line for line in lines)
     assert "seeds 0, 1, 2" in page.read_text()
+
+
+def test_differences_stand_with_their_intervals_over_works_and_seeds(tmp_path):
+    dataset, cache = make_tones(tmp_path / "data" / "tones", clips=36, seconds=1), tmp_path / "data" / "cache"
+    recalls = {}
+    for objective in ("slap", "clap"):
+        folder = make_run(tmp_path, objective, objective, data="data/tones", seed=4)
+        record = json.loads((folder / "run.json").read_text()) | {"data_fingerprint": dataset.fingerprint}
+        (folder / "run.json").write_text(json.dumps(record))
+        for seed, place in ((4, folder / "checkpoint"), (5, folder / "seeds" / "5")):
+            run(tiny({"objective": objective, "seed": seed}), dataset, place, cache)
+            found = evaluate(slapkit.load(place), dataset, cache_dir=cache, progress=False)
+            recalls[objective, seed] = found["retrieval"]["q"]["text_to_audio"]["R@5"]
+    known, none = intervals(comparable(list_runs(tmp_path / "runs")))
+    found = known["retrieval", "q", "text_to_audio", "R@5"]
+    apart = [recalls["slap", seed] - recalls["clap", seed] for seed in (4, 5)]
+    assert not none and found.difference == pytest.approx(np.mean(apart)) and found.low < found.difference < found.high
+    assert ("gap", "centroid_distance") in known and ("health", "effective_rank") in known
+    page, _ = write_report(tmp_path / "runs")
+    low = f"{100 * abs(found.low):.1f} to "
+    assert low in tags_and_text(page)[1] and "95 % over works and seeds" in page.read_text()
+    (tmp_path / "data" / "tones" / "metadata.jsonl").write_text('{"file_name": "tone-000.wav", "caption": "other"}')
+    page, _ = write_report(tmp_path / "runs")
+    assert "without intervals: data/tones is not what it was" in page.read_text() and low not in page.read_text()
 
 
 def test_the_page_is_whole_and_its_links_lead_somewhere(tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 from slapkit._io import read_arrays, sha256_file, write_arrays
 from slapkit.data import AudioTextDataset
 from slapkit.errors import MetricError
+from slapkit.hub import find
 from slapkit.metrics import Space
 from slapkit.metrics.embedded import Embedded
 from slapkit.metrics.gap import matched_and_unmatched
@@ -43,7 +44,7 @@ def measure(
     Raises:
         DataError, CheckpointError: the data or the run cannot be used.
     """
-    weights = sha256_file(run.folder / "checkpoint" / "model.safetensors")
+    weights = sha256_file(find(run.folder).place / "model.safetensors")
     key = json.dumps([VERSION, weights, dataset.fingerprint, seed, *([epochs, least] if detail else [])])
     name = f"{'detail' if detail else 'basic'}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     training_seed = int(run.record["parameters"]["seed"])
