@@ -103,7 +103,7 @@ def search(
     """search a library by describing music, by tracks or by sound files"""
     from slapkit.search import Library, playlists, results
 
-    opened = Library.open(folder, model, index=index)
+    opened, wanted = Library.open(folder, model, index=index), results.parse_where(where or [])
     if to is not None:
         if query or file or where or len(like or ()) != 1:
             raise LibraryError(f"--to {to} goes with one --like, where the journey begins, and nothing else")
@@ -111,10 +111,10 @@ def search(
     else:
         alike = [*map(opened.like, like or ()), *map(Path, file or ())]
         asked = [query, *alike] if query or not alike else alike
-        found = opened.search(asked, k=k, where=results.parse_where(where or []), pooling=pooling)
+        found = opened.search(asked, k=k, where=wanted, pooling=pooling)
     if out is not None:
         playlists.write_tracks(found, opened.folder, out)
-    if warning := opened.warn(query):
+    for warning in filter(None, [opened.warn(query), opened.unmet(wanted)]):
         print(f"slapkit: {warning}", file=sys.stderr)
     as_lines = found.to_json(orient="records", lines=True, double_precision=15).strip().splitlines()
     for line in as_lines if as_json else results.text_lines(found):

@@ -40,6 +40,16 @@ class Filters:
             chosen = fits if chosen is None else chosen & fits
         return chosen
 
+    def unmet(self, where: Mapping[str, Any]) -> str | None:
+        """Return which value no track has, and what there is in its place; None where there are tracks for each."""
+        for column, values in self._wanted(where):
+            known = self._of(column)
+            for value in values:
+                if _key(value) not in known:
+                    there = nearest(str(value), (str(written) for written, _ in known.values()))
+                    return f"no track has {short(f'{column}={value}')}: {there}"
+        return None
+
     def terms(self, where: Mapping[str, Any]) -> list[list[str]]:
         """Return the words, as `words` makes them, of which a track has one of each list; raises as `mask` does."""
         return [[_word(column, value) for value in values] for column, values in self._wanted(where)]

@@ -225,6 +225,7 @@ class Library(AudioFiles):
         self._list = list(self.entries.values())
         self._row = {id: row for row, id in enumerate(self.entries)}
         self._filters = Filters([entry.facts for entry in self._list])
+        self.unmet = self._filters.unmet
         self._ranking = self._ranked()
         columns = ["id", "title", "duration_s", "captions", "file"]
         cells = {name: [getattr(entry, name) for entry in self._list] for name in columns}

@@ -5,6 +5,7 @@ library's folder, get an error.
 """
 
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,11 @@ class AudioFiles:
     def entry(self, id: str) -> Entry:
         """Return what the library knows of a track; a `LibraryError` if there is no such track."""
         if not isinstance(id, str) or id not in self.entries:
-            raise LibraryError(f"the library has no track {short(id)}: ids are those of library.tracks")
+            said = id.casefold() if isinstance(id, str) else ""
+            near = (one for one, entry in self.entries.items() if said and said in f"{one}\n{entry.title}".casefold())
+            listed = " or ".join(map(short, itertools.islice(near, 3)))
+            hint = f"did you mean {listed}?" if listed else "ids are those of library.tracks"
+            raise LibraryError(f"the library has no track {short(id)}: {hint}")
         return self.entries[id]
 
     def path(self, id: str) -> Path:

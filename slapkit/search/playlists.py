@@ -64,7 +64,7 @@ def save_tracks(found: pd.DataFrame, folder: str | Path, name: str) -> Path:
     """
     if found.empty:
         raise LibraryError("no tracks to save: find or choose some first")
-    name = "-".join(re.findall(r"\w+", name))[:60] or "tracks"
+    name = "-".join(re.findall(r"\w+", name))[:40] or "tracks"
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     paths = (project_root() / "data" / "playlists" / f"{name}.m3u8" for name in names)
     out = next(path for path in paths if not path.exists())

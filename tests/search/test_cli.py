@@ -35,13 +35,18 @@ def test_build_and_search_in_a_shell(table, tmp_path, capsys):
     assert main(["library", str(tmp_path / "music"), "--model", run, "--out", empty, "--quiet"]) == 0
     printed = capsys.readouterr().out
     assert "0 tracks: 1 failed" in printed and "cannot be decoded" in printed and "\x1b" not in printed
-    assert main(["search", out, "flute", "--json", "--where", "style=polka"]) == 0
-    assert capsys.readouterr().out == ""
+    assert main(["search", out, "flute", "--json", "--where", "style=rel", "--where", "drums=?"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "" and "no track has 'style=rel': did you mean 'reel'?" in printed.err
+    assert main(["search", out, "flute", "-k", "1", "--where", "style=jig", "--where", "style=?"]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1 and "known: air, jig, reel" in printed.err
     for arguments, words in (
         (["library", str(tmp_path / "nowhere"), "--model", run, "--out", out], "nowhere"),
         (["search", empty, "flute"], "empty"),
         (["search", str(tmp_path), "flute"], "no library"),
         (["search", out, "flute", "--where", "style"], "'style'"),
+        (["search", out, "--like", "title 17"], "did you mean 'audio/17.ogg'?"),
     ):
         assert main(arguments) == 1
         assert words in capsys.readouterr().err
