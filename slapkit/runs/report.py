@@ -18,6 +18,7 @@ from slapkit.metrics.summary import (
     DASH,
     DIRECTIONS,
     averaged,
+    chance,
     decimals,
     dig,
     label,
@@ -33,6 +34,7 @@ from slapkit.runs.compare import comparable, differences, objective_of
 from slapkit.runs.data import read_data
 from slapkit.runs.record import Run, by_seed, list_runs
 from slapkit.viz import figures, theme
+from slapkit.viz.figures.style import joined
 from slapkit.viz.text import json_for_script
 
 # (what, keys in metrics.json, how it is written, 1 where more is better, -1 where less is)
@@ -176,18 +178,23 @@ def export_notebook(folder: Path) -> Path | None:
 
 
 def answer(runs: Sequence[Run]) -> str:
-    """Return in one sentence what the comparison says."""
+    """Return what the comparison says, in sentences that need no knowledge of the field."""
     if not runs:
         return "No finished training run yet: `slapkit run 02_train` makes one."
-    parts = []
+    found, gaps = [], []
     for run in runs:
-        recall = ranged(run.metrics, "retrieval", "q", "text_to_audio", "R@10")
-        gap = ranged(run.metrics, "gap", "centroid_distance", write=decimals)
-        parts.append(
-            f"{label(run.record)} finds {recall} of the captions' clips among the first ten and leaves a gap of {gap}"
-        )
+        found.append(f"{ranged(run.metrics, 'retrieval', 'q', 'text_to_audio', 'R@10')} ({label(run.record)})")
+        gaps.append(f"{ranged(run.metrics, 'gap', 'centroid_distance', write=decimals)} ({label(run.record)})")
+    clips = number(dig(runs[0].metrics, "protocol", "candidates")) or 0
     notes = dict.fromkeys(note for run in runs if (note := run.record.get("data_note")))
-    return ". ".join(["; ".join(parts), *(note[0].upper() + note[1:] for note in notes)]) + "."
+    said = [
+        "A model places music and sentences in one space, in which a sentence should lie beside the music it describes",
+        f"Out of {clips:,.0f} clips that training never met, the right one is among the first ten for {joined(found)} "
+        f"of the captions; a guess finds it for {percent(chance(runs[0].metrics))}",
+        f"All clips lie apart from all captions by {joined(gaps)}: 0 is one common space, 2 the most there can be",
+        *(note[0].upper() + note[1:] for note in notes),
+    ]
+    return ". ".join(said) + "."
 
 
 def _described(run: Run, root: Path) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _over_steps(
 
 def loss_curves(histories: Mapping[str, Rows]) -> go.Figure:
     """How does the loss fall? One line per objective (objective -> rows); their losses are not comparable."""
-    what = "training loss, each objective's own"
+    what = "training loss"
     figure, drawn = _over_steps(histories, "loss", what, mode="lines", hovertemplate="step %{x}: %{y:.4f}")
     if not drawn:
         raise MetricError("no row has a finite loss: nothing to draw")
@@ -111,7 +111,7 @@ def loss_curves(histories: Mapping[str, Rows]) -> go.Figure:
 def recall_curves(histories: Mapping[str, Rows], *, chance: float | None = None) -> go.Figure:
     """When is retrieval learned? Text-to-audio R@10 on validation over steps; `chance` in [0, 1] draws its line."""
     style = {"mode": "lines+markers", "hovertemplate": "step %{x}: %{y:.1f} %"}
-    what = "validation R@10, text to audio (%)"
+    what = "validation R@10 (%)"
     figure, drawn = _over_steps(histories, "validation.R@10", what, scale=100, **style)
     if chance is not None:
         mark_line(figure, 100 * chance, f"chance {100 * chance:.1f} %")
@@ -170,7 +170,7 @@ def gap_bars(metrics: Metrics) -> go.Figure:
         add_bar(figure, objective, [name], [percent], row=1, col=2, **style)
     mark_line(figure, 50, row=1, col=2)
     figure.update_yaxes(title_text="distance of the centroids", range=[0, 1.25 * max(distances.values())], col=1)
-    figure.update_yaxes(title_text="linear separability (%), chance 50", **PERCENT, col=2)
+    figure.update_yaxes(title_text="separability (%), chance 50", **PERCENT, col=2)
     (best, smallest), *others = sorted(distances.items(), key=lambda pair: pair[1])
     if not others:
         return finish(figure, f"{best} leaves a gap of {smallest:.3f} between audio and text")

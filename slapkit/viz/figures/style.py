@@ -70,9 +70,9 @@ def add_chance(figure: go.Figure, x: Sequence, percent: Sequence[float], *, size
 
 
 def mark_line(figure: go.Figure, y: float, words: str = "", color: str = theme.NEUTRAL, **place: Any) -> None:
-    """Draw a dotted horizontal line with words at its right end; `place` is a panel's `row` and `col`."""
-    below = "bottom right" if color == theme.WARNING else "top right"
-    note = {"annotation_text": words, "annotation_position": below, "annotation_font_color": color} if words else {}
+    """Draw a dotted horizontal line with words above its right end; `place` is a panel's `row` and `col`."""
+    look = {"annotation_position": "top right", "annotation_font_color": color}
+    note = {"annotation_text": words} | look if words else {}
     figure.add_hline(y=y, line={"color": color, "dash": "dot", "width": 1}, **note, **place)
 
 
