@@ -22,14 +22,15 @@ from slapkit.metrics.embedded import embed_split
 from slapkit.models.inference import Model
 from slapkit.training import train
 
+_PROJECTORS = ("audio_projector", "text_projector")
 SHARED = {
     "as it is": {},
-    "lr 1e-3": {"train": {"lr": 1e-3}},
-    "lr 4e-3": {"train": {"lr": 4e-3}},
+    "lr 1.5e-3": {"train": {"lr": 1.5e-3}},
+    "lr 6e-3": {"train": {"lr": 6e-3}},
     "weight decay 0.1": {"train": {"weight_decay": 0.1}},
-    "batch 128": {"train": {"batch_size": 128}},
-    "dim 512": {"model": {"dim": 512}},
-    "dropout 0.5": {"model": {head: {"dropout": 0.5} for head in ("audio_projector", "text_projector")}},
+    "batch 256": {"train": {"batch_size": 256}},
+    "dropout 0.3": {"model": {head: {"dropout": 0.3} for head in _PROJECTORS}},
+    "hidden 512": {"model": {head: {"hidden": 512} for head in _PROJECTORS}},
     "half the steps": {"train": {"steps": 0.5}},
 }
 OWN = {
@@ -37,13 +38,13 @@ OWN = {
         "tau 0.90": {"train": {"tau": 0.90}},
         "tau 0.98": {"train": {"tau": 0.98}},
         "predictor 512": {"model": {"predictor": {"hidden": 512}}},
-        "one caption for both (the paper)": {"train": {"text_views": False}},
+        "text views": {"train": {"text_views": True}},
     },
     "clap": {
-        "hidden 1,024": {"model": {head: {"hidden": 1024} for head in ("audio_projector", "text_projector")}},
-        "batch 256": {"train": {"batch_size": 256}},
-        "dropout 0.1": {"model": {head: {"dropout": 0.1} for head in ("audio_projector", "text_projector")}},
-        "no BatchNorm": {"model": {head: {"batch_norm": False} for head in ("audio_projector", "text_projector")}},
+        "dim 512": {"model": {"dim": 512}},
+        "batch 512": {"train": {"batch_size": 512}},
+        "dropout 0.5": {"model": {head: {"dropout": 0.5} for head in _PROJECTORS}},
+        "no BatchNorm": {"model": {head: {"batch_norm": False} for head in _PROJECTORS}},
     },
 }
 OWN["siglip"] = OWN["clap"]
