@@ -30,6 +30,8 @@ from slapkit.metrics.summary import (
     words,
 )
 from slapkit.runs import record as records
+from slapkit.runs.claims.estimate import compare
+from slapkit.runs.claims.measure import measure
 from slapkit.runs.compare import comparable, differences, objective_of
 from slapkit.runs.data import read_data
 from slapkit.runs.record import Run, by_seed, list_runs
@@ -69,9 +71,6 @@ def intervals(pair: Sequence[Run]) -> tuple[dict[tuple[str, ...], Comparison], s
 
     What is measured for them is kept beside the models.
     """
-    from slapkit.runs.claims.estimate import compare
-    from slapkit.runs.claims.measure import measure
-
     if not pair:
         return {}, ""
     parameters, root = pair[0].record["parameters"], pair[0].folder.parents[2]

@@ -11,7 +11,7 @@ from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.errors import CheckpointError
 from slapkit.hub import start_from
 from slapkit.models.vocabulary import unknown_words
-from slapkit.search.query import QueryEncoder
+from slapkit.search.query import ModelTower, QueryEncoder
 from tests.training.tones import run, tiny
 
 
@@ -39,7 +39,7 @@ def test_a_checkpoint_keeps_its_words_and_a_query_is_told(tones, cache, tmp_path
     captions = [caption for clip in tones.split("train") for caption in clip.captions]
     model = slapkit.load(tmp_path)
     assert model.joint.vocabulary == tones.split("train").vocabulary != frozenset()
-    encoder = QueryEncoder(lambda: model, "q", model.dim, "")
+    encoder = _encoder(model)
     assert encoder.warn(captions[0]) is None and "“techno”" in encoder.warn("techno")
     started = start_from(tiny({}).model, "clap", tmp_path)
     assert started.vocabulary == model.joint.vocabulary
@@ -48,8 +48,12 @@ def test_a_checkpoint_keeps_its_words_and_a_query_is_told(tones, cache, tmp_path
         slapkit.load(tmp_path)
     (tmp_path / "vocabulary.json").unlink()  # a model from before the list
     old = slapkit.load(tmp_path)
-    assert QueryEncoder(lambda: old, "q", old.dim, "").warn("techno") is None
+    assert _encoder(old).warn("techno") is None
     joint = start_from(tiny({}).model, "slap", tmp_path)
     again = {"out_dir": tmp_path / "again", "cache_dir": cache, "progress": False}
     training.train(model=joint, config=tiny({"steps": 2}).train, dataset=tones, **again)
     assert slapkit.load(tmp_path / "again").joint.vocabulary == frozenset(), "it may know any word"
+
+
+def _encoder(model):
+    return QueryEncoder(lambda: ModelTower(model, "q"), lambda path: model.embed_audio([path])[0], model.dim, "")
