@@ -56,8 +56,8 @@ _FORMS = {  # code to use a form, and a note
     ),
     "onnx": (
         _ONNX,
-        "`export.json` describes inputs and outputs of the graphs. Where it names a `feature_extractor`, the samples of "
-        "each window go through that, of transformers, before `audio.onnx`.",
+        "`export.json` describes inputs and outputs of the graphs. Where it names a `feature_extractor`, the samples "
+        "of each window go through that, of transformers, before `audio.onnx`.",
     ),
 }
 

@@ -176,8 +176,8 @@ def _require_same_clips(model: Model, graphs: Mapping[str, Callable[..., dict[st
             rate = model.config.audio.frontend.sample_rate
             wanted = model.embed_audio([clip.numpy()], sample_rate=rate, embedding=name)
             pooled = mean_by_clip(found, np.zeros(len(found), dtype=int), 1)
-            worst = max(worst, float(np.abs(pooled - wanted).max()))
-    if not worst <= TOLERANCE:  # NaN too
+            worst = float(np.maximum(worst, np.abs(pooled - wanted).max()))  # NaN stays
+    if not worst <= TOLERANCE:
         raise ExportError(
             f"whole clips differ from the model by {worst:.2g} (at most {TOLERANCE:g} may be): not written"
         )
@@ -193,7 +193,7 @@ def _tokens(model: Model, captions: list[str]) -> tuple[Tensor, ...]:
 def _export(
     path: Path, tower: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, list[str]], outputs: list[str]
 ) -> Callable[..., dict[str, np.ndarray]]:
-    """Write one module and return its graph as a function; `axes` has the names of inputs and of what varies in them."""
+    """Write a module and return its graph as a function; `axes` has the names of inputs and of what varies in them."""
     import onnxruntime
 
     weights = sum(p.nbytes for p in tower.parameters())
