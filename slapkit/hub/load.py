@@ -142,6 +142,7 @@ def _load_run(folder: Path) -> JointModel:
     joint = JointModel(config, content["objective"], build_audio_encoder(config.audio, weights=False), text)
     joint.note = str(content.get("note", ""))[:_LONGEST_NOTE]
     joint.vocabulary = _vocabulary(folder / "vocabulary.json")
+    joint.log_scale_text = content.get("log_scale_text")
     file = folder / "model.safetensors"
     load_strictly(joint, load_tensors(file), file, own=joint.own_state())
     return joint

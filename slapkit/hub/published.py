@@ -29,7 +29,8 @@ _GIVE_TOKENIZER = (
     "where every command finds it, or name its folder: slapkit.load(path, tokenizer=folder)"
 )
 _MOST_LAYERS = 200  # a claim beyond this would keep the machine busy before any weight is looked at
-# Counts, zeros, and the second temperature, for text to audio: training goes on with one for both directions.
+# Counts, zeros, and the second temperature, for text to audio: training goes on with one for both directions, and
+# `assemble` keeps it for an export.
 _IGNORED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids", "logit_scale_t")
 PREFIXES = {
     "audio_model.": "audio.encoder.model.",
@@ -85,6 +86,8 @@ def assemble(found: Published) -> JointModel:
         if name.endswith("relative_position_index") and not torch.equal(tensor, state[name].to(tensor.dtype)):
             raise CheckpointError(f"{found.file}: {name} is not what windows of this size have: the file is damaged")
     load_strictly(joint, state, found.file)
+    if (second := found.tensors.get("logit_scale_t")) is not None and second.numel() == 1:
+        joint.log_scale_text = second.item()
     return joint
 
 

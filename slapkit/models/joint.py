@@ -148,6 +148,7 @@ class JointModel(nn.Module):
 
     note = start = ""
     vocabulary: frozenset[str] = frozenset()
+    log_scale_text: float | None = None  # second temperature of a published CLAP, kept for its export
 
     def __init__(
         self, config: ModelConfig, objective: Objective, audio_encoder: nn.Module, text_encoder: nn.Module

@@ -91,6 +91,7 @@ def save_model(model: JointModel, folder: Path, *, train: Mapping[str, Any], ste
     save_tensors(model.own_state(targets=False), staged / "model.safetensors")
     content = {"format": FORMAT, "objective": model.objective, "model": config.to_dict(), "train": dict(train)}
     content |= {"step": step, "signature": signature_of(model)} | ({"note": model.note} if model.note else {})
+    content |= {"log_scale_text": second} if (second := model.log_scale_text) is not None else {}
     if model.vocabulary:
         atomic_write_json(staged / "vocabulary.json", {"words": sorted(model.vocabulary)})
     atomic_write_json(staged / "config.json", content)

@@ -118,6 +118,8 @@ def _fill(clap: nn.Module, model: Model) -> None:
             f"{', '.join([*missing[:2], *unknown[:2]])}: its encoders are not those of CLAP"
         )
     clap.load_state_dict({name: wanted[name] for name in derived} | {n: t.cpu() for n, t in state.items()})
+    if model.joint.log_scale_text is not None:  # else the same for both directions
+        nn.init.constant_(clap.logit_scale_t, model.joint.log_scale_text)
 
 
 def _folded(projector: nn.Sequential, head: HeadConfig) -> dict[str, Tensor]:

@@ -136,6 +136,6 @@ def _portable(joint: JointModel) -> JointModel:
         audio = audio.replace(waveform=audio.waveform.replace(source=Path(audio.waveform.source).name))
     config = joint.config.replace(text=text, audio=audio)
     portable = JointModel(config, joint.objective, joint.audio.encoder, joint.text.encoder).eval()
-    portable.note, portable.vocabulary = joint.note, joint.vocabulary
+    portable.note, portable.vocabulary, portable.log_scale_text = joint.note, joint.vocabulary, joint.log_scale_text
     portable.load_state_dict({n: t for n, t in joint.state_dict().items() if not n.startswith("target_")})
     return portable

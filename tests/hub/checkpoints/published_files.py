@@ -40,7 +40,7 @@ def make_clap(*, fused: bool = False, audio: dict | None = None, seed: int = 0):
             elif "norm" in name.lower() and name.endswith("weight") and tensor.dim() == 1:
                 tensor.uniform_(0.5, 1.5)
             elif name.startswith("logit_scale"):
-                tensor.fill_(2.5)
+                tensor.fill_(2.5 if name.endswith("_a") else 1.5)
             else:
                 tensor.normal_(std=0.15 if tensor.dim() > 1 else 0.05)
     return model

@@ -8,10 +8,11 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from transformers import ClapModel
 
 import slapkit
 from slapkit.errors import CheckpointError
-from slapkit.hub.export import to_hub_folder
+from slapkit.hub.export import to_clap, to_hub_folder
 from tests.hub.checkpoints.published_files import CAPTIONS, RATE, make_clap, sounds
 
 KINDS = ["unfused", "fused"]
@@ -58,6 +59,8 @@ def test_exported_it_lives_without_its_folder(kind, folders, tmp_path):
     after = slapkit.load(kept, device="cpu")
     np.testing.assert_array_equal(after.embed_audio(waves, sample_rate=RATE), wanted[0])
     np.testing.assert_array_equal(after.embed_text(CAPTIONS), wanted[1])
+    clap = ClapModel.from_pretrained(to_clap(after, tmp_path / "clap"))
+    assert [clap.logit_scale_a.item(), clap.logit_scale_t.item()] == pytest.approx([2.5, 1.5])
 
 
 def test_weights_as_torch_saves_them(folders, copied):
