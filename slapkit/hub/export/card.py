@@ -49,10 +49,12 @@ _FORMS = {  # code to use a form, and a note
         "",
     ),
     "clap": (
-        'from transformers import ClapModel, ClapProcessor\n\nmodel = ClapModel.from_pretrained(".")  # this folder\n'
-        'processor = ClapProcessor.from_pretrained(".")',
-        "This form has no predictors: embeddings are the projections z. CLAP's processor takes a random piece of audio "
-        "that is longer than its window; slapkit takes all of it.",
+        "import soundfile\nfrom transformers import pipeline\n\n"
+        'classify = pipeline("zero-shot-audio-classification", model=".")  # this folder\n'
+        'wave, _ = soundfile.read("one.wav", dtype="float32")  # mono, at the rate of the audio input below\n'
+        'print(classify(wave, candidate_labels=["slow solo flute", "drums"]))',
+        "`ClapModel` and `ClapProcessor` load this folder too. It has no predictors: embeddings are the projections z. "
+        "CLAP's processor takes a random piece of audio that is longer than its window; slapkit takes all of it.",
     ),
     "onnx": (
         _ONNX,

@@ -3,12 +3,13 @@
 import re
 
 import pytest
+import soundfile
 import yaml
 
 from slapkit import cli
 from slapkit.errors import CheckpointError
 from slapkit.hub.export import model_card, read_run
-from tests.hub.export.export_parts import build, save_run
+from tests.hub.export.export_parts import build, save_run, sounds
 
 SCORES = {"R@1": 0.2054, "R@5": 0.5, "R@10": 0.6591, "median_rank": 0.0125, "mean_rank": 0.05}
 METRICS = {
@@ -111,3 +112,16 @@ def test_the_command_writes_a_folder_for_transformers(clap_like, tmp_path):
     assert "ClapModel" in card and "no predictors" in card
     assert "Retrieval by z" in card and "11.0 %" in card and "65.9 %" not in card  # those of what it gives
     assert cells(card)["distance of the centroids"] == ["0.500"]
+
+
+@pytest.mark.parametrize("form", ["hub-folder", "clap"])  # test_onnx has the third
+def test_the_code_of_the_card_runs(clap_like, tmp_path, monkeypatch, capsys, form):
+    run, out = save_run(clap_like("clap"), tmp_path / "run"), tmp_path / "out"
+    assert cli.main(["export", str(run), "--to", form, "--out", str(out)]) == 0
+    monkeypatch.chdir(out)
+    for name in ("one.wav", "one.mp3"):
+        soundfile.write(name, sounds(1)[0], 24000)
+    capsys.readouterr()
+    exec(re.search(r"```python\n(.*?)```", (out / "README.md").read_text(), re.DOTALL)[1], {})
+    printed = capsys.readouterr().out
+    assert ("'slow solo flute'" in printed and "'score'" in printed) if form == "clap" else "[[" in printed

@@ -1,5 +1,7 @@
 """A folder for transformers' ClapModel: it embeds as the model does, or nothing is written."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import slapkit
 from slapkit.errors import ConfigError
 from slapkit.hub.export import ExportError, to_clap
 from slapkit.hub.export import clap as clap_module
+from slapkit.metrics import zero_shot
 from slapkit.models.encoders import TextEncoderConfig
 from tests.hub.export.export_parts import HTSAT, build, sounds
 
@@ -53,6 +56,29 @@ def test_transformers_and_slapkit_read_what_is_written(clap_like, tmp_path, obje
         assert ClapModel.from_pretrained(out).logit_scale_a.item() == pytest.approx(2.5, abs=1e-5)
     assert (out / "README.md").read_text() == "# A card\n"
     assert not [p for p in out.rglob("*") if p.suffix in (".bin", ".pt", ".pkl")]
+
+
+def test_the_pipeline_of_transformers_classifies_as_we_do(clap_like, tmp_path):
+    from transformers import pipeline
+
+    model, labels, prompt = (
+        clap_like("clap"),
+        ["drums", "a slow waltz", "two flutes"],
+        "{}",
+    )  # its own would be cut at 20 tokens
+    with torch.no_grad():
+        model.joint.log_scale.fill_(math.log(100))  # or all classes would be as likely
+    classify = pipeline("zero-shot-audio-classification", model=str(to_clap(model, tmp_path / "out")))
+    waves = [sounds(1, seconds)[0] for seconds in (0.4, 1.0)] + [np.cumsum(sounds(1)[0]) / 100]
+    audio = model.embed_audio(waves, sample_rate=24000, embedding="z")
+    cosines = zero_shot.prompt_scores(model, audio, labels, prompts=[prompt], embedding="z")[prompt]
+    wanted = torch.from_numpy(100 * cosines).softmax(1).numpy()
+    assert np.ptp(wanted, axis=0).max() > 0.002, "or a constant would pass"
+    for wave, row in zip(waves, wanted):
+        found = {
+            one["label"]: one["score"] for one in classify(wave, candidate_labels=labels, hypothesis_template=prompt)
+        }
+        assert [found[label] for label in labels] == pytest.approx(row, abs=5e-4)
 
 
 @pytest.mark.parametrize(
