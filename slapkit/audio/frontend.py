@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from slapkit.audio.pitches import MIDI, STEP, Pitches, window_length
 from slapkit.config import Config, require
@@ -144,9 +145,7 @@ def mel_filters(config: FrontendConfig) -> torch.Tensor:
     the next band.
     """
     functional = import_torchaudio().functional
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)  # the only way to say so
-    try:
+    with _DoubleLinspace():
         return functional.melscale_fbanks(
             config.n_fft // 2 + 1,
             config.f_min,
@@ -156,8 +155,14 @@ def mel_filters(config: FrontendConfig) -> torch.Tensor:
             norm=None if config.norm == "none" else config.norm,
             mel_scale=config.mel_scale,
         )
-    finally:
-        torch.set_default_dtype(before)
+
+
+class _DoubleLinspace(TorchFunctionMode):
+    """Lets `torch.linspace` begin in double precision, in this thread alone: torchaudio has no option for it, and
+    torch's default type is that of all threads."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}) | ({"dtype": torch.float64} if func is torch.linspace else {}))
 
 
 class LogMel(torch.nn.Module):
