@@ -28,9 +28,8 @@ from slapkit._io import locked, read_json_lines, write_guard
 
 logger = logging.getLogger(__name__)
 Found = Iterator[tuple[str, np.ndarray | str]]  # keys, and their values or why they have none
-PROGRESS = (
-    "SLAPKIT_PROGRESS"  # names the file where a runner, which sees no bar of its kernel, reads how far a cache is
-)
+# Names the file where a runner, which sees no bar of its kernel, reads how far a cache is.
+PROGRESS = "SLAPKIT_PROGRESS"
 
 
 class Passing(str):

@@ -91,10 +91,11 @@ def check(parts: AudioTextDataset | Mapping[str, AudioTextDataset], *, progress:
     hashes = [digest for dataset in parts.values() for digest in dataset.audio_hashes(progress=progress)]
     keys, unreadable = _sound_keys(members, paths, hashes, progress)
     files = _clusters(members, hashes)
+    known = set(files)
     return Leakage(
         parts={name: len(dataset) for name, dataset in parts.items()},
         files=files,
-        sounds=[found for found in _clusters(members, keys) if found not in files],
+        sounds=[found for found in _clusters(members, keys) if found not in known],
         inside=_repetitions(members, keys),
         groups=_shared_groups(parts, held_out),
         unreadable=unreadable,

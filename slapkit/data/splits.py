@@ -18,9 +18,12 @@ def make_splits(
     """Return the data set with new splits, in which no group and no audio file is in two.
 
     Groups are drawn in a random order and each goes to the split that lacks most; groups that share a sound (the same
-    bytes under two names) count as one. The same content and seed give the same splits, wherever the folder is; present
-    ones are ignored. `fractions` are the splits' shares of the clips, which add up to 1: 0.8 train, 0.1 validation and
-    0.1 test by default.
+    bytes under two names) count as one. The same content and seed give the same splits, wherever the folder is.
+
+    Args:
+        dataset: what to divide; its present splits are ignored.
+        seed: of the order.
+        fractions: share of the clips per split, adding up to 1; default 0.8 train, 0.1 validation, 0.1 test.
 
     Raises:
         ConfigError: fractions that are not positive or do not add up to 1.

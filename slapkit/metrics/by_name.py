@@ -69,8 +69,13 @@ _OWN_NAMES = {"instruments": "instruments=", "style": "style="}
 def precision_at(*, scores: np.ndarray, relevant: np.ndarray, k: int = FIRST) -> np.ndarray:
     """Return for each query `[Q]` the expected share of relevant clips among its first `k`, ties in random order.
 
-    Where fewer than `k` clips are relevant, that many are looked at: perfect `scores [Q, N]` give 1, constant ones give
-    chance, `relevant.mean(axis=1)`, bool `[Q, N]`.
+    Where fewer than `k` clips are relevant, that many are looked at: perfect scores give 1, constant ones give chance,
+    `relevant.mean(axis=1)`.
+
+    Args:
+        scores: `[Q, N]`, higher is better.
+        relevant: bool `[Q, N]`.
+        k: results looked at, at least 1.
 
     Raises:
         MetricError: shapes differ, scores are not finite, or a query has no relevant clip.
@@ -93,7 +98,10 @@ def said_of(clips: Iterable[Mapping[str, Any]], asked: Sequence[Iterable[str]]) 
 def ask(model: Model, audio: np.ndarray, clips: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Ask a model for the facts of the score corpus by name; what fewer than ten clips have is not asked for.
 
-    `audio` are predictions `[N, D]`, `clips` the facts of these clips.
+    Args:
+        model: embeds the queries.
+        audio: predictions of the clips `[N, D]`.
+        clips: their facts.
 
     Returns:
         one row a query: kind, asked (the statement), query, precision in [0, 1], chance (share of clips that have it),

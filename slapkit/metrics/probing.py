@@ -55,7 +55,13 @@ def probe(
     *, train: Examples, validation: Examples, test: np.ndarray, classes: int, seed: int,
     config: ProbeConfig | None = None,
 ) -> Probed:  # fmt: skip
-    """Train one probe for C classes or tags, until `validation` stops it, and score the `test [N, H]` clips.
+    """Train one probe and score the test clips.
+
+    Args:
+        validation: examples whose loss stops training.
+        test: `[N, H]`.
+        classes: C, the number of classes or tags.
+        seed: of weights and of the order of clips.
 
     Raises:
         DataError: shapes do not fit, a split is empty, or training has a single class.

@@ -18,7 +18,11 @@ def prompt_scores(
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Return the cosine of every clip with every label, `[N, C]`, by prompt, and for "ensemble", the prompts' mean.
 
-    `audio` are embeddings `[N, D]` of the same kind as `embedding`; each prompt has one `{}` for the label.
+    Args:
+        model: embeds the prompts.
+        audio: embeddings of the clips `[N, D]`, of the same kind as `embedding`.
+        labels: C names.
+        prompts: each with one `{}` for the label.
 
     Raises:
         ConfigError: no prompts, the same one twice, or one without its `{}`.

@@ -37,13 +37,21 @@ _MOST_WAVES = 4  # in memory at a time: an hour of music takes 700 MB
 
 @dataclass(frozen=True)
 class Embedded:
-    """What became of one clip."""
+    """What became of one clip.
 
-    outputs: tuple[np.ndarray, ...] = ()  # float32 [W, D] for each output of the model: (z, q) by default
-    starts: np.ndarray | None = None  # where its windows begin, int64 [W], in frames
-    frames: int = 0  # length of its features
-    duration_s: float = 0.0  # length in s of the audio that was decoded
-    failure: str | None = None  # why there are no outputs
+    Attributes:
+        outputs: float32 `[W, D]` for each output of the model: `(z, q)` by default.
+        starts: where its windows begin, int64 `[W]`, in frames.
+        frames: length of its features.
+        duration_s: length in s of the audio that was decoded.
+        failure: why there are no outputs.
+    """
+
+    outputs: tuple[np.ndarray, ...] = ()
+    starts: np.ndarray | None = None
+    frames: int = 0
+    duration_s: float = 0.0
+    failure: str | None = None
 
 
 def embed_windows(

@@ -31,9 +31,12 @@ def backward(
 ) -> Terms:  # fmt: skip
     """Add the whole batch's gradient to the parameters; return the loss and its terms, detached.
 
-    The model is a `JointModel`, possibly wrapped for several devices; `batch` gives one of this device's micro-batches,
-    which have equally many pairs. With `exact` the heads take all of them at once, which costs SLAP a second pass
-    through the encoders.
+    Args:
+        model: a `JointModel`, possibly wrapped for several devices.
+        batch: gives micro-batch k; all have equally many pairs.
+        micro_batches: how many there are on this device.
+        lam: weight of SLAP's inter-modal terms.
+        exact: let the heads take all micro-batches at once. Costs SLAP a second pass through the encoders.
     """
     loss = loss_of(objective, lam=lam)
     if exact and micro_batches > 1:

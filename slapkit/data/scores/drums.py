@@ -16,8 +16,13 @@ def drum_part(
 ) -> np.ndarray:
     """Return drum hits, rows of (start s, length s, drum key, velocity).
 
-    `percussion` is a drum kit, drum machine, hand drums, snare drum or tambourine; `swing` is where the second half of
-    a beat begins, 0.5 being even.
+    Args:
+        excerpt: what the drums accompany.
+        rng: generator of all that is drawn.
+        clip_s: length of the clip in seconds.
+        percussion: what is struck: drum kit, drum machine, hand drums, snare drum, tambourine.
+        groove: of the style.
+        swing: where the second half of a beat begins, 0.5 being even.
     """
     beat_s = excerpt.beat * excerpt.quarter_s
     beats = max(2, round(excerpt.bar / excerpt.beat))
