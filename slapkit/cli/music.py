@@ -34,9 +34,8 @@ def library(
     given = {"embedding": embedding, "engine": engine, "cache_dir": cache_dir, "moved": moved}
     given["forget_missing"] = forget_missing
     made = Library.build(folder, model, out=out, progress=not quiet, **given)
-    if not quiet:
-        print("slapkit: keeping the words' encoder beside it, so that a search starts in a second", file=sys.stderr)
-    made.keep_words()
+    if not made.keep_text_tower(progress=not quiet) and not quiet:
+        print("slapkit: the text tower has no ONNX form here: searches load the model, some seconds", file=sys.stderr)
     counts = ", ".join(f"{count:,} {what}" for what, count in made.counts.items() if count) or "no audio files"
     print(f"library: {os.path.relpath(made.out)} ({len(made):,} tracks: {counts})")
     list_left_out(list(zip(made.failures["file"], made.failures["reason"])), made.out / "failures.jsonl")

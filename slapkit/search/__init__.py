@@ -8,4 +8,5 @@ from slapkit.errors import need_extra
 
 need_extra("search", "tinytag")
 
-from slapkit.search.library import Library, by_model
+from slapkit.search.library import Library
+from slapkit.search.opening import by_model

@@ -118,8 +118,12 @@ class _Update:
             if entry is None or any(getattr(entry, name) != getattr(source, name) for name in _PLACE):
                 touched.append(source)
                 continue
-            own = {name: value for name, value in entry.facts.items() if name not in _FOLDERS}
-            new = self._entry(source, entry) if self.table else replace(entry, facts=self._placed(source, own))
+            if self.table:
+                new = self._entry(source, entry)
+            else:
+                own = {name: value for name, value in entry.facts.items() if name not in _FOLDERS}
+                facts = self._placed(source, own)
+                new = entry if facts == entry.facts else replace(entry, facts=facts)
             if new != entry:
                 again.append(asdict(new))
         self.store.log(again)

@@ -1,16 +1,16 @@
 """The text tower of a library's model as an ONNX graph, which needs neither torch nor transformers: a shell starts it
-in a second. A library keeps it in its folder `text`, see `Library.keep_words`."""
+in a second. A library keeps it in its folder `text`, see `Library.keep_text_tower`."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slapkit.errors import SlapkitError
 from slapkit.hub import export
 
 if TYPE_CHECKING:
@@ -50,19 +50,22 @@ class GraphTower:
         return len(self._tokenizer.encode(text).ids)
 
 
-def keep(model: Model, folder: Path) -> bool:
+def keep(model: Model, folder: Path, *, progress: bool = True) -> bool:
     """Write the text tower of a model into `folder` unless it is there; say whether it is there now."""
-    if folder.is_dir():
+    name = model.fingerprint()
+    if kept(folder, "q", name) is not None:
         return True
+    shutil.rmtree(folder, ignore_errors=True)  # damaged, or of another version
+    if progress:
+        print("slapkit: writing the text tower as ONNX, so that a search starts in a second", file=sys.stderr)
     try:
         export.to_onnx(model, folder, towers=["text"])
-        words = "slow flute and strings"
-        found, wanted = GraphTower(folder, "q").embed(words), model.embed_text([words])[0]
-        if np.abs(found - wanted).max() <= 1e-5:
-            return True
-    except (SlapkitError, ImportError, OSError, ValueError, KeyError):  # no such form, or a tokenizer of another kind
-        pass
-    shutil.rmtree(folder, ignore_errors=True)
+    except (export.ExportError, ImportError):  # no such form, or a package is missing
+        return False
+    tower, words = kept(folder, "q", name), "slow flute and strings"
+    if tower is not None and np.abs(tower.embed(words) - model.embed_text([words])[0]).max() <= 1e-5:
+        return True
+    shutil.rmtree(folder, ignore_errors=True)  # such as a tokenizer without `tokenizer.json`
     return False
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from slapkit._io import locate, project_root, read_json_lines
+from slapkit._io import locate, read_json_lines
 from slapkit.config import nearest
 from slapkit.errors import ConfigError, LibraryError, short
 from slapkit.hub import heard
 from slapkit.models import OBJECTIVE_NAMES
-from slapkit.search import graph
+from slapkit.search import graph, opening
 from slapkit.search.filters import Filters
 from slapkit.search.index import check_k
 from slapkit.search.listen import AudioFiles
@@ -67,7 +64,7 @@ class Library(AudioFiles):
         self._space = f"{header.model} {header.embedding}"
         self._tower: TextTower | None = None
         self._loading = threading.Lock()
-        self._encoder = QueryEncoder(self._words, self._sound, header.dim, self._space)
+        self._encoder = QueryEncoder(self._text_tower, self._sound, header.dim, self._space)
         self.embed_text, self.warn = self._encoder.embed_text, self._encoder.warn
         self._refresh()
 
@@ -102,7 +99,7 @@ class Library(AudioFiles):
             raise LibraryError(f"no folder of music at {folder}: name one that holds audio files")
         if embedding not in ("q", "z"):
             raise ConfigError(f"embedding={short(embedding)}: take 'q' (prediction) or 'z' (projection)")
-        loaded, path = _loaded(model)
+        loaded, path = opening.loaded(model)
         audio = loaded.config.audio
         header = Header(
             folder=str(folder), model=loaded.fingerprint(), model_path=path, objective=loaded.joint.objective,
@@ -112,9 +109,9 @@ class Library(AudioFiles):
         )  # fmt: skip
         if moved and out is None:
             raise ConfigError("moved=True: name the library that follows its collection by `out`")
-        out = Path(out) if out is not None else _default_folder(header)
+        out = Path(out) if out is not None else opening.default_folder(header)
         before = Header.read(out).folder if moved else header.folder
-        store = _store(out, replace(header, folder=before))
+        store = opening.store_at(out, replace(header, folder=before))
         store.header = replace(store.header, folder=header.folder)
         heard.follow(before, folder)
         library = cls(store, loaded, index)
@@ -132,8 +129,8 @@ class Library(AudioFiles):
         Raises:
             LibraryError: there is no library, or it was built with another model.
         """
-        store = _store(locate(out))
-        loaded = None if model is None else store.header.require_model(_loaded(model)[0])
+        store = opening.store_at(locate(out))
+        loaded = None if model is None else store.header.require_model(opening.loaded(model)[0])
         return cls(store, loaded, index)
 
     def __len__(self) -> int:
@@ -154,20 +151,23 @@ class Library(AudioFiles):
             path = self._store.header.model_path
             if path is None:
                 raise LibraryError(f"where the model of {self.out} lies is not known: Library.open(..., model=...)")
-            self._model = self._store.header.require_model(_loaded(path)[0])
+            self._model = self._store.header.require_model(opening.loaded(path)[0])
         return self._model
 
     @property
     def note(self) -> str:
         """What is to be said of the captions that the model learned from, once it is loaded; mostly nothing."""
-        return "" if self._tower is None and self._model is None else self._words().note
+        return "" if self._tower is None and self._model is None else self._text_tower().note
 
-    def keep_words(self) -> bool:
-        """Keep the model's text tower as an ONNX graph in the folder: later searches by words need no torch.
+    def keep_text_tower(self, progress: bool = True) -> bool:
+        """Keep the model's text tower as an ONNX graph in the folder, so that later searches by words need no torch.
 
-        Takes some seconds. Says whether the graph is there; a tower that has no such form stays with its model.
+        Takes some seconds, once. Says whether the graph is there; a tower without such a form stays with its model.
+
+        Raises:
+            StorageError: the disk is full.
         """
-        return graph.keep(self.model, self.out / _TEXT)
+        return graph.keep(self.model, self.out / _TEXT, progress=progress)
 
     def warm(self) -> None:
         """Load what embeds words, so that the first search does not wait for it.
@@ -178,7 +178,7 @@ class Library(AudioFiles):
         if len(self):
             self.embed_text("music")
 
-    def _words(self) -> TextTower:
+    def _text_tower(self) -> TextTower:
         with self._loading:  # which `warm` may do in a thread
             if self._tower is None:
                 header = self._store.header
@@ -333,48 +333,3 @@ class Library(AudioFiles):
     def facets(self, max_values: int = 30) -> dict[str, list[tuple[Any, int]]]:
         """Return what can be filtered by: columns of 2 to `max_values` values, each with its number of tracks."""
         return self._filters.facets(max_values)
-
-
-def by_model(libraries: Iterable[Library]) -> dict[str, Library]:
-    """Return libraries by the name of their model, such as "SLAP"; where several have one name, by the run's too."""
-    libraries = list(libraries)
-    count = Counter(library.model_name for library in libraries)
-    found: dict[str, Library] = {}
-    for library in libraries:
-        name, path = library.model_name, library._store.header.model_path
-        if count[name] > 1:
-            name = f"{name} {Path(path).name[-10:]}" if path else name
-        while name in found:
-            name += "'"
-        found[name] = library
-    return found
-
-
-def _store(out: Path, header: Header | None = None) -> LibraryStore:
-    """Return the store of a library that is there, or of a new one."""
-    known = Header.read(out) if header is None or (out / "library.json").exists() else header
-    if known.engine is None:
-        return LibraryStore(out, header)
-    from slapkit.search.engine import EngineStore
-
-    return EngineStore(out, header)
-
-
-def _loaded(model: Model | str | Path) -> tuple[Model, str | None]:
-    """Return a model, loaded where its run's folder is given, and that folder, as far as it is known."""
-    from slapkit.hub.load import load_model
-    from slapkit.models.inference import Model
-
-    if isinstance(model, Model):
-        return model, None
-    if not isinstance(model, (str, Path)):
-        raise LibraryError(f"model={type(model).__name__} is no model: give slapkit.load(run) or the run's folder")
-    path = locate(model).resolve()
-    return load_model(path), str(path)
-
-
-def _default_folder(header: Header) -> Path:
-    """Return the folder of a library that is given none: one for each folder, model and setting."""
-    key = json.dumps([header.folder, header.model, header.embedding, header.window, header.hop])
-    name = f"{Path(header.folder).name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
-    return project_root() / "data" / "libraries" / name

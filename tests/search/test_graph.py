@@ -25,7 +25,7 @@ def made(request, table, tmp_path_factory):
     model.joint.vocabulary, model.joint.note = frozenset({"slow", "flute"}), "captions of a machine"
     save_model(model.joint, folder / "run", train={}, step=1)
     library = Library.build(table, folder / "run", out=folder / "library", progress=False)
-    assert library.keep_words() and library.keep_words(), "written once, then there"
+    assert library.keep_text_tower() and library.keep_text_tower(), "written once, then there"
     return library
 
 
@@ -63,6 +63,8 @@ def test_a_damaged_graph_is_passed_over(made, file):
         for content in (whole[: len(whole) // 2], b"", b"[]"):
             path.write_bytes(content)
             assert list(Library.open(made.out).search("slow flute")["id"]) == list(wanted["id"])
+        assert made.keep_text_tower(), "what is damaged is written again"
+        assert graph.kept(made.out / "text", "q", made.model.fingerprint()) is not None
     finally:
         path.write_bytes(whole)
     assert graph.kept(made.out / "text", "q", "another model") is None
