@@ -15,10 +15,11 @@ from typing import Any
 
 from slapkit.config import nearest
 from slapkit.data import hf, tars
+from slapkit.data.cells import parse_list
 from slapkit.data.dataset import SPLITS, AudioTextDataset, Clip, Problem, describe
 from slapkit.data.frames import group_of
 from slapkit.data.home import Home, is_control
-from slapkit.data.tables import CAPTION_COLUMNS, SUFFIXES, Table, columns_of, parse_list, read_table
+from slapkit.data.tables import CAPTION_COLUMNS, SUFFIXES, Table, columns_of, read_table
 from slapkit.errors import DataError, short
 
 LONGEST = 10_000  # characters of a caption that are kept; text models read a few hundred

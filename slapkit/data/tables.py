@@ -3,7 +3,6 @@
 Every line with something in it becomes a row, a part of one, or a problem.
 """
 
-import ast
 import codecs
 import contextlib
 import csv
@@ -12,11 +11,12 @@ import json
 import math
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from slapkit.data.cells import typed
 from slapkit.data.dataset import Problem
 from slapkit.errors import DataError, short
 
@@ -29,14 +29,8 @@ _CSV_LOCK = threading.Lock()  # csv keeps its limit for the whole process
 _SEPARATORS = ",;\t|"
 _EXCEL = re.compile(r'\ufeff?"?sep=([^"\s]|\t)"?\1*')  # a first line that names the separator
 _FILE = re.compile(r"\S.*\.[A-Za-z][A-Za-z0-9]{1,4}")
-_DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 _TEXTS = ("file_name", *CAPTION_COLUMNS, "split", "group", "work", "id")  # columns that are never numbers
 _HEAD = 2**20  # bytes in which a table shows its columns
-# Items of a list as Python, pandas and NumPy write it: NumPy puts white space between them, which Python would join.
-_ITEM = r"""(?:np\.str_\()?(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)?|None|nan"""
-_ANY_ITEM = re.sub(r"\?P<text>", "?:", _ITEM)
-_LIST = re.compile(rf"\s*\[\s*(?:{_ANY_ITEM})(?:(?:\s*,\s*|\s+)(?:{_ANY_ITEM}))*\s*(?:,\s*)?\]\s*", re.DOTALL)
-_ITEMS = re.compile(_ITEM, re.DOTALL)
 
 
 @dataclass
@@ -74,28 +68,6 @@ def read_table(path: Path, *, head: int | None = None) -> Table:
 def columns_of(path: Path) -> list[str]:
     """Return the columns of a table, of which only the beginning is read; raises as `read_table`."""
     return read_table(path, head=_HEAD).columns
-
-
-def parse_list(text: str) -> list[Any] | None:
-    """Return the texts of a list as JSON, Python, pandas or NumPy write it (missing ones None), or None if it is none.
-
-    Nothing is evaluated but texts in quotes.
-    """
-    try:
-        value = json.loads(text)
-        return value if isinstance(value, list) else None
-    except (ValueError, RecursionError):
-        pass
-    if not _LIST.fullmatch(text):
-        return None
-    try:
-        return [_text_of(found["text"]) for found in _ITEMS.finditer(text)]
-    except (ValueError, SyntaxError):  # an escape that is none
-        return None
-
-
-def _text_of(literal: str | None) -> str | None:
-    return literal and (ast.literal_eval(literal) if "\\" in literal or "\n" in literal else literal[1:-1])
 
 
 def _decode(path: Path, table: Table, head: int | None) -> str:
@@ -285,44 +257,9 @@ def _tidy(value: Any) -> Any:
 
 
 def _type_columns(table: Table) -> None:
-    """Turn CSV columns, all text, into numbers or truth values where every cell comes back the same; so 0012 and 1_000
-    stay texts, and names and captions always."""
+    """Turn CSV columns, all text, into what their cells say; names and captions stay texts."""
     for column in table.columns:
-        if column in _TEXTS:
-            continue
-        cells = {row[column] for _, row in table.rows if row[column] is not None}
-        missing = {cell for cell in cells if cell.strip().lower() == "nan"}
-        digits = {len(cell.strip().partition(".")[2]) for cell in cells - missing}
-        converters: tuple[Callable[[str], Any], ...] = (_truth, _whole, _number if len(digits) > 1 else _decimal)
-        for convert in converters:
-            try:
-                values = {cell: convert(cell.strip()) for cell in cells - missing}
-            except ValueError:
-                continue
+        if column not in _TEXTS:
+            values = typed({row[column] for _, row in table.rows if row[column] is not None})
             for _, row in table.rows:
                 row[column] = values.get(row[column])
-            break
-
-
-def _truth(cell: str) -> bool:
-    if cell.lower() not in ("true", "false"):
-        raise ValueError(cell)
-    return cell.lower() == "true"
-
-
-def _whole(cell: str) -> int:
-    if str(value := int(cell)) != cell:
-        raise ValueError(cell)
-    return value
-
-
-def _number(cell: str) -> float:
-    value = float(cell)
-    if repr(value) not in (cell, f"{cell}.0") or not math.isfinite(value):
-        raise ValueError(cell)
-    return value
-
-
-def _decimal(cell: str) -> float:
-    """Return a number of a column whose cells all have as many decimals, trailing zeros among them."""
-    return float(cell) if _DECIMAL.fullmatch(cell) and math.isfinite(float(cell)) else _number(cell)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from slapkit.audio.decode import AUDIO_SUFFIXES, duration_s
+from slapkit.data.cells import parse_list
 from slapkit.data.collections.layout import Collection, Layout
 from slapkit.data.dataset import AudioTextDataset
-from slapkit.data.tables import parse_list
 from slapkit.errors import DataError
 
 TABLE = "musiccaps-public.csv"

@@ -1,0 +1,75 @@
+"""What a cell of a table says: a list as Python, pandas and NumPy write it, a number, a truth value."""
+
+import ast
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+_DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+# Items of a list as Python, pandas and NumPy write it: NumPy puts white space between them, which Python would join.
+_ITEM = r"""(?:np\.str_\()?(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)?|None|nan"""
+_ANY_ITEM = re.sub(r"\?P<text>", "?:", _ITEM)
+_LIST = re.compile(rf"\s*\[\s*(?:{_ANY_ITEM})(?:(?:\s*,\s*|\s+)(?:{_ANY_ITEM}))*\s*(?:,\s*)?\]\s*", re.DOTALL)
+_ITEMS = re.compile(_ITEM, re.DOTALL)
+
+
+def parse_list(text: str) -> list[Any] | None:
+    """Return the texts of a list as JSON, Python, pandas or NumPy write it (missing ones None), or None if it is none.
+
+    Nothing is evaluated but texts in quotes.
+    """
+    try:
+        value = json.loads(text)
+        return value if isinstance(value, list) else None
+    except (ValueError, RecursionError):
+        pass
+    if not _LIST.fullmatch(text):
+        return None
+    try:
+        return [_text_of(found["text"]) for found in _ITEMS.finditer(text)]
+    except (ValueError, SyntaxError):  # an escape that is none
+        return None
+
+
+def _text_of(literal: str | None) -> str | None:
+    return literal and (ast.literal_eval(literal) if "\\" in literal or "\n" in literal else literal[1:-1])
+
+
+def typed(cells: set[str]) -> dict[str, Any]:
+    """Return what the cells of a column say, by their text: numbers or truth values where every cell comes back the
+    same, so that 0012 and 1_000 stay texts; of NaN, which says nothing, there is none."""
+    missing = {cell for cell in cells if cell.strip().lower() == "nan"}
+    digits = {len(cell.strip().partition(".")[2]) for cell in cells - missing}
+    converters: tuple[Callable[[str], Any], ...] = (_truth, _whole, _number if len(digits) > 1 else _decimal)
+    for convert in converters:
+        try:
+            return {cell: convert(cell.strip()) for cell in cells - missing}
+        except ValueError:
+            continue
+    return {cell: cell for cell in cells}
+
+
+def _truth(cell: str) -> bool:
+    if cell.lower() not in ("true", "false"):
+        raise ValueError(cell)
+    return cell.lower() == "true"
+
+
+def _whole(cell: str) -> int:
+    if str(value := int(cell)) != cell:
+        raise ValueError(cell)
+    return value
+
+
+def _number(cell: str) -> float:
+    value = float(cell)
+    if repr(value) not in (cell, f"{cell}.0") or not math.isfinite(value):
+        raise ValueError(cell)
+    return value
+
+
+def _decimal(cell: str) -> float:
+    """Return a number of a column whose cells all have as many decimals, trailing zeros among them."""
+    return float(cell) if _DECIMAL.fullmatch(cell) and math.isfinite(float(cell)) else _number(cell)
