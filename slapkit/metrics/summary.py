@@ -2,6 +2,7 @@
 
 import copy
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -82,7 +83,7 @@ def chance(metrics: Mapping[str, Any], k: int = 10, direction: str = "text_to_au
 def over_seeds(found: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """Return mean, least and greatest over seeds of every number in the metrics by seed, nested as they are."""
     parts = [{key: metrics[key] for key in _MEASURED if key in metrics} for metrics in found.values()]
-    functions = {"mean": lambda values: sum(values) / len(values), "min": min, "max": max}
+    functions = {"mean": statistics.mean, "min": min, "max": max}  # equal values have that mean, to the last digit
     return {"seeds": list(found)} | {name: _over(parts, function) for name, function in functions.items()}
 
 

@@ -182,8 +182,9 @@ def answer(runs: Sequence[Run]) -> str:
         return "No finished training run yet: `slapkit run 02_train` makes one."
     found, gaps = [], []
     for run in runs:
-        found.append(f"{ranged(run.metrics, 'retrieval', 'q', 'text_to_audio', 'R@10')} ({label(run.record)})")
-        gaps.append(f"{ranged(run.metrics, 'gap', 'centroid_distance', write=decimals)} ({label(run.record)})")
+        metrics, name = averaged(run.metrics), label(run.record)
+        found.append(f"{percent(dig(metrics, 'retrieval', 'q', 'text_to_audio', 'R@10'))} ({name})")
+        gaps.append(f"{decimals(dig(metrics, 'gap', 'centroid_distance'))} ({name})")
     clips = number(dig(runs[0].metrics, "protocol", "candidates")) or 0
     notes = dict.fromkeys(note for run in runs if (note := run.record.get("data_note")))
     said = [

@@ -89,6 +89,11 @@ def test_a_run_of_several_seeds_shows_their_mean_and_range(tmp_path):
     assert "seeds 0, 1, 2" in page.read_text()
 
 
+def test_equal_figures_of_seeds_have_themselves_as_mean():
+    found = over_seeds({seed: {"retrieval": {"median_rank": 0.1}} for seed in range(3)})  # 0.1 + 0.1 + 0.1 is no 0.3
+    assert found["mean"] == found["min"] == found["max"] == {"retrieval": {"median_rank": 0.1}}
+
+
 def test_differences_stand_with_their_intervals_over_works_and_seeds(tmp_path):
     dataset, cache = make_tones(tmp_path / "data" / "tones", clips=36, seconds=1), tmp_path / "data" / "cache"
     recalls = {}
