@@ -128,9 +128,9 @@ def attempt(
             return Run(folder, before, records.read_metrics(folder), reused=True, note=note)
         _end_orphan(before)
         if force:
-            for path in folder.iterdir():
-                if path.name != LOCK:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for old in folder.iterdir():
+                if old.name != LOCK:
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
             before = None
         if before:
             files = records.changed(before.get("code"), code)

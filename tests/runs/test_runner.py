@@ -55,6 +55,7 @@ def test_the_same_run_is_not_run_twice_unless_forced(project):
     assert other.folder != first.folder
     forced = go(steps=4, force=True)
     assert forced.folder == first.folder and not forced.reused
+    assert forced.record["notebook"] == first.record["notebook"] == "tiny"
     assert times_executed(forced.folder) == 1, "a forced run starts from nothing"
 
 
