@@ -93,7 +93,9 @@ def search(
     to: Annotated[str | None, typer.Option(metavar="ID", help="walk from the track of --like to this one")] = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="also write a playlist (.m3u8) or a .csv")] = None,
     k: Annotated[int, typer.Option("-k", help="how many results")] = 10,
-    where: Annotated[list[str] | None, typer.Option(metavar="FACT=VALUE", help="a fact; again: or, and")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="FACT=VALUE", help="a fact, or year=1990..1999; again: or, and")
+    ] = None,
     pooling: Annotated[str, typer.Option(help="a track counts by its best window, or by the mean of all")] = "best",
     model: Annotated[str | None, typer.Option(metavar="RUN", help="where the library's model lies now")] = None,
     index: Annotated[str, typer.Option(help="exact, or approximate for many millions of windows")] = "exact",

@@ -1,6 +1,7 @@
 """Choosing tracks by their facts, and the values that a menu can offer."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,13 +11,15 @@ from slapkit.config import nearest
 from slapkit.errors import LibraryError, short
 
 _LONGEST_VALUE = 60  # characters: longer texts are no categories
+_RANGE = re.compile(r"(-?\d+(?:\.\d+)?)?\.\.(-?\d+(?:\.\d+)?)?")
 
 
 class Filters:
     """The facts of all tracks, column by column: which tracks have which value.
 
     A column of lists holds all its items. Values are compared as a person reads them: "Jig" is "jig", "true" is True
-    and "120" is 120, so that what is typed in a shell means what is meant in Python.
+    and "120" is 120, so that what is typed in a shell means what is meant in Python. "100..140" is every number from
+    100 to 140, "100.." every one from 100 on.
     """
 
     def __init__(self, facts: Sequence[Mapping[str, Any]]) -> None:
@@ -61,7 +64,16 @@ class Filters:
                 raise LibraryError(f"the library has no column {short(column)} to filter by: {hint}")
             values = wanted if isinstance(wanted, (list, tuple, set, frozenset, np.ndarray)) else [wanted]
             if wanted is not None and len(values):
-                yield column, values
+                yield column, [one for value in values for one in self._within(column, value)]
+
+    def _within(self, column: str, value: Any) -> list[Any]:
+        """Return the values of a column that lie in a range; any other value, and a range that has none, as it is."""
+        bounds = _RANGE.fullmatch(value.strip()) if isinstance(value, str) else None
+        if bounds is None or not any(bounds.groups()) or _key(value) in self._of(column):
+            return [value]
+        low, high = (float(bound or end) for bound, end in zip(bounds.groups(), ("-inf", "inf")))
+        numbers = ((_number(key), written) for key, (written, _) in self._of(column).items())
+        return [written for number, written in numbers if number is not None and low <= number <= high] or [value]
 
     def facets(self, max_values: int) -> dict[str, list[tuple[Any, int]]]:
         """Return columns of 2 to `max_values` values, each with the number of its tracks, most frequent first."""
@@ -103,7 +115,12 @@ def _key(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
     text = str(value).strip().casefold()
+    number = _number(text)
+    return text if number is None else f"{number:.10g}"  # "120" and 120, "120.0" from a table
+
+
+def _number(text: str) -> float | None:
     try:
-        return f"{float(text):.10g}"  # "120" and 120, "120.0" from a table
+        return float(text)
     except ValueError:
-        return text
+        return None

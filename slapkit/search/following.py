@@ -109,6 +109,7 @@ class _Update:
         self.by_sha = {entry.sha: entry for entry in self.entries.values()}
         self.by_sound = {entry.sound: entry for entry in self.entries.values() if entry.sound}
         self.output = ("z", "q").index(store.header.embedding)
+        self.embedded_s = 0.0
 
     def sort_out(self, sources: Sequence[Source]) -> list[Source]:
         """Return files that are new or were touched; of the others, take over what table and folders say by now."""
@@ -152,6 +153,8 @@ class _Update:
         bar.update(len(sources) - len(new))
         found = embedder.embed([source.path for source, *_ in new], [sha for _, sha, _ in new])
         for (source, sha, sound), one in zip(new, found, strict=True):
+            self.embedded_s += one.duration_s
+            bar.set_postfix_str(f"{self.embedded_s / 3600:.1f} h of audio", refresh=False)
             bar.update()
             if one.failure is not None:
                 self.failures.append(Failure(source.file, one.failure))

@@ -271,7 +271,7 @@ class Library(AudioFiles):
                 the `Path` of an audio file; a track, by `like(id)`, which then is not among the results; or a vector.
             k: how many results at most.
             where: values that the facts must have, such as `{"style": "jig", "instruments": ["flute", "violin"]}`: one
-                of those listed, in every column named.
+                of those listed, in every column named; "1990..1999" is a range of numbers.
             pooling: a track counts by its "best" window or by the "mean" of all.
             plus, minus: more to add or subtract, each as `query` may be.
             literal: take " + " and " - " as words.
