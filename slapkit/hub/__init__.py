@@ -1,10 +1,11 @@
-"""Published checkpoints in, models out: loading, starting training, `export`, `doctor`, `embed`; a published tagger:
-`tagger`, `weak_captions`."""
+"""Published checkpoints in, models out: loading, starting training, `export`, `doctor`, `embed`, `mteb`; a published
+tagger: `tagger`, `weak_captions`."""
 
 import importlib
 from typing import Any
 
 _HOMES = {
+    "MtebModel": "mteb", "mteb_model": "mteb",
     "Source": "load", "find": "load", "load_joint": "load", "load_model": "load",
     "start_from": "starting", "tuning_lr": "starting", "with_towers_of": "starting",
 }  # fmt: skip
