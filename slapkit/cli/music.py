@@ -46,6 +46,7 @@ def tag(
     folder: Annotated[str, typer.Argument(help="audio files in any depth")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line instead of the table")] = False,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="also write the table as CSV")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="tempo, key and loudness too (slapkit[measure])")] = False,
     cache_dir: Annotated[str | None, typer.Option(help="what was computed before; default: data/cache")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -53,7 +54,7 @@ def tag(
     from slapkit.hub import heard as tables
     from slapkit.hub import tagger
 
-    heard = tagger.hear(folder, cache_dir=cache_dir, progress=not quiet)
+    heard = tagger.hear(folder, measure=measure, cache_dir=cache_dir, progress=not quiet)
     for line in map(json.dumps, heard.rows()) if as_json else heard.text_lines():
         print(line)
     if csv is not None:

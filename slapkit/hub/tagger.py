@@ -33,6 +33,7 @@ from slapkit.audio.windows import tiled_starts
 from slapkit.data.scan import HEARD, Failure, Source, sound_files
 from slapkit.errors import LibraryError
 from slapkit.hub.heard import table_path
+from slapkit.hub.measured import measurements
 from slapkit.hub.words import NO_VOICE, Words, describe
 from slapkit.models.encoders.musicnn import TAGS, MusicNN
 from slapkit.models.encoders.text import tensor_digest
@@ -100,16 +101,20 @@ def facts_of(words: Words) -> dict[str, list[str]]:
     return {HEARD + kind: list(found) for kind, found in words.facts.items()}
 
 
-def hear(folder: str | Path, *, cache_dir: str | Path | None = None, progress: bool = True) -> Heard:
+def hear(
+    folder: str | Path, *, measure: bool = False, cache_dir: str | Path | None = None, progress: bool = True
+) -> Heard:
     """Listen to all sound files of a folder, and keep what was heard as the folder's table.
 
     Args:
         folder: searched in any depth; a table in it is not looked at.
-        cache_dir: keeps the tags' probabilities by the content of files; default `data/cache` in the project.
+        measure: measure "bpm", "key" and "loudness dB" too (`slapkit.hub.measured`), some seconds a track.
+        cache_dir: keeps what was computed by the content of files; default `data/cache` in the project.
 
     Raises:
         LibraryError: the folder is missing, or holds no sound file that can be used.
         ConfigError: musicnn's weights are missing.
+        MissingExtraError: `measure` without librosa.
         StorageError: the disk is full; what was finished is kept.
     """
     folder = locate(folder).resolve()
@@ -135,6 +140,10 @@ def hear(folder: str | Path, *, cache_dir: str | Path | None = None, progress: b
         raise LibraryError(f"no sound file in {folder} can be used{f' ({why})' if why else ''}")
     used = [keys[source.file] for source in sources]
     words = describe(np.stack([tags[key] for key in used]))
+    if measure:
+        paths = {key: source.path for key, source in zip(used, sources)}
+        measured = measurements(paths, cache_dir, progress=progress)
+        words = [one._replace(facts=one.facts | measured[key]) for key, one in zip(used, words)]
     heard = Heard(folder, sources, used, [sounds[one.file] for one in sources], words, failures)
     atomic_write_json_lines(table_path(folder), heard.rows())
     return heard

@@ -53,9 +53,10 @@ _SLOWEST, _FASTEST = 1 / 3, 2 / 3
 
 
 class Words(NamedTuple):
-    """What is said of a track: words by kind, and the percentile of each in [0, 1]; "medium" has none."""
+    """What is said of a track: words (or what was measured) by kind, and the percentile of each in [0, 1]; "medium" and
+    measurements have none."""
 
-    facts: dict[str, list[str]]
+    facts: dict[str, list[str | int]]
     percentiles: dict[str, float]
 
 

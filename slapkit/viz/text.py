@@ -96,9 +96,12 @@ def _words(row: Mapping[str, Any], name: str) -> str:
 
 
 def _heard(row: Mapping[str, Any]) -> str:
-    """Return what a model heard in a clip, and that it did; that there is no voice needs a word more."""
-    said = [(name, str(item)) for name in row if name.startswith(HEARD) for item in items(row[name])]
-    text = ", ".join(f"no {name.removeprefix(HEARD)}" if item == "none" else item for name, item in said)
+    """Return what a model heard in a clip, and that it did; numbers, and that there is no voice, need a word more."""
+    said = [(name.removeprefix(HEARD), item) for name in row if name.startswith(HEARD) for item in items(row[name])]
+    words = (
+        f"no {name}" if item == "none" else item if isinstance(item, str) else f"{item} {name}" for name, item in said
+    )
+    text = ", ".join(words)
     return plain(f"heard: {text}", WIDTH) if said else ""
 
 
