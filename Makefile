@@ -15,7 +15,7 @@ STAMP  := $(VENV)/.slapkit-installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run claims test lab lint docs constraints
+.PHONY: help run claims test lab app lint docs constraints
 
 help:  ## list these commands
 	@echo "slapkit: train and measure joint music-text embeddings. Commands:"
@@ -42,6 +42,9 @@ test: $(STAMP)  ## run all tests, the slow ones too (fast ones alone: .venv/bin/
 
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	@$(PY) -m jupyter lab --notebook-dir=notebooks
+
+app: $(STAMP)  ## open the map and the search bench as web pages, without Jupyter
+	@$(PY) -m slapkit app
 
 lint: $(STAMP)  ## check the imports and the style of the code
 	@$(dir $(PY))lint-imports

@@ -21,6 +21,7 @@ Examples:
   slapkit runs
   slapkit report
   slapkit library music --model runs/02_train/slap-0123456789 --out my-library
+  slapkit app
   slapkit search my-library "slow flute + strings - drums" -k 5
   slapkit doctor runs/02_train/slap-0123456789
   slapkit collection my-gtzan"""

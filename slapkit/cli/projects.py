@@ -82,6 +82,25 @@ def run(
         print(f"  {line}")
 
 
+@app.command("app")
+def show_app(
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="a parameter of notebook 03 or 04")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="on this machine; the next free one is taken")] = 8866,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open it in a browser")] = True,
+    runs_dir: RunsDir = "runs",
+) -> None:
+    """show the map and the search bench as web pages, without Jupyter"""
+    from slapkit.runs.app import make_pages, serve
+
+    pages = make_pages(dict(named_value("-p", text) for text in parameter or ()), runs_dir=runs_dir)
+    for page in pages:
+        about = ", ".join(os.path.relpath(part) for key in ("data", "runs") for part in page.values[key].split(","))
+        print(f"{page.label.lower()}: {about}")
+    serve(pages, port=port, browser=browser)
+
+
 @app.command()
 def claims(
     size: Annotated[str, typer.Option(help="smoke (minutes), cpu (two cores, 2.5 h at most) or gpu")] = "cpu",

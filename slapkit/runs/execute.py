@@ -19,6 +19,7 @@ from slapkit._io import read_json_lines
 from slapkit._rows import PROGRESS
 
 if TYPE_CHECKING:
+    from jupyter_client.kernelspec import KernelSpec
     from nbformat import NotebookNode
 
 PERIOD_S = 10.0  # between two lines about what a cell does
@@ -46,18 +47,23 @@ def plain(text: object, limit: int = 2000) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def kernel_manager_class(on_start: Callable[[int], None], progress: Path) -> type:
-    """Return a kernel manager that starts this interpreter, whatever kernels are installed, and reports its pid.
-
-    The kernel keeps in the file `progress` how far a cache is."""
+def own_kernel(env: dict[str, str] | None = None) -> KernelSpec:
+    """Return this interpreter as a kernel, whatever kernels are installed."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
 
     # Frozen modules off: the kernel's debugger otherwise prints that it may miss breakpoints.
     command = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    env = {PROGRESS: str(progress.resolve()).replace("$", "$$")}  # a template
-    own = KernelSpec(**{**get_kernel_dict(), "argv": command, "env": env})
+    return KernelSpec(**{**get_kernel_dict(), "argv": command, "env": env or {}})
+
+
+def kernel_manager_class(on_start: Callable[[int], None], progress: Path) -> type:
+    """Return a kernel manager that starts this interpreter and reports its pid.
+
+    The kernel keeps in the file `progress` how far a cache is."""
+    from jupyter_client.manager import AsyncKernelManager
+
+    own = own_kernel({PROGRESS: str(progress.resolve()).replace("$", "$$")})  # a template
 
     class OwnKernelManager(AsyncKernelManager):
         def __init__(self, **kwargs: Any) -> None:

@@ -1,8 +1,9 @@
-"""Where a notebook keeps what it makes, whether the runner executes it or a person does in JupyterLab."""
+"""Where a notebook keeps what it makes, whether the runner executes it, a person in JupyterLab, or Voilà for a page."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 class Workspace:
     """A run's folder, seen from inside its notebook, and the `cache` that all runs of the project share.
 
-    `interactive`: no runner around it, so that live curves and progress bars are worth showing.
+    `interactive`: no runner around it, so that live curves and progress bars are worth showing. `page`: it is shown by
+    Voilà, which has plotly.js for all figures, and is no run: they are not kept.
     """
 
     folder: Path
     cache: Path
     interactive: bool
+    page: bool = False
     shown: int = 0
 
     @property
@@ -41,6 +44,10 @@ class Workspace:
         """
         from IPython.display import SVG, display
 
+        if self.page:
+            html = None if isinstance(figure, bytes) else figure_bundle(figure, None)["text/html"]
+            display(SVG(figure)) if html is None else display({"text/html": html}, raw=True)
+            return
         if isinstance(figure, bytes):
             atomic_write_bytes(self.figures / f"{name}.svg", figure)
             display(SVG(figure))
@@ -68,4 +75,5 @@ def workspace(notebook: str, run_dir: str | None = None) -> Workspace:
     pd.set_option("display.html.use_mathjax", False)
     root = project_root()
     folder = Path(run_dir) if run_dir else root / "runs" / notebook / f"lab-{datetime.now():%Y%m%d-%H%M%S}"
-    return Workspace(folder=folder, cache=root / "data" / "cache", interactive=run_dir is None)
+    page = os.environ.get("SERVER_SOFTWARE", "").startswith("voila/")
+    return Workspace(folder=folder, cache=root / "data" / "cache", interactive=run_dir is None, page=page)

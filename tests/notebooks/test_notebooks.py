@@ -151,9 +151,10 @@ def test_a_data_set_without_facts_is_shown_trained_on_and_explored(project):
         found = done.metrics["gap"][objective]["as_trained"]
         assert found["centroid_distance"] == pytest.approx(before.metrics["gap"]["centroid_distance"], abs=1e-6)
         assert found["retrieval"] == before.metrics["retrieval"]["q"]
-        kept = Map.load(done.folder / "maps" / f"{objective}-q-2d.safetensors")
+        key = done.metrics["maps"][objective.upper()]["key"]
+        kept = Map.load(project / "data" / "cache" / "maps" / f"{objective}-q-2d-{key[:16]}.safetensors")
         assert len(kept) == 30 and np.isfinite(kept.coordinates).all() and kept.config.seed == 0
-        assert done.metrics["maps"][objective.upper()]["key"] == kept.key
+        assert key == kept.key
     assert set(pages) == {"map", "worst", "sentence", "recentring", "cosines", "spectra"}
     assert "data:audio" not in json.dumps(outputs) and (done.folder / "notebook.ipynb").stat().st_size < 7_000_000
     assert (done.folder / "map.html").read_text().count('"title": "tone-') == 10

@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_map_and_clusters_stay_apart(tmp_path, mode
     assert (np.linalg.norm(first.place(new) - middle, axis=-1) < spread + 1).all()
     store = MapStore(tmp_path, MapConfig(n_neighbors=5), progress=False)
     fitted = store.map_of(models[0])
-    path = tmp_path / "slap-q-2d.safetensors"
+    path = tmp_path / f"slap-q-2d-{fitted.key[:16]}.safetensors"
     before = path.stat().st_mtime_ns
     read = MapStore(tmp_path, MapConfig(n_neighbors=5), progress=False).map_of(models[0])
     assert np.array_equal(read.coordinates, fitted.coordinates) and len(read) == len(models[0])

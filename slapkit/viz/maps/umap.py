@@ -129,7 +129,8 @@ class MapStore:
         key = map_key(vectors, config)
         if key not in self._known:
             name = re.sub(r"[^A-Za-z0-9]+", "-", embedded.name).strip("-").lower() or "model"
-            place = None if self.folder is None else self.folder / f"{name}-{kind}-{config.n_components}d.safetensors"
+            name = f"{name}-{kind}-{config.n_components}d-{key[:16]}.safetensors"
+            place = None if self.folder is None else self.folder / name
             found = None
             with contextlib.suppress(DataError):  # missing or damaged: it is fitted
                 found = Map.load(place) if place else None

@@ -69,12 +69,11 @@ class SearchBench(LibraryWidget):
         self._name = ""  # of a playlist of the last results
         self._live = False  # the newest entry of the history is being typed, and may grow
         start = {"query": query, "k": k, "where": dict(where or {}), "compare": compare and len(named) > 1}
-        super().__init__()
         for library in named.values():  # while the page opens
             threading.Thread(target=_warm, args=[library], daemon=True).start()
         first = self.handle({"type": "search", **start, "models": list(named)[: 2 if start["compare"] else 1]})
         first = first if first["type"] == "results" else None
-        self.options = self._options(start, suggestions) | {"first": first}
+        super().__init__(options=self._options(start, suggestions) | {"first": first})
 
     @property
     def results(self) -> pd.DataFrame | None:

@@ -51,9 +51,8 @@ class ErrorsView(LibraryWidget):
             raise LibraryError(f"{len(missing)} clips are not in the library, {missing[0]!r} for one: update it")
         self._facts = known.loc[self.ids].to_dict("records")
         self.table = self._ranked()
-        super().__init__()
         listed, total = self.table.head(worst), len(self.ids)
-        self.options = {
+        options = {
             "model": library.model_name,
             "hint": HINT,
             "status": self.status(),
@@ -63,6 +62,7 @@ class ErrorsView(LibraryWidget):
                 for row, rank, caption in zip(listed.index, listed["rank"], listed["caption"])
             ],
         }
+        super().__init__(options=options)  # a page may draw the widget before it hears of what is set later
 
     def _ranked(self) -> pd.DataFrame:
         import pandas as pd

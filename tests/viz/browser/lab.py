@@ -1,4 +1,4 @@
-"""A real JupyterLab and a notebook in it, used as a person would."""
+"""A real JupyterLab or another server, and a notebook in JupyterLab, used as a person would."""
 
 from __future__ import annotations
 
@@ -47,39 +47,48 @@ def find_browser() -> str | None:
 
 @dataclass
 class Server:
-    """A running JupyterLab: its address, its token, and the folder it works in."""
+    """A running server: its address, its token, the folder it works in, and its process."""
 
     url: str
     token: str
     root: Path
+    pid: int
 
 
 @contextlib.contextmanager
 def serve(root: Path, home: Path) -> Iterator[Server]:
-    """Run JupyterLab on `root`, its own settings in `home`, on a free port of this machine; stop it at the end."""
+    """Run JupyterLab on `root`, its own settings in `home`; stop it at the end."""
     # The question whether to fetch news would lie over the notebook.
     quiet = home / "config_dir" / "labconfig" / "page_config.json"
     quiet.parent.mkdir(parents=True, exist_ok=True)
     quiet.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
+    command = ["jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1"]
+    command += ["--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    command += ["--LabApp.extension_manager=readonly", "--ServerApp.terminals_enabled=False"]
+    with running(command, root, home, ready="/api") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(command: list[str], root: Path, home: Path, *, ready: str = "/") -> Iterator[Server]:
+    """Run a module on a free `{port}` of this machine until it answers at `ready`; stop it at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = Server(f"http://127.0.0.1:{port}", secrets.token_hex(16), root)
     # Neither reads nor writes the settings of whoever runs the tests.
     own = {f"JUPYTER_{name}": str(home / name.lower()) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
     own |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
-    own |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_TOKEN": server.token}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}"]
-    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
-    command += ["--LabApp.extension_manager=readonly", "--ServerApp.terminals_enabled=False"]
+    own |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTER_TOKEN": secrets.token_hex(16)}
+    command = [sys.executable, "-m", *(part.replace("{port}", str(port)) for part in command)]
     log = home / "server.log"
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=root, env=os.environ | own, stdout=out, stderr=subprocess.STDOUT)
+    server = Server(f"http://127.0.0.1:{port}", own["JUPYTER_TOKEN"], root, process.pid)
     try:
         direct, end = urllib.request.build_opener(urllib.request.ProxyHandler({})), time.monotonic() + 90
         while True:
             with contextlib.suppress(OSError):
-                direct.open(f"{server.url}/api?token={server.token}", timeout=5)
+                direct.open(f"{server.url}{ready}?token={server.token}", timeout=5)
                 break
             assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
             time.sleep(0.2)

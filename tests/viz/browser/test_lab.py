@@ -8,31 +8,17 @@ import time
 import nbformat
 import numpy as np
 import pytest
-import soundfile
 
 from slapkit import data
 from slapkit._io import sha256_file
 from tests.viz.browser.conftest import watched
+from tests.viz.browser.hostile import GREW, RAN, clean, make_hostile, missing
 from tests.viz.browser.lab import shown
-from tests.viz.payloads import PAYLOADS, file_name, visible
+from tests.viz.browser.points import DIGEST, hover, loneliest, places, settle, wait
+from tests.viz.payloads import PAYLOADS, visible
 
 pytestmark = pytest.mark.slow
 
-# Where the points of a trace are, in px of the window.
-PLACES = """(plot, [panel, role]) => {
-    const trace = plot._fullData.find(t => t.meta && t.meta.panel === panel && t.meta.role === role);
-    const axis = name => plot._fullLayout[name.replace(/^([xy])/, '$1axis')];
-    const [x, y, box] = [axis(trace.xaxis), axis(trace.yaxis), plot.getBoundingClientRect()];
-    return Array.from(trace.x, (value, i) =>
-        [box.left + x._offset + x.c2p(value), box.top + y._offset + y.c2p(trace.y[i])]);
-}"""
-LABELS = "plot => [...plot.querySelectorAll('.hoverlayer .hovertext')].map(label => label.textContent)"
-# SHA-256 of what an audio element plays.
-DIGEST = """async audio => {
-    const bytes = await (await fetch(audio.src)).arrayBuffer();
-    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-    return Array.from(digest, value => value.toString(16).padStart(2, '0')).join('');
-}"""
 DURATION = """audio => new Promise((done, failed) => {
     audio.onloadedmetadata = () => done(audio.duration);
     audio.onerror = () => failed(audio.error.message);
@@ -44,46 +30,6 @@ SCENES = """([view, count]) => {
     const drawn = plot && plot._fullLayout && plot._fullLayout._subplots;
     return drawn && (drawn.gl3d || []).length === count && (drawn.cartesian || []).length === 2 - count;
 }"""
-
-
-def places(plot, role, panel=0):
-    """Return `[N, 2]`: where the points of a role ("audio", "text") of a panel are in the window, in px."""
-    return np.array(plot.evaluate(PLACES, [panel, role]), dtype=float).reshape(-1, 2)
-
-
-def loneliest(plot, role):
-    """Return index and place of the point of a role that is farthest from all others."""
-    points = places(plot, role)
-    everything = np.concatenate([points, places(plot, "text" if role == "audio" else "audio")])
-    distance = np.linalg.norm(points[:, None] - everything[None], axis=-1)
-    np.fill_diagonal(distance, np.inf)
-    index = int(distance.min(axis=1).argmax())
-    return index, points[index]
-
-
-def hover(page, plot, place, *, expect="", patience_s=3):
-    """Move the pointer onto a place and return the labels there, as soon as `expect` is part of them."""
-    page.mouse.move(place[0] - 30, place[1] - 30)
-    page.mouse.move(*place)
-    end = time.monotonic() + patience_s
-    while True:
-        said = plot.evaluate(LABELS)
-        if (said and expect in visible(" ".join(said), 10**6)) or time.monotonic() > end:
-            return said
-        page.wait_for_timeout(30)
-
-
-def settle(view, plot):
-    """Scroll a view to the top of the window and wait until its plot moves no more."""
-    view.evaluate("view => view.scrollIntoView({block: 'start'})")
-    before = None
-    while before != (before := plot.bounding_box()):
-        view.page.wait_for_timeout(200)
-
-
-def wait(root, condition, *arguments):
-    """Wait until a condition of an element holds."""
-    root.page.wait_for_function(condition, arg=[root.element_handle(), *arguments], timeout=60_000)
 
 
 def test_training_curves_grow(open_notebook, project):
@@ -163,11 +109,6 @@ def test_the_map_is_explored(open_notebook, project):
     assert page.seen["dialogs"] == page.seen["remote"] == []
 
 
-# What ran, and what became an element though it was text.
-RAN = "() => window.__pwned ?? null"
-GREW = """() => [...document.querySelectorAll('[onerror], [onload], [onfocus], [ontoggle], [onbegin], [onmouseover],'
-    + '[href^="javascript" i], iframe[srcdoc], iframe[src^="javascript" i], img[src="x"], mglyph')]
-    .map(element => element.outerHTML.slice(0, 200))"""
 # Bring a point into the middle of its panel, far from all others, and return where that is in the window.
 CENTRE = """async ([role, index]) => {
     const map = document.getElementById('map');
@@ -211,34 +152,6 @@ CELLS = {
         widgets.ErrorsView(library, split, marks)
     """,
 }
-
-
-def make_hostile(project):
-    """Write a folder of forty tones whose names and facts try to run."""
-    rate = 24_000
-    time = np.arange(8 * rate) / rate
-    rows = []
-    (project / "data" / "hostile").mkdir(parents=True)
-    for number, payload in enumerate(PAYLOADS):
-        wave = (0.3 * np.sin(2 * np.pi * 110 * 1.07**number * time)).astype(np.float32)
-        name = file_name(payload)
-        soundfile.write(project / "data" / "hostile" / name, wave, rate)
-        facts = {"title": payload, "style": PAYLOADS[number % 8], "instruments": [payload, "flute"], "artist": payload}
-        rows.append({"file_name": name, "captions": [payload], "split": "test", **facts})
-    (project / "data" / "hostile" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def missing(texts):
-    """Return the payloads of which none of the texts shows anything."""
-    shown = " ".join(visible(text, 10**6) for text in texts)
-    return [payload[:60] for payload in PAYLOADS if visible(payload) not in shown]
-
-
-def clean(page):
-    """Check that nothing ran, nothing became an element, and nothing was fetched."""
-    assert [frame.evaluate(RAN) for frame in page.frames] == [None] * len(page.frames)
-    assert page.evaluate(GREW) == []
-    assert page.seen["dialogs"] == page.seen["markup"] == page.seen["remote"] == []
 
 
 def test_the_payloads_are_live(browser):
