@@ -179,12 +179,21 @@ def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
 
 
 def other_figures(metrics: Mapping[str, Any]) -> list[str]:
-    """Return, a line each, what was measured on further data sets beside the one of the main figures."""
+    """Return, a line each, what was measured on further data sets beside the one of the main figures, and what the
+    start of a training knew."""
     lines = []
     for name, found in metrics.get("data_sets", {}).items():
-        shown = {_marked(m, chance(found, int(m[2:]))): retrieval(found, "text_to_audio", m) for m in _MEASURES}
-        recalls = "  ".join(f"{m} {percent(value)}" for m, value in shown.items())
-        said = f"on {printable(name)}, text to audio: {recalls} of {_candidates(found, 'text_to_audio')}"
         by = dig(found, "protocol", "captions_by")
+        said = f"on {printable(name)}, text to audio: {_recalls(found)} of {_candidates(found, 'text_to_audio')}"
         lines.append(f"{said}, chance R@10 {percent(chance(found))}{f'; {by}' if by else ''}")
+    for name, found in metrics.get("before_and_after", {}).items():
+        own = ", which the start was trained on" if found["own"] else ""
+        said = f"before and after, on {printable(name)}{own}, text to audio: {_recalls(found['before'])}, then"
+        lines.append(f"{said} {_recalls(found['after'])} of {_candidates(found['after'], 'text_to_audio')}")
     return lines
+
+
+def _recalls(metrics: Mapping[str, Any]) -> str:
+    """Return the recalls from text to audio, such as "R@1 20.0 %  R@5 51.2 %  R@10 68.0 %"."""
+    shown = {_marked(m, chance(metrics, int(m[2:]))): retrieval(metrics, "text_to_audio", m) for m in _MEASURES}
+    return "  ".join(f"{m} {percent(value)}" for m, value in shown.items())

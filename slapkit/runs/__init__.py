@@ -13,5 +13,6 @@ from slapkit.runs.compare import choose_runs, differences
 from slapkit.runs.data import read_data
 from slapkit.runs.record import Run, list_runs
 from slapkit.runs.runner import find_notebook, run
+from slapkit.runs.starting import before_and_after
 from slapkit.runs.sweeps import Sweep, grid, sweep
 from slapkit.runs.workspace import Workspace, workspace

@@ -191,6 +191,25 @@ def test_a_run_that_starts_from_another_is_named_after_it_and_says_what_it_kept(
     printed = "".join(o.text for o in outputs if o.output_type == "stream")
     assert printed.count(said) == 1 and done.metrics["start"].startswith(said)
     assert [line for line in main_figures(done.record, done.metrics) if line.startswith(f"CLAP: {said}")]
+    known = done.metrics["before_and_after"]["tones"]
+    assert not known["own"] and known["after"]["retrieval"] == done.metrics["retrieval"]
+    assert known["before"]["retrieval"] == first.metrics["retrieval"], "two steps of the start itself"
+
+
+@pytest.mark.slow
+def test_what_a_start_forgot_is_measured_on_its_own_data(project, tmp_path):
+    given = SMOKE | {"preset": "tiny", "steps": 2}
+    first, *_ = execute(project, "02_train", objective="slap", **given)
+    make_tones(tmp_path / "mine", clips=24, seconds=3)
+    start = str(first.folder / "checkpoint")
+    done, outputs, _ = execute(
+        project, "02_train", objective="slap", init=start, **given | {"data": str(tmp_path / "mine")}
+    )
+    own, mine = (done.metrics["before_and_after"][name] for name in ("scores-smoke", "mine"))
+    assert own["own"] and not mine["own"] and own["before"]["retrieval"] == first.metrics["retrieval"]
+    assert own["after"]["protocol"]["candidates"] == first.metrics["protocol"]["candidates"]
+    printed = "".join(o.text for o in outputs if o.output_type == "stream")
+    assert "on scores-smoke, which the start was trained on, text to audio" in printed
 
 
 @pytest.mark.slow
