@@ -69,6 +69,10 @@ app = typer.Typer(
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
 RunsDir = Annotated[str, typer.Option(help="where runs are kept")]
 ModelFolder = Annotated[str, typer.Argument(help="folder of a run of 02_train, or of a checkpoint")]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="RoBERTa's, for a LAION-CLAP file; default: the folder `tokenizer` beside it"),
+]
 
 
 def named_value(option: str, text: str) -> tuple[str, str]:

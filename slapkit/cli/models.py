@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from slapkit._io import locate
-from slapkit.cli.app import ModelFolder, Quiet, app, list_left_out
+from slapkit.cli.app import ModelFolder, Quiet, Tokenizer, app, list_left_out
 
 FORMS = (
     "clap: a folder that transformers' ClapModel loads; onnx: both towers as ONNX graphs (needs slapkit[export]); "
@@ -22,6 +22,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the page")] = False,
     html: Annotated[str | None, typer.Option(metavar="FILE", help="also write the page as HTML")] = None,
     seed: Annotated[int, typer.Option(help="of the probe sounds")] = 0,
+    tokenizer: Tokenizer = None,
     quiet: Quiet = False,
 ) -> None:
     """examine a trained model: is it whole, does it behave?"""
@@ -34,7 +35,7 @@ def doctor(
         split = next((name for name in ("test", "validation") if name in dataset.splits), None)
         clips = [clip for clip in (dataset.split(split) if split else dataset) if clip.captions]
         pairs = {"sounds": [clip.path for clip in clips], "captions": [clip.captions[0] for clip in clips]}
-    found = examine(path, **pairs, seed=seed, progress=not quiet)
+    found = examine(path, **pairs, seed=seed, tokenizer=tokenizer, progress=not quiet)
     print(json.dumps(found.to_dict(), indent=2) if as_json else found.text())
     if html:
         page = found.write_html(html)
@@ -49,6 +50,7 @@ def export(
     run: ModelFolder,
     to: Annotated[Literal["clap", "onnx", "hub-folder"], typer.Option(metavar="FORM", help=FORMS)],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="new folder for it")],
+    tokenizer: Tokenizer = None,
 ) -> None:
     """write a trained model in a form that others read"""
     from slapkit.hub import export
@@ -56,9 +58,9 @@ def export(
 
     path = locate(run)
     if to == "hub-folder":
-        done = export.to_hub_folder(path, out)
+        done = export.to_hub_folder(path, out, tokenizer=tokenizer)
     else:
-        model = load_model(path, device="cpu")
+        model = load_model(path, device="cpu", tokenizer=tokenizer)
         card = export.model_card(model, *export.read_run(path), form=to)
         done = (export.to_clap if to == "clap" else export.to_onnx)(model, out, card=card)
     print(f"export: {os.path.relpath(done)} ({to})")
@@ -75,6 +77,7 @@ def embed(
     workers: Annotated[int, typer.Option(help="helper processes that decode; 0: chosen")] = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Annotated[Literal["no", "bf16"], typer.Option(help="bf16: faster where it is native")] = "no",
+    tokenizer: Tokenizer = None,
     quiet: Quiet = False,
 ) -> None:
     """embed a collection into one Parquet file, on one device or many"""
@@ -82,7 +85,7 @@ def embed(
     from slapkit.hub.load import load_model
 
     first = os.environ.get("RANK", "0") == "0"
-    loaded = load_model(model, device=device_of_process(device), precision=precision)
+    loaded = load_model(model, device=device_of_process(device), precision=precision, tokenizer=tokenizer)
     options = {"pooled": windows == "pooled", "hop_s": hop_s, "workers": workers, "chunk": chunk}
     outcome = embed_collection(loaded, data, out, progress=first and not quiet, **options)
     if first:

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from slapkit._io import printable
-from slapkit.cli.app import Quiet, app, list_left_out, named_value
+from slapkit.cli.app import Quiet, Tokenizer, app, list_left_out, named_value
 from slapkit.errors import LibraryError
 
 
 @app.command()
 def library(
     folder: Annotated[str, typer.Argument(help="audio files in any depth, or a data set with its table")],
-    model: Annotated[str, typer.Option(metavar="RUN", help="folder of a run of 02_train")],
+    model: Annotated[str, typer.Option(metavar="RUN", help="folder of a run of 02_train, or a checkpoint")],
     out: Annotated[str | None, typer.Option(help="library's folder; default: data/libraries/<name>-<hash>")] = None,
     embedding: Annotated[str, typer.Option(help="q (prediction) or z (projection)")] = "q",
     engine: Annotated[str | None, typer.Option(help="a Milvus server or file that holds the vectors")] = None,
@@ -26,13 +26,14 @@ def library(
     forget_missing: Annotated[
         bool, typer.Option("--forget-missing", help="let tracks go that are all gone at once")
     ] = False,
+    tokenizer: Tokenizer = None,
     quiet: Quiet = False,
 ) -> None:
     """embed a folder of music for searching, or bring it up to date"""
     from slapkit.search import Library
 
     given = {"embedding": embedding, "engine": engine, "cache_dir": cache_dir, "moved": moved}
-    given["forget_missing"] = forget_missing
+    given |= {"forget_missing": forget_missing, "tokenizer": tokenizer}
     made = Library.build(folder, model, out=out, progress=not quiet, **given)
     if not made.keep_text_tower(progress=not quiet) and not quiet:
         print("slapkit: the text tower has no ONNX form here: searches load the model, some seconds", file=sys.stderr)
@@ -99,13 +100,15 @@ def search(
     ] = None,
     pooling: Annotated[str, typer.Option(help="a track counts by its best window, or by the mean of all")] = "best",
     model: Annotated[str | None, typer.Option(metavar="RUN", help="where the library's model lies now")] = None,
+    tokenizer: Tokenizer = None,
     index: Annotated[str, typer.Option(help="exact, or approximate for many millions of windows")] = "exact",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with all facts")] = False,
 ) -> None:
     """search a library by describing music, by tracks or by sound files"""
     from slapkit.search import Library, playlists, results
 
-    opened, wanted = Library.open(folder, model, index=index), results.parse_where(where or [])
+    opened = Library.open(folder, model, index=index, tokenizer=tokenizer)
+    wanted = results.parse_where(where or [])
     if to is not None:
         if query or file or where or len(like or ()) != 1:
             raise LibraryError(f"--to {to} goes with one --like, where the journey begins, and nothing else")

@@ -24,9 +24,11 @@ from slapkit.models.weights import load_strictly
 logger = logging.getLogger(__name__)
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
+_FILES = "RoBERTa's tokenizer (tokenizer.json, or vocab.json and merges.txt)"
 _GIVE_TOKENIZER = (
-    "Put RoBERTa's tokenizer (tokenizer.json, or vocab.json and merges.txt) into a folder `tokenizer` beside the file, "
-    "where every command finds it, or name its folder: slapkit.load(path, tokenizer=folder)"
+    f"Put {_FILES} into a folder `tokenizer` beside the file, where it is found, or name its folder: "
+    "slapkit.load(path, tokenizer=folder), --tokenizer FOLDER in a shell, -p tokenizer=FOLDER of a run. "
+    "`slapkit export FILE --tokenizer FOLDER --to hub-folder --out NEW` makes a folder that brings its own"
 )
 _MOST_LAYERS = 200  # a claim beyond this would keep the machine busy before any weight is looked at
 # Counts, zeros, and the second temperature, for text to audio: training goes on with one for both directions, and
@@ -134,9 +136,10 @@ def load_tokenizer(found: Published):
 
     place = Path(found.tokenizer)
     local = isinstance(found.tokenizer, Path) or place.exists() or place.is_absolute()
+    remedy = f"Put {_FILES} into it" if place == found.file.parent else _GIVE_TOKENIZER
     if local and not any((place / name).is_file() for name in _TOKENIZER_FILES):
         held = "has no tokenizer.json and no vocab.json" if place.is_dir() else "is no folder"
-        raise CheckpointError(f"{found.source} needs a tokenizer, and {str(place)!r} {held}. {_GIVE_TOKENIZER}")
+        raise CheckpointError(f"{found.source} needs a tokenizer, and {str(place)!r} {held}. {remedy}")
     # A folder may name the class of its tokenizer; words and merges alone can only be RoBERTa's.
     named = not local or any((place / name).is_file() for name in ("config.json", "tokenizer_config.json"))
     try:
@@ -144,9 +147,9 @@ def load_tokenizer(found: Published):
         tokenizer = kind.from_pretrained(found.tokenizer, local_files_only=local)
     except Exception as error:  # the hub's client and the readers of a dozen formats have as many classes
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        where = "cannot be read" if local else "is no folder here and cannot be had from the hub"
         raise CheckpointError(
-            f"{found.source} needs the tokenizer {str(found.tokenizer)!r}, which cannot be had: {reason} "
-            f"{_GIVE_TOKENIZER}"
+            f"{found.source} needs the tokenizer {str(found.tokenizer)!r}, which {where}: {reason} {remedy}"
         ) from error
     words, pad = found.roberta["vocab_size"], found.roberta["pad_token_id"]
     if len(tokenizer) > words or tokenizer.pad_token_id != pad:

@@ -16,16 +16,17 @@ _PARTS = {"audio projector": "audio.projector.", "text projector": "text.project
 _TUNING_LR = 1e-4  # that of the released configuration
 
 
-def with_towers_of(model: ModelConfig, init: str | Path) -> ModelConfig:
+def with_towers_of(model: ModelConfig, init: str | Path, *, tokenizer: str | Path | None = None) -> ModelConfig:
     """Return `model` with the towers of the checkpoint `init`: encoders, front end, window, tokenizer, projectors and
     width, and predictors if it has any.
 
-    Whether an encoder is frozen stays as in `model`, where the checkpoint allows it.
+    Whether an encoder is frozen stays as in `model`, where the checkpoint allows it. `tokenizer` is that of
+    `slapkit.load`, here and below.
 
     Raises:
         CheckpointError: see `load_joint`.
     """
-    joint = load_joint(init)
+    joint = load_joint(init, tokenizer=tokenizer)
     source = joint.config
     return source.replace(
         audio=source.audio.replace(frozen=model.audio.frozen),
@@ -39,7 +40,9 @@ def tuning_lr(model: ModelConfig, lr: float) -> float:
     return lr if model.audio.frozen and model.text.frozen else min(lr, _TUNING_LR)
 
 
-def start_from(model: ModelConfig, objective: Objective, init: str | Path, *, seed: int = 0) -> JointModel:
+def start_from(
+    model: ModelConfig, objective: Objective, init: str | Path, *, tokenizer: str | Path | None = None, seed: int = 0
+) -> JointModel:
     """Return a new joint model with the encoders of the checkpoint `init`, to be trained.
 
     Projectors, predictors and temperature are kept where the checkpoint has them in the same shapes, and otherwise
@@ -49,7 +52,7 @@ def start_from(model: ModelConfig, objective: Objective, init: str | Path, *, se
         CheckpointError: nothing usable is at `init`, or its encoders are not those of `model`.
     """
     torch.manual_seed(seed)
-    source = load_joint(init)
+    source = load_joint(init, tokenizer=tokenizer)
     _check_encoders(model, source.config, init)
     audio = source.config.audio.replace(frozen=model.audio.frozen)
     joint = JointModel(model.replace(audio=audio), objective, source.audio.encoder, source.text.encoder)

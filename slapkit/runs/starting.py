@@ -16,8 +16,9 @@ _KEPT = ("retrieval", "gap", "protocol")
 
 
 def before_and_after(
-    start: str | Path, model: Model, measured: dict[str, Any], *, dataset: AudioTextDataset, **given: Any
-) -> dict[str, dict[str, Any]]:
+    start: str | Path, model: Model, measured: dict[str, Any], *, dataset: AudioTextDataset,
+    tokenizer: str | Path | None = None, **given: Any,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Measure a start beside the model that it became, on the test splits of the new data and of the start's own.
 
     The start's own data is that of its run, where it is a run and the data still lies there: what `model` lost on it
@@ -28,12 +29,13 @@ def before_and_after(
         model: what was trained from it.
         measured: what `evaluate` says of `model` on the new data.
         dataset: the new data.
+        tokenizer: that of `slapkit.load`, of the start.
         given: further arguments of `evaluate`.
 
     Returns:
         for each data set by name, "before" and "after", as `evaluate` gives them; and "own", whether it is the start's.
     """
-    source = load_model(start, device=str(model.device))
+    source = load_model(start, device=str(model.device), tokenizer=tokenizer)
     before = evaluate(source, dataset, **given)
     found = {dataset.name: {"before": _part(before), "after": _part(measured), "own": False}}
     for own in _own_data(start):

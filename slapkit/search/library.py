@@ -72,7 +72,8 @@ class Library(AudioFiles):
     def build(
         cls, folder: str | Path, model: Model | str | Path, *, out: str | Path | None = None,
         embedding: Literal["q", "z"] = "q", index: Kind = "exact", engine: str | Path | None = None,
-        cache_dir: str | Path | None = None, moved: bool = False, forget_missing: bool = False, progress: bool = True,
+        cache_dir: str | Path | None = None, moved: bool = False, forget_missing: bool = False,
+        tokenizer: str | Path | None = None, progress: bool = True,
     ) -> Library:  # fmt: skip
         """Embed a folder of music, or bring its library up to date; what was done before is not done again.
 
@@ -88,6 +89,7 @@ class Library(AudioFiles):
             cache_dir: folder with features that training kept: known files are not decoded again.
             moved: the library in `out` follows its collection to `folder`; equal files keep their vectors.
             forget_missing: let tracks go that are all gone at once; see `update`.
+            tokenizer: that of `slapkit.load`, for a `model` that is a LAION-CLAP file; `open` knows it again.
 
         Raises:
             LibraryError: the folder is missing, all that it held is, or `out` holds the library of another model or
@@ -99,13 +101,15 @@ class Library(AudioFiles):
             raise LibraryError(f"no folder of music at {folder}: name one that holds audio files")
         if embedding not in ("q", "z"):
             raise ConfigError(f"embedding={short(embedding)}: take 'q' (prediction) or 'z' (projection)")
-        loaded, path = opening.loaded(model)
+        if tokenizer is not None and (place := locate(tokenizer)).exists():
+            tokenizer = str(place.resolve())
+        loaded, path = opening.loaded(model, tokenizer)
         audio = loaded.config.audio
         header = Header(
             folder=str(folder), model=loaded.fingerprint(), model_path=path, objective=loaded.joint.objective,
             embedding=embedding, dim=loaded.dim, frontend=audio.frontend.to_dict(), window=audio.window_frames,
             hop=audio.window_frames, engine=None if engine is None else str(engine),
-            collection=f"slapkit_{uuid.uuid4().hex}",
+            collection=f"slapkit_{uuid.uuid4().hex}", tokenizer=tokenizer,
         )  # fmt: skip
         if moved and out is None:
             raise ConfigError("moved=True: name the library that follows its collection by `out`")
@@ -122,15 +126,17 @@ class Library(AudioFiles):
 
     @classmethod
     def open(
-        cls, out: str | Path, model: Model | str | Path | None = None, *, index: Kind = "exact"
+        cls, out: str | Path, model: Model | str | Path | None = None, *, index: Kind = "exact",
+        tokenizer: str | Path | None = None,
     ) -> Library:  # fmt: skip
-        """Open a library as it was left. Without `model`, the one it was built with is loaded for the first query.
+        """Open a library as it was left. Without `model`, the one it was built with is loaded for the first query;
+        `tokenizer` is that of `slapkit.load`, for a `model` that is a LAION-CLAP file.
 
         Raises:
             LibraryError: there is no library, or it was built with another model.
         """
         store = opening.store_at(locate(out))
-        loaded = None if model is None else store.header.require_model(opening.loaded(model)[0])
+        loaded = None if model is None else store.header.require_model(opening.loaded(model, tokenizer)[0])
         return cls(store, loaded, index)
 
     def __len__(self) -> int:
@@ -151,7 +157,8 @@ class Library(AudioFiles):
             path = self._store.header.model_path
             if path is None:
                 raise LibraryError(f"where the model of {self.out} lies is not known: Library.open(..., model=...)")
-            self._model = self._store.header.require_model(opening.loaded(path)[0])
+            header = self._store.header
+            self._model = header.require_model(opening.loaded(path, header.tokenizer)[0])
         return self._model
 
     @property

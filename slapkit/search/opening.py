@@ -43,8 +43,8 @@ def store_at(out: Path, header: Header | None = None) -> LibraryStore:
     return EngineStore(out, header)
 
 
-def loaded(model: Model | str | Path) -> tuple[Model, str | None]:
-    """Return a model, loaded where its run's folder is given, and that folder, as far as it is known."""
+def loaded(model: Model | str | Path, tokenizer: str | Path | None = None) -> tuple[Model, str | None]:
+    """Return a model, loaded where its run's folder or file is given, and that place, as far as it is known."""
     from slapkit.hub.load import load_model
     from slapkit.models.inference import Model
 
@@ -53,7 +53,7 @@ def loaded(model: Model | str | Path) -> tuple[Model, str | None]:
     if not isinstance(model, (str, Path)):
         raise LibraryError(f"model={type(model).__name__} is no model: give slapkit.load(run) or the run's folder")
     path = locate(model).resolve()
-    return load_model(path), str(path)
+    return load_model(path, tokenizer=tokenizer), str(path)
 
 
 def default_folder(header: Header) -> Path:

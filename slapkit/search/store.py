@@ -69,6 +69,7 @@ class Header:
     generation: int = 0
     engine: str | None = None
     collection: str = ""
+    tokenizer: str | None = None  # of a LAION-CLAP file
     format: int = FORMAT
 
     @classmethod
@@ -113,8 +114,9 @@ class LibraryStore(VectorStore):
                 old, new = getattr(self.header, name), getattr(header, name)
                 if new not in (None, old):
                     raise LibraryError(f"{out} holds a library of {name} {old}, not {new}: build this one elsewhere")
-            if header.model_path not in (None, self.header.model_path):  # the model was moved
-                self.header = replace(self.header, model_path=header.model_path)
+            moved = replace(self.header, model_path=header.model_path, tokenizer=header.tokenizer)
+            if header.model_path is not None and moved != self.header:
+                self.header = moved
                 self.keep_header()
 
     def keep_header(self) -> None:

@@ -21,7 +21,8 @@ MOST = 200  # sounds given that are looked at, drawn by the seed
 
 def examine(
     model_or_path: Any, *, sounds: Sequence[str | Path | np.ndarray] | None = None,
-    captions: Sequence[str] | None = None, sample_rate: int | None = None, seed: int = 0, progress: bool = True,
+    captions: Sequence[str] | None = None, sample_rate: int | None = None, tokenizer: str | Path | None = None,
+    seed: int = 0, progress: bool = True,
 ) -> Examination:  # fmt: skip
     """Examine a model: is it whole, does it behave, do its embeddings use their space?
 
@@ -31,6 +32,7 @@ def examine(
         sounds: files or arrays `[T]` of `sample_rate` (Hz) of music like that of the training, at most 200 of which are
             looked at; default: synthetic probe sounds alone.
         captions: one for each sound, for the check that pairs match.
+        tokenizer: that of `slapkit.load`.
 
     Raises:
         AudioError, DataError: the sounds or captions given cannot be used. A fault of the model never raises.
@@ -41,7 +43,7 @@ def examine(
     if isinstance(model_or_path, str | Path):
         name = str(model_or_path)
         try:
-            model, found = load_model(model_or_path), find(model_or_path)
+            model, found = load_model(model_or_path, tokenizer=tokenizer), find(model_or_path)
             saved = read_json(found.place / "config.json").get("signature") if found.kind == "run" else None
         except (SlapkitError, OSError, RuntimeError, ValueError, KeyError) as error:
             words, remedy = f"{type(error).__name__}: {error}", "nothing else can be checked before it opens"

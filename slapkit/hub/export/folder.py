@@ -107,17 +107,18 @@ def require_same(
     return worst
 
 
-def to_hub_folder(path: str | Path, out: str | Path) -> Path:
+def to_hub_folder(path: str | Path, out: str | Path, *, tokenizer: str | Path | None = None) -> Path:
     """Write the model of a run or a checkpoint into the new folder `out`, with its card, and return `out`.
 
-    `slapkit.load` reads the folder, and `hf upload` takes it to the Hub. A frozen text encoder is in it too.
+    `slapkit.load` reads the folder, and `hf upload` takes it to the Hub. A frozen text encoder is in it too, and so is
+    the `tokenizer`, that of `slapkit.load`.
 
     Raises:
         CheckpointError: nothing usable is at `path`.
         ExportError: what was written does not embed as the model does.
         ConfigError: `out` is there already.
     """
-    model, source = load_model(path, device="cpu"), find(path)
+    model, source = load_model(path, device="cpu", tokenizer=tokenizer), find(path)
     details = read_json(source.place / "config.json") if source.kind == "run" else {}
     with staged_folder(out) as folder:
         save_model(_portable(model.joint), folder, train=details.get("train", {}), step=details.get("step", 0))

@@ -46,15 +46,15 @@ def make_clap(*, fused: bool = False, audio: dict | None = None, seed: int = 0):
     return model
 
 
-def save_tokenizer(folder: Path, *, words: int = 400) -> Path:
-    """A byte-level BPE in RoBERTa's layout, trained on a few captions."""
+def save_tokenizer(folder: Path, *, words: int | None = None) -> Path:
+    """A byte-level BPE in RoBERTa's layout, trained on a few captions, which give it 322 words, or `words` of them."""
     from tokenizers import ByteLevelBPETokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
     bpe = ByteLevelBPETokenizer()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    more = [f"{i * i:x}" for i in range(1000)] if words > 400 else []
-    bpe.train_from_iterator(CAPTIONS * 3 + more, vocab_size=words, special_tokens=special, show_progress=False)
+    more = [f"{i * i:x}" for i in range(1000)] if words and words >= 400 else []
+    bpe.train_from_iterator(CAPTIONS * 3 + more, vocab_size=words or 400, special_tokens=special, show_progress=False)
     bpe.save_model(str(folder))
     return folder
 

@@ -4,11 +4,16 @@ import shutil
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import slapkit
+from slapkit.cli import main
 from slapkit.errors import CheckpointError
+from slapkit.hub import load_joint, start_from, with_towers_of
 from tests.hub.checkpoints.published_files import CAPTIONS, laion_names, make_clap, save_tokenizer
+from tests.search.library_parts import sound
+from tests.training.tones import tiny
 
 RATE = 48000
 SIZE = {"spec_size": 128}  # 10 s at 48 kHz are 1,001 frames: 16 bands of them take a picture of 128 x 128
@@ -120,6 +125,49 @@ def test_the_tokenizer_must_be_the_models(made, words, tmp_path):
 def test_a_smaller_tokenizer_is_warned_of(made, tmp_path, caplog):
     slapkit.load(made["unfused"][1], tokenizer=save_tokenizer(tmp_path / "small", words=300), device="cpu")
     assert "has 300 tokens, the model" in caplog.text
+
+
+def test_a_folder_without_its_tokenizer_is_not_told_to_name_one(folders, tmp_path):
+    folder = shutil.copytree(folders["unfused"][0], tmp_path / "clap")
+    for name in ("vocab.json", "merges.txt"):
+        (folder / name).unlink()
+    with pytest.raises(CheckpointError, match="into it") as caught:
+        slapkit.load(folder)
+    assert "--tokenizer" not in str(caught.value)
+
+
+def test_training_starts_from_a_file_with_its_tokenizer_elsewhere(made, words):
+    file = made["unfused"][1]
+    config = with_towers_of(tiny().model, file, tokenizer=words)
+    started, there = start_from(config, "clap", file, tokenizer=words), load_joint(file, tokenizer=words)
+    assert started.text.encoder.tokenizer.get_vocab() == there.text.encoder.tokenizer.get_vocab()
+    assert "drawn anew: nothing" in started.start
+
+
+@pytest.mark.slow
+def test_every_command_that_takes_a_file_takes_its_tokenizer(made, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(made["unfused"][1], "clap.pt")
+    (tmp_path / "music").mkdir()
+    for i in range(3):
+        soundfile.write(f"music/{i}.wav", sound(i), 24000)
+    there = shutil.copytree(words, tmp_path / "words")
+    for command in (
+        "doctor clap.pt --quiet", "export clap.pt --to hub-folder --out whole",
+        "embed clap.pt music --out music.parquet --quiet", "library music --model clap.pt --out library --quiet",
+        "search library flute --model clap.pt",
+    ):  # fmt: skip
+        assert main(command.split()) == 1, command
+        said = "".join("".join(capsys.readouterr()).split())
+        assert "--tokenizerFOLDER" in said and "slapkitexport" in said, said
+        done, printed = main([*command.split(), "--tokenizer", "words"]), capsys.readouterr().out
+        # To the doctor, weights that nobody trained are broken ones, once they are open.
+        assert done == 0 if not command.startswith("doctor") else "finite weights" in printed, command
+    shutil.rmtree(there)
+    assert main(["search", "library", "flute"]) == 0, "words are searched by a graph that has its own"
+    wanted = slapkit.load("clap.pt", tokenizer=words, device="cpu").embed_text(CAPTIONS)
+    np.testing.assert_allclose(slapkit.load("whole", device="cpu").embed_text(CAPTIONS), wanted, atol=1e-6)
+    assert "Trained with slapkit" not in (tmp_path / "whole" / "README.md").read_text()
 
 
 def test_files_of_other_kinds_are_refused(folders, tmp_path):
