@@ -39,6 +39,7 @@ from slapkit.viz import figures, theme
 from slapkit.viz.figures.style import joined
 from slapkit.viz.text import json_for_script
 
+PAGES = {"map.html": "The map", "searches.html": "Searches"}  # pages of runs, shown within the report
 # (what, keys in metrics.json, how it is written, 1 where more is better, -1 where less is)
 ROWS = [
     *(
@@ -141,9 +142,10 @@ def sections(runs: Sequence[Run]) -> list[dict[str, Any]]:
         folder = run.folder / "figures"
         drawn = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))]
         pictures = [(p.stem, base64.b64encode(p.read_bytes()).decode()) for p in sorted(folder.glob("*.svg"))]
-        if drawn or pictures:
-            title = _question(run.folder)
-            found.append({"name": name, "title": title, "run": run, "figures": drawn, "pictures": pictures})
+        pages = [page for page in PAGES if (run.folder / page).is_file()]
+        if drawn or pictures or pages:
+            known = {"name": name, "title": _question(run.folder), "run": run, "pages": pages}
+            found.append(known | {"figures": drawn, "pictures": pictures})
     return found
 
 
@@ -279,6 +281,7 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
         sections=[
             {"title": o["title"], "page": _described(o["run"], root)["page"], "figures": len(o["figures"])}
             | {"pictures": o["pictures"]}
+            | {"frames": [((o["run"].folder / page).relative_to(root).as_posix(), PAGES[page]) for page in o["pages"]]}
             for o in others
         ],
         figures=[json_for_script(text) for text in [*drawn, *(text for o in others for text in o["figures"])]],

@@ -160,7 +160,10 @@ def test_figures_of_the_other_notebooks_stand_below_their_question(tmp_path):
         (folder / "metrics.json").write_text(json.dumps({"summary": {"points": 3}}))
         cells = [nbformat.v4.new_markdown_cell(f"# Where is it {HOSTILE}?\n\nTakes a minute.")]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebook.ipynb")
+        (folder / "map.html").write_text("<p>a map</p>")
     path, _ = write_report(tmp_path / "runs")
+    [frame] = BeautifulSoup(path.read_text(), "html.parser").find_all("iframe")
+    assert (path.parent / unquote(frame["src"])).read_text() == "<p>a map</p>" and frame["sandbox"] == ["allow-scripts"]
     assert "map new" in path.read_text() and "map old" not in path.read_text()
     tags, text = tags_and_text(path)
     assert "Where is it </script>" in text and "img" not in tags and tags.count("script") == 2
