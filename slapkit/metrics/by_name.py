@@ -33,6 +33,10 @@ QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
         "mode=major": ("in major", "major key", "music in a major key"),
         "mode=minor": ("in minor", "minor key", "music in a minor key"),
     },
+    "sound": {
+        "sound=acoustic": ("acoustic", "acoustic music"),
+        "sound=electronic": ("electronic", "electronic music"),
+    },
     "ensemble": {
         "ensemble=solo": ("solo", "a solo instrument", "unaccompanied"),
         "ensemble=duet": ("duet", "two instruments"),

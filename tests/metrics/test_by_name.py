@@ -105,7 +105,8 @@ def test_asking_gives_a_tidy_table_of_what_enough_clips_have():
 def test_what_is_asked_for_exists_and_no_query_is_a_phrase_of_the_test_split():
     known = {f"drums={value}" for value in (True, False)}
     sections = {"TEMPO": "tempo_class", "MODE": "mode", "SIZE": "ensemble", "TEXTURE": "texture", "METRE": "metre"}
-    for section, fact in (sections | {"REGISTER": "register", "ARTICULATION": "articulation"}).items():
+    sections |= {"REGISTER": "register", "ARTICULATION": "articulation", "SOUND": "sound"}
+    for section, fact in sections.items():
         known |= {f"{fact}={value}" for value in BANKS[section]}
     asked = {said: queries for kind in by_name.QUERIES.values() for said, queries in kind.items()}
     assert set(asked) == known

@@ -59,7 +59,7 @@ _BANKED = {
     "mood": ("MOOD", "mood"), "in_mode": ("MODE", "mode"), "key": ("KEY", "mode"), "metre": ("METRE", "metre"),
     "drums": ("DRUMS", "percussion"), "beat": ("BEAT", "beat"), "texture": ("TEXTURE", "texture"),
     "accomp": ("ACCOMPANIMENT", "accompaniment"), "register": ("REGISTER", "register"),
-    "artic": ("ARTICULATION", "articulation"), "size": ("SIZE", "ensemble"),
+    "artic": ("ARTICULATION", "articulation"), "size": ("SIZE", "ensemble"), "sound": ("SOUND", "sound"),
 }  # fmt: skip
 # Slots without words, which say that something is absent, or nothing.
 _CONDITIONS = {
@@ -144,7 +144,17 @@ def _audible(facts: Mapping[str, Any]) -> dict[str, Any]:
         "register": facts["register"].replace("middle", ""),
         "articulation": facts["articulation"].replace("plain", ""),
         "ensemble": "" if facts["drums"] else ensemble,
+        "sound": _sound(facts),
     }
+
+
+def _sound(facts: Mapping[str, Any]) -> str:
+    """Return "acoustic" where nothing needs electricity, "electronic" where most are synthesised, else nothing."""
+    found = [BY_NAME[name].sound for name in facts["instruments"]]
+    found += ["electronic"] * (facts["percussion"] == "drum machine")
+    if set(found) == {"acoustic"}:
+        return "" if facts["style"] == "electronic dance" else "acoustic"
+    return "electronic" if 2 * found.count("electronic") > len(found) else ""
 
 
 def fill(

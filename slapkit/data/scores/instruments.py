@@ -11,7 +11,7 @@ class Instrument:
 
     `roles`: m melody, p several voices at once, c chords, s sustained chords, b bass, d drone. `train` and `test` are
     other names, used in captions of these splits alone. A `sustained` tone lasts as long as its note; the name of a
-    `plural` takes no article and a plural verb ("strings play").
+    `plural` takes no article and a plural verb ("strings play"). `sound` is acoustic, amplified or electronic.
     """
 
     name: str
@@ -24,12 +24,14 @@ class Instrument:
     test: str
     sustained: bool
     plural: bool
+    sound: str
 
 
 def _read_row(line: str) -> Instrument:
     name, program, family, span, roles, flags, train, test = re.split(r" {2,}", line)
     low, high = map(int, span.split("-"))
-    return Instrument(name, int(program), family, low, high, roles, train, test, "s" not in flags, "p" in flags)
+    sound = "electronic" if "e" in flags else "amplified" if "a" in flags else "acoustic"
+    return Instrument(name, int(program), family, low, high, roles, train, test, "s" not in flags, "p" in flags, sound)
 
 
 _TABLE = (files("slapkit.data.scores") / "instruments.txt").read_text(encoding="utf-8")
