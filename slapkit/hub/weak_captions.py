@@ -128,7 +128,7 @@ def write(words: Words, rng: np.random.Generator) -> dict[str, str]:
     facts = {kind: [word for word in found if word != "medium"] for kind, found in words.facts.items()}
     mute = facts["voice"] == [NO_VOICE]
     adjectives = [
-        _WRITTEN.get(facts[kind][0], facts[kind][0]) for kind in ("tempo", "mood", "genre") if facts.get(kind)
+        _WRITTEN.get(facts[kind][0], facts[kind][0]) for kind in ("tempo", "mood", "sound", "genre") if facts.get(kind)
     ]
     players = facts.get("instruments", []) + [_PLAYERS[word] for word in facts["voice"] if word != NO_VOICE]
     parts = {

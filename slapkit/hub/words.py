@@ -1,4 +1,4 @@
-"""The words of a published tagger: musicnn's hundred tags, put together as a few dozen words of five kinds.
+"""The words of a published tagger: musicnn's hundred tags, put together as a few dozen words of six kinds.
 
 A word's score is the mean log-odds of the tags that mean it, its percentile the share of the tracks of a folder that
 score lower. What is said of a track are words that it stands out by, or that are more likely than not.
@@ -34,14 +34,15 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "genre": {
         "classical": ("classical", "classic"), "opera": ("opera",), "techno": ("techno",), "house": ("House",),
-        "electronic": ("electronic", "electronica", "electro"), "dance": ("dance",), "ambient": ("ambient",),
-        "new age": ("new age",), "rock": ("rock", "classic rock"), "hard rock": ("hard rock",),
+        "dance": ("dance",), "ambient": ("ambient",), "new age": ("new age",), "rock": ("rock", "classic rock"),
+        "hard rock": ("hard rock",),
         "alternative": ("alternative", "alternative rock"), "indie": ("indie", "indie rock", "indie pop"),
         "metal": ("metal", "heavy metal"), "punk": ("punk",), "progressive rock": ("Progressive rock",),
         "pop": ("pop",), "folk": ("folk",), "country": ("country",), "jazz": ("jazz",), "blues": ("blues",),
         "soul": ("soul",), "funk": ("funk",), "rnb": ("rnb",), "hip-hop": ("Hip-Hop",), "indian": ("indian",),
-        "experimental": ("experimental",), "acoustic": ("acoustic",),
+        "experimental": ("experimental",),
     },
+    "sound": {"acoustic": ("acoustic",), "electronic": ("electronic", "electronica", "electro")},
 }  # fmt: skip
 
 NO_VOICE = "none"
@@ -50,6 +51,10 @@ _STANDS_OUT = 0.9  # percentile
 _LEAST = {"instruments": 0.05, "genre": 0.1, "mood": 0.02}  # probability: the last of a folder has percentiles too
 _MOST = 3  # words of a kind
 _SLOWEST, _FASTEST = 1 / 3, 2 / 3
+# What is likely where instruments are played, and where sounds are made: the difference of their sums of log-odds above
+# which music is called acoustic and below which electronic. Chosen on 89 tracks of games.
+_PLAYED, _MADE = ("acoustic", "classical", "strings"), ("electronic", "techno", "synth")
+_ACOUSTIC, _ELECTRONIC = -3.0, -7.0
 
 
 class Words(NamedTuple):
@@ -63,7 +68,8 @@ class Words(NamedTuple):
 def describe(probabilities: np.ndarray) -> list[Words]:
     """Return what is said of each of N tracks, given the `probabilities [N, 100]` of musicnn's tags.
 
-    Tempo is relative, by thirds of the folder. Whether there is a voice is decided by all tags for and against it.
+    Tempo is relative, by thirds of the folder. Whether there is a voice is decided by all tags for and against it, and
+    whether music is acoustic or electronic by six words; between the two nothing is said.
     """
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     odds = np.log(clipped / (1 - clipped))
@@ -72,6 +78,9 @@ def describe(probabilities: np.ndarray) -> list[Words]:
     against = scores[NO_VOICE]
     scores["fast"] = scores["fast"] - scores.pop("slow")
     scores[NO_VOICE] = -(voice := _mean(odds, [tag for word in sung for tag in WORDS["voice"][word]]) - against)
+    played = sum(scores[word] for word in _PLAYED) - sum(scores[word] for word in _MADE)
+    scores |= {"acoustic": played, "electronic": -played}
+    sound = {"acoustic": played > _ACOUSTIC, "electronic": played < _ELECTRONIC}
     percentiles = {word: _percentiles(values) for word, values in scores.items()}
     percentiles["slow"] = 1 - percentiles["fast"]
     result = []
@@ -81,6 +90,7 @@ def describe(probabilities: np.ndarray) -> list[Words]:
         facts["voice"] = [max(sung, key=lambda word: sung[word][track]) if voice[track] > 0 else NO_VOICE]
         fast = said["fast"]
         facts["tempo"] = ["slow" if fast <= _SLOWEST else "fast" if fast >= _FASTEST else "medium"]
+        facts["sound"] = [word for word, holds in sound.items() if holds[track]]
         facts = {kind: facts[kind] for kind in WORDS if facts[kind]}
         words = [word for words in facts.values() for word in words if word in said]
         result.append(Words(facts, {word: round(said[word], 3) for word in words}))

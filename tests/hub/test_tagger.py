@@ -39,6 +39,15 @@ def test_synonyms_are_one_word_and_decide_together():
     assert describe(probabilities(choir))[0].facts["voice"] == ["choir"]
 
 
+def test_sound_is_acoustic_or_electronic_whatever_else_is_in_the_folder():
+    played, made = {"classical": 0.5, "strings": 0.4}, dict.fromkeys(("techno", "synth", "electronic"), 0.5)
+    for others in ([], [made] * 3):
+        found = describe(probabilities(played, made, *others))
+        assert [words.facts["sound"] for words in found[:2]] == [["acoustic"], ["electronic"]]
+    between = describe(probabilities({"techno": 0.1}))[0]
+    assert "sound" not in between.facts
+
+
 def test_percentiles_are_shares_of_the_folder():
     order = np.random.default_rng(0).permutation(40)
     tracks = probabilities(*({"piano": 0.1 + place / 100, "fast": 0.3 - place / 200} for place in order))

@@ -32,7 +32,7 @@ NOTHING_ASKED = "Write what the music should sound like, or drop an audio file h
 # The first filters; the others are behind a button.
 FIRST_FILTERS = (
     "style", "instruments", "tempo_class", "genre", "artist", "folder", "subfolder", "year", "mode", "metre", "split",
-    *(HEARD + kind for kind in ("instruments", "tempo", "voice", "genre", "mood", "key")),
+    *(HEARD + kind for kind in ("instruments", "tempo", "voice", "sound", "genre", "mood", "key")),
 )  # fmt: skip
 FIRST_SHOWN = 3
 MOST_VALUES = 60  # in one menu
