@@ -181,11 +181,22 @@ def _umap(reduced: np.ndarray, config: MapConfig, k: int, progress: bool) -> np.
         warnings.simplefilter("ignore")
         import umap
 
+        _keep_compiled()
         settings = {"n_components": config.n_components, "n_neighbors": k, "min_dist": config.min_dist, "n_jobs": 1}
         settings["init"] = "pca" if reduced.shape[1] >= config.n_components else "random"
         settings["tqdm_kwds"] = {"disable": not progress, "desc": f"UMAP of {len(reduced):,} points", "leave": False}
         reducer = umap.UMAP(random_state=config.seed, precomputed_knn=known, **settings)
         return np.ascontiguousarray(reducer.fit_transform(reduced), dtype=np.float32)
+
+
+def _keep_compiled() -> None:
+    """Let numba keep on the disk what UMAP has it compile, which else takes six seconds of every process."""
+    from umap import layouts, umap_
+
+    slow = (umap_, "smooth_knn_dist"), (umap_, "compute_membership_strengths")
+    for module, name in (*slow, (layouts, "_nb_optimize_layout_euclidean_single_epoch")):
+        with contextlib.suppress(AttributeError, RuntimeError):  # another version, or no place to keep it
+            getattr(module, name).enable_caching()
 
 
 def _neighbours(rows: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -203,5 +214,5 @@ def _reduce(rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray | None,
     size = min(size, len(rows))
     if rows.shape[1] <= size:
         return rows.astype(np.float32), None, None
-    pca = PCA(size, svd_solver="full").fit(np.asarray(rows, dtype=np.float64))
+    pca = PCA(size, svd_solver="covariance_eigh").fit(np.asarray(rows, dtype=np.float64))
     return tuple(array.astype(np.float32) for array in (pca.transform(rows), pca.mean_, pca.components_))
