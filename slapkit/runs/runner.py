@@ -165,8 +165,8 @@ def _relative(path: Path, root: Path) -> str:
 
 def _readable_id(values: dict[str, Any], defaults: dict[str, Any], digest: str) -> str:
     """Return the name of a run's folder: its first words, the numbers that are not the default, and the digest."""
-    # `runs` holds names of other runs, made of the same words: it counts in the digits alone.
-    apart = ("runs", "init", "tokenizer")
+    # These count in the digits alone: `runs` holds names of other runs, made of the same words.
+    apart = ("runs", "init", "tokenizer", "searches")
     texts = [value for key, value in values.items() if isinstance(value, str) and key not in apart]
     words = ["-".join(Path(part).name for part in text.split(",")) for text in texts][:3]
     if isinstance(init := values.get("init"), str):

@@ -13,7 +13,7 @@ from slapkit.search import Library
 from slapkit.search.listen import excerpt
 from slapkit.viz import theme
 from slapkit.viz.maps.export import EXCERPT_FORM
-from slapkit.viz.text import facts, json_for_script, plain, title_of
+from slapkit.viz.text import facts, json_for_script, plain
 
 
 def save_searches(
@@ -50,5 +50,5 @@ def _result(library: Library, row: Mapping[str, Any], seconds: float, sounds: di
         if key not in sounds:
             data = excerpt(library.path(row["id"]), start_s=row["window_start_s"], seconds=seconds, **EXCERPT_FORM)
             sounds[key] = base64.b64encode(data).decode()
-    shown = {"title": plain(title_of(row), 120), "facts": plain(" · ".join(facts(row)), 200)}
+    shown = {"title": plain(row["title"], 120), "facts": plain(" · ".join(facts(row)), 200)}
     return shown | {"sound": key if key in sounds else ""}

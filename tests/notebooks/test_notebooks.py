@@ -246,6 +246,7 @@ def test_music_is_searched_in_a_corpus_and_in_a_folder_of_ones_own(project):
     assert done.metrics["queries"][0] == "slow flute"
     assert set(pages) <= {"asked-for"} and len(figures(outputs)) == len(pages)
     searches = (done.folder / "searches.html").read_text(encoding="utf-8")
+    assert "drums" not in done.folder.name
     assert searches.count("<section>") == 10 and "disabled" not in searches.split("<main>")[1]
     assert (done.folder / "notebook.ipynb").stat().st_size < 1_000_000
     shown = [o.get("data", {}) for o in outputs]
