@@ -14,7 +14,7 @@ import numpy as np
 
 from slapkit._io import available_cores
 from slapkit._pool import run_tasks
-from slapkit._rows import Found, RowCache
+from slapkit._rows import Found, Passing, RowCache
 from slapkit.audio import decode
 from slapkit.audio.features import TIMEOUT_S
 from slapkit.data.scores.score import PITCH_NAMES, find_key
@@ -34,7 +34,8 @@ def measure(path: str | Path) -> np.ndarray | str:
         with decode.opened(path) as file:
             wave = file.read(sample_rate=_RATE, duration_s=_SECONDS, reject_silent=True)
     except AudioError as error:
-        return str(error).replace(str(path), "the file")
+        kind = Passing if isinstance(error.__cause__, (OSError, MemoryError)) else str
+        return kind(str(error).replace(str(path), "the file"))
     onsets = librosa.onset.onset_strength(y=wave, sr=_RATE)
     # A wide prior: the usual one takes 60 beats for 120, and 140 for 93.
     tempo = librosa.feature.tempo(onset_envelope=onsets, sr=_RATE, start_bpm=100, std_bpm=2.0)[0]
@@ -56,7 +57,7 @@ def measurements(
     def compute(missing: list[str]) -> Found:
         tasks = [sounds[key] for key in missing]
         for i, found, reason in run_tasks(measure, tasks, workers=available_cores(), timeout_s=TIMEOUT_S, quiet=True):
-            yield missing[i], found if reason is None else f"the file cannot be measured: {reason}"
+            yield missing[i], found if reason is None else Passing(f"the file cannot be measured: {reason}")
 
     cache = RowCache(Path(cache_dir) / f"audio-{_FORMAT}.measured", 3, "<f4")
     cache.fill(sounds, compute, what="Measuring", unit="file", progress=progress)

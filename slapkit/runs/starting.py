@@ -21,8 +21,8 @@ def before_and_after(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Measure a start beside the model that it became, on the test splits of the new data and of the start's own.
 
-    The start's own data is that of its run, where it is a run and the data still lies there: what `model` lost on it
-    was forgotten.
+    The start's own data is that of its run, where it is a run and the data lies there unchanged: what `model` lost on
+    it was forgotten.
 
     Args:
         start: a checkpoint of any kind.
@@ -46,13 +46,21 @@ def before_and_after(
 
 
 def _own_data(start: str | Path) -> list[AudioTextDataset]:
-    """Return the data sets that a run was trained on; none where it is no run, or where they are gone."""
+    """Return the data sets that a run was trained on; none where it is no run, or where they are gone or were changed
+    since."""
     folder = locate(start).resolve()
-    record = next((r for place in (folder, folder.parent, folder.parents[1]) if (r := read_record(place))), {})
-    try:
-        return [*read_data(str(record["parameters"]["data"])).parts.values()]
-    except (KeyError, SlapkitError):
-        return []
+    for run in (folder, *folder.parents[:2]):  # the run, its checkpoint, the checkpoint of a further seed
+        record = read_record(run)
+        if record is not None:
+            parameters, root = record.get("parameters", {}), run.parents[2]
+            names = str(parameters.get("data")).split(",")  # not those of a project that we work in now
+            try:
+                places = ",".join(str(root / name) if (root / name).exists() else name for name in names)
+                dataset = read_data(places, parameters.get("shares"), root)
+            except SlapkitError:
+                return []
+            return [*dataset.parts.values()] if dataset.fingerprint == record.get("data_fingerprint") else []
+    return []
 
 
 def _part(metrics: dict[str, Any]) -> dict[str, Any]:
