@@ -11,6 +11,7 @@ Prints JSON: hours of audio a minute, processor seconds (worker processes includ
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -36,14 +37,21 @@ from slapkit.search import Library
 RATE = 44_100
 
 
+@functools.cache
+def tone(key: int) -> np.ndarray:
+    """Return a second of five decaying partials, some semitones above 55 Hz."""
+    seconds, hertz = np.arange(RATE) / RATE, 55 * 2 ** (key / 12)
+    partials = sum(np.sin(2 * np.pi * hertz * k * seconds) / k for k in range(1, 6))
+    return (0.1 * partials * np.exp(-4 * seconds)).astype(np.float32)
+
+
 def make_track(path: Path, seconds: float, seed: int) -> None:
     """Write a track of random notes, four a second, over noise."""
-    rng, note = np.random.default_rng(seed), np.arange(RATE) / RATE
+    rng = np.random.default_rng(seed)
     wave = 0.01 * rng.standard_normal((round(seconds * RATE), 2)).astype(np.float32)
     for start in range(0, len(wave) - RATE, RATE // 4):
-        hertz = 55 * 2 ** (rng.integers(0, 48) / 12)
-        tone = sum(np.sin(2 * np.pi * hertz * k * note) / k for k in range(1, 6)) * np.exp(-4 * note)
-        wave[start : start + RATE] += (0.1 * tone[:, None] * rng.uniform(0.3, 1, 2)).astype(np.float32)
+        key, levels = int(rng.integers(0, 48)), rng.uniform(0.3, 1, 2).astype(np.float32)
+        wave[start : start + RATE] += tone(key)[:, None] * levels
     soundfile.write(path, wave, RATE)
 
 
@@ -96,8 +104,7 @@ def main() -> None:
     hours, result = args.tracks * args.seconds / 3600, {}
     with tempfile.TemporaryDirectory() as place:
         files = [Path(place, f"{number:03d}.{args.suffix}") for number in range(args.tracks)]
-        for number, path in enumerate(files):
-            make_track(path, args.seconds, number)
+        spread(lambda number: make_track(files[number], args.seconds, number), range(args.tracks))
         for work in (decoding, features, library):
             wall, processor, peak = own_process(timed, work, files, args.model)
             result[work.__name__] = {
