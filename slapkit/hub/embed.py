@@ -1,8 +1,8 @@
 """Embedding a whole collection into one Parquet file, on one device or many, stopped and continued at will.
 
 Processes share the folder `<out>.parts/` and nothing else. Each takes the next chunk of files that nobody holds, so one
-that dies leaves its chunk to the others; finished chunks are kept in a `VectorStore`, under a name made of all that
-decides the result (model, windows, names, sizes, times and captions of the files).
+that dies leaves its chunk to the others; a finished chunk is a Parquet file, named by a hash of all that decides the
+result (model, windows, names, sizes, times and captions of the files).
 
 Columns: `id`, `path` (relative to the collection's folder), `modality` ("audio" or "text"), `caption` (null for
 audio), `start_s` and `end_s` (s, of the window, or of the file where windows are pooled; null for text), and `z` and
@@ -16,10 +16,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,7 +30,6 @@ from slapkit.config import require
 from slapkit.data import AudioTextDataset, read
 from slapkit.data.scan import Failure, Source, scan
 from slapkit.errors import ConfigError, DataError, short
-from slapkit.hub.store import VectorStore
 from slapkit.models.embed import BATCH, Embedded, Embedder, hop_frames, mean_by_clip
 from slapkit.models.inference import Model
 
@@ -51,11 +50,6 @@ class Outcome:
     files: int
     failures: tuple[Failure, ...]
     made: int
-
-
-class _Chunk(NamedTuple):
-    sources: tuple[Source, ...]
-    key: str
 
 
 def embed_collection(
@@ -86,13 +80,13 @@ def embed_collection(
     settings = {"model": fingerprint, "dim": model.dim, "window": audio.window_frames, "hop": hop}
     settings |= {"hop_s": audio.frontend.hop_s, "pooled": pooled}
     sources, failures = _collect(data)
-    plan = [_chunk(sources[i : i + chunk], settings) for i in range(0, len(sources), chunk)]
-    result = hashlib.sha256("".join(one.key for one in plan).encode()).hexdigest()[:32]
     folder, made = out.with_name(f"{out.name}.parts"), 0
+    chunks = [sources[i : i + chunk] for i in range(0, len(sources), chunk)]
+    plan = {folder / f"{_key(part, settings)}.parquet": part for part in chunks}
+    result = hashlib.sha256("".join(path.stem for path in plan).encode()).hexdigest()[:32]
     if _finished(out) != result:
-        store = VectorStore(folder, 2 * model.dim)
-        todo = [one for one in plan if one.key not in store.items]
-        expected = sum(len(one.sources) for one in todo)
+        todo = {path: part for path, part in plan.items() if not path.exists()}
+        expected = sum(map(len, todo.values()))
         processes = _environ("LOCAL_WORLD_SIZE", "WORLD_SIZE", default=1)  # of this machine, which share its cores
         if not workers and processes > 1:
             workers = max(1, available_cores() // processes)
@@ -100,19 +94,15 @@ def embed_collection(
         with bar, Embedder(model, hop=hop, expected=expected, workers=workers) as embedder:
             # What other processes hold is waited for in a second pass, and done here where they died.
             for wait in (None, "Waiting for the last files of other processes"):
-                for one in todo:
-                    with contextlib.suppress(BlockingIOError):
-                        with locked(folder / f"{one.key}.lock", wait=wait, progress=progress):
-                            store.reload()
-                            if one.key not in store.items and _finished(out) != result:
-                                item, vectors = _embed(model, one, embedder, settings, bar)
-                                with store.writing(progress=progress):
-                                    store.append([(item, vectors)])
-                                made += 1
-        wait = "Waiting for another process that writes the result"
-        with locked(folder / "join.lock", wait=wait, progress=progress):
+                for path, part in todo.items():
+                    lock = path.with_suffix(".lock")
+                    with contextlib.suppress(BlockingIOError), locked(lock, wait=wait, progress=progress):
+                        if not path.exists() and _finished(out) != result:
+                            _embed(path, model, part, embedder, settings, bar)
+                            made += 1
+        with locked(folder / "join.lock", wait="Waiting for another process that writes the result", progress=progress):
             if _finished(out) != result:
-                _join(out, store, plan, settings, result, failures)
+                _join(out, list(plan), settings, result, failures)
         shutil.rmtree(folder, ignore_errors=True)
     listed = tuple(Failure(**line) for line in read_json_lines(failures_path(out))[0])
     failed = {failure.file for failure in listed}
@@ -170,46 +160,58 @@ def _collect(data: AudioTextDataset | str | Path) -> tuple[list[Source], list[Fa
     return sources, sorted(failures, key=lambda failure: failure.file)
 
 
-def _chunk(sources: Sequence[Source], settings: dict[str, Any]) -> _Chunk:
+def _key(sources: Sequence[Source], settings: dict[str, Any]) -> str:
     files = [[s.id, s.file, s.size, s.mtime_ns, list(s.captions)] for s in sources]
-    text = json.dumps([FORMAT, settings, files], sort_keys=True)
-    return _Chunk(tuple(sources), hashlib.sha256(text.encode()).hexdigest()[:32])
+    return hashlib.sha256(json.dumps([FORMAT, settings, files], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _embed(
-    model: Model, chunk: _Chunk, embedder: Embedder, settings: dict[str, Any], bar: tqdm
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Return a chunk's item of the store, its rows and failures, and `z` beside `q`, `[rows, 2 D]`, of the rows."""
-    audio: dict[str, Embedded] = {}
-    for source, found in zip(chunk.sources, embedder.embed([s.path for s in chunk.sources]), strict=True):
-        audio[source.id] = found
-        bar.update()
-    failures = [[s.file, audio[s.id].failure] for s in chunk.sources if audio[s.id].failure is not None]
-    good = [source for source in chunk.sources if audio[source.id].failure is None]
-    texts = _captions(model, {caption for source in good for caption in source.captions})
-    rows, vectors = [], [np.zeros((0, 2 * model.dim), np.float32)]
-    for source in good:
-        found = audio[source.id]
-        if settings["pooled"]:
-            owners = np.zeros(len(found.starts), dtype=np.int64)
-            outputs, spans = [mean_by_clip(output, owners, 1) for output in found.outputs], [(0.0, found.duration_s)]
+    path: Path, model: Model, sources: Sequence[Source], embedder: Embedder, settings: dict[str, Any], bar: tqdm
+) -> None:
+    """Write the rows of a chunk as a Parquet file, with the failures in its schema."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    good, failures = [], []
+    for source, found in zip(sources, embedder.embed([s.path for s in sources]), strict=True):
+        if found.failure is None:
+            good.append((source, found))
         else:
-            # Frames are the middle of their hop, so the last one is the window's end.
-            ends = (found.starts + settings["window"] - 1) * settings["hop_s"]
-            spans = zip((found.starts * settings["hop_s"]).tolist(), np.minimum(ends, found.duration_s).tolist())
-            outputs = found.outputs
-        rows += [[source.id, source.file, "audio", None, start_s, end_s] for start_s, end_s in spans]
-        rows += [[source.id, source.file, "text", caption, None, None] for caption in source.captions]
-        vectors += [np.concatenate(outputs, axis=1), *(texts[caption] for caption in source.captions)]
-    return {"id": chunk.key, "rows": rows, "failures": failures}, np.concatenate(vectors)
+            failures.append({"file": source.file, "reason": found.failure})
+        bar.update()
+    texts = _captions(model, {caption for source, _ in good for caption in source.captions})
+    rows = [row for source, found in good for row in _rows(source, found, texts, settings)]
+    table = pa.Table.from_pylist(rows, _schema(model.dim).with_metadata({_META: json.dumps(failures)}))
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
 
 
-def _captions(model: Model, captions: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return `z` beside `q`, `[1, 2 D]`, of each caption."""
+def _rows(
+    source: Source, found: Embedded, texts: dict[str, tuple[np.ndarray, ...]], settings: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one file: of its windows, or of their mean, and of its captions."""
+    if settings["pooled"]:
+        owners = np.zeros(len(found.starts), dtype=np.int64)
+        outputs, spans = [mean_by_clip(output, owners, 1) for output in found.outputs], [(0.0, found.duration_s)]
+    else:
+        # Frames are the middle of their hop, so the last one is the window's end.
+        ends = (found.starts + settings["window"] - 1) * settings["hop_s"]
+        spans = zip((found.starts * settings["hop_s"]).tolist(), np.minimum(ends, found.duration_s).tolist())
+        outputs = found.outputs
+    known = {"id": source.id, "path": source.file}
+    for (start_s, end_s), z, q in zip(spans, *outputs):
+        yield known | {"modality": "audio", "start_s": start_s, "end_s": end_s, "z": z, "q": q}
+    for caption in source.captions:
+        z, q = texts[caption]
+        yield known | {"modality": "text", "caption": caption, "z": z, "q": q}
+
+
+def _captions(model: Model, captions: Iterable[str]) -> dict[str, tuple[np.ndarray, ...]]:
+    """Return `z` and `q` `[D]` of each caption."""
     unique, found = sorted(captions), {}
     for rows, tokens in model.joint.text.encoder.batches(unique, BATCH) if unique else ():
-        both = torch.cat(model.encode(tokens, "text"), dim=1).numpy()
-        found |= {unique[row]: vector[None] for row, vector in zip(rows, both, strict=True)}
+        both = zip(*(output.numpy() for output in model.encode(tokens, "text")))
+        found |= {unique[row]: pair for row, pair in zip(rows, both, strict=True)}
     return found
 
 
@@ -223,33 +225,25 @@ def _schema(dim: int) -> pa.Schema:
 
 
 def _join(
-    out: Path, store: VectorStore, plan: Sequence[_Chunk], settings: dict[str, Any], result: str,
-    failures: Sequence[Failure],
-) -> None:  # fmt: skip
+    out: Path, chunks: Sequence[Path], settings: dict[str, Any], result: str, failures: Sequence[Failure]
+) -> None:
     """Write the rows of all chunks to one file, after the list of failures: its presence says that all is done."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    dim = settings["dim"]
     meta = {"format": FORMAT, "identity": result, "settings": settings}
-    schema = _schema(dim).with_metadata({_META: json.dumps(meta)})
+    schema = _schema(settings["dim"]).with_metadata({_META: json.dumps(meta)})
     options = {"compression": "zstd", "use_dictionary": ["id", "path", "modality", "caption"]}
-    rows, vectors, failed = [], [], [asdict(failure) for failure in failures]
+    parts, failed = [], [asdict(failure) for failure in failures]
     with atomic_path(out) as temporary:
         with pq.ParquetWriter(temporary, schema, write_page_checksum=True, **options) as writer:
-            for chunk in plan:
-                item = store.items[chunk.key]
-                rows += item["rows"]
-                vectors.append(store.vectors_of(item["first"], item["windows"]))
-                failed += [{"file": file, "reason": reason} for file, reason in item["failures"]]
-                if len(rows) >= _ROWS or (chunk is plan[-1] and rows):
-                    both = np.concatenate(vectors)
-                    columns = [pa.array(values, field.type) for values, field in zip(zip(*rows), schema)]
-                    for half, field in ((both[:, :dim], schema.field("z")), (both[:, dim:], schema.field("q"))):
-                        flat = pa.array(half.ravel(), pa.float32())
-                        columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
-                    writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(rows))
-                    rows, vectors = [], []
+            for path in chunks:
+                parts.append(pq.ParquetFile(path).read())
+                failed += json.loads(parts[-1].schema.metadata[_META])
+                rows = sum(map(len, parts))
+                if rows >= _ROWS or (path is chunks[-1] and rows):
+                    writer.write_table(pa.concat_tables(parts), row_group_size=rows)
+                    parts = []
         failures_path(out).unlink(missing_ok=True)
         if failed:
             atomic_write_json_lines(failures_path(out), sorted(failed, key=lambda one: (one["file"], one["reason"])))

@@ -6,16 +6,14 @@ has a row for the mean of its windows, numbered below 0; the engine filters, and
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from slapkit.errors import LibraryError
-from slapkit.hub.store import VectorStore
 from slapkit.models.embed import mean_by_clip
 from slapkit.search.filters import Filters, words
 from slapkit.search.ranking import Hits, Pooling, check_pooling, rounded
@@ -84,15 +82,12 @@ class EngineStore(LibraryStore):
         """Rows that there may be: the engine is asked for their number once, when it is opened."""
         return 1 << 62
 
-    def _ends(self) -> list[tuple[Path, int]]:
-        return super()._ends()[:1]
+    def _cut_rows(self) -> None:
+        """Take rows that the journal does not name out of the engine."""
+        self.ask("delete", filter=f"row >= {self._used} or row < {-self._used}")
 
-    @contextlib.contextmanager
-    def writing(self, *, progress: bool = False) -> Iterator[None]:
-        """As `VectorStore.writing`; rows that the journal does not name are taken out of the engine first."""
-        with VectorStore.writing(self, progress=progress):
-            self.ask("delete", filter=f"row >= {self._used} or row < {-self._used}")
-            yield
+    def _keep_halves(self) -> None:
+        """Nothing: the engine has its own index."""
 
     def append(self, items: Iterable[tuple[dict[str, Any], np.ndarray]]) -> None:
         """Add tracks with their vectors: rows first, then their lines."""

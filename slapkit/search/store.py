@@ -1,27 +1,30 @@
-"""A library on disk: a `VectorStore` of all windows, whose items are tracks, and a header.
+"""A library on disk: the vectors of all windows, a journal of the tracks that they belong to, and a header.
 
     library.json     what the library is: model, embedding, windows
-    windows-<n>.f16  the windows' vectors in float16, which searches read first
+    windows-<n>.f32  the windows' vectors, float32 [W, D], appended to
+    windows-<n>.f16  the same in float16, which searches read first
+    tracks-<n>.jsonl one line a track, appended after its rows are on the disk; a later line replaces an earlier one
     failures.jsonl   files that could not be used
     text/            the text tower as a graph, see `slapkit.search.graph`
 
-Rows that no track needs any more stay; a library that is deleted and built again is without them.
+A kill at any time loses at most the tracks whose line was not written yet: what follows the last whole line is cut off
+by the next writer. Rows that no track needs any more stay; a library that is deleted and built again is without them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slapkit._io import atomic_write_json, write_guard
+from slapkit._io import atomic_write_json, locked, read_json_lines, sync_file, write_guard
 from slapkit.errors import LibraryError
-from slapkit.hub.store import VectorStore
 
 if TYPE_CHECKING:
     from slapkit.models.inference import Model
@@ -94,8 +97,9 @@ class Header:
         return model
 
 
-class LibraryStore(VectorStore):
-    """The files of one library. Reading needs no lock; `writing` is for one process at a time.
+class LibraryStore:
+    """The files of one library; `items` has the journal's lines by id. Reading needs no lock; `writing` is for one
+    process at a time.
 
     Args:
         header: of a library to begin, or to go on with where `out` holds it already; None opens what is there.
@@ -107,8 +111,13 @@ class LibraryStore(VectorStore):
     def __init__(self, out: Path, header: Header | None = None) -> None:
         if header is not None and not (out / "library.json").exists():
             atomic_write_json(out / "library.json", asdict(header))
-        self.header = Header.read(out)
-        super().__init__(out, self.header.dim, self.header.generation)
+        self.folder, self.header = out, Header.read(out)
+        self.dim = self.header.dim
+        self.windows_path = out / f"windows-{self.header.generation}.f32"
+        self.journal_path = out / f"tracks-{self.header.generation}.jsonl"
+        self.items: dict[str, dict[str, Any]] = {}
+        self._size = self._used = 0  # bytes of the journal that were read, rows that it names
+        self.reload()
         if header is not None:
             for name in ("folder", "model", "embedding", "window", "hop", "engine"):
                 old, new = getattr(self.header, name), getattr(header, name)
@@ -123,6 +132,44 @@ class LibraryStore(VectorStore):
         """Write `library.json`."""
         atomic_write_json(self.folder / "library.json", asdict(self.header))
 
+    def reload(self) -> None:
+        """Read what was added to the journal; tracks whose rows are not on the disk do not count."""
+        lines, self._size = read_json_lines(self.journal_path, self._size)
+        rows = self.rows
+        for line in lines:
+            with contextlib.suppress(KeyError, TypeError):
+                self.items.pop(line["id"], None)
+                if line.get("gone") or not _NEEDED <= line.keys() <= _KNOWN:
+                    continue
+                first, end = line["first"], line["first"] + line["windows"]
+                if 0 <= first < end <= rows:
+                    self.items[line["id"]] = line
+                    self._used = max(self._used, end)
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The tracks by id, in the order of ids."""
+        return {id: Entry(**self.items[id]) for id in sorted(self.items)}
+
+    @property
+    def rows(self) -> int:
+        """Number of rows on the disk."""
+        try:
+            return self.windows_path.stat().st_size // (4 * self.dim)
+        except FileNotFoundError:
+            return 0
+
+    def vectors(self) -> np.ndarray:
+        """Return all rows, float32 `[W, D]`, memory-mapped; some may belong to no track any more."""
+        if self._used == 0:
+            return np.zeros((0, self.dim), dtype=np.float32)
+        return np.memmap(self.windows_path, dtype="<f4", mode="r", shape=(self._used, self.dim))
+
+    def vectors_of(self, first: int, windows: int) -> np.ndarray:
+        """Return some rows, float32 `[windows, D]`, in memory."""
+        count, offset = self.dim * windows, 4 * self.dim * first
+        return np.fromfile(self.windows_path, dtype="<f4", count=count, offset=offset).reshape(-1, self.dim)
+
     def halves(self) -> np.ndarray:
         """Return `vectors()` in float16, memory-mapped; in memory where the last writer did not come to its end."""
         path, shape = self.windows_path.with_suffix(".f16"), (self._used, self.dim)
@@ -132,21 +179,52 @@ class LibraryStore(VectorStore):
 
     @contextlib.contextmanager
     def writing(self, *, progress: bool = False) -> Iterator[None]:
-        """As `VectorStore.writing`; the rows that were written are then added to those in float16."""
-        with super().writing(progress=progress):
+        """Hold the library for this process, waiting for another one that does, and cut off what a kill left torn; the
+        rows that were written are then added to those in float16."""
+        wait = f"Waiting for another process that writes {self.folder}"
+        with locked(self.folder / ".lock", wait=wait, progress=progress):
+            self.reload()
+            _cut(self.journal_path, self._size)
+            self._cut_rows()
             yield
-            path = self.windows_path.with_suffix(".f16")
-            with write_guard(path), open(path, "ab") as file:
-                done = file.tell() // (2 * self.dim)  # rows that the journal names never change
-                file.truncate(2 * self.dim * done)
-                for start in range(done, self._used, _HALVED):
-                    rows = self.vectors_of(start, min(_HALVED, self._used - start))
-                    file.write(rows.astype("<f2").tobytes())
+            self._keep_halves()
 
-    @property
-    def entries(self) -> dict[str, Entry]:
-        """The tracks by id, in the order of ids."""
-        return {id: Entry(**self.items[id]) for id in sorted(self.items)}
+    def _cut_rows(self) -> None:
+        _cut(self.windows_path, 4 * self.dim * self._used)  # those of tracks that are gone may be mapped elsewhere
 
-    def _usable(self, line: dict[str, Any]) -> bool:
-        return super()._usable(line) and line["windows"] > 0 and _NEEDED <= line.keys() <= _KNOWN
+    def _keep_halves(self) -> None:
+        path = self.windows_path.with_suffix(".f16")
+        with write_guard(path), open(path, "ab") as file:
+            done = file.tell() // (2 * self.dim)  # rows that the journal names never change
+            file.truncate(2 * self.dim * done)
+            for start in range(done, self._used, _HALVED):
+                rows = self.vectors_of(start, min(_HALVED, self._used - start))
+                file.write(rows.astype("<f2").tobytes())
+
+    def append(self, items: Iterable[tuple[dict[str, Any], np.ndarray]]) -> None:
+        """Add tracks with their vectors `[windows, D]`: rows first, then, when those are on the disk, their lines."""
+        lines, row = [], self.rows
+        with write_guard(self.windows_path), open(self.windows_path, "ab") as file:
+            for item, vectors in items:
+                file.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+                lines.append({**item, "first": row, "windows": len(vectors)})
+                row += len(vectors)
+        if lines:
+            with write_guard(self.windows_path):
+                sync_file(self.windows_path)
+            self.log(lines)
+
+    def log(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Add lines to the journal: what is known of tracks whose vectors stay, or `{"id": ..., "gone": True}`."""
+        data = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
+        if data:
+            with write_guard(self.journal_path, needed=len(data)), open(self.journal_path, "ab") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self.reload()
+
+
+def _cut(path: Path, size: int) -> None:
+    with write_guard(path), open(path, "ab") as file:
+        file.truncate(size)

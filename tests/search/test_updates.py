@@ -265,7 +265,7 @@ def test_long_files_are_embedded_in_pieces(music, build, monkeypatch):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
 @pytest.mark.parametrize("kind", ["library", "embed"])
 def test_cut_off_at_any_flush_it_goes_on(music, model, build, tmp_path, monkeypatch, embedded, kind, error):
-    root, fsync, left = music({f"{i}.wav": 1.0 for i in range(8)}), os.fsync, 0
+    root, fsync, left = music({f"{i}.wav": 1.0 for i in range(12)}), os.fsync, 0
     monkeypatch.setattr(following, "_CHUNK", 2)
 
     def make(name):
@@ -288,7 +288,7 @@ def test_cut_off_at_any_flush_it_goes_on(music, model, build, tmp_path, monkeypa
             with pytest.raises((KeyboardInterrupt, StorageError)):
                 make("out")
     found = make("out")
-    assert len(embedded) <= 8 + 4 * 2, "finished work is not done again"
+    assert len(embedded) <= 12 + 4 * 2, "finished work is not done again"
     for id, vector in make("whole").items():
         np.testing.assert_allclose(found.pop(id), vector, atol=1e-5)
     assert not found and not (tmp_path / "out.parts").exists()
