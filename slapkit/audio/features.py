@@ -154,7 +154,7 @@ def _work(path: str, frontend: FrontendConfig) -> np.ndarray | str:
     return _attempt(path, frontend)
 
 
-class Extractor:
+class Extractor(contextlib.ExitStack):
     """Features of many files, by worker processes (0: one for each core where `expected` files are worth it).
 
     A context manager; one worker is this process itself. A file that crashes a worker, or takes longer than
@@ -162,15 +162,9 @@ class Extractor:
     """
 
     def __init__(self, frontend: FrontendConfig, workers: int = 0, *, expected: int = 0) -> None:
-        self.frontend = frontend
+        super().__init__()
+        self.frontend, self._pool = frontend, None
         self.workers = workers or (min(available_cores(), _MOST_WORKERS) if expected >= _WORTH_WORKERS else 1)
-        self._open, self._pool = contextlib.ExitStack(), None
-
-    def __enter__(self) -> Extractor:
-        return self
-
-    def __exit__(self, *_error) -> None:
-        self._open.close()
 
     def map(self, paths: Iterable[str]) -> Iterator[np.ndarray | str]:
         """Yield the features of each file, or in words why there are none, in order."""
@@ -188,7 +182,7 @@ class Extractor:
     def _schedule(self, path: str):
         if self._pool is None:
             _transform(self.frontend)  # made once, before the processes fork
-            self._pool = self._open.enter_context(process_pool(self.workers, quiet=True))
+            self._pool = self.enter_context(process_pool(self.workers, quiet=True))
         return self._pool.schedule(_work, args=(path, self.frontend), timeout=TIMEOUT_S)
 
     def _take(self, path: str, future) -> np.ndarray | str:

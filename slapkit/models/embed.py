@@ -134,7 +134,7 @@ def read_features(
         yield from spread(read, range(start, min(start + _AT_ONCE, len(sounds))), most=_MOST_WAVES)
 
 
-class Embedder:
+class Embedder(Extractor):
     """A model with helper processes and a cache of features, to embed many files; a context manager.
 
     Args:
@@ -148,20 +148,13 @@ class Embedder:
     def __init__(
         self, model, *, hop: int | None = None, expected: int = 0, cache_dir: Path | None = None, workers: int = 0
     ) -> None:
-        self.model, self.hop, self.frontend = model, hop, model.config.audio.frontend
+        super().__init__(model.config.audio.frontend, workers, expected=expected)
+        self.model, self.hop = model, hop
         self._cache = FeatureCache(cache_dir, self.frontend) if cache_dir is not None else None
         tower, audio = model.joint.audio, model.config.audio
         self._known = None
         if cache_dir is not None and tower.frozen and hop in (None, audio.window_frames):
             self._known = audio_cache(cache_dir, tower.encoder, audio, model.precision)
-        self._extractor = Extractor(self.frontend, workers, expected=expected)
-
-    def __enter__(self) -> Embedder:
-        self._extractor.__enter__()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._extractor.__exit__(*error)
 
     def embed(self, paths: Sequence[Path], hashes: Sequence[str] | None = None) -> Iterator[Embedded]:
         """Yield what became of each file, in order; by the SHA-256 of the files, the cache is searched."""
@@ -194,7 +187,7 @@ class Embedder:
         """Yield the features, float16 `[frames, width]`, of each file, or why there are none."""
         cached = [None if self._cache is None else self._cache.get(key) for key in hashes]
         missing = [str(path) for path, found in zip(paths, cached) if found is None]
-        with contextlib.closing(self._extractor.map(missing)) as computed:
+        with contextlib.closing(self.map(missing)) as computed:
             for found in cached:
                 yield next(computed) if found is None else found
 
