@@ -8,7 +8,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from slapkit._io import read_arrays, write_arrays
-from slapkit.search.index import top
+from slapkit.search.ranking import top
 
 _CELLS = 4096  # at most
 _LEARNED = 64  # rows a cell from which centres are learned

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -17,11 +16,10 @@ from slapkit.config import nearest
 from slapkit.errors import ConfigError, LibraryError, short
 from slapkit.hub import heard
 from slapkit.models import OBJECTIVE_NAMES
-from slapkit.search import graph, opening
+from slapkit.search import opening
 from slapkit.search.filters import Filters
-from slapkit.search.index import check_k
 from slapkit.search.listen import AudioFiles
-from slapkit.search.query import ModelTower, QueryEncoder, TextTower, Track, all_terms
+from slapkit.search.query import Track, all_terms, check_k
 from slapkit.search.ranking import Hits, Pooling, Ranking
 from slapkit.search.results import beside
 from slapkit.search.store import Header, LibraryStore
@@ -35,11 +33,10 @@ if TYPE_CHECKING:  # what a search by words does without is imported where it is
 
 Kind = Literal["exact", "approximate"]
 _SMALL = 1000  # windows: up to here exact search is as fast
-_TEXT = "text"  # folder of the text tower
 _HEARD = "heard.jsonl"  # what of a library was heard by a tagger
 
 
-class Library(AudioFiles):
+class Library(AudioFiles, opening.WithModel):
     """Tracks on disk and what finds them. Made by `build` and `open`.
 
     Attributes:
@@ -54,18 +51,13 @@ class Library(AudioFiles):
     def __init__(self, store: LibraryStore, model: Model | None, index: Kind) -> None:
         if index not in get_args(Kind):
             raise LibraryError(f"there is no index of kind {short(index)}: {nearest(str(index), get_args(Kind))}")
-        self._store, self._model, self._kind = store, model, index
-        header = store.header
-        self.out, self.folder, self.name = store.folder, Path(header.folder), Path(header.folder).name
+        super().__init__(store, model)
+        header, self._kind = store.header, index
+        self.folder, self.name = Path(header.folder), Path(header.folder).name
         self.model_name = OBJECTIVE_NAMES.get(header.objective, header.objective)
         self._hop_s = header.frontend["hop"] / header.frontend["sample_rate"]
         self.window_s = (header.window - 1) * self._hop_s
         self.counts: dict[str, int] = {}
-        self._space = f"{header.model} {header.embedding}"
-        self._tower: TextTower | None = None
-        self._loading = threading.Lock()
-        self._encoder = QueryEncoder(self._text_tower, self._sound, header.dim, self._space)
-        self.embed_text, self.warn = self._encoder.embed_text, self._encoder.warn
         self._refresh()
 
     @classmethod
@@ -83,7 +75,7 @@ class Library(AudioFiles):
             out: folder that keeps the library; default `data/libraries/<name>-<hash>` in the project.
             embedding: prediction "q" or projection "z".
             index: "exact", or "approximate" for many millions of windows: the best window is sought in the cells
-                nearest to the query alone, see `slapkit.search.index.Cells`.
+                nearest to the query alone, see `slapkit.search.cells.Cells`.
             engine: address of a Milvus server or cluster that holds the vectors, such as "http://host:19530", or the
                 name of a file beside the library; None keeps them in the library's folder. `open` knows it again.
             cache_dir: folder with features that training kept: known files are not decoded again.
@@ -145,56 +137,6 @@ class Library(AudioFiles):
     def __repr__(self) -> str:
         embedding = self._store.header.embedding
         return f"<Library {self.name}: {len(self)} tracks, {self.model_name} {embedding}, in {self.out}>"
-
-    @property
-    def model(self) -> Model:
-        """The model that the library was built with.
-
-        Raises:
-            LibraryError: it is not known where it lies, or what lies there is another one by now.
-        """
-        if self._model is None:
-            path = self._store.header.model_path
-            if path is None:
-                raise LibraryError(f"where the model of {self.out} lies is not known: Library.open(..., model=...)")
-            header = self._store.header
-            self._model = header.require_model(opening.loaded(path, header.tokenizer)[0])
-        return self._model
-
-    @property
-    def note(self) -> str:
-        """What is to be said of the captions that the model learned from, once it is loaded; mostly nothing."""
-        return "" if self._tower is None and self._model is None else self._text_tower().note
-
-    def keep_text_tower(self, progress: bool = True) -> bool:
-        """Keep the model's text tower as an ONNX graph in the folder, so that later searches by words need no torch.
-
-        Takes some seconds, once. Says whether the graph is there; a tower without such a form stays with its model.
-
-        Raises:
-            StorageError: the disk is full.
-        """
-        return graph.keep(self.model, self.out / _TEXT, progress=progress)
-
-    def warm(self) -> None:
-        """Load what embeds words, so that the first search does not wait for it.
-
-        Raises:
-            LibraryError: the model cannot be had, see `model`.
-        """
-        if len(self):
-            self.embed_text("music")
-
-    def _text_tower(self) -> TextTower:
-        with self._loading:  # which `warm` may do in a thread
-            if self._tower is None:
-                header = self._store.header
-                kept = None if self._model else graph.kept(self.out / _TEXT, header.embedding, header.model)
-                self._tower = kept or ModelTower(self.model, header.embedding)
-            return self._tower
-
-    def _sound(self, path: Path) -> np.ndarray:
-        return self.model.embed_audio([path], embedding=self._store.header.embedding)[0]
 
     def update(
         self, progress: bool = True, *, cache_dir: str | Path | None = None, forget_missing: bool = False
@@ -296,7 +238,7 @@ class Library(AudioFiles):
         k, terms = check_k(k), all_terms(query, plus, minus, literal)
         if not len(self):
             raise LibraryError(f"the library {self.name!r} is empty: add audio files to {self.folder} and update it")
-        vector, began = self._encoder.vector(terms), time.perf_counter()
+        vector, began = self._queries.vector(terms), time.perf_counter()
         asked = {value.id for value, _ in terms if isinstance(value, Track)}
         hidden = [self._row[id] for id in asked if id in self._row]
         hits = self._ranking.search(vector, k + len(hidden), pooling=pooling, where=where)
@@ -335,7 +277,7 @@ class Library(AudioFiles):
 
     def like(self, id: str) -> Track:
         """Return a track to search by, the mean of its windows; a `LibraryError` if there is no such track."""
-        return Track(self.entry(id).id, self._ranking.mean(self._row[id]), self._space)
+        return Track(self.entry(id).id, self._ranking.mean(self._row[id]), self._queries.space)
 
     def facets(self, max_values: int = 30) -> dict[str, list[tuple[Any, int]]]:
         """Return what can be filtered by: columns of 2 to `max_values` values, each with its number of tracks."""

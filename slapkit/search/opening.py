@@ -1,9 +1,10 @@
-"""What a library is opened with: the folder and store that it is in, and the model that it was built with."""
+"""What a library is opened with: the folder and store that it is in, the model that it was built with, its towers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +12,85 @@ from typing import TYPE_CHECKING
 
 from slapkit._io import locate, project_root
 from slapkit.errors import LibraryError
+from slapkit.search import graph
+from slapkit.search.query import ModelTower, QueryEncoder, TextTower
 from slapkit.search.store import Header, LibraryStore
 
 if TYPE_CHECKING:  # what a search by words does without is imported where it is used
+    import numpy as np
+
     from slapkit.models.inference import Model
     from slapkit.search.library import Library
+
+_TEXT = "text"  # folder of the text tower
+
+
+class WithModel:
+    """The part of a library that embeds queries: its model, loaded when it is needed, or the text tower that it keeps.
+
+    Attributes:
+        out: folder that keeps the library.
+        embed_text, warn: those of `QueryEncoder`.
+    """
+
+    def __init__(self, store: LibraryStore, model: Model | None) -> None:
+        self._store, self._model, self.out = store, model, store.folder
+        self._tower: TextTower | None = None
+        self._loading = threading.Lock()
+        header = store.header
+        space = f"{header.model} {header.embedding}"
+        self._queries = QueryEncoder(self._text_tower, self._sound, header.dim, space)
+        self.embed_text, self.warn = self._queries.embed_text, self._queries.warn
+
+    @property
+    def model(self) -> Model:
+        """The model that the library was built with.
+
+        Raises:
+            LibraryError: it is not known where it lies, or what lies there is another one by now.
+        """
+        if self._model is None:
+            path = self._store.header.model_path
+            if path is None:
+                raise LibraryError(f"where the model of {self.out} lies is not known: Library.open(..., model=...)")
+            header = self._store.header
+            self._model = header.require_model(loaded(path, header.tokenizer)[0])
+        return self._model
+
+    @property
+    def note(self) -> str:
+        """What is to be said of the captions that the model learned from, once it is loaded; mostly nothing."""
+        return "" if self._tower is None and self._model is None else self._text_tower().note
+
+    def keep_text_tower(self, progress: bool = True) -> bool:
+        """Keep the model's text tower as an ONNX graph in the folder, so that later searches by words need no torch.
+
+        Takes some seconds, once. Says whether the graph is there; a tower without such a form stays with its model.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        return graph.keep(self.model, self.out / _TEXT, progress=progress)
+
+    def warm(self) -> None:
+        """Load what embeds words, so that the first search does not wait for it.
+
+        Raises:
+            LibraryError: the model cannot be had, see `model`.
+        """
+        if self._store.items:
+            self.embed_text("music")
+
+    def _text_tower(self) -> TextTower:
+        with self._loading:  # which `warm` may do in a thread
+            if self._tower is None:
+                header = self._store.header
+                kept = None if self._model else graph.kept(self.out / _TEXT, header.embedding, header.model)
+                self._tower = kept or ModelTower(self.model, header.embedding)
+            return self._tower
+
+    def _sound(self, path: Path) -> np.ndarray:
+        return self.model.embed_audio([path], embedding=self._store.header.embedding)[0]
 
 
 def by_model(libraries: Iterable[Library]) -> dict[str, Library]:

@@ -18,7 +18,6 @@ import numpy as np
 
 from slapkit.errors import LibraryError, short
 from slapkit.models.vocabulary import unknown_words
-from slapkit.search.index import unit
 
 if TYPE_CHECKING:
     from slapkit.models.inference import Model
@@ -75,6 +74,21 @@ def _parsed(item: Any, literal: bool) -> list[Term]:
     if isinstance(item, str):
         return [Term(item[:_LONGEST], 1.0)] if literal and item.strip() else parse(item)
     return [Term(item, 1.0)]
+
+
+def unit(queries: np.ndarray) -> np.ndarray:
+    """Return queries `[Q, D]` of unit norm, or raise `LibraryError` where one is zero or not finite."""
+    norms = np.linalg.norm(queries, axis=1, keepdims=True)
+    if not (np.isfinite(norms) & (norms > 0)).all():
+        raise LibraryError("a query vector is zero or not finite: it has no direction to search in")
+    return queries / norms
+
+
+def check_k(k: int) -> int:
+    """Return `k`, or raise `LibraryError` unless it is a whole number of at least 1."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise LibraryError(f"k={short(k)} must be a whole number of results, at least 1")
+    return int(k)
 
 
 def combine(vectors: np.ndarray, weights: Sequence[float]) -> np.ndarray:

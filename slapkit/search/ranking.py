@@ -1,4 +1,5 @@
-"""Ranking tracks by their windows: a track counts by its best window, or by the mean of all.
+"""Ranking tracks by their windows: a track counts by its best window, or by the mean of all. Cosines of float16 rows
+find what can be among the best, and those are computed anew in float32.
 
 Scores are cosines, rounded to six decimals, about what float32 embeddings resolve; ties keep the order of ids. The
 percentile of a score is the share of all tracks that score at least as high: 0.003 is the top 0.3 %.
@@ -16,7 +17,6 @@ import numpy as np
 from slapkit.config import nearest
 from slapkit.errors import LibraryError, short
 from slapkit.search.filters import Filters
-from slapkit.search.index import cosines, top
 from slapkit.search.store import Entry
 
 if TYPE_CHECKING:
@@ -25,8 +25,26 @@ if TYPE_CHECKING:
 Pooling = Literal["best", "mean"]
 ERROR = 2e-3  # of a cosine in float16: its two vectors and itself, rounded to 11 bits each, and sums
 _DECIMALS = 6
+_SMALL = 8_000_000  # values: up to here numpy, which is slow in float16, is done before torch is imported
 _BLOCK = 8192  # rows whose exact cosines are computed at a time
 _FEW = 20_000  # windows: up to here those that filters exclude are scored exactly too, for exact percentiles
+
+
+def cosines(halves: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Return the cosines of float16 unit rows `[W, D]` with a query `[D]`, float32 `[W]`, within `ERROR`."""
+    if halves.size <= _SMALL:
+        return halves.astype(np.float32) @ query.astype(np.float32)
+    import torch
+
+    return torch.mv(torch.from_numpy(halves), torch.from_numpy(query).half()).float().numpy()
+
+
+def top(scores: np.ndarray, k: int) -> np.ndarray:
+    """Return the positions of the `k` highest scores `[N]`, best first; equal ones in their order."""
+    kept = np.arange(len(scores))
+    if k < len(scores):
+        kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+    return kept[np.argsort(-scores[kept], kind="stable")[:k]]
 
 
 class Hits(NamedTuple):
