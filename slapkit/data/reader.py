@@ -10,27 +10,22 @@ import re
 import unicodedata
 import warnings
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from slapkit.config import nearest
 from slapkit.data import hf, tars
 from slapkit.data.cells import parse_list
-from slapkit.data.dataset import SPLITS, AudioTextDataset, Clip, Problem, describe
+from slapkit.data.dataset import AudioTextDataset, Clip, Problem, describe
 from slapkit.data.frames import group_of
 from slapkit.data.home import Home, is_control
+from slapkit.data.splits import HELD_OUT, SPLIT_NAMES, split_name, split_of_folders
 from slapkit.data.tables import CAPTION_COLUMNS, SUFFIXES, Table, columns_of, read_table
 from slapkit.errors import DataError, short
 
 LONGEST = 10_000  # characters of a caption that are kept; text models read a few hundred
 _NOTHING = {"", "nan", "null", "none", "n/a", "na", "<na>"}  # what exports write for a missing caption
 _TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
-_SPLIT_NAMES = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
-    "dev": "validation", "test": "test", "testing": "test", "shift": "shift",
-}  # fmt: skip
-_HELD_OUT = {"eval", "evaluation", "holdout", "hold-out", "hold_out", "heldout", "held-out", "held_out"}
-
 _PARTS = re.compile("[-_.]")  # of the name of a tar, such as train-0001.tar
 
 
@@ -115,7 +110,7 @@ def _read_tars(folder: Path, name: str | None, caption: str | None) -> AudioText
     for id, path, words, facts in tars.samples(folder, caption, problems):
         if captions := captions_of(words, 0, id, problems):
             named = facts.pop("split", None)
-            split = _split_of_folders(_PARTS.sub("/", id.split(".tar/")[0]) + "/0")
+            split = split_of_folders(_PARTS.sub("/", id.split(".tar/")[0]) + "/0")
             split = split_name(named) if isinstance(named, str) else split
             clips.append(Clip(id, path, tuple(captions), facts, split, group_of(facts, id)))
     if not clips:
@@ -148,7 +143,7 @@ def find_tables(folder: Path, remarks: list[Problem]) -> list[tuple[Path, Path, 
             inner = sorted(folder / entry.name for entry in entries if entry.is_dir() and entry.name[0] != ".")
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error
-    named = {child for child in inner if child.name.lower() in {*_SPLIT_NAMES, *_HELD_OUT}}
+    named = {child for child in inner if child.name.lower() in {*SPLIT_NAMES, *HELD_OUT}}
     found = {c: tables[0] for c in inner if (tables := _tables_in(c, folder, remarks if c in named else []))}
     if named & found.keys():
         lacking = sorted(child.name for child in named - found.keys())
@@ -208,16 +203,11 @@ def _caption_column(table: Table, file: Path, named: str | None) -> str:
 def _name_test(clips: list[Clip], notes: list[str]) -> list[Clip]:
     """Call what is held out the split "test" where there is none of that name."""
     names = {clip.split for clip in clips}
-    held = [name for name in names if name is not None and name.lower() in _HELD_OUT]
+    held = [name for name in names if name is not None and name.lower() in HELD_OUT]
     if len(held) != 1 or "test" in names:
         return clips
     notes.append(f"the split {held[0]!r} is taken as 'test'")
     return [replace(clip, split="test") if clip.split == held[0] else clip for clip in clips]
-
-
-def split_name(value: str) -> str:
-    """Return the usual name of a split: "train", "validation" or "test" for "training", "dev" and the like."""
-    return _SPLIT_NAMES.get(value.strip().lower(), value.strip())
 
 
 def clean_text(text: str) -> str:
@@ -309,7 +299,7 @@ class TableBuilder:
         inferred = all(entry["split"] is None for entry in self._rows.values())
         result = []
         for id, entry in self._rows.items():
-            split = _split_of_folders(id) if inferred else entry["split"]
+            split = split_of_folders(id) if inferred else entry["split"]
             captions = sorted(entry["captions"]) if entry["merged"] else entry["captions"]
             group = group_of(entry["facts"], id)
             result.append(Clip(id, entry["path"], tuple(captions), entry["facts"], split, group))
@@ -322,9 +312,3 @@ class TableBuilder:
             self.problems.append(Problem(number, f"{id}: {short(value)}", "the split is not text: ignored"))
             return None
         return split_name(clean_text(value))
-
-
-def _split_of_folders(id: str) -> str | None:
-    """Return the split that a folder on the way to the file is named for, if any."""
-    names = [split_name(part) for part in PurePosixPath(id).parts[:-1]]
-    return next((name for name in names if name in SPLITS or name.lower() in _HELD_OUT), None)

@@ -1,15 +1,32 @@
-"""Dividing a data set into splits without dividing what belongs together."""
+"""Splits: their usual names, and dividing a data set without dividing what belongs together."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from slapkit.config import require
-from slapkit.data.dataset import AudioTextDataset
+from slapkit.data.dataset import SPLITS, AudioTextDataset
 from slapkit.errors import DataError
 
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
+    "dev": "validation", "test": "test", "testing": "test", "shift": "shift",
+}  # fmt: skip
+HELD_OUT = {"eval", "evaluation", "holdout", "hold-out", "hold_out", "heldout", "held-out", "held_out"}
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+def split_name(value: str) -> str:
+    """Return the usual name of a split: "train", "validation" or "test" for "training", "dev" and the like."""
+    return SPLIT_NAMES.get(value.strip().lower(), value.strip())
+
+
+def split_of_folders(id: str) -> str | None:
+    """Return the split that a folder on the way to the file is named for, if any."""
+    names = [split_name(part) for part in PurePosixPath(id).parts[:-1]]
+    return next((name for name in names if name in SPLITS or name.lower() in HELD_OUT), None)
 
 
 def make_splits(

@@ -19,7 +19,7 @@ from slapkit.config import require
 from slapkit.data.collections.arrays import open_array
 from slapkit.data.collections.layout import Collection, Layout, how_to_unpack, shortened
 from slapkit.data.dataset import SPLITS, AudioTextDataset
-from slapkit.data.reader import split_name
+from slapkit.data.splits import split_name
 from slapkit.data.tables import SUFFIXES, columns_of
 from slapkit.errors import AudioError, DataError, short
 
