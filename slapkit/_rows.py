@@ -9,8 +9,6 @@ Both are only ever appended to, values first. A kill loses the key that is being
 computed again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging
@@ -19,7 +17,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -48,7 +46,7 @@ class Row(NamedTuple):
     failure: str | None = None
 
     @classmethod
-    def of(cls, key: str, start: int, values: np.ndarray | str) -> Row:
+    def of(cls, key: str, start: int, values: np.ndarray | str) -> Self:
         """Describe values `[length, width]`, or a failure in words."""
         if isinstance(values, str):
             return cls(key, failure=values)
@@ -57,7 +55,7 @@ class Row(NamedTuple):
         return cls(key, start, len(values), checksum, float(exact.sum()), float(np.square(exact).sum()))
 
     @classmethod
-    def read(cls, line: Any) -> Row | None:
+    def read(cls, line: Any) -> Self | None:
         """Return what a line of the index holds, or None where it is not the line that was written."""
         whole = isinstance(line, list) and len(line) == len(cls._fields) + 1
         return cls(*line[:-1]) if whole and line[-1] == zlib.crc32(json.dumps(line[:-1]).encode()) else None

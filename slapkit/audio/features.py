@@ -4,8 +4,6 @@
 alike. `build` keeps the features of many files in a cache for each front end, by the SHA-256 of the files.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -218,7 +216,7 @@ class FeatureCache(RowCache):
 def build(
     sounds: Mapping[str, tuple[Path, str]], frontend: FrontendConfig | str, cache_dir: str | os.PathLike[str], *,
     moments_of: Collection[str] | None = None, progress: bool = True, workers: int = 0,
-) -> FeatureStore:  # fmt: skip
+) -> "FeatureStore":  # fmt: skip
     """Return the features of audio files, from `cache_dir` or computed into it.
 
     Files whose content is known already cost nothing, whatever their names. Those that cannot be used are skipped and

@@ -9,8 +9,6 @@ wave `[frames, hop]` is kept, cropped and tiled as a spectrogram `[frames, n_mel
 by less than one part in 2,000 (a signal-to-noise ratio above 70 dB) and takes the two bytes of 16-bit sound.
 """
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -103,7 +101,7 @@ class FrontendConfig(Config):
             del values["pitches"]
         return values
 
-    def picture(self) -> FrontendConfig:
+    def picture(self) -> "FrontendConfig":
         """Return the log-mel front end that shows what this one sees: itself, or one at the rate of the wave."""
         if self.kind == "log-mel":
             return self.replace(pitches=False)

@@ -4,8 +4,6 @@ musicnn (`slapkit.models.encoders.musicnn`) gives the probabilities of a hundred
 makes what is said; `slapkit.hub.heard` keeps the table of a folder.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator, Mapping

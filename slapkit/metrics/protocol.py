@@ -1,7 +1,5 @@
 """Tables of figures with their protocols: a figure names what it was measured on, and a column takes one protocol."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +70,7 @@ class Table:
         self.columns = {column.name: column for column in columns}
         self.vary, self.rows = tuple(vary), {}
 
-    def add(self, row: str, scores: Mapping[str, Score]) -> Table:
+    def add(self, row: str, scores: Mapping[str, Score]) -> Self:
         """Add a row; columns that `scores` lacks stay empty.
 
         Raises:

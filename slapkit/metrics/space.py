@@ -3,12 +3,10 @@
 Retrieval takes all captions; gap and separability take the first caption of each clip, one pair a clip.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -89,12 +87,12 @@ class Space:
             "linear_separability": float(self.separability.mean()),
         }
 
-    def recentred(self) -> Space:
+    def recentred(self) -> Self:
         """Return the space with each modality less its mean; raises `MetricError` where it has collapsed."""
         audio, text = gap.recentred(audio=self.audio, text=self.text)
         return replace(self, audio=audio, text=text)
 
-    def whitened(self) -> Space:
+    def whitened(self) -> Self:
         """Return the space with each modality whitened; raises `MetricError` where it has collapsed."""
         audio, text = gap.whitened(audio=self.audio, text=self.text)
         return replace(self, audio=audio, text=text)

@@ -5,8 +5,6 @@
 faults are named), or from a `FeatureStore`. Results depend neither on the batch size nor on what is in the batch.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

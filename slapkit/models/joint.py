@@ -5,13 +5,11 @@
 Names follow arXiv 2506.17815. All embeddings are `[B, D]` and not yet normalised.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +72,7 @@ class Tower(nn.Module):
             encoder.requires_grad_(False)
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> Tower:
+    def train(self, mode: bool = True) -> Self:
         """Set the mode of all but a frozen encoder."""
         super().train(mode)
         if self.frozen:
@@ -115,7 +113,7 @@ class TargetTower(nn.Module):
         """Return the BatchNorm layers that the tower has now: `convert_sync_batchnorm` puts others in their place."""
         return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
-    def train(self, mode: bool = True) -> TargetTower:
+    def train(self, mode: bool = True) -> Self:
         """Set the mode of BatchNorm; everything else stays in evaluation mode."""
         super().train(False)
         for layer in self.batch_norms():
@@ -175,7 +173,7 @@ class JointModel(nn.Module):
             raise ConfigError(f"objective={short(objective)} is not a choice: {hint}")
 
     @classmethod
-    def build(cls, config: ModelConfig, objective: Objective, *, captions: Sequence[str] = ()) -> JointModel:
+    def build(cls, config: ModelConfig, objective: Objective, *, captions: Sequence[str] = ()) -> Self:
         """Build towers and heads with weights drawn from torch's global generator."""
         audio, text = build_audio_encoder(config.audio), build_text_encoder(config.text, captions=captions)
         return cls(config, objective, audio, text)

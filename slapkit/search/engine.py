@@ -4,8 +4,6 @@ This machine keeps the journal of tracks alone. A window is a row with its track
 has a row for the mean of its windows, numbered below 0; the engine filters, and groups rows by their track.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How a library follows its folder: what is new, changed, moved or gone."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import asdict, replace

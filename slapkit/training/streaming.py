@@ -5,8 +5,6 @@ that cannot be used is replaced by another one, drawn by seed, step and place in
 neither stops a long run nor changes what follows it. It is listed; a collection that is mostly broken stops training.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
@@ -74,7 +72,7 @@ class StreamStore:
             self.mean, self.std = mean.item(), std.item()
         self.fingerprint = _fingerprint(dataset)
 
-    def source(self, ids: Sequence[str], window_frames: int) -> AudioSource | StreamAudio:
+    def source(self, ids: Sequence[str], window_frames: int) -> "AudioSource | StreamAudio":
         """Return the windows of clips: streamed, or out of the features of the validation split."""
         if all(id in self._streamed for id in ids):
             return StreamAudio(self.frontend, [self._streamed[id] for id in ids], window_frames)

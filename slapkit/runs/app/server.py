@@ -1,7 +1,5 @@
 """Voilà on this machine alone: a start page, the pages, and a kernel for each that is opened."""
 
-from __future__ import annotations
-
 import logging
 import os
 import tempfile

@@ -1,11 +1,9 @@
 """Figures of runs, combined over training seeds and compared on the same queries, with their intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -33,7 +31,7 @@ class Quantity:
     about: dict[str, str | int]
 
     @classmethod
-    def mean(cls, units: np.ndarray, groups: np.ndarray, **about: str | int) -> Quantity:
+    def mean(cls, units: np.ndarray, groups: np.ndarray, **about: str | int) -> Self:
         """Return the figure that is the mean of `units [n]`.
 
         Raises:
@@ -45,7 +43,7 @@ class Quantity:
         return cls(float(units.mean()), units, np.asarray(groups), None, about)
 
     @classmethod
-    def other(cls, value: float, error: float | None, groups: np.ndarray, **about: str | int) -> Quantity:
+    def other(cls, value: float, error: float | None, groups: np.ndarray, **about: str | int) -> Self:
         """Return a figure that is no mean, with its standard error."""
         return cls(float(value), None, np.unique(groups), None if error is None else float(error), about)
 

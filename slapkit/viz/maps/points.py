@@ -1,15 +1,13 @@
 """A run's split as its model embeds it, kept beside the model, and as one table of points: what figures draw."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from slapkit._io import read_arrays, sha256_file, write_arrays
 from slapkit.data import AudioTextDataset
@@ -19,9 +17,6 @@ from slapkit.metrics.embedded import Embedded, Kind, embed_split, make
 from slapkit.metrics.intervals import estimate
 from slapkit.viz.figures.maps import MODALITY, Panel, worst_rows
 from slapkit.viz.text import card, facts, items, rank_words, title_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Columns that are not worth colouring by.
 _NOT_COLORS = {
@@ -111,8 +106,6 @@ def color_columns(table: pd.DataFrame) -> list[str]:
 
 def worst_table(panels: Sequence[Panel], worst: int = 5) -> pd.DataFrame:
     """Return each model's captions of the worst rank, worst first, with title and facts of their clips."""
-    import pandas as pd
-
     parts = [panel.points.iloc[worst_rows(panel, worst)].assign(model=panel.name) for panel in panels]
     wanted = ["model", "rank", "caption", "title", "style", "instruments", "tempo_class"]
     return pd.concat(parts, ignore_index=True).filter(wanted)

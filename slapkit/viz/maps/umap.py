@@ -3,8 +3,6 @@
 Rows of unit norm are reduced by PCA where they are wide; neighbours are exact up to `EXACT_UP_TO` rows.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib
@@ -14,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -101,7 +99,7 @@ class Map:
         return write_arrays(path, arrays, {"key": self.key, "config": self.config.to_dict(), "versions": self.versions})
 
     @classmethod
-    def load(cls, path: str | Path) -> Map:
+    def load(cls, path: str | Path) -> Self:
         """Read a map that `save` wrote.
 
         Raises:

@@ -3,26 +3,22 @@
 Texts are set with `textContent`: nothing from data becomes markup.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anywidget
 import traitlets
 
 from slapkit.errors import LibraryError, SlapkitError
+from slapkit.search import Library
+from slapkit.search.marks import Marks
 from slapkit.search.results import percentile
 from slapkit.viz import theme
 from slapkit.viz.text import facts, items, plain, title_of
-
-if TYPE_CHECKING:
-    from slapkit.search import Library
-    from slapkit.search.marks import Marks
 
 log = logging.getLogger(__name__)
 MOST_CAPTIONS = 3  # of a card

@@ -1,30 +1,25 @@
 """The search bench: a query box over one library, or over two models' libraries side by side."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import traitlets
 
 from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.data.scan import HEARD
 from slapkit.errors import LibraryError, SlapkitError
 from slapkit.models import OBJECTIVE_NAMES
+from slapkit.search import Library
+from slapkit.search.marks import Marks
 from slapkit.search.playlists import save_tracks
 from slapkit.viz.text import plain
 from slapkit.viz.widgets.base import Answer, LibraryWidget, card, css, esm
 from slapkit.viz.widgets.query import Query, Uploads, read_query
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from slapkit.search import Library
-    from slapkit.search.marks import Marks
 
 SUGGESTIONS = ("+ strings", "+ piano", "- drums", "- brass")
 HINT = "Enter searches · ↑ ↓ move · space plays · “;” separates queries to average"

@@ -1,24 +1,18 @@
 """The errors view: captions whose track is ranked worst, what was found instead, and marks of what fits too."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import traitlets
 
 from slapkit.errors import LibraryError
 from slapkit.metrics.embedded import Embedded
-from slapkit.search.marks import scores_with_marks
+from slapkit.search import Library
+from slapkit.search.marks import Marks, scores_with_marks
 from slapkit.viz.text import plain
 from slapkit.viz.widgets.base import Answer, LibraryWidget, card, css, esm
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from slapkit.search import Library
-    from slapkit.search.marks import Marks
 
 HINT = "↑ ↓ choose a caption or a track · space plays · “also relevant” counts as right from then on"
 
@@ -65,8 +59,6 @@ class ErrorsView(LibraryWidget):
         super().__init__(options=options)  # a page may draw the widget before it hears of what is set later
 
     def _ranked(self) -> pd.DataFrame:
-        import pandas as pd
-
         own = [self._facts[track] for track in self.clip_of_caption]
         frame = pd.DataFrame({"rank": self.split.text_ranks[self.embedding], "caption": self.captions})
         frame = frame.assign(title=[facts.get("title") for facts in own], id=[facts["id"] for facts in own])

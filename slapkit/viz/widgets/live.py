@@ -1,9 +1,7 @@
 """Training curves that grow while a model trains."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import ipywidgets
 import plotly.graph_objects as go
@@ -50,7 +48,7 @@ class LiveCurves:
             if row["step"] >= self.steps:
                 self.widget.layout.title.text = f"{self.name} has been trained"
 
-    def show(self) -> LiveCurves:
+    def show(self) -> Self:
         """Display the figure and return the callback."""
         display(ipywidgets.VBox([self.widget, Scheme()]))  # Scheme keeps the figure as wide as the cell
         return self

@@ -1,15 +1,14 @@
 """The interactive map: hover draws pairs, a click plays, a lasso gives a table; colours and spaces change."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from slapkit._io import as_file, size_and_time
@@ -28,9 +27,6 @@ from slapkit.viz.maps.umap import MapStore
 from slapkit.viz.text import escaped, facts, plain, rank_words, title_of
 from slapkit.viz.widgets.base import Scheme
 from slapkit.viz.widgets.player import Player, PlayerItem
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WORST = 20  # pairs drawn by the switch
 MOST_LINES = 12  # from one clip to its captions
@@ -226,8 +222,6 @@ class MapView(ipywidgets.VBox):
     @property
     def selected(self) -> pd.DataFrame:
         """The points within the last lasso: one row each, with `model`, kind, clip, caption, rank and facts."""
-        import pandas as pd
-
         parts = []
         for (number, role), indices in sorted(self._lasso.items()):
             panel = self.panels[number]

@@ -1,23 +1,19 @@
 """Messages of the search bench, checked: a search, and audio files that the reader hands over."""
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.errors import LibraryError
+from slapkit.search import Library
 from slapkit.viz.text import plain
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from slapkit.search import Library
 
 MOST_RESULTS = 100  # cards that a browser lays out at once
 LONGEST_QUERY = 10_000  # characters; text models read a few hundred
