@@ -143,10 +143,7 @@ def sha256_file(path: str | Path) -> str:
 @contextlib.contextmanager
 def as_file(path: str | Path) -> Iterator[str | Path]:
     """Yield `path`; of a member of a tar, named `shard.tar/name`, a copy that lasts as long as the block.
-
-    Raises:
-        FileNotFoundError: the tar has no such member.
-    """
+    `FileNotFoundError` says that the tar has no such member."""
     if (place := _in_tar(path)) is None:
         yield path
         return

@@ -56,11 +56,8 @@ def process_pool(workers: int, *, quiet: bool = False) -> Iterator[ProcessPool]:
 
 
 def outcome(future: Future, timeout_s: float) -> tuple[Any, str | None]:
-    """Return the result of a task and None, or None and the reason why there is no result.
-
-    Raises:
-        SlapkitError: raised by the task (a full disk, a bad SoundFont): no other task would fare better.
-    """
+    """Return the result of a task and None, or None and the reason why there is no result. A `SlapkitError` of the task
+    (a full disk, a bad SoundFont) is raised: no other task would fare better."""
     from pebble import ProcessExpired
 
     try:

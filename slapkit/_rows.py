@@ -109,10 +109,8 @@ class RowCache:
     ) -> None:  # fmt: skip
         """Append what `compute` gives for the keys that are missing; what is finished is kept whatever happens.
 
-        One process computes, others wait for it. Bars show `what`.
-
-        Raises:
-            StorageError: the disk is full or forbidden.
+        One process computes, others wait for it. Bars show `what`. A `StorageError` says that the disk is full or
+        forbidden.
         """
         keys = list(dict.fromkeys(keys))
         if not self.missing(keys, progress=progress):

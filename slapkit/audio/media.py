@@ -170,11 +170,8 @@ class Media:
 
 @contextlib.contextmanager
 def opened(path: Path, name: str, *, promised: bool = True) -> Iterator[Media]:
-    """Open a file; unless `promised`, the length in its header is not believed.
-
-    Raises:
-        AudioError: it holds no sound, or none that can be decoded.
-    """
+    """Open a file; unless `promised`, the length in its header is not believed. An `AudioError` says that it holds no
+    sound that can be decoded."""
     import av
 
     try:

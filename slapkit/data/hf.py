@@ -27,11 +27,7 @@ _UNSAFE = re.compile(r"[^\w-]+")
 
 def fetch(name: str, *, progress: bool = True) -> Path:
     """Return the folder with the files of `hf:owner/name` or `hf:owner/name@revision`, downloaded where they are not in
-    the hub's cache.
-
-    Raises:
-        DataError: there is no such data set, or it cannot be fetched.
-    """
+    the hub's cache; raise `DataError` where that fails."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 

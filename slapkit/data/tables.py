@@ -44,13 +44,8 @@ class Table:
 
 
 def read_table(path: Path, *, head: int | None = None) -> Table:
-    """Read a table by its suffix, or its first `head` bytes.
-
-    Lines that cannot be understood become problems.
-
-    Raises:
-        DataError: the table is missing, unreadable, of another kind, or has no rows at all.
-    """
+    """Read a table by its suffix, or its first `head` bytes; lines that cannot be understood become problems. Raise
+    `DataError` where it is missing, unreadable, of another kind, or has no rows at all."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path} is no table that can be read here: one of {', '.join(SUFFIXES)} needed")

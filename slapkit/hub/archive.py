@@ -22,11 +22,8 @@ _SCALARS = "?bBhHiIlLqQefd"  # numpy's codes of plain numbers
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the weights of a torch file on the CPU: its `state_dict`, or all of it, without what wrapped the model.
-
-    Raises:
-        CheckpointError: the file is no torch archive, claims more than it holds, holds code, or something other than
-            named tensors. Nothing in it was run.
-    """
+    Raise `CheckpointError` where the file is no torch archive, claims more than it holds, or holds code or something
+    other than named tensors; nothing in it was run."""
     content = _load(path)
     state = content["state_dict"] if isinstance(content, dict) and "state_dict" in content else content
     if not isinstance(state, dict) or not state:

@@ -44,11 +44,8 @@ _UNUSED = re.compile(
 
 
 def read_file(path: Path, source: str, *, tokenizer: str | Path) -> Published:
-    """Read a LAION-CLAP file; nothing in it is run.
-
-    Raises:
-        CheckpointError: the file cannot be read safely, or is another model; its unknown tensors are named.
-    """
+    """Read a LAION-CLAP file; nothing in it is run. Raise `CheckpointError` where it cannot be read safely, or is
+    another model, whose unknown tensors are named."""
     weights = read_weights(path)
     renamed = {name: _rename(name, tensor) for name, tensor in weights.items() if not _UNUSED.fullmatch(name)}
     if unknown := sorted(name for name, found in renamed.items() if not found):

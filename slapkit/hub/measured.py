@@ -46,10 +46,7 @@ def measurements(
     sounds: Mapping[str, Path], cache_dir: Path, *, progress: bool = True
 ) -> dict[str, dict[str, list[str | int]]]:
     """Return "bpm", "key" and "loudness dB" of files given by their SHA-256; nothing of those that cannot be decoded.
-
-    Raises:
-        MissingExtraError: librosa is missing.
-    """
+    Raise `MissingExtraError` without librosa."""
     need_extra("measure", "librosa")
 
     def compute(missing: list[str]) -> Found:

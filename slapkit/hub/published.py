@@ -63,12 +63,8 @@ class Published:
 
 
 def assemble(found: Published) -> JointModel:
-    """Return the joint model with the weights of `found`.
-
-    Raises:
-        CheckpointError: weights and configuration do not fit each other, tensors are missing or unknown, or the
-            tokenizer cannot be had or is another model's.
-    """
+    """Return the joint model with the weights of `found`; raise `CheckpointError` where weights and configuration do
+    not fit each other, tensors are missing or unknown, or the tokenizer cannot be had or is another model's."""
     text = TextEncoderConfig(source=found.source, pooling="pooler", max_tokens=found.max_tokens, frozen=False)
     plain = HeadConfig(hidden=found.dim, batch_norm=False)
     config = ModelConfig(
@@ -127,11 +123,8 @@ def _our_names(found: Published) -> dict[str, Tensor]:
 
 
 def load_tokenizer(found: Published):
-    """Return the tokenizer; only a name that the user gave may reach the network.
-
-    Raises:
-        CheckpointError: there is none, or it is another model's.
-    """
+    """Return the tokenizer; only a name that the user gave may reach the network. Raise `CheckpointError` where there
+    is none, or it is another model's."""
     from transformers import AutoTokenizer, RobertaTokenizer
 
     place = Path(found.tokenizer)

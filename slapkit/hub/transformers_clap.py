@@ -36,11 +36,8 @@ SCALES = {
 
 
 def read_folder(folder: Path, source: str) -> Published:
-    """Read the folder: JSON and numbers; nothing in it is run.
-
-    Raises:
-        CheckpointError: a file is missing or damaged, or describes something else than CLAP with HTS-AT.
-    """
+    """Read the folder: JSON and numbers; nothing in it is run. Raise `CheckpointError` where a file is missing or
+    damaged, or describes something else than CLAP with HTS-AT."""
     from transformers import ClapConfig
 
     content = read_json(folder / "config.json")

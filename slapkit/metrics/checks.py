@@ -6,11 +6,8 @@ from slapkit.errors import MetricError
 
 
 def unit_rows(name: str, embeddings: np.ndarray) -> np.ndarray:
-    """Return `embeddings` `[N, D]` as float64 with rows of norm 1.
-
-    Raises:
-        MetricError: not a matrix of numbers with a row and a column, or a row that is zero or not finite.
-    """
+    """Return `embeddings` `[N, D]` as float64 with rows of norm 1; raise `MetricError` unless they are a matrix of
+    numbers with N, D >= 1 whose rows are finite and not zero."""
     try:
         x = np.asarray(embeddings, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -26,11 +23,8 @@ def unit_rows(name: str, embeddings: np.ndarray) -> np.ndarray:
 
 
 def joint_rows(*, audio: np.ndarray, text: np.ndarray, pairs: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return `audio [N, D]` and `text [M, D]` as `unit_rows`; with `pairs` M is N, row i of both being one pair.
-
-    Raises:
-        MetricError: as `unit_rows`, or the shapes do not fit.
-    """
+    """Return `audio [N, D]` and `text [M, D]` as `unit_rows`; with `pairs` M is N, row i of both being one pair. Raise
+    `MetricError` as that, or where the shapes do not fit."""
     audio, text = unit_rows("audio", audio), unit_rows("text", text)
     if audio.shape[1] != text.shape[1]:
         raise MetricError(f"audio has {audio.shape[1]} dimensions and text {text.shape[1]}: they do not share a space")
@@ -40,11 +34,8 @@ def joint_rows(*, audio: np.ndarray, text: np.ndarray, pairs: bool = False) -> t
 
 
 def scored(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `scores [Q, N]` as float64 and `relevant [Q, N]` as bool.
-
-    Raises:
-        MetricError: shapes differ, scores are not finite, or a query has no relevant candidate.
-    """
+    """Return `scores [Q, N]` as float64 and `relevant [Q, N]` as bool; raise `MetricError` where shapes differ, scores
+    are not finite, or a query has no relevant candidate."""
     scores, relevant = np.asarray(scores, dtype=np.float64), np.asarray(relevant, dtype=bool)
     if scores.ndim != 2 or scores.shape != relevant.shape or 0 in scores.shape:
         shapes = f"scores {scores.shape} and right answers {relevant.shape}"

@@ -97,11 +97,8 @@ class Embedded:
         return np.argsort(-similarity, kind="stable")[:k]
 
     def sample(self, points: int | None, *, seed: int = 0) -> Embedded:
-        """Return at most `points` points, whole clips drawn at random; ranks stay those among all clips.
-
-        Raises:
-            DataError: too few points for one clip.
-        """
+        """Return at most `points` points, whole clips drawn at random; ranks stay those among all clips. Raise
+        `DataError` where there is no room for one clip."""
         if points is None or len(self) <= points:
             return self
         order = np.random.default_rng(seed).permutation(len(self.clips))
@@ -136,11 +133,8 @@ def make(
 def embed_split(
     model: Model, dataset: AudioTextDataset, *, split: str, cache_dir: str | Path, progress: bool = True
 ) -> Embedded:
-    """Embed one split of `dataset`, with features kept in `cache_dir`.
-
-    Raises:
-        DataError: the split is missing or has no usable clip.
-    """
+    """Embed one split of `dataset`, with features kept in `cache_dir`; raise `DataError` where it is missing or has no
+    usable clip."""
     given = {"split": split, "cache_dir": cache_dir, "progress": progress}
     clips, (z, q) = embed_clips(model, dataset, lambda windows: model.encode(windows, "audio"), **given)
     clip_of_window = np.repeat(np.arange(len(clips)), [len(windows) for windows in z])

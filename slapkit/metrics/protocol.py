@@ -71,12 +71,8 @@ class Table:
         self.vary, self.rows = tuple(vary), {}
 
     def add(self, row: str, scores: Mapping[str, Score]) -> Self:
-        """Add a row; columns that `scores` lacks stay empty.
-
-        Raises:
-            MetricError: an unknown column, a row that is there already, or a figure measured otherwise than the others
-                of its column; every field that differs is named.
-        """
+        """Add a row; columns that `scores` lacks stay empty. Raise `MetricError` for an unknown column, a row that is
+        there already, or a figure measured otherwise than the others of its column, naming every field that differs."""
         if row in self.rows:
             raise MetricError(f"the table has a row {row!r} already")
         for name, score in scores.items():

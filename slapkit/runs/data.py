@@ -9,11 +9,7 @@ from slapkit.errors import ConfigError, DataError
 
 def data_folders(value: str, root: Path | None = None) -> list[Path]:
     """Return the folders that `value` names, separated by commas: relative to here, or to `root` or its `data/` (by
-    default the project's), or what the cache holds of `hf:owner/name`.
-
-    Raises:
-        DataError: one is not there.
-    """
+    default the project's), or what the cache holds of `hf:owner/name`. Raise `DataError` where one is not there."""
     root = project_root() if root is None else root
     whole = Path(value).expanduser()
     names = [value] if whole.exists() or (root / whole).exists() else [part.strip() for part in value.split(",")]

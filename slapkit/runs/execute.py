@@ -142,11 +142,8 @@ def execute(
     notebook: NotebookNode, folder: Path, parameters: dict[str, Any], *, cwd: Path, title: str, progress: bool,
     on_kernel: Callable[[int], None],
 ) -> None:  # fmt: skip
-    """Execute `notebook` with `parameters` in `cwd`; the executed copy grows in `folder/notebook.ipynb`.
-
-    Raises:
-        CellFailure: a cell raised, or its kernel died.
-    """
+    """Execute `notebook` with `parameters` in `cwd`; the executed copy grows in `folder/notebook.ipynb`. Raise
+    `CellFailure` where a cell raised, or its kernel died."""
     import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError

@@ -24,11 +24,8 @@ _MOST_FACTS = 1024  # of a track
 
 
 class EngineStore(LibraryStore):
-    """The journal of a library whose rows are in a collection of `header.engine`, which is made if need be.
-
-    Raises:
-        LibraryError: pymilvus is missing, the engine does not answer, or it has lost tracks.
-    """
+    """The journal of a library whose rows are in a collection of `header.engine`, which is made if need be. A
+    `LibraryError` says that pymilvus is missing, the engine does not answer, or it has lost tracks."""
 
     def __init__(self, out: Path, header: Header | None = None) -> None:
         super().__init__(out, header)

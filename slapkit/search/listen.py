@@ -39,11 +39,8 @@ class AudioFiles:
         return self.entries[id]
 
     def path(self, id: str) -> Path:
-        """Return the file of a track.
-
-        Raises:
-            LibraryError: there is no such track, its file was deleted, or leads out of the folder.
-        """
+        """Return the file of a track; raise `LibraryError` where there is no such track, or its file was deleted or
+        leads out of the folder."""
         file = self.entry(id).file
         path = self.folder / file
         if not Home(self.folder).holds(path):
@@ -67,12 +64,8 @@ class AudioFiles:
         return float(min(max(start, 0.0), entry.duration_s - length)), float(length)
 
     def sound(self, id: str, start_s: float | None = None) -> tuple[bytes, str]:
-        """Return bytes that a browser plays, and their type: a short file as it is, else an excerpt, see `span`.
-
-        Raises:
-            LibraryError: see `path`.
-            AudioError: the file cannot be decoded any more.
-        """
+        """Return bytes that a browser plays, and their type: a short file as it is, else an excerpt, see `span`. Raise
+        as `path`, or `AudioError` where the file cannot be decoded any more."""
         path = self.path(id)
         if _is_short(self.entry(id)) and path.stat().st_size <= _SHORT_BYTES:
             return path.read_bytes(), MEDIA_TYPES[path.suffix.lower()]

@@ -44,11 +44,8 @@ class WithModel:
 
     @property
     def model(self) -> Model:
-        """The model that the library was built with.
-
-        Raises:
-            LibraryError: it is not known where it lies, or what lies there is another one by now.
-        """
+        """The model that the library was built with; a `LibraryError` says that it is not known where it lies, or that
+        what lies there is another one by now."""
         if self._model is None:
             path = self._store.header.model_path
             if path is None:
@@ -73,11 +70,7 @@ class WithModel:
         return graph.keep(self.model, self.out / _TEXT, progress=progress)
 
     def warm(self) -> None:
-        """Load what embeds words, so that the first search does not wait for it.
-
-        Raises:
-            LibraryError: the model cannot be had, see `model`.
-        """
+        """Load what embeds words, so that the first search does not wait for it; raise as `model`."""
         if self._store.items:
             self.embed_text("music")
 

@@ -55,12 +55,10 @@ def write_tracks(found: pd.DataFrame, folder: str | Path, out: str | Path) -> Pa
 
 
 def save_tracks(found: pd.DataFrame, folder: str | Path, name: str) -> Path:
-    """Write tracks as `data/playlists/<name>.m3u8` in the project and as a table beside it, under a name that is free.
+    """Write tracks as `data/playlists/<name>.m3u8` in the project and as a table beside it, under a name that is free;
+    raise `LibraryError` where there are none.
 
     Returns the playlist's path; arguments as of `write_tracks`.
-
-    Raises:
-        LibraryError: there are no tracks.
     """
     if found.empty:
         raise LibraryError("no tracks to save: find or choose some first")

@@ -20,11 +20,8 @@ _TITLE = 60  # characters of a title that are printed
 
 
 def parse_where(texts: Sequence[str]) -> dict[str, list[str]]:
-    """Return filters typed as `style=jig`: values of the same fact are alternatives, different facts add up.
-
-    Raises:
-        LibraryError: a text is not FACT=VALUE.
-    """
+    """Return filters typed as `style=jig`: values of the same fact are alternatives, different facts add up. Raise
+    `LibraryError` where a text is not FACT=VALUE."""
     where: dict[str, list[str]] = {}
     for text in texts:
         name, value = (part.strip() for part in text.partition("=")[::2])

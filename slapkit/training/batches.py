@@ -122,11 +122,8 @@ class Stratum(NamedTuple):
 
 
 def strata_of(training: AudioTextDataset, batch_size: int) -> list[Stratum] | None:
-    """Return how joined data sets share a batch, in whole clips by largest remainders; None where they do not.
-
-    Raises:
-        DataError: a share that gives a data set no place, or more places than it has clips.
-    """
+    """Return how joined data sets share a batch, in whole clips by largest remainders; None where they do not. Raise
+    `DataError` for a share that gives a data set no place, or more places than it has clips."""
     if not training.shares:
         return None
     exact = {name: share * batch_size for name, share in training.shares.items()}

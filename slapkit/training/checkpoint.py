@@ -60,10 +60,7 @@ def end(folder: Path) -> None:
 
 def load(folder: Path, model: JointModel, optimizer: Optimizer, identity: Mapping[str, Any]) -> dict[str, Any] | None:
     """Load the newest checkpoint and return its state; None if there is none. Of one that has ended, the targets and
-    the optimiser stay as they are.
-
-    Raises:
-        CheckpointError: it belongs to another configuration or other data, or does not fit.
+    the optimiser stay as they are. Raise `CheckpointError` where it belongs to other settings or data, or does not fit.
     """
     found = complete(folder)
     if not found:

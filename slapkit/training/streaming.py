@@ -122,11 +122,7 @@ class StreamAudio:
         return np.full(len(clips), PLACES, dtype=np.int64)
 
     def window_of(self, clip: int, place: int) -> np.ndarray:
-        """Return a window of features, float16 `[frames, width]`.
-
-        Raises:
-            AudioError: the clip cannot be used.
-        """
+        """Return a window of features, float16 `[frames, width]`; raise `AudioError` where the clip cannot be used."""
         path, name = self._paths[clip], self.ids[clip]
         try:
             return features.window(path, self.frontend, self.window, place, name=name)
@@ -163,12 +159,10 @@ class StreamBatches(BatchSource):
         self._loader: Iterator[Drawn | DataError] = iter(())
 
     def pairs(self, step: int, k: int) -> Pairs:
-        """Return the pairs of micro-batch k.
+        """Return the pairs of micro-batch k; raise `DataError` where nothing that was drawn for a place in it is
+        usable.
 
         Those of the current step are kept, since a contrastive loss goes over them twice.
-
-        Raises:
-            DataError: one place in the batch could not be filled, since nothing that was drawn is usable.
         """
         if (step, k) not in self._kept:
             self._kept = {key: value for key, value in self._kept.items() if key[0] == step}

@@ -18,11 +18,8 @@ _TEXTS = {"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "STRING", 
 
 
 def open_array(path: str | os.PathLike[str]) -> np.ndarray:
-    """Return an `.npy` file as a read-only memory map.
-
-    Raises:
-        DataError: the file is missing or damaged, claims more than it holds, or is not a plain array with values.
-    """
+    """Return an `.npy` file as a read-only memory map; raise `DataError` where it is missing or damaged, claims more
+    than it holds, or is not a plain array with values."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # a header is Python source: its parser raises whatever the damage leads to
@@ -33,22 +30,17 @@ def open_array(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def read_member(path: Path, name: str) -> np.ndarray:
-    """Return one array of an `.npz`.
-
-    Raises:
-        DataError: no such file or array, pickled objects, damage, or a size beyond `LARGEST_MEMBER`.
-    """
+    """Return one array of an `.npz`; raise `DataError` for a missing file or array, pickled objects, damage, or a size
+    beyond `LARGEST_MEMBER`."""
     return _read(path, name, lambda file: np.lib.format.read_array(file, allow_pickle=False))
 
 
 def read_texts(path: Path, name: str) -> list[str]:
-    """Return a vector of texts of an `.npz`, also one of type object, which NumPy pickles.
+    """Return a vector of texts of an `.npz`, also one of type object, which NumPy pickles; raise `DataError` as
+    `read_member`.
 
     A pickle is a list of instructions. They are listed, not carried out, and the texts among them are returned in
     order. Those that name the array's type are among them: the caller has to separate them.
-
-    Raises:
-        DataError: as `read_member`, or the array is no vector of texts.
     """
     return _read(path, name, _texts)
 

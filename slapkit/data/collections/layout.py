@@ -104,10 +104,7 @@ class Collection:
 
     def split_lists(self, lists: Mapping[str, Path], name_of: Callable[[str], str | None]) -> dict[str, str]:
         """Return the split of each clip from the text files `lists`, by split: `name_of` a line is a clip or None.
-
-        Raises:
-            DataError: a list cannot be read or is empty, a line names no clip, or a clip is in two lists.
-        """
+        Raise `DataError` where a list cannot be read or is empty, a line names no clip, or a clip is in two lists."""
         split_of: dict[str, str] = {}
         for split, path in lists.items():
             try:

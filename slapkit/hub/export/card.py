@@ -94,10 +94,7 @@ def model_card(
 
 def read_run(path: str | Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return record and metrics of the run whose folder is `path` or holds it; None and None where there is no run.
-
-    Raises:
-        CheckpointError: `run.json` or `metrics.json` is damaged.
-    """
+    Raise `CheckpointError` where `run.json` or `metrics.json` is damaged."""
     folder = next((f for f in (Path(path), Path(path).parent) if (f / "run.json").is_file()), None)
     if folder is None:
         return None, None

@@ -82,13 +82,11 @@ def require_same(
     audio: Callable[[list[np.ndarray]], Mapping[str, np.ndarray]] | None = None,
     text: Callable[[list[str]], Mapping[str, np.ndarray]] | None = None,
 ) -> float:
-    """Compare an export with the model on batches of sounds and captions; return the largest difference.
+    """Compare an export with the model on batches of sounds and captions; return the largest difference. Raise
+    `ExportError` where it passes `TOLERANCE`, or values are not finite.
 
     `audio` and `text` are what the export makes of a batch: unit-norm embeddings `[B, D]` by name, "z" or "q"; None is
     not part of the export.
-
-    Raises:
-        ExportError: a difference passes `TOLERANCE`, or values are not finite.
     """
     worst = 0.0
     towers = (("audio", audio, embed_audio, probe_sounds(model)), ("text", text, embed_text, CAPTIONS))

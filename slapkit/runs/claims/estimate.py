@@ -32,11 +32,7 @@ class Quantity:
 
     @classmethod
     def mean(cls, units: np.ndarray, groups: np.ndarray, **about: str | int) -> Self:
-        """Return the figure that is the mean of `units [n]`.
-
-        Raises:
-            MetricError: units and groups are not both `[n]`.
-        """
+        """Return the figure that is the mean of `units [n]`; raise `MetricError` unless `groups` are `[n]` too."""
         units = np.asarray(units, dtype=np.float64)
         if units.shape != np.shape(groups) or not len(units):
             raise MetricError(f"units {units.shape} and groups {np.shape(groups)} must both be [n] with n >= 1")
@@ -73,11 +69,8 @@ Term = tuple[float, Sequence[Measured], str]  # weight, runs of one setting by s
 
 
 def estimate(runs: Sequence[Measured], name: str) -> Interval:
-    """Return a figure's mean over the runs' seeds, with its interval over works and seeds.
-
-    Raises:
-        MetricError: no runs, the figure was not measured, or it was not measured on the same works.
-    """
+    """Return a figure's mean over the runs' seeds, with its interval over works and seeds; raise `MetricError` where
+    there are no runs, or it was not measured, or not on the same works."""
     return Interval(*contrast([(1.0, runs, name)])[:3])
 
 
@@ -129,11 +122,8 @@ def _require_same_data(runs: Sequence[Measured]) -> None:
 
 
 def score(runs: Sequence[Measured], name: str) -> Score:
-    """Return a figure as a protocol card: value, interval and how it was measured.
-
-    Raises:
-        MetricError: as in `estimate`, or the runs were measured on different data.
-    """
+    """Return a figure as a protocol card: value, interval and how it was measured; raise `MetricError` as `estimate`,
+    or where the runs were measured on different data."""
     if not runs:
         raise MetricError(f"no run is given: {name!r} cannot be estimated")
     figure = runs[0][name]

@@ -78,11 +78,8 @@ class Cell:
 
 
 def size(name: str, *, seeds: str | None = None, workers: int | None = None) -> Size:
-    """Return the size called `name`, with other training seeds ("0,1") or workers if given.
-
-    Raises:
-        ConfigError: there is no such size, or a seed is no number.
-    """
+    """Return the size called `name`, with other training seeds ("0,1") or workers if given; raise `ConfigError` where
+    there is no such size, or a seed is no number."""
     if name not in SIZES:
         raise ConfigError(f"there is no size {short(name)}: {nearest(name, SIZES)}")
     changes: dict[str, Any] = {} if workers is None else {"workers": workers}

@@ -32,11 +32,7 @@ class Results:
     memory: Peaks = field(default_factory=dict)
 
     def of(self, study: str, label: str, x: float | None = None) -> list[Measured]:
-        """Return the runs of one cell.
-
-        Raises:
-            MetricError: there is no such cell, or it has no runs.
-        """
+        """Return the runs of one cell; raise `MetricError` where there is no such cell, or it has no runs."""
         for cell, runs, collapsed in zip(self.cells, self.runs, self.collapsed):
             if (cell.study, cell.label, cell.x) == (study, label, x):
                 if runs:
@@ -65,10 +61,7 @@ def train(
     plan: Size, *, data: str | Path, runs_dir: str | Path = "runs", progress: bool = True
 ) -> tuple[list[Cell], Sweep]:
     """Run every cell of the plan for every seed, and return the cells and the sweep; finished runs are not run again.
-
-    Raises:
-        ConfigError, DataError, RunError: as in `slapkit.runs.sweep`.
-    """
+    Raise as `slapkit.runs.sweep`."""
     wanted = cells(plan)
     grid = [cell.parameters for cell in wanted]  # a cell of several studies is one run
     given = {"seeds": plan.seeds, "workers": plan.workers, "runs_dir": runs_dir, "progress": progress}
@@ -81,10 +74,8 @@ def collect(
 ) -> Results:  # fmt: skip
     """Measure the runs of a sweep, cell by cell; what was measured before is read.
 
-    `dataset` is what all runs were trained on, all splits; `seed` is that of everything random in measuring.
-
-    Raises:
-        DataError, CheckpointError: a run cannot be measured.
+    `dataset` is what all runs were trained on, all splits; `seed` is that of everything random in measuring. Raise
+    `DataError` or `CheckpointError` where a run cannot be measured.
     """
     from tqdm.auto import tqdm
 
