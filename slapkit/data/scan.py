@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from slapkit._io import size_and_time
 from slapkit.audio import media
 from slapkit.audio.decode import AUDIO_SUFFIXES
-from slapkit.data.dataset import Problem, plain
+from slapkit.data.dataset import AudioTextDataset, Problem, plain
 from slapkit.data.home import LINK_LEAVES, Home
 from slapkit.data.reader import clean_text, find_tables, read
 from slapkit.errors import LibraryError, need_extra
@@ -69,7 +70,9 @@ def scan(folder: str | Path) -> tuple[list[Source], list[Failure]]:
         raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
     remarks: list[Problem] = []
     if find_tables(folder, remarks):
-        sources, failures = _from_table(folder)
+        dataset = read(folder)
+        sources, failures = sources_of(dataset)
+        failures += [Failure("the table", note) for note in dataset.notes]
     else:
         sources, failures = sound_files(folder)
         failures += [Failure(remark.value, remark.reason) for remark in remarks]
@@ -81,19 +84,18 @@ def has_table(folder: Path) -> bool:
     return bool(find_tables(folder, []))
 
 
-def _from_table(folder: Path) -> tuple[list[Source], list[Failure]]:
-    dataset = read(folder)
+def sources_of(dataset: AudioTextDataset) -> tuple[list[Source], list[Failure]]:
+    """Return the sound files of a data set, and what of it cannot be used."""
     sources: list[Source] = []
-    failures = [Failure("the table", note) for note in dataset.notes]
+    failures: list[Failure] = []
     for clip in dataset:
         facts = {_column(name): plain(value) for name, value in clip.facts.items() if name not in _HIDDEN_FACTS}
         facts = {"split": clip.split, **facts} if clip.split is not None else facts
         title = clean_text(str(clip.facts.get("title") or ""))[:_LONGEST_TAG] or Path(clip.id).stem
-        file = clip.path.relative_to(folder).as_posix()
+        own = clip.path.is_relative_to(dataset.root)  # or converted elsewhere
+        file = clip.path.relative_to(dataset.root).as_posix() if own else clip.id
         with _listing(file, failures):
-            info = clip.path.stat()
-            place = (clip.id, file, clip.path, info.st_size, info.st_mtime_ns)
-            sources.append(Source(*place, title, clip.captions, facts))
+            sources.append(Source(clip.id, file, clip.path, *size_and_time(clip.path), title, clip.captions, facts))
     known = {source.id for source in sources} | {source.file for source in sources}
     for problem in dataset.problems:  # a remark about a row that is in use is no failure
         begun = problem.value.split(": ")

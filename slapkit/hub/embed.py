@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from slapkit._io import atomic_path, atomic_write_json_lines, available_cores, locked, read_json_lines, size_and_time
+from slapkit._io import atomic_path, atomic_write_json_lines, available_cores, locked, read_json_lines
 from slapkit.config import require
 from slapkit.data import AudioTextDataset, read
-from slapkit.data.scan import Failure, Source, scan
+from slapkit.data.scan import Failure, Source, scan, sources_of
 from slapkit.errors import ConfigError, DataError, short
 from slapkit.models.embed import BATCH, Embedded, Embedder, hop_frames, mean_by_clip
 from slapkit.models.inference import Model
@@ -141,19 +141,7 @@ def _collect(data: AudioTextDataset | str | Path) -> tuple[list[Source], list[Fa
     """Return the audio files in the order of their ids, and what cannot be used."""
     if not isinstance(data, AudioTextDataset) and Path(data).is_file():
         data = read(data)
-    if isinstance(data, AudioTextDataset):
-        known = {clip.id for clip in data}  # a remark about a row that is in use is no failure
-        unused = [p for p in data.problems if p.value not in known and p.value.rsplit(":", 1)[0] not in known]
-        sources, failures = [], [Failure(p.value, f"line {p.row} of the table: {p.reason}") for p in unused]
-        for clip in data:
-            try:
-                stat = size_and_time(clip.path)
-            except OSError as error:
-                failures.append(Failure(clip.id, f"the file cannot be opened: {error.strerror}"))
-                continue
-            sources.append(Source(clip.id, clip.id, clip.path, *stat, captions=clip.captions))
-    else:
-        sources, failures = scan(data)
+    sources, failures = sources_of(data) if isinstance(data, AudioTextDataset) else scan(data)
     if not sources:
         example = f"; {failures[0].file}: {failures[0].reason}" if failures else ""
         raise DataError(f"no audio file to embed in {data}: {len(failures)} cannot be used{example}")
