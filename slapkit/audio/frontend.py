@@ -92,14 +92,8 @@ class FrontendConfig(Config):
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` reads back. A log-mel's leave `kind` out, as those written before waves
         were known do, repeated clips' `padding`, and missing `pitches`: hashes of them name files in caches."""
-        values = super().to_dict()
-        if self.kind == "log-mel":
-            del values["kind"]
-        if self.padding == "repeat":
-            del values["padding"]
-        if not self.pitches:
-            del values["pitches"]
-        return values
+        usual = {"kind": "log-mel", "padding": "repeat", "pitches": False}
+        return {name: value for name, value in super().to_dict().items() if name not in usual or value != usual[name]}
 
     def picture(self) -> "FrontendConfig":
         """Return the log-mel front end that shows what this one sees: itself, or one at the rate of the wave."""
