@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import platform
 import re
 import socket
@@ -112,6 +113,21 @@ def machine() -> dict[str, Any]:
 def now() -> str:
     """Return the time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def begin() -> dict[str, Any]:
+    """Return what is recorded of any run that begins now, by this process."""
+    return {
+        "status": "running",
+        **commit(),
+        "packages": packages(),
+        "machine": machine(),
+        "process": describe_process(os.getpid()),
+        "started": now(),
+        "finished": None,
+        "wall_s": None,
+        "failure": None,
+    }
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

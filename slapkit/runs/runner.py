@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import shutil
 import time
@@ -135,26 +134,10 @@ def attempt(
         if before:
             files = records.changed(before.get("code"), code)
             code |= dict.fromkeys(files, SEVERAL)
-        record = {
-            "status": "running",
-            "notebook": path.stem,
-            "id": folder.name,
-            "parameters": values,
-            "seed": values.get("seed"),
-            "sweep": sweep,
-            "data_fingerprint": fingerprint,
-            "data_note": note,
-            **records.commit(),
-            "packages": records.packages(),
-            "machine": records.machine(),
-            "process": records.describe_process(os.getpid()),
-            "attempts": (before or {}).get("attempts", 0) + 1,
-            "started": records.now(),
-            "finished": None,
-            "wall_s": None,
-            "failure": None,
-            "code": code,
-        }
+        about = {"notebook": path.stem, "id": folder.name, "parameters": values, "seed": values.get("seed")}
+        about |= {"sweep": sweep, "data_fingerprint": fingerprint, "data_note": note}
+        about |= {"attempts": (before or {}).get("attempts", 0) + 1, "code": code}
+        record = about | records.begin()
         injected = values | ({RESERVED: str(folder)} if RESERVED in declared else {})
         return _execute(node, folder, injected, record, root, progress)
 

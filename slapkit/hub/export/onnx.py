@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,32 +119,36 @@ def to_onnx(
         )
         if "audio" in towers:
             difference = max(difference, _require_same_clips(model, graphs))
-        audio, features = model.config.audio, _features(model, probe_sounds(model)[1])
-        description = {
-            "slapkit": slapkit.__version__,
-            "model": model.fingerprint(),
-            "objective": joint.objective,
-            "dim": model.dim,
-            "outputs": outputs,
-            "audio": {
-                "features": ["batch", *features.shape[1:]],
-                "frontend": audio.frontend.to_dict(),
-                "feature_extractor": audio.waveform.features if _makes_spectrogram(joint.audio.encoder) else None,
-                "window_s": audio.window_s,
-            },
-            "text": {
-                "tokenizer": "tokenizer",
-                "max_tokens": model.config.text.max_tokens,
-                "words": sorted(joint.vocabulary),  # of the captions that it was trained on
-            },
-            "note": model.note,
-            "largest_difference": difference,
-            "tolerance": TOLERANCE,
-        }
-        atomic_write_json(folder / "export.json", description)
+        atomic_write_json(folder / "export.json", _described(model, outputs, difference))
         if card is not None:
             atomic_write_text(folder / "README.md", card)
     return Path(out)
+
+
+def _described(model: Model, outputs: list[str], difference: float) -> dict[str, Any]:
+    """Return what `export.json` says of the graphs."""
+    joint, audio = model.joint, model.config.audio
+    return {
+        "slapkit": slapkit.__version__,
+        "model": model.fingerprint(),
+        "objective": joint.objective,
+        "dim": model.dim,
+        "outputs": outputs,
+        "audio": {
+            "features": ["batch", *_features(model, probe_sounds(model)[1]).shape[1:]],
+            "frontend": audio.frontend.to_dict(),
+            "feature_extractor": audio.waveform.features if _makes_spectrogram(joint.audio.encoder) else None,
+            "window_s": audio.window_s,
+        },
+        "text": {
+            "tokenizer": "tokenizer",
+            "max_tokens": model.config.text.max_tokens,
+            "words": sorted(joint.vocabulary),  # of the captions that it was trained on
+        },
+        "note": model.note,
+        "largest_difference": difference,
+        "tolerance": TOLERANCE,
+    }
 
 
 def _features(model: Model, sounds: list[np.ndarray]) -> Tensor:
