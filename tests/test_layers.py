@@ -27,6 +27,7 @@ LAZY = (
     "/cli/music.py",
     "/cli/projects.py",
     "/search/library.py",
+    "/search/listen.py",
     "/search/opening.py",
 )
 

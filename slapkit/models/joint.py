@@ -141,8 +141,7 @@ def _is_representation(x: Input) -> bool:
 class JointModel(nn.Module):
     """Context towers and what the objective adds: predictors and targets for SLAP, a temperature for CLAP, a bias too
     for SigLIP. `note` says of the captions that it learned from that a model wrote them; it goes where the model
-    goes, as `vocabulary` does: the words of all captions (`slapkit.models.vocabulary`). `start` says what it has from a
-    checkpoint."""
+    goes, as `vocabulary` does: the words of all captions. `start` says what it has from a checkpoint."""
 
     note = start = ""
     vocabulary: frozenset[str] = frozenset()

@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # what a search by words does without is imported where it is
 
     from slapkit.models.inference import Model
     from slapkit.search.engine import EngineRanking
-    from slapkit.search.pictures import Picture
 
 Kind = Literal["exact", "approximate"]
 _SMALL = 1000  # windows: up to here exact search is as fast
@@ -55,6 +54,7 @@ class Library(AudioFiles, opening.WithModel):
         header, self._kind = store.header, index
         self.folder, self.name = Path(header.folder), Path(header.folder).name
         self.model_name = OBJECTIVE_NAMES.get(header.objective, header.objective)
+        self.frontend = header.frontend
         self._hop_s = header.frontend["hop"] / header.frontend["sample_rate"]
         self.window_s = (header.window - 1) * self._hop_s
         self.counts: dict[str, int] = {}
@@ -267,13 +267,6 @@ class Library(AudioFiles, opening.WithModel):
         header, entry = self._store.header, self._list[track]
         frame = min(window * header.hop, max(0, entry.frames - header.window))
         return min(frame * self._hop_s, max(0.0, entry.duration_s - self.window_s))
-
-    def log_mel(self, id: str, start_s: float | None = None) -> Picture:
-        """Return a picture of what `sound` gives for the same track and start; raises as `sound`."""
-        from slapkit.audio.frontend import FrontendConfig
-        from slapkit.search.pictures import log_mel
-
-        return log_mel(self, FrontendConfig.from_dict(self._store.header.frontend), id, start_s)
 
     def like(self, id: str) -> Track:
         """Return a track to search by, the mean of its windows; a `LibraryError` if there is no such track."""

@@ -1,4 +1,4 @@
-"""The audio of a track: where its file is, and what a browser is sent.
+"""The audio of a track: where its file is, and what a browser is sent to play and to show.
 
 Files are reached by the id of a track alone. An id that the library does not know, and a file that leads out of the
 library's folder, get an error.
@@ -7,11 +7,13 @@ library's folder, get an error.
 import io
 import itertools
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from slapkit.audio import decode
 from slapkit.audio.decode import MEDIA_TYPES
+from slapkit.audio.windows import fill
 from slapkit.data.home import Home
 from slapkit.errors import LibraryError, short
 from slapkit.search.store import Entry
@@ -19,14 +21,28 @@ from slapkit.search.store import Entry
 EXCERPT_S = 30.0
 _SHORT_S, _SHORT_BYTES = 60.0, 2_000_000  # up to both, a file is sent as it is
 _WRITTEN = 16_384  # samples given to the encoder at a time: it crashes on much longer pieces
+_COLUMNS = 160  # of a picture
+_RANGE_DB = 70.0  # below the loudest point of a picture
+
+
+class Picture(NamedTuple):
+    """A log-mel spectrogram of `duration_s` s from `start_s` on, to show.
+
+    `pixels`: uint8 `[n_mels, columns]`, lowest band first, 0 the quietest.
+    """
+
+    pixels: np.ndarray
+    start_s: float
+    duration_s: float
 
 
 class AudioFiles:
-    """The files of a library's tracks: `entries` by id, in `folder`."""
+    """The files of a library's tracks: `entries` by id, in `folder`; `frontend` are the settings of the model's."""
 
     folder: Path
     entries: dict[str, Entry]
     window_s: float
+    frontend: dict[str, Any]
 
     def entry(self, id: str) -> Entry:
         """Return what the library knows of a track; a `LibraryError` if there is no such track."""
@@ -71,6 +87,23 @@ class AudioFiles:
             return path.read_bytes(), MEDIA_TYPES[path.suffix.lower()]
         start, length = self.span(id, start_s)
         return excerpt(path, start_s=start, seconds=length), "audio/ogg"
+
+    def log_mel(self, id: str, start_s: float | None = None) -> Picture:
+        """Return a picture of what `sound` gives for the same track and start; raises as `sound`."""
+        import torch
+
+        from slapkit.audio.frontend import FrontendConfig, LogMel
+
+        path, (start, length) = self.path(id), self.span(id, start_s)
+        transform = LogMel(FrontendConfig.from_dict(self.frontend).picture()).eval()
+        rate = transform.config.sample_rate
+        wave = decode.read(path, sample_rate=rate, start_s=start, duration_s=length or None)
+        mel = transform(torch.from_numpy(fill(wave, transform.config.n_fft))[None])[0].numpy()
+        edges = np.linspace(0, len(mel), min(_COLUMNS, len(mel)) + 1).astype(np.int64)[:-1]
+        columns = np.maximum.reduceat(mel, edges, axis=0)
+        relative = (columns - columns.max()) / _RANGE_DB + 1
+        pixels = np.ascontiguousarray((255 * np.clip(relative, 0, 1)).round().astype(np.uint8).T)
+        return Picture(pixels, start, length)
 
 
 def _is_short(entry: Entry) -> bool:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from slapkit.data.dataset import WORD
 from slapkit.errors import LibraryError, short
-from slapkit.models.vocabulary import unknown_words
 
 if TYPE_CHECKING:
     from slapkit.models.inference import Model
@@ -27,6 +27,14 @@ MINUS = 0.5
 _LONGEST = 10_000  # characters that are read: text encoders read a few hundred
 _SIGN = re.compile(r"(?:(?<=\s)|^)([+\-\u2212])(?=\s|$)")  # a sign with space, or the query's end, on both sides
 _TEXTS = 256  # embeddings of texts that are kept: a query typed letter by letter comes back often
+
+# Of these a query's meaning does not depend.
+_PLAIN = frozenset(
+    "about above all and any are but can for from has have his her how into its just like made make more most much "
+    "music not off one out over piece play played playing plays recording she some something song sound sounds than "
+    "that the their them then there this through too track tune two under very was what when where which who will "
+    "with without you".split()
+)  # fmt: skip
 
 
 class Term(NamedTuple):
@@ -104,6 +112,19 @@ def combine(vectors: np.ndarray, weights: Sequence[float]) -> np.ndarray:
     if length < 1e-6:
         raise LibraryError("the terms of the query cancel each other out: nothing is left to search for")
     return (total / length).astype(np.float32)
+
+
+def unknown_words(query: str, vocabulary: frozenset[str]) -> list[str]:
+    """Return the words of a query that no caption says, in either number, in their order; none without a vocabulary."""
+    if not vocabulary:
+        return []
+    asked = dict.fromkeys(WORD.findall(query.lower()))
+    return [word for word in asked if word not in _PLAIN and vocabulary.isdisjoint(_numbers(word))]
+
+
+def _numbers(word: str) -> set[str]:
+    """Return a word as it may stand in singular and plural."""
+    return {word, f"{word}s", f"{word}es", word.removesuffix("s"), word.removesuffix("es")}
 
 
 class TextTower(Protocol):

@@ -10,8 +10,7 @@ from slapkit import training
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.errors import CheckpointError
 from slapkit.hub import start_from
-from slapkit.models.vocabulary import unknown_words
-from slapkit.search.query import ModelTower, QueryEncoder
+from slapkit.search.query import ModelTower, QueryEncoder, unknown_words
 from tests.training.tones import run, tiny
 
 
