@@ -129,10 +129,7 @@ def preset(
     train: Mapping[str, Any] | TrainConfig | None = None,
 ) -> Preset:
     """Return the preset `name` with some values changed; nested configurations may be given in part, but not `htsat`.
-
-    Raises:
-        ConfigError: the preset or a key is unknown, or a value is out of range.
-    """
+    Raise `ConfigError` where the preset or a key is unknown, or a value is out of range."""
     if name not in PRESETS:
         raise ConfigError(f"there is no preset {short(name)}: {nearest(name, PRESETS)}")
     return _merge(PRESETS[name], {"model": model or {}, "train": train or {}})

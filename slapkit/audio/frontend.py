@@ -112,11 +112,8 @@ FRONTENDS: dict[str, FrontendConfig] = {
 
 
 def import_torchaudio():
-    """Import torchaudio, telling the remedy where its compiled part does not fit the installed torch.
-
-    Raises:
-        SlapkitError: torchaudio is missing, or is linked to a CUDA library that is not there.
-    """
+    """Import torchaudio; a `SlapkitError` tells the remedy where it is missing, or its compiled part does not fit this
+    torch."""
     try:
         import torchaudio
         import torchaudio.functional

@@ -145,11 +145,7 @@ class AudioTextDataset:
         return {name: counts[name] for name in names}
 
     def split(self, name: str) -> AudioTextDataset:
-        """Return the data set of the clips of one split.
-
-        Raises:
-            DataError: there is no such split.
-        """
+        """Return the data set of the clips of one split; raise `DataError` where there is no such split."""
         self.need(name)
         return self.subset(i for i, clip in enumerate(self.clips) if clip.split == name)
 
@@ -187,11 +183,8 @@ class AudioTextDataset:
         return {name: share for name, share in self.joined.items() if share is not None}
 
     def audio_hashes(self, *, progress: bool = True) -> list[str]:
-        """Return the SHA-256 of each clip's file, in the order of `clips`; each file is read once.
-
-        Raises:
-            DataError: a file vanished or cannot be read any more.
-        """
+        """Return the SHA-256 of each clip's file, in the order of `clips`; each file is read once. Raise `DataError`
+        where one vanished or cannot be read any more."""
         return self._hashes.of([clip.path for clip in self.clips], progress=progress)
 
     def audio_files(self, *, progress: bool = True) -> dict[str, tuple[Path, str]]:

@@ -115,11 +115,8 @@ def failures_path(out: Path) -> Path:
 
 
 def device_of_process(device: str = "auto") -> str:
-    """Return the torch device of this process of those that a launcher started: its own GPU, or the CPU.
-
-    Raises:
-        ConfigError: a GPU is asked for and none is there.
-    """
+    """Return the torch device of this process of those that a launcher started: its own GPU, or the CPU. Raise
+    `ConfigError` where a GPU is asked for and none is there."""
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device={short(device)}: take 'auto', 'cpu' or 'cuda'")
     count = torch.cuda.device_count() if device != "cpu" and torch.cuda.is_available() else 0
@@ -238,11 +235,8 @@ def _join(
 
 
 def _finished(out: Path) -> str | None:
-    """Return the identity of the result at `out`; None where there is none.
-
-    Raises:
-        ConfigError: something else lies there, which must not be overwritten.
-    """
+    """Return the identity of the result at `out`; None where there is none. Raise `ConfigError` where something else
+    lies there, which must not be overwritten."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

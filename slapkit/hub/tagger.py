@@ -151,11 +151,7 @@ def probabilities(
     sounds: Mapping[str, Path], cache_dir: Path, *, workers: int = 0, progress: bool = True
 ) -> dict[str, np.ndarray | str]:
     """Return musicnn's probabilities of its tags, float32 `[100]`, of files given by their SHA-256, or why there are
-    none; computed where `cache_dir` lacks them.
-
-    Raises:
-        ConfigError: musicnn's weights are missing.
-    """
+    none; computed where `cache_dir` lacks them. Raise `ConfigError` where musicnn's weights are missing."""
     encoder, frontend = MusicNN(), FRONTENDS["musicnn"]
     settings = json.dumps([_FORMAT, _WINDOW_S, _MOST, frontend.to_dict()], sort_keys=True)
     key = tensor_digest(encoder.state_dict(), before=settings)

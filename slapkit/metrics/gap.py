@@ -125,11 +125,8 @@ def _recentred(name: str, embeddings: np.ndarray) -> np.ndarray:
 
 
 def whitened(*, audio: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each modality less its mean, its directions brought to equal variance, rows of unit norm (float64).
-
-    Raises:
-        MetricError: a modality has fewer than two rows or no variance.
-    """
+    """Return each modality less its mean, its directions brought to equal variance, rows of unit norm (float64); raise
+    `MetricError` where one has fewer than two rows or no variance."""
     return _whitened("audio", audio), _whitened("text", text)
 
 

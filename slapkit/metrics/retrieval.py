@@ -45,11 +45,8 @@ class Ranks(NamedTuple):
 
 
 def ranks_of_positives(similarities: np.ndarray, positives: np.ndarray) -> Ranks:
-    """Place the best right answer of each query, by `similarities [Q, C]` and bool `positives [Q, C]`.
-
-    Raises:
-        MetricError: shapes differ, values are not finite, or a query has no right answer.
-    """
+    """Place the best right answer of each query, by `similarities [Q, C]` and bool `positives [Q, C]`; raise
+    `MetricError` where shapes differ, values are not finite, or a query has no right answer."""
     similarities, positives = scored(similarities, positives)
     best = np.where(positives, similarities, -np.inf).max(axis=1, keepdims=True)
     above = similarities > best + TIE_TOLERANCE

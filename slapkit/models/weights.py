@@ -56,11 +56,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def load_strictly(
     module: nn.Module, state: Mapping[str, Tensor], path: Path, *, own: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Copy `state` into `module`; `own` names what the file must hold (default: all of the module's state).
-
-    Raises:
-        CheckpointError: a tensor is missing, unknown, or of another shape.
-    """
+    """Copy `state` into `module`; `own` names what the file must hold (default: all of the module's state). Raise
+    `CheckpointError` where a tensor is missing, unknown, or of another shape."""
     expected = dict(module.state_dict() if own is None else own)
     unfit = {
         "missing": expected.keys() - state.keys(),

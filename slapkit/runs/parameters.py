@@ -84,11 +84,8 @@ def _from_text(text: str, kind: Any) -> Any:
 
 
 def notebook_parameters(notebook: NotebookNode, name: str = "notebook") -> dict[str, Parameter]:
-    """Return name -> `Parameter` of the cell tagged `parameters`, empty without such a cell.
-
-    Raises:
-        ConfigError: a line that is not an (annotated) assignment of a literal, or a type that is not understood.
-    """
+    """Return name -> `Parameter` of the cell tagged `parameters`, empty without such a cell; raise `ConfigError` where
+    a line is not an (annotated) assignment of a literal, or a type is not understood."""
     cells = [c for c in notebook.cells if "parameters" in c.get("metadata", {}).get("tags", ())]
     if not cells:
         return {}
@@ -141,11 +138,8 @@ def _kind(annotation: ast.expr, line: str, name: str) -> Any:
 
 
 def read_parameters(path: str | Path) -> dict[str, Any]:
-    """Return the parameters in a YAML file, as papermill reads them with `-f`.
-
-    Raises:
-        ConfigError: the file cannot be read, or is not a mapping of names to values.
-    """
+    """Return the parameters in a YAML file, as papermill reads them with `-f`; raise `ConfigError` where it cannot be
+    read, or is not a mapping of names to values."""
     try:
         found = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -156,11 +150,8 @@ def read_parameters(path: str | Path) -> dict[str, Any]:
 
 
 def resolve(declared: Mapping[str, Parameter], given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the value of every declared parameter, `given` ones checked, the reserved one left out.
-
-    Raises:
-        ConfigError: a name the notebook does not declare (with the nearest one), or a value of the wrong type.
-    """
+    """Return the value of every declared parameter, `given` ones checked, the reserved one left out. Raise
+    `ConfigError` for a name that the notebook does not declare (with the nearest one), or a value of the wrong type."""
     for key in given:
         if key == RESERVED:
             raise ConfigError(f"{key} is set by the runner: choose the place of all runs by runs_dir instead")

@@ -140,11 +140,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return a run's `metrics.json`, empty where there is none.
-
-    Raises:
-        RunError: the file is not JSON.
-    """
+    """Return a run's `metrics.json`, empty where there is none; raise `RunError` where it is not JSON."""
     path = folder / "metrics.json"
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -252,11 +252,8 @@ def _conditions(runs: Sequence[Run]) -> list[tuple[str, str]]:
 
 
 def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
-    """Write `index.html` into `runs_dir` from the runs there; return its path and the main figures as lines.
-
-    Raises:
-        RunError: there are no runs.
-    """
+    """Write `index.html` into `runs_dir` from the runs there; return its path and the main figures as lines. Raise
+    `RunError` where there are no runs."""
     import jinja2
     from plotly.offline import get_plotlyjs
 

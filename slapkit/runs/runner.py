@@ -40,11 +40,8 @@ LOCK = ".lock"
 
 
 def find_notebook(notebook: str | Path) -> Path:
-    """Return the file of a notebook given by path, or by its name in `notebooks/` here or in a parent folder.
-
-    Raises:
-        RunError: there is none; the message names the nearest one.
-    """
+    """Return the file of a notebook given by path, or by its name in `notebooks/` here or in a parent folder; raise
+    `RunError`, naming the nearest, where there is none."""
     name = str(notebook)
     given = Path(name).expanduser()
     if given.suffix == ".ipynb" and given.is_file():

@@ -58,11 +58,8 @@ class Sweep:
 
 
 def grid(**values: Sequence[Any]) -> list[Values]:
-    """Return every combination of the values, the last name changing fastest.
-
-    Raises:
-        ConfigError: a value is no list, or an empty one.
-    """
+    """Return every combination of the values, the last name changing fastest; raise `ConfigError` where a value is no
+    list, or an empty one."""
     for name, options in values.items():
         if isinstance(options, str) or not isinstance(options, Sequence) or not options:
             raise ConfigError(f"grid: {name}={options!r} must be a list with at least one value")

@@ -122,11 +122,8 @@ class Library(AudioFiles, opening.WithModel):
         tokenizer: str | Path | None = None,
     ) -> Library:  # fmt: skip
         """Open a library as it was left. Without `model`, the one it was built with is loaded for the first query;
-        `tokenizer` is that of `slapkit.load`, for a `model` that is a LAION-CLAP file.
-
-        Raises:
-            LibraryError: there is no library, or it was built with another model.
-        """
+        `tokenizer` is that of `slapkit.load`, for a `model` that is a LAION-CLAP file. Raise `LibraryError` where there
+        is no library, or it was built with another model."""
         store = opening.store_at(locate(out))
         loaded = None if model is None else store.header.require_model(opening.loaded(model, tokenizer)[0])
         return cls(store, loaded, index)

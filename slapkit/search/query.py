@@ -100,11 +100,8 @@ def check_k(k: int) -> int:
 
 
 def combine(vectors: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """Return the weighted sum, of unit norm, float32 `[D]`, of vectors `[T, D]`, each brought to unit norm first.
-
-    Raises:
-        LibraryError: no weight is positive, or the terms cancel each other out.
-    """
+    """Return the weighted sum, of unit norm, float32 `[D]`, of vectors `[T, D]`, each brought to unit norm first; raise
+    `LibraryError` where no weight is positive, or the terms cancel each other out."""
     if max(weights) <= 0:
         raise LibraryError('the query only subtracts: it needs something to subtract from, as in "flute - drums"')
     total = np.asarray(weights, dtype=np.float64) @ unit(np.asarray(vectors, dtype=np.float64))

@@ -53,11 +53,8 @@ def measure(
 
 
 def check_collapse(low: list[float], rank: float, *, step: int, config: TrainConfig) -> list[float]:
-    """Return the effective ranks of a collapse in a row, after those in `low` and another one.
-
-    Raises:
-        CollapseError: there are two, after warm-up.
-    """
+    """Return the effective ranks of a collapse in a row, after those in `low` and another one; raise `CollapseError`
+    where there are two, after warm-up."""
     if step <= round(config.steps * config.warmup_fraction) or rank >= COLLAPSED_RANK:
         return []
     low = [*low, rank]

@@ -60,11 +60,8 @@ def shortened(names: Sequence[str]) -> str:
 
 
 class Collection:
-    """One collection while it is read, from its folder or the subfolder in which its clues lie.
-
-    Raises:
-        DataError: no such folder, an archive in its place, or files are missing; all of them are named.
-    """
+    """One collection while it is read, from its folder or the subfolder in which its clues lie. A `DataError` says that
+    there is no such folder, an archive in its place, or which files are missing."""
 
     def __init__(self, folder: str | os.PathLike[str], layout: Layout, *, progress: bool = True) -> None:
         folder = Path(folder)

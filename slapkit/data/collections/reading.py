@@ -64,11 +64,8 @@ def read(layout: str, folder: str | os.PathLike[str], *, progress: bool = True, 
 
 
 def detect(folder: str | os.PathLike[str]) -> tuple[str, str]:
-    """Return the name of the layout of a folder or table, and the file or folder that shows it.
-
-    Raises:
-        DataError: nothing is there, only an archive is there, or none or several of the layouts fit.
-    """
+    """Return the name of the layout of a folder or table, and the file or folder that shows it; raise `DataError` where
+    nothing or only an archive is there, or none or several of the layouts fit."""
     folder = Path(folder)
     if folder.is_file():
         if how := how_to_unpack([folder]):

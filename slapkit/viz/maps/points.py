@@ -31,11 +31,8 @@ _ARRAYS = tuple(f"{kind}_{what}" for kind in "qz" for what in ("audio", "text", 
 def embed_run(
     run: str | Path, dataset: AudioTextDataset, *, split: str = "test", cache_dir: str | Path, progress: bool = True
 ) -> Embedded:
-    """Embed one split of `dataset` with the model in a run's or checkpoint's folder; the second time it is read.
-
-    Raises:
-        CheckpointError, DataError: no usable model there, or no usable clip in the split.
-    """
+    """Embed one split of `dataset` with the model in a run's or checkpoint's folder; the second time it is read. Raise
+    `CheckpointError` or `DataError` where there is no usable model, or no usable clip in the split."""
     places = [folder / "model.safetensors" for folder in (Path(run), Path(run) / "checkpoint")]
     weights = next(filter(Path.is_file, places), None)
     if weights is None:

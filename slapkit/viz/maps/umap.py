@@ -100,11 +100,7 @@ class Map:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a map that `save` wrote.
-
-        Raises:
-            DataError: there is none, or it is damaged.
-        """
+        """Read a map that `save` wrote; raise `DataError` where there is none, or it is damaged."""
         found = read_arrays(path)
         if found is None or not {"coordinates", "reduced"} <= found[0].keys():
             raise DataError(f"{path} holds no map that can be read: fit it again")
@@ -152,11 +148,8 @@ def map_key(vectors: np.ndarray, config: MapConfig) -> str:
 
 
 def fit_map(vectors: np.ndarray, config: MapConfig | None = None, *, progress: bool = True, **settings: Any) -> Map:
-    """Fit a map of `vectors [N, D]`; `settings` (`n_components=3`) replace single ones of `config`.
-
-    Raises:
-        DataError, ConfigError: fewer than four rows, or a setting out of range.
-    """
+    """Fit a map of `vectors [N, D]`; `settings` (`n_components=3`) replace single ones of `config`. Raise `DataError`
+    for fewer than four rows, `ConfigError` for a setting out of range."""
     config = (config or MapConfig()).replace(**settings)
     rows = unit_rows("vectors", vectors)
     if len(rows) < 4:

@@ -231,11 +231,8 @@ class MapView(ipywidgets.VBox):
         return pd.concat(parts, ignore_index=True) if parts else nothing
 
     def save_selection(self, name: str = "selection") -> Path:
-        """Write the clips of the last lasso, and of its captions, as a playlist and a table in the project's folder.
-
-        Raises:
-            LibraryError: nothing is selected.
-        """
+        """Write the clips of the last lasso, and of its captions, as a playlist and a table in the project's folder;
+        raise `LibraryError` where nothing is selected."""
         frame = self.models[0].frame.iloc[self.selected["clip"].unique()]
         titles = [title_of(row) for row in frame.to_dict("records")]
         found = frame.assign(title=titles, file=frame["path"]).drop(columns="path")
@@ -271,10 +268,7 @@ def _item(row: dict[str, Any], title: str, lines: Sequence[str]) -> PlayerItem:
 
 def audio_of(path: str | Path) -> tuple[bytes, str]:
     """Return what a browser plays of a file, and its media type: a small file as it is, else its first 30 s as Ogg.
-
-    Raises:
-        AudioError: the file is gone, or cannot be decoded.
-    """
+    Raise `AudioError` where the file is gone, or cannot be decoded."""
     path = Path(path)
     kind = MEDIA_TYPES.get(path.suffix.lower())
     try:
