@@ -5,6 +5,7 @@ import html
 import math
 import textwrap
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +19,6 @@ _TITLES = {
 # A mark and a word give the verdict too, for those who do not see the colour.
 _MARKS = {"unknown": "? unknown", "pass": "\u2713 pass", "warn": "! warn", "fail": "\u2717 fail"}  # least to worst
 _WIDTH = 100  # columns of a terminal
-_CSS = """
-.slap-doctor { color-scheme: light dark; font: 14px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-content-font-color1, light-dark(#222, #e8e8e8)); max-width: 1180px; overflow-x: auto; }
-.slap-doctor table { border-collapse: collapse; width: 100%; }
-.slap-doctor th, .slap-doctor td { text-align: left !important; vertical-align: top; padding: 5px 14px 5px 0; white-space: normal; background: none; border-bottom: 1px solid #8884; overflow-wrap: anywhere; }
-.slap-doctor .verdict, .slap-doctor .number { white-space: nowrap; }
-.slap-doctor .warn, .slap-doctor .fail { font-weight: 600; color: light-dark(#CC3344, #FF8088); }
-@media (max-width: 800px) { .slap-doctor .number { display: none; } }
-"""  # noqa: E501
 
 
 @dataclass(frozen=True)
@@ -115,7 +108,8 @@ class Examination:
         )
         intro = f"<p><b>{html.escape(self.answer())}</b><br>{html.escape(self.subject)}</p>"
         table = f"<table><thead><tr>{head}</tr></thead>{groups}</table>"
-        return f'<style>{_CSS}</style><div class="slap-doctor mathjax_ignore">{intro}{table}</div>'
+        css = (files("slapkit.hub.doctor") / "report.css").read_text(encoding="utf-8")
+        return f'<style>{css}</style><div class="slap-doctor mathjax_ignore">{intro}{table}</div>'
 
 
 _NUMBER = ' class="number"'

