@@ -62,12 +62,12 @@ def extract(
         if sample_rate is None:
             raise AudioError(f"{name} has shape {sound.shape} and no rate: give its sample_rate in Hz")
         wave = decode.from_array(sound, sample_rate, rate, reject_silent=True, name=name)
-        return _features(fill(wave, round(frontend.min_s * rate), frontend.padding), frontend, name)
-    with decode.opened(sound, name=name) as file:
-        if file.estimated_s > LONG_S:
-            return _in_pieces(file, frontend)
-        wave = file.read(sample_rate=rate, reject_silent=True)
-        return _features(fill(wave, round(frontend.min_s * rate), frontend.padding), frontend, file.name)
+    else:
+        with decode.opened(sound, name=name) as file:
+            if file.estimated_s > LONG_S:
+                return _in_pieces(file, frontend)
+            wave, name = file.read(sample_rate=rate, reject_silent=True), file.name
+    return _features(fill(wave, round(frontend.min_s * rate), frontend.padding), frontend, name)
 
 
 def _features(wave: np.ndarray, frontend: FrontendConfig, name: str) -> np.ndarray:
@@ -203,15 +203,6 @@ class FeatureCache(RowCache):
         super().__init__(cache_path(cache_dir, frontend), frontend.width, "<f2")
         self.frontend = frontend
 
-    def compute(self, paths: Mapping[str, str], *, workers: int, progress: bool) -> None:
-        """Take in the features of files, given by their keys, that are missing."""
-
-        def compute(missing: list[str]) -> Found:
-            with Extractor(self.frontend, workers, expected=len(missing)) as extractor:
-                yield from zip(missing, extractor.map(paths[key] for key in missing))
-
-        self.fill(paths, compute, what="Computing features", progress=progress)
-
 
 def build(
     sounds: Mapping[str, tuple[Path, str]], frontend: FrontendConfig | str, cache_dir: str | os.PathLike[str], *,
@@ -238,8 +229,13 @@ def build(
             raise ConfigError(f"there is no front end {short(frontend)}: {nearest(frontend, FRONTENDS)}")
         frontend = FRONTENDS[frontend]
     paths = {key: str(path) for path, key in sounds.values()}
+
+    def compute(missing: list[str]) -> Found:
+        with Extractor(frontend, workers, expected=len(missing)) as extractor:
+            yield from zip(missing, extractor.map(paths[key] for key in missing))
+
     cache = FeatureCache(cache_dir, frontend)
-    cache.compute(paths, workers=workers, progress=progress)
+    cache.fill(paths, compute, what="Computing features", progress=progress)
     return FeatureStore(cache, {id: key for id, (_, key) in sounds.items()}, moments_of)
 
 

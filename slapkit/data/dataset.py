@@ -253,7 +253,7 @@ class AudioTextDataset:
         bytes of the files, and `slapkit.data.read` gives the same clips again.
 
         Raises:
-            SlapkitError: `datasets` (the extra `hf`) is not installed.
+            MissingExtraError: `datasets` (the extra `hf`) is not installed.
             DataError: a fact that no column holds, such as texts and numbers by turns.
         """
         return frames.to_datasets({split: [c for c in self if c.split == split] for split in (*self.splits, None)})

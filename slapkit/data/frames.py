@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slapkit.errors import DataError, SlapkitError
+from slapkit.errors import DataError, need_extra
 
 if TYPE_CHECKING:
     import datasets
@@ -69,14 +69,10 @@ def to_pandas(clips: Sequence[Clip]) -> pd.DataFrame:
 
 
 def package() -> Any:
-    """Return the library `datasets`; raise `SlapkitError` where it is not installed."""
-    try:
-        import datasets
-    except ImportError as error:
-        remedy = "install it with `pip install 'slapkit[hf]'`"
-        raise SlapkitError(
-            f"the package 'datasets' is needed here and cannot be imported ({error}): {remedy}"
-        ) from error
+    """Return the library `datasets`; raise `MissingExtraError` where it is not installed."""
+    need_extra("hf", "datasets")
+    import datasets
+
     return datasets
 
 

@@ -62,7 +62,7 @@ def unpack(
 
     Raises:
         DataError: `datasets` cannot read it, or a column is missing.
-        SlapkitError: `datasets` is not installed.
+        MissingExtraError: `datasets` is not installed.
         StorageError: the folder cannot be written.
     """
     folder = project_root() / "data" / "hf" / f"{name_of(path)}-{_digest(path, [audio, caption, config])[:8]}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slapkit._io import size_and_time
+from slapkit._io import locate, size_and_time
 from slapkit.audio import media
 from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.data.dataset import AudioTextDataset, Problem, plain
@@ -65,9 +65,7 @@ def scan(folder: str | Path) -> tuple[list[Source], list[Failure]]:
         LibraryError: the folder is not there.
         DataError: its table cannot be used.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
+    folder = music_folder(folder)
     remarks: list[Problem] = []
     if find_tables(folder, remarks):
         dataset = read(folder)
@@ -77,6 +75,14 @@ def scan(folder: str | Path) -> tuple[list[Source], list[Failure]]:
         sources, failures = sound_files(folder)
         failures += [Failure(remark.value, remark.reason) for remark in remarks]
     return sorted(sources, key=lambda source: source.id), sorted(failures, key=lambda failure: failure.file)
+
+
+def music_folder(folder: str | Path) -> Path:
+    """Return where a folder of music lies, links followed; raise `LibraryError` where there is none."""
+    folder = locate(folder).resolve()
+    if not folder.is_dir():
+        raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
+    return folder
 
 
 def has_table(folder: Path) -> bool:

@@ -12,11 +12,7 @@ from torch import Tensor
 from slapkit._io import readable_size
 from slapkit.errors import CheckpointError
 
-_WRAPPERS = (
-    "module.",
-    "model.",
-    "_orig_mod.",
-)  # of several devices, a trainer and torch.compile
+_WRAPPERS = ("module.", "model.", "_orig_mod.")  # of several devices, a trainer and torch.compile
 _SCALARS = "?bBhHiIlLqQefd"  # numpy's codes of plain numbers
 
 

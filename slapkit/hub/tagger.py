@@ -15,20 +15,13 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from slapkit._io import (
-    atomic_write_json_lines,
-    atomic_write_text,
-    locate,
-    printable,
-    project_root,
-    sha256_file,
-)
+from slapkit._io import atomic_write_json_lines, atomic_write_text, printable, project_root, sha256_file
 from slapkit._rows import Found, RowCache
 from slapkit.audio import media
 from slapkit.audio.features import Extractor
 from slapkit.audio.frontend import FRONTENDS
 from slapkit.audio.windows import tiled_starts
-from slapkit.data.scan import HEARD, Failure, Source, sound_files
+from slapkit.data.scan import HEARD, Failure, Source, music_folder, sound_files
 from slapkit.errors import LibraryError
 from slapkit.hub.heard import table_path
 from slapkit.hub.measured import measurements
@@ -115,9 +108,7 @@ def hear(
         MissingExtraError: `measure` without librosa.
         StorageError: the disk is full; what was finished is kept.
     """
-    folder = locate(folder).resolve()
-    if not folder.is_dir():
-        raise LibraryError(f"no folder of music at {folder}: name one that holds sound files")
+    folder = music_folder(folder)
     found, failures = sound_files(folder)
     keys: dict[str, str] = {}
     sounds: dict[str, str] = {}

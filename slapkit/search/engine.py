@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from slapkit.errors import LibraryError
+from slapkit.errors import LibraryError, need_extra
 from slapkit.models.embed import mean_by_clip
 from slapkit.search.filters import Filters, words
 from slapkit.search.ranking import Hits, Pooling, check_pooling, rounded
@@ -29,10 +29,9 @@ class EngineStore(LibraryStore):
 
     def __init__(self, out: Path, header: Header | None = None) -> None:
         super().__init__(out, header)
-        try:
-            from pymilvus import MilvusClient
-        except ModuleNotFoundError:
-            raise LibraryError("this library's vectors are in Milvus: pip install 'slapkit[milvus]'") from None
+        need_extra("milvus", "pymilvus")
+        from pymilvus import MilvusClient
+
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # its errors are said by ours
         address = self.header.engine
         where = address if "://" in address else str(out / address)

@@ -13,6 +13,7 @@ import numpy as np
 
 from slapkit._io import locate, read_json_lines
 from slapkit.config import nearest
+from slapkit.data.scan import music_folder
 from slapkit.errors import ConfigError, LibraryError, short
 from slapkit.hub import heard
 from slapkit.models import OBJECTIVE_NAMES
@@ -88,9 +89,7 @@ class Library(AudioFiles, opening.WithModel):
                 folder.
             StorageError: the disk is full; the same call goes on later.
         """
-        folder = locate(folder).resolve()
-        if not folder.is_dir():
-            raise LibraryError(f"no folder of music at {folder}: name one that holds audio files")
+        folder = music_folder(folder)
         if embedding not in ("q", "z"):
             raise ConfigError(f"embedding={short(embedding)}: take 'q' (prediction) or 'z' (projection)")
         if tokenizer is not None and (place := locate(tokenizer)).exists():

@@ -77,11 +77,9 @@ def embed_text(model: Model, captions: list[str]) -> dict[str, np.ndarray]:
 
 
 def require_same(
-    model: Model,
-    *,
-    audio: Callable[[list[np.ndarray]], Mapping[str, np.ndarray]] | None = None,
+    model: Model, *, audio: Callable[[list[np.ndarray]], Mapping[str, np.ndarray]] | None = None,
     text: Callable[[list[str]], Mapping[str, np.ndarray]] | None = None,
-) -> float:
+) -> float:  # fmt: skip
     """Compare an export with the model on batches of sounds and captions; return the largest difference. Raise
     `ExportError` where it passes `TOLERANCE`, or values are not finite.
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 
-from slapkit._io import locate
 from slapkit.config import nearest
-from slapkit.errors import ConfigError, LibraryError, short
+from slapkit.data.scan import music_folder
+from slapkit.errors import ConfigError, short
 from slapkit.runs.compare import LATEST, choose_runs
 from slapkit.runs.data import data_folders, read_data
 from slapkit.runs.parameters import RESERVED, notebook_parameters, resolve
@@ -87,7 +87,7 @@ def make_pages(given: Mapping[str, str] | None = None, *, runs_dir: str | Path =
             raise ConfigError(f"no page has a parameter {short(name)}: {nearest(name, sorted(known))}")
     folders, chosen = _choose(given.get("data"), given.get("runs", LATEST), root, root / runs_dir)
     if "folder" in given:
-        given["folder"] = str(_music(given["folder"]))
+        given["folder"] = str(music_folder(given["folder"]))
     pages = []
     for path, parameters in declared.items():
         typed = {name: parameters[name].parse(text) for name, text in given.items() if name in parameters}
@@ -109,10 +109,3 @@ def _choose(data: str | None, runs: str, root: Path, runs_dir: Path) -> tuple[li
         if not isinstance(data, str):
             raise ConfigError(f"{chosen[0]} does not say what it was trained on: name a data set by -p data=...")
     return [folder.resolve() for folder in data_folders(data, root)], chosen
-
-
-def _music(name: str) -> Path:
-    folder = locate(name).resolve()
-    if not folder.is_dir():
-        raise LibraryError(f"no folder of music at {folder}: name one that holds audio files")
-    return folder
