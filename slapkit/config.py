@@ -27,6 +27,13 @@ def require(condition: bool, key: str, value: object, expected: str) -> None:
         raise ConfigError(f"{key}={short(value)} is out of range: expected {expected}")
 
 
+def require_known(names: Iterable[Any], known: Iterable[str], problem: str) -> None:
+    """Raise `ConfigError`, beginning with `problem`, for the first name that is not known; the nearest is named."""
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{problem} {short(name)}: {nearest(str(name), known)}")
+
+
 def coerce(value: Any, kind: Any, key: str) -> Any:
     """Return `value` as the annotated type `kind`, or raise `ConfigError` naming key and value.
 
@@ -81,9 +88,7 @@ class Config:
         if not isinstance(values, Mapping):
             raise ConfigError(f"{where} must be a mapping, not {short(values)}")
         known = {field.name for field in dataclasses.fields(cls)}
-        for key in values:
-            if key not in known:
-                raise ConfigError(f"{where} has no key {short(key)}: {nearest(str(key), known)}")
+        require_known(values, known, f"{where} has no key")
         unset = dataclasses.MISSING
         needed = [f.name for f in dataclasses.fields(cls) if f.default is unset and f.default_factory is unset]
         if missing := [name for name in needed if name not in values]:

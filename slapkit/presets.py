@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slapkit.audio.frontend import FRONTENDS
-from slapkit.config import Config, nearest
-from slapkit.errors import ConfigError, short
+from slapkit.config import Config, require_known
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
 from slapkit.models.joint import HeadConfig, ModelConfig
 from slapkit.training.config import TrainConfig
@@ -130,8 +129,7 @@ def preset(
 ) -> Preset:
     """Return the preset `name` with some values changed; nested configurations may be given in part, but not `htsat`.
     Raise `ConfigError` where the preset or a key is unknown, or a value is out of range."""
-    if name not in PRESETS:
-        raise ConfigError(f"there is no preset {short(name)}: {nearest(name, PRESETS)}")
+    require_known([name], PRESETS, "there is no preset")
     return _merge(PRESETS[name], {"model": model or {}, "train": train or {}})
 
 

@@ -22,7 +22,7 @@ from slapkit._rows import Found, Passing, RowCache
 from slapkit.audio import decode
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig, make_transform
 from slapkit.audio.windows import fill, take
-from slapkit.config import nearest
+from slapkit.config import require_known
 from slapkit.errors import AudioError, ConfigError, DataError, SlapkitError, short
 
 PLACES = 2**53  # a window's start is a whole number below this: a fraction of all places where it can start
@@ -225,8 +225,7 @@ def build(
         StorageError: the disk is full or forbidden; what is finished is kept.
     """
     if isinstance(frontend, str):
-        if frontend not in FRONTENDS:
-            raise ConfigError(f"there is no front end {short(frontend)}: {nearest(frontend, FRONTENDS)}")
+        require_known([frontend], FRONTENDS, "there is no front end")
         frontend = FRONTENDS[frontend]
     paths = {key: str(path) for path, key in sounds.values()}
 

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from slapkit.cli.app import Quiet, RunsDir, app, named_value
-from slapkit.config import nearest
-from slapkit.errors import ConfigError, short
+from slapkit.config import require_known
 
 
 @app.command()
@@ -69,8 +68,7 @@ def run(
         return
     values = read_parameters(file) if file is not None else {}
     for name, text in (named_value("-p", text) for text in parameter or ()):
-        if name not in declared:
-            raise ConfigError(f"{path.stem} has no parameter {short(name)}: {nearest(name, declared)}")
+        require_known([name], declared, f"{path.stem} has no parameter")
         values[name] = declared[name].parse(text)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)

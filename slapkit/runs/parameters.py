@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from slapkit.config import coerce, nearest
+from slapkit.config import coerce, nearest, require_known
 from slapkit.errors import ConfigError, short
 
 if TYPE_CHECKING:
@@ -152,11 +152,8 @@ def read_parameters(path: str | Path) -> dict[str, Any]:
 def resolve(declared: Mapping[str, Parameter], given: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the value of every declared parameter, `given` ones checked, the reserved one left out. Raise
     `ConfigError` for a name that the notebook does not declare (with the nearest one), or a value of the wrong type."""
-    for key in given:
-        if key == RESERVED:
-            raise ConfigError(f"{key} is set by the runner: choose the place of all runs by runs_dir instead")
-        if key not in declared:
-            known = [k for k in declared if k != RESERVED]
-            raise ConfigError(f"{name} has no parameter {short(key)}: {nearest(key, known)}")
+    if RESERVED in given:
+        raise ConfigError(f"{RESERVED} is set by the runner: choose the place of all runs by runs_dir instead")
+    require_known(given, [key for key in declared if key != RESERVED], f"{name} has no parameter")
     values = {key: parameter.default for key, parameter in declared.items() if key != RESERVED}
     return values | {key: declared[key].check(value) for key, value in given.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slapkit.audio.decode import AUDIO_SUFFIXES
-from slapkit.config import nearest
+from slapkit.config import require_known
 from slapkit.data import hf, tars
 from slapkit.data.collections import gtzan, magnatagatune, musiccaps, openmic, slap_csv, song_describer, tagged_folder
 from slapkit.data.collections.layout import Layout, how_to_unpack, shortened
@@ -19,7 +19,7 @@ from slapkit.data.dataset import AudioTextDataset
 from slapkit.data.reader import find_tables
 from slapkit.data.reader import read as read_folder
 from slapkit.data.tables import SUFFIXES
-from slapkit.errors import ConfigError, DataError, short
+from slapkit.errors import DataError
 
 _LOOKED_AT = 2_000  # entries of a folder that are searched for an audio file
 _TABLE = Layout("table", "a folder with a table", "your own: metadata.jsonl or metadata.csv beside the audio files")
@@ -48,13 +48,10 @@ def read(layout: str, folder: str | os.PathLike[str], *, progress: bool = True, 
     clue = None
     if layout == "auto":
         layout, clue = detect(folder)
-    if layout not in LAYOUTS:
-        raise ConfigError(f"there is no layout {short(layout)}: {nearest(layout, [*LAYOUTS, 'auto'])}")
+    require_known([layout], [*LAYOUTS, "auto"], "there is no layout")
     title, reader = LAYOUTS[layout].title, _READERS[layout]
     known = list(inspect.signature(reader).parameters)[1:]
-    for name in options:
-        if name not in known:
-            raise ConfigError(f"{title} has no option {short(name)}: {nearest(name, known)}")
+    require_known(options, known, f"{title} has no option")
     if "progress" in known:
         options["progress"] = progress
     dataset = reader(folder, **options)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 
-from slapkit.config import nearest
+from slapkit.config import require_known
 from slapkit.data.scan import music_folder
-from slapkit.errors import ConfigError, short
+from slapkit.errors import ConfigError
 from slapkit.runs.compare import LATEST, choose_runs
 from slapkit.runs.data import data_folders, read_data
 from slapkit.runs.parameters import RESERVED, notebook_parameters, resolve
@@ -82,9 +82,7 @@ def make_pages(given: Mapping[str, str] | None = None, *, runs_dir: str | Path =
     root = paths[0].parent.parent
     declared = {path: notebook_parameters(nbformat.read(path, as_version=4), path.stem) for path in paths}
     known = {name for one in declared.values() for name in one} - {RESERVED}
-    for name in given:
-        if name not in known:
-            raise ConfigError(f"no page has a parameter {short(name)}: {nearest(name, sorted(known))}")
+    require_known(given, known, "no page has a parameter")
     folders, chosen = _choose(given.get("data"), given.get("runs", LATEST), root, root / runs_dir)
     if "folder" in given:
         given["folder"] = str(music_folder(given["folder"]))

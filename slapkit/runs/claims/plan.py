@@ -8,7 +8,7 @@ varies, SLAP and its rivals are trained alike.
 from dataclasses import dataclass
 from typing import Any
 
-from slapkit.config import Config, nearest, require
+from slapkit.config import Config, require, require_known
 from slapkit.errors import ConfigError, short
 
 NAMES = {
@@ -80,8 +80,7 @@ class Cell:
 def size(name: str, *, seeds: str | None = None, workers: int | None = None) -> Size:
     """Return the size called `name`, with other training seeds ("0,1") or workers if given; raise `ConfigError` where
     there is no such size, or a seed is no number."""
-    if name not in SIZES:
-        raise ConfigError(f"there is no size {short(name)}: {nearest(name, SIZES)}")
+    require_known([name], SIZES, "there is no size")
     changes: dict[str, Any] = {} if workers is None else {"workers": workers}
     if seeds is not None:
         try:
