@@ -18,12 +18,8 @@ if TYPE_CHECKING:
 
 
 class GraphTower:
-    """The text tower that `keep` wrote into a folder (a `slapkit.search.query.TextTower`).
-
-    Raises:
-        ImportError: onnxruntime or tokenizers is missing.
-        Exception: whatever reading a damaged graph or tokenizer raises.
-    """
+    """The text tower that `keep` wrote into a folder (a `slapkit.search.query.TextTower`). Raises `ImportError` without
+    onnxruntime or tokenizers, and whatever reading a damaged graph or tokenizer raises."""
 
     def __init__(self, folder: Path, embedding: str) -> None:
         import onnxruntime

@@ -63,9 +63,6 @@ class WithModel:
         """Keep the model's text tower as an ONNX graph in the folder, so that later searches by words need no torch.
 
         Takes some seconds, once. Says whether the graph is there; a tower without such a form stays with its model.
-
-        Raises:
-            StorageError: the disk is full.
         """
         return graph.keep(self.model, self.out / _TEXT, progress=progress)
 

@@ -74,10 +74,7 @@ def journey(library: Library, start: str, end: str, *, k: int = 10) -> pd.DataFr
     """Return a walk of `k` tracks from one to another: at each step the nearest track that was not met before.
 
     Steps divide the way between both tracks' means evenly. The columns are those of `Library.search`; both ends begin
-    at 0 s, with a percentile of 1 / N among N tracks.
-
-    Raises:
-        LibraryError: a track is unknown, both are the same, or `k` is below 2.
+    at 0 s, with a percentile of 1 / N among N tracks. A `LibraryError` refuses unknown or equal tracks and `k` < 2.
     """
     import pandas as pd
 
@@ -98,10 +95,7 @@ def duplicates(library: Library, *, least: float = 0.999) -> pd.DataFrame:
     """Return pairs of tracks that are the same, the most alike first.
 
     Columns: `first`, `second`, `cosine` of their means, `same`: "file"; "sound", where tags alone differ; or "", where
-    only a cosine of at least `least` says so.
-
-    Raises:
-        LibraryError: `least` is no cosine above 0.
+    only a cosine of at least `least`, above 0, says so.
     """
     import pandas as pd
 

@@ -22,10 +22,7 @@ def save_searches(
     """Write what `queries` find in `libraries` by name as one HTML file, and return its path.
 
     Each of the first `k` results plays `seconds` of its best window; a file that cannot be decoded stands without.
-
-    Raises:
-        LibraryError: see `Library.search`.
-        StorageError: the page cannot be written.
+    Raises as `Library.search`.
     """
     import jinja2
 

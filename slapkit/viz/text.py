@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from slapkit.data.dataset import MACHINES
-from slapkit.data.scan import HEARD
+from slapkit.data.scan import HEARD, RESERVED
 
 WIDTH = 60  # characters of one line of a hover card
 MOST_LINES = 6
@@ -18,12 +18,10 @@ LONGEST = 2000  # characters looked at; nothing beyond them would be shown
 
 # Facts worth a place on a card, in this order. Other columns follow while there is room.
 FIRST_FACTS = ("instruments", "style", "genre", "tempo_class", "mode", "metre", "artist", "album", "year", "tempo_bpm")
-NOT_FACTS = {
-    "rank", "id", "title", "score_percentile", "window_start_s", "window_s", "duration_s", "captions", "file", "path",
-    "beside",
-    "split", "group", "work", "caption_registers", "caption_frames", "caption_facts", "caption_words", "collection",
-    "sha256", "bytes", "peak_db", "rms_db", "transposition", "key", "families", "roles", "accompaniment", "percussion",
-    "register", "articulation", "texture", "voices", "drums", "bass", "soundfont", "room",
+NOT_FACTS = RESERVED | {
+    "title", "path", "split", "group", "work", "caption_registers", "caption_frames", "caption_facts", "caption_words",
+    "collection", "sha256", "bytes", "peak_db", "rms_db", "transposition", "key", "families", "roles", "accompaniment",
+    "percussion", "register", "articulation", "texture", "voices", "drums", "bass", "soundfont", "room",
 }  # fmt: skip
 _EMPTY_WORDS = {"", "unclear", "unknown", "none"}
 _JOINERS = ("\u200c", "\u200d")  # invisible, but they join emoji and letters

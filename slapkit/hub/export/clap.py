@@ -162,6 +162,5 @@ def _compare(folder: Path, model: Model) -> None:
 
 
 def _unit(out) -> np.ndarray:
-    """Return features of unit norm: tensors before transformers 5, and in an object since."""
-    features = out if isinstance(out, Tensor) else out.pooler_output
-    return nn.functional.normalize(features, dim=-1).numpy()
+    """Return the features that `ClapModel` gives, of unit norm."""
+    return nn.functional.normalize(out.pooler_output, dim=-1).numpy()

@@ -84,10 +84,8 @@ def contrast(terms: Sequence[Term]) -> Comparison:
 
     Where all are means of the same units, the units are combined first, so that what is hard for both sides cancels;
     the p-value is that of flipping signs of whole works. Elsewhere errors add up as if they were independent, and there
-    is no p-value. The training seeds that all terms have count.
-
-    Raises:
-        MetricError: as in `estimate`, no seed is common to all, or runs were measured on different data.
+    is no p-value. The training seeds that all terms have count; where there are none, or the runs were measured on
+    different data, a `MetricError` says so, as in `estimate`.
     """
     _require_same_data([run for _, runs, _ in terms for run in runs])
     common = set.intersection(*({run.seed for run in runs} for _, runs, _ in terms)) if terms else set()

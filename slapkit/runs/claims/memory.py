@@ -54,10 +54,7 @@ def memory_of(plan: Size, *, data: str | Path, cache_dir: str | Path, keep: str 
     """Return the peak memory of the plan's batch sizes, taken in each way; the folder `keep` holds what was measured.
 
     Caches are filled first. A batch of one micro-batch takes as many forward passes as the largest, so that the
-    allocator has had its chance to grow.
-
-    Raises:
-        RunError: a process ended without a figure, perhaps out of memory.
+    allocator has had its chance to grow. A `RunError` names a process that ended without a figure.
     """
     from tqdm.auto import tqdm
 
