@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,32 +34,36 @@ _WINDOW_S, _MOST = 3.0, 24  # s, as musicnn was trained; windows of a track that
 _FORMAT = 1
 
 
+class Track(NamedTuple):
+    """A file that was listened to: its SHA-256, that of its sound, and what is said of it."""
+
+    source: Source
+    sha: str
+    sound: str
+    words: Words
+
+
 @dataclass(frozen=True)
 class Heard:
-    """What was heard in a folder: its files, with the SHA-256 of each and of its sound, and the words; and those that
-    cannot be used."""
+    """What was heard in a folder: its tracks, and the files that cannot be used."""
 
     folder: Path
-    sources: list[Source]
-    keys: list[str]
-    sounds: list[str]
-    words: list[Words]
+    tracks: list[Track]
     failures: list[Failure]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the table: file, sha, sound, facts (such as "heard tempo": ["slow"]), percentiles by word;
         of files that cannot be used, file and failure."""
-        tracks = zip(self.sources, self.keys, self.sounds, self.words)
         rows = [
-            {"file": source.file, "sha": key, "sound": sound, "facts": facts_of(words)}
+            {"file": source.file, "sha": sha, "sound": sound, "facts": facts_of(words)}
             | {"percentiles": words.percentiles}
-            for source, key, sound, words in tracks
+            for source, sha, sound, words in self.tracks
         ]
         return rows + [{"file": failure.file, "failure": failure.reason} for failure in self.failures]
 
     def text_lines(self) -> Iterator[str]:
         """Yield the table as text: a line for each track, percentiles in percent behind the words."""
-        for source, words in zip(self.sources, self.words):
+        for source, _, _, words in self.tracks:
             yield f"{printable(source.file)}: {'; '.join(_said(kind, words) for kind in words.facts)}"
 
     def write_csv(self, path: str | Path) -> Path:
@@ -67,15 +71,15 @@ class Heard:
         import pandas as pd
 
         rows = [
-            {"file": source.file, "sha": key} | {HEARD + kind: _said(kind, words) for kind in words.facts}
-            for source, key, words in zip(self.sources, self.keys, self.words)
+            {"file": source.file, "sha": sha} | {HEARD + kind: _said(kind, words) for kind in words.facts}
+            for source, sha, _, words in self.tracks
         ]
         return atomic_write_text(path, pd.DataFrame(rows).to_csv(index=False))
 
     def note(self) -> str:
         """Return what percentiles mean here."""
-        said = f"percentiles are among the {len(self.words):,} tracks of this folder"
-        return said + (f", so few that they mean little (under {FEW})" if len(self.words) < FEW else "")
+        said = f"percentiles are among the {len(self.tracks):,} tracks of this folder"
+        return said + (f", so few that they mean little (under {FEW})" if len(self.tracks) < FEW else "")
 
 
 def _said(kind: str, words: Words) -> str:
@@ -110,30 +114,25 @@ def hear(
     """
     folder = music_folder(folder)
     found, failures = sound_files(folder)
-    keys: dict[str, str] = {}
-    sounds: dict[str, str] = {}
+    known: list[tuple[Source, str, str]] = []
     for source in tqdm(found, "Reading audio files", unit="file", disable=not progress, delay=1):
         try:
-            keys[source.file], sounds[source.file] = sha256_file(source.path), media.sound_digest(source.path)
+            known.append((source, sha256_file(source.path), media.sound_digest(source.path)))
         except OSError as error:
             failures.append(Failure(source.file, f"the file cannot be read: {error.strerror}"))
     cache_dir = project_root() / "data" / "cache" if cache_dir is None else Path(cache_dir)
-    tags = probabilities({keys[one.file]: one.path for one in found if one.file in keys}, cache_dir, progress=progress)
-    failures += [Failure(file, tags[key]) for file, key in keys.items() if isinstance(tags[key], str)]
+    tags = probabilities({sha: source.path for source, sha, _ in known}, cache_dir, progress=progress)
+    failures += [Failure(source.file, tags[sha]) for source, sha, _ in known if isinstance(tags[sha], str)]
     failures.sort(key=lambda failure: failure.file)
-    sources = sorted(
-        (one for one in found if not isinstance(tags.get(keys.get(one.file), ""), str)), key=lambda s: s.id
-    )
-    if not sources:
+    used = sorted((one for one in known if not isinstance(tags[one[1]], str)), key=lambda one: one[0].id)
+    if not used:
         why = "; ".join(f"{failure.file}: {failure.reason}" for failure in failures[:3])
         raise LibraryError(f"no sound file in {folder} can be used{f' ({why})' if why else ''}")
-    used = [keys[source.file] for source in sources]
-    words = describe(np.stack([tags[key] for key in used]))
+    words = describe(np.stack([tags[sha] for _, sha, _ in used]))
     if measure:
-        paths = {key: source.path for key, source in zip(used, sources)}
-        measured = measurements(paths, cache_dir, progress=progress)
-        words = [one._replace(facts=one.facts | measured[key]) for key, one in zip(used, words)]
-    heard = Heard(folder, sources, used, [sounds[one.file] for one in sources], words, failures)
+        measured = measurements({sha: source.path for source, sha, _ in used}, cache_dir, progress=progress)
+        words = [one._replace(facts=one.facts | measured[sha]) for (_, sha, _), one in zip(used, words)]
+    heard = Heard(folder, [Track(*one, said) for one, said in zip(used, words)], failures)
     atomic_write_json_lines(table_path(folder), heard.rows())
     return heard
 

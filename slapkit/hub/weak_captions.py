@@ -72,7 +72,7 @@ def caption_folder(
     except DataError:  # no row has a caption
         people = set()
     home = Home(heard.folder)
-    places = {source.file: home.locate(source.file) for source in heard.sources}
+    places = {source.file: home.locate(source.file) for source, *_ in heard.tracks}
     failures = [Failure(file, place) for file, place in places.items() if isinstance(place, str)]
     ours = {place[0] for place in places.values() if isinstance(place, tuple)} - people
     kept = [(id, row) for id, row in rows if id not in ours]
@@ -111,10 +111,10 @@ def _described(
     heard: Heard, known: Mapping[str, dict[str, Any]], column: str, seed: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield id and row of each file: what was known of it, its tags, and captions."""
-    for source, key, words in zip(heard.sources, heard.keys, heard.words):
+    for source, sha, _, words in heard.tracks:
         said = [_spoken(kind, word) for kind, found in words.facts.items() for word in found if word != "medium"]
         shares = [words.percentiles[word] for found in words.facts.values() for word in found if word != "medium"]
-        captions = write(words, np.random.default_rng([seed, int(key[:8], 16)]))
+        captions = write(words, np.random.default_rng([seed, int(sha[:8], 16)]))
         id = _id(source.file)
         row = tags(source.path) | known.get(id, {})
         if row.get("source") not in (None, SOURCE):

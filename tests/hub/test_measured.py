@@ -58,11 +58,13 @@ def test_a_folder_is_measured_once_and_filtered_by(tmp_path, monkeypatch, capsys
     write_sounds(tmp_path / "music")
     plain = tagger.hear(tmp_path / "music", progress=False)
     heard = tagger.hear(tmp_path / "music", measure=True, progress=False)
-    assert heard.sources == plain.sources and {one.file for one in heard.failures} == UNUSABLE.keys()
-    for one, before in zip(heard.words, plain.words):
+    assert {one.file for one in heard.failures} == UNUSABLE.keys()
+    for now, then in zip(heard.tracks, plain.tracks, strict=True):
+        assert now.source == then.source
+        one, before = now.words, then.words
         assert {"bpm", "key", "loudness dB"} == one.facts.keys() - before.facts.keys()
         assert one.percentiles == before.percentiles
     monkeypatch.setattr(measured, "run_tasks", lambda *_, **__: pytest.fail("measured again"))
     assert main(["tag", "music", "--measure", "--json", "--quiet"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["facts"] for row in rows if "facts" in row] == [tagger.facts_of(one) for one in heard.words]
+    assert [row["facts"] for row in rows if "facts" in row] == [tagger.facts_of(one.words) for one in heard.tracks]

@@ -87,7 +87,7 @@ def cache(tmp_path_factory):
 def test_a_folder_is_heard_once(music, cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     heard = tagger.hear(music, cache_dir=cache, progress=False)
-    words = {source.file: said for source, said in zip(heard.sources, heard.words)}
+    words = {track.source.file: track.words for track in heard.tracks}
     assert len(words) == 8 and {one.file for one in heard.failures} == UNUSABLE.keys()
     assert all(UNUSABLE[one.file] in one.reason for one in heard.failures)
     assert words["album/quick.wav"] == words["album/again.wav"]
@@ -100,9 +100,9 @@ def test_a_folder_is_heard_once(music, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(tagger, "_tags", lambda *_: pytest.fail("computed again"))
     assert tagger.hear(music, cache_dir=cache, progress=False) == heard
     kept = heard_tables.read_heard(heard_tables.table_path(music))
-    for keys in (heard.keys, heard.sounds):
-        found = {key: kept[key] for key in keys}
-        assert found == {key: tagger.facts_of(said) for key, said in zip(keys, heard.words)} and len(found) == 7
+    for name in ("sha", "sound"):
+        said = {getattr(track, name): tagger.facts_of(track.words) for track in heard.tracks}
+        assert said == {key: kept[key] for key in said} and len(said) == 7
     (tmp_path / "cut.jsonl").write_bytes(heard_tables.table_path(music).read_bytes()[:-40] + b'\n[1]\n{"sha": 1}')
     assert heard_tables.read_heard(tmp_path / "cut.jsonl").keys() <= kept.keys()
 

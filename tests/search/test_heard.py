@@ -27,7 +27,7 @@ def test_a_library_takes_over_what_was_heard(music, build, model, embedded, tmp_
     heard = hear()
     embedded.clear()
     assert library.update(progress=False)["unchanged"] == 8 and {*embedded} <= UNUSABLE.keys()
-    by_file = {source.file: words for source, words in zip(heard.sources, heard.words)}
+    by_file = {track.source.file: track.words for track in heard.tracks}
     for row in library.tracks.to_dict("records"):
         assert row["heard tempo"] == by_file[row["id"]].facts["tempo"] and row["heard voice"] == ["none"]
     found = library.search("anything", where={"heard tempo": "fast"}, k=99)
