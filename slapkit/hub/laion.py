@@ -25,16 +25,23 @@ _HEAD = 64  # dimensions of one of RoBERTa's attention heads, whatever its size
 _SPEC_SIZE = 256  # of all published ones; the masks of shifted windows say so where they are kept
 _AUDIO = "audio_model.audio_encoder."
 _MEL = "audio_branch.logmel_extractor.melW"
-# Inside one Swin block.
-_BLOCK = {
-    "norm1": "layernorm_before",
-    "norm2": "layernorm_after",
-    "attn.proj": "attention.output.dense",
-    "mlp.fc1": "intermediate.dense",
-    "mlp.fc2": "output.dense",
+_BLOCK = r"audio_branch\.(layers\.\d+\.blocks\.\d+)\."
+_QKV = re.compile(_BLOCK + r"attn\.qkv\.(\w+)")
+# Names of the training code, and those of transformers' `ClapModel`.
+_NAMES = {
+    r"logit_scale_[at]": r"\g<0>",
+    r"(audio|text)_projection\.0\.(\w+)": r"\1_projection.linear1.\2",
+    r"(audio|text)_projection\.2\.(\w+)": r"\1_projection.linear2.\2",
+    r"text_branch\.(.+)": r"text_model.\1",
+    r"audio_branch\.bn0\.(.+)": _AUDIO + r"batch_norm.\1",
+    r"audio_branch\.((patch_embed|norm|layers\.\d+\.downsample)\..+)": _AUDIO + r"\1",
+    _BLOCK + r"norm1\.(\w+)": _AUDIO + r"\1.layernorm_before.\2",
+    _BLOCK + r"norm2\.(\w+)": _AUDIO + r"\1.layernorm_after.\2",
+    _BLOCK + r"attn\.proj\.(\w+)": _AUDIO + r"\1.attention.output.dense.\2",
+    _BLOCK + r"attn\.(relative_position_bias_table|relative_position_index)": _AUDIO + r"\1.attention.self.\2",
+    _BLOCK + r"mlp\.fc1\.(\w+)": _AUDIO + r"\1.intermediate.dense.\2",
+    _BLOCK + r"mlp\.fc2\.(\w+)": _AUDIO + r"\1.output.dense.\2",
 }
-_TABLES = {"attn.relative_position_bias_table", "attn.relative_position_index"}
-_SAME = ("patch_embed.", "norm.")  # alike under both names, below the audio encoder
 # Not on the way to an embedding: AudioSet's classes, the wave's transform, a second projection of the training's loss,
 # masks that follow from the shape, and numbers counted from 0.
 _UNUSED = re.compile(
@@ -71,32 +78,11 @@ def read_file(path: Path, source: str, *, tokenizer: str | Path) -> Published:
 
 def _rename(name: str, tensor: Tensor) -> dict[str, Tensor]:
     """Return a tensor by the names of transformers' `ClapModel`, or nothing where it has no place there."""
-    branch, _, rest = name.partition(".")
-    if name in ("logit_scale_a", "logit_scale_t"):
-        return {name: tensor}
-    if branch in ("audio_projection", "text_projection"):
-        layer, _, kind = rest.partition(".")
-        return {f"{branch}.linear{1 + int(layer) // 2}.{kind}": tensor} if layer in ("0", "2") else {}
-    if branch == "text_branch":
-        return {f"text_model.{rest}": tensor}
-    if branch != "audio_branch":
-        return {}
-    if rest.startswith("bn0."):
-        return {f"{_AUDIO}batch_norm.{rest.removeprefix('bn0.')}": tensor}
-    if rest.startswith(_SAME) or re.fullmatch(r"layers\.\d+\.downsample\..*", rest):
-        return {_AUDIO + rest: tensor}
-    found = re.fullmatch(r"(layers\.\d+\.blocks\.\d+)\.(.*)", rest)
-    return {_AUDIO + f"{found[1]}.{n}": t for n, t in _in_block(found[2], tensor).items()} if found else {}
-
-
-def _in_block(name: str, tensor: Tensor) -> dict[str, Tensor]:
-    if name in _TABLES:
-        return {name.replace("attn.", "attention.self."): tensor}
-    part, _, kind = name.rpartition(".")
-    if part == "attn.qkv" and len(tensor) % 3 == 0:  # one matrix there, three here
-        names = (f"attention.self.{which}.{kind}" for which in ("query", "key", "value"))
+    if (found := _QKV.fullmatch(name)) and len(tensor) % 3 == 0:  # one matrix there, three here
+        names = (f"{_AUDIO}{found[1]}.attention.self.{which}.{found[2]}" for which in ("query", "key", "value"))
         return dict(zip(names, tensor.chunk(3)))
-    return {f"{_BLOCK[part]}.{kind}": tensor} if part in _BLOCK else {}
+    found = ((re.fullmatch(theirs, name), ours) for theirs, ours in _NAMES.items())
+    return next(({match.expand(ours): tensor} for match, ours in found if match), {})
 
 
 def _htsat(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Any]:
