@@ -264,7 +264,8 @@ class TableBuilder:
 
     def __init__(self, root: Path, problems: list[Problem]) -> None:
         self.home, self.problems = Home(root), problems
-        self._rows: dict[str, dict[str, Any]] = {}  # id -> path, captions, facts, split, rows
+        self._clips: dict[str, Clip] = {}
+        self._merged: set[str] = set()
 
     def add(self, number: int, row: dict[str, Any], column: str, folder: Path, split: str | None) -> None:
         """Take one row in, or list why not."""
@@ -279,30 +280,28 @@ class TableBuilder:
             return
         split = self._split(number, row.get("split"), id) or split
         facts = {k: v for k, v in row.items() if k not in ("file_name", column, "split")}
-        entry = self._rows.get(id)
-        if entry is None:
-            self._rows[id] = {"path": path, "captions": captions, "facts": facts, "split": split, "merged": False}
+        known = self._clips.get(id)
+        if known is None:
+            self._clips[id] = Clip(id, path, tuple(captions), facts, split)
             return
-        entry["merged"] = True
-        fresh = [caption for caption in captions if caption not in entry["captions"]]
-        entry["captions"] += fresh
+        self._merged.add(id)
+        fresh = [caption for caption in captions if caption not in known.captions]
         if not fresh:
             self.problems.append(Problem(number, id, "the row repeats an earlier one: merged"))
-        if split is not None and entry["split"] is not None and split != entry["split"]:
+        if split is not None and known.split is not None and split != known.split:
             reason = "an earlier row puts the file into another split: that one is kept"
-            self.problems.append(Problem(number, f"{id}: {split}, not {entry['split']}", reason))
-        entry["split"] = entry["split"] or split
-        entry["facts"] = facts | {k: v for k, v in entry["facts"].items() if v is not None}
+            self.problems.append(Problem(number, f"{id}: {split}, not {known.split}", reason))
+        facts |= {k: v for k, v in known.facts.items() if v is not None}
+        self._clips[id] = replace(known, captions=(*known.captions, *fresh), facts=facts, split=known.split or split)
 
     def clips(self) -> list[Clip]:
         """Return the clips collected. Captions of merged rows are sorted, so that the rows' order does not matter."""
-        inferred = all(entry["split"] is None for entry in self._rows.values())
+        inferred = all(clip.split is None for clip in self._clips.values())
         result = []
-        for id, entry in self._rows.items():
-            split = split_of_folders(id) if inferred else entry["split"]
-            captions = sorted(entry["captions"]) if entry["merged"] else entry["captions"]
-            group = group_of(entry["facts"], id)
-            result.append(Clip(id, entry["path"], tuple(captions), entry["facts"], split, group))
+        for id, clip in self._clips.items():
+            split = split_of_folders(id) if inferred else clip.split
+            captions = tuple(sorted(clip.captions)) if id in self._merged else clip.captions
+            result.append(replace(clip, captions=captions, split=split, group=group_of(clip.facts, id)))
         return result
 
     def _split(self, number: int, value: Any, id: str) -> str | None:
