@@ -1,4 +1,4 @@
-"""What does each descriptor add to musicnn? A linear probe for every fact of the score corpus, with and without it.
+"""What do bands and descriptors add to musicnn? A linear probe for every fact of the score corpus.
 
     python benchmarks/descriptors.py [--data data/scores-quick]
 
@@ -21,6 +21,7 @@ from slapkit.data import read
 from slapkit.data.scores.captions import statements
 from slapkit.models.encoders import build_audio_encoder
 from slapkit.models.encoders.descriptors import DESCRIPTORS
+from slapkit.models.encoders.vgg import WIDTH
 from slapkit.models.representations import Representations
 
 KINDS = ("instruments", "drums", "tempo_class", "mode", "style", "texture", "ensemble", "metre", "register")
@@ -57,10 +58,11 @@ def main() -> None:
     said = {s: [statements(clip.facts) for clip in dataset.split(s).clips] for s in raw}
     names = sorted(n for n in set().union(*said["validation"]) if sum(n in own for own in said["validation"]) >= 5)
     known = {s: np.array([[n in own for n in names] for own in said[s]]) for s in said}
-    widths = [encoder.dim - sum(width for width, _ in DESCRIPTORS.values()), *(w for w, _ in DESCRIPTORS.values())]
-    ends = dict(zip(("musicnn", *DESCRIPTORS), np.cumsum(widths)))
-    columns = {name: np.arange(ends[name] - width, ends[name]) for name, width in zip(ends, widths)}
-    rows = {"musicnn": ["musicnn"]} | {f"with {name}": ["musicnn", name] for name in DESCRIPTORS}
+    added = {"bands": WIDTH} | {name: width for name, (width, _) in DESCRIPTORS.items()}
+    widths = {"musicnn": encoder.dim - sum(added.values())} | added
+    columns = dict(zip(widths, np.split(np.arange(encoder.dim), np.cumsum([*widths.values()])[:-1])))
+    rows = {"musicnn": ["musicnn"]} | {f"with {name}": ["musicnn", name] for name in added}
+    rows["without bands"] = [name for name in columns if name != "bands"]
     print("| representation |", " | ".join(KINDS), "|\n|---|" + "---:|" * len(KINDS))
     for title, parts in (rows | {"with all": list(columns)}).items():
         chosen = np.concatenate([columns[part] for part in parts])

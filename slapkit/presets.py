@@ -66,7 +66,7 @@ _PAPER = Preset(
     ),
 )
 _MUSICNN = AudioEncoderConfig(
-    kind="musicnn", frontend=FRONTENDS["musicnn"].replace(pitches=True), window_s=10.0, frozen=True
+    kind="musicnn", frontend=FRONTENDS["musicnn"].replace(pitches=True), window_s=10.0, frozen=True, bands=True
 )
 _WIDE = HeadConfig(hidden=1024, dropout=0.1)  # frozen encoders show the same in every epoch
 PRESETS = {

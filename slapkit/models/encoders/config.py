@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from slapkit.audio.frontend import FRONTENDS, FrontendConfig
 from slapkit.config import Config, require
+from slapkit.models.encoders.vgg import LEAST_FRAMES
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class AudioEncoderConfig(Config):
     `window_s` (s): length of a window, random in training, tiled over the clip in evaluation. `mel_mean`, `mel_std`
     (dB) normalise the CNN's input; training sets them from its data, and HTS-AT normalises by itself. `channels` are
     the CNN's. `htsat` overrides fields of transformers' `ClapAudioConfig`. "musicnn" takes `FRONTENDS["musicnn"]`, of
-    which `min_s` and `pitches` are free, and `frozen=True`: nothing in it is trained further; with `pitches` it adds
-    descriptors of rhythm, timbre and tonality to its representation.
+    which `min_s` and `pitches` are free, and `frozen=True`: nothing in it is trained further. With `pitches` its
+    representation has descriptors of rhythm, timbre and tonality, with `bands` what a network that keeps bands apart
+    hears.
     """
 
     kind: Literal["cnn", "htsat", "waveform", "musicnn"] = "cnn"
@@ -47,6 +49,7 @@ class AudioEncoderConfig(Config):
     htsat: dict[str, Any] = field(default_factory=dict)
     frozen: bool = False
     waveform: WaveformConfig | None = None
+    bands: bool = False
 
     def check(self) -> None:
         full = self.frontend.min_s  # short clips are repeated up to this, and no window is longer
@@ -63,19 +66,20 @@ class AudioEncoderConfig(Config):
             text = ", ".join(f"{key}={value}" for key, value in unlike.items())
             require(not unlike, "frontend", text, f"FRONTENDS['musicnn']: {wanted}")
             require(self.frozen, "frozen", False, "True: musicnn is used as it was published")
+            enough = not self.bands or self.window_frames >= LEAST_FRAMES
+            require(enough, "window_s", self.window_s, f"{LEAST_FRAMES} frames or more, for bands=True")
         else:
+            require(not self.bands, "bands", self.bands, "False: only kind='musicnn' has them")
             pitches = self.frontend.pitches
             require(not pitches, "frontend.pitches", pitches, "False: only kind='musicnn' takes them")
         wide = len(self.channels) >= 2 and min(self.channels) > 0
         require(wide, "channels", self.channels, "two or more positive widths")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for `from_dict`. An encoder of log-mels has no key `waveform`: hashes of the
-        values name caches and libraries that are older than it."""
+        """Return plain values for `from_dict`. Without them there is no key `waveform` or `bands`: hashes of the values
+        name caches and libraries that are older than these."""
         values = {**super().to_dict(), "frontend": self.frontend.to_dict()}
-        if self.waveform is None:
-            del values["waveform"]
-        return values
+        return {key: value for key, value in values.items() if key not in ("waveform", "bands") or value}
 
     @property
     def window_frames(self) -> int:

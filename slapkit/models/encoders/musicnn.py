@@ -11,6 +11,7 @@ a filter is kept with the opposite sign: the maximum over frequency is one for a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from slapkit.models.encoders.config import AudioEncoderConfig
 from slapkit.models.encoders.descriptors import DESCRIPTORS, describe
 from slapkit.models.encoders.musicnn_inference import Temporal, Timbral
 from slapkit.models.encoders.musicnn_weights import read_weights
+from slapkit.models.encoders.vgg import WIDTH, Vgg, log_energies
 
 TAGS = {
     "MTT_musicnn": (
@@ -77,8 +79,7 @@ class Network(nn.Module):
 
     def forward(self, mel: Tensor, strongest: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return maximum and mean over time of each channel in turn, `[B, 1506]`."""
-        x = torch.log10(10.0 ** (mel / 10 + 4) + 1)  # of energies times 10,000
-        found = (strongest or self.strongest)(self.input(x))
+        found = (strongest or self.strongest)(self.input(log_energies(mel)))
         channels = [self.front(F.relu(found * self.signs))]
         for i, (conv, norm) in enumerate(zip(self.middle, self.norms)):
             out = norm(F.relu(conv(channels[-1])))
@@ -95,10 +96,10 @@ class Network(nn.Module):
             found.append(conv(padded[:, None]).amax(3))
         return torch.cat(found, 1)
 
-    def strongest_of_one(self) -> Callable[[Tensor], Tensor]:
-        """Return a faster `strongest` for a single clip, `[1, frames, 96]`, on a CPU."""
+    def of_one(self) -> Callable[[Tensor], Tensor]:
+        """Return the same, faster, for a single clip on a CPU, `[1, frames, 96]` to `[1, 1506]`."""
         layers = [*map(Timbral, self.timbral), Temporal(self.temporal)]
-        return lambda x: torch.cat([layer(x[0]) for layer in layers])[None]
+        return partial(self, strongest=lambda x: torch.cat([layer(x[0]) for layer in layers])[None])
 
     def tags(self, pooled: Tensor) -> Tensor:
         """Return the probabilities of the tags, `[B, 50]`, of `pooled [B, 1506]`."""
@@ -108,7 +109,8 @@ class Network(nn.Module):
 class MusicNN(nn.Module):
     """Features `[B, frames, width]` of the front end "musicnn" to a representation `[B, dim]`.
 
-    These are 3,012 channels of the networks, then, where the front end gives pitches, 604 descriptors
+    These are 3,012 channels of the networks, with `config.bands` 1,536 of a third one that keeps bands apart
+    (`slapkit.models.encoders.vgg`), and, where the front end gives pitches, 604 descriptors
     (`slapkit.models.encoders.descriptors`). Their scales differ a hundredfold, so that each is standardised by the
     training data (`standardise_by`), and the few descriptors are given weight. Always in evaluation mode.
     `weights=False` leaves random ones, where others are loaded next.
@@ -122,11 +124,12 @@ class MusicNN(nn.Module):
         config = config or AudioEncoderConfig(kind="musicnn", frontend=FRONTENDS["musicnn"], frozen=True)
         self.bands, self.hop_s = config.frontend.n_mels, config.frontend.hop_s
         self.described = config.frontend.pitches
-        blocks = [(_PUBLISHED, 1.0), *(DESCRIPTORS.values() if self.described else ())]
+        blocks = [(_PUBLISHED + WIDTH * config.bands, 1.0), *(DESCRIPTORS.values() if self.described else ())]
         self.dim = sum(width for width, _ in blocks)
-        self.networks = nn.ModuleDict({name: Network() for name in TAGS})
+        self.networks = nn.ModuleDict({name: Network() for name in TAGS} | ({"MTT_vgg": Vgg()} if config.bands else {}))
         if weights:
-            self.networks.load_state_dict(read_weights())
+            own = {key: value for key, value in read_weights().items() if key.split(".")[0] in self.networks}
+            self.networks.load_state_dict(own)
         self.register_buffer("h_mean", torch.zeros(self.dim))
         self.register_buffer("h_std", torch.ones(self.dim))
         # Kept with the model, whose heads were trained on what it weighs.
@@ -150,7 +153,7 @@ class MusicNN(nn.Module):
             return torch.cat([pooled, describe(mel, pitches, self.hop_s)], 1) if self.described else pooled
 
     def _pooled(self, mel: Tensor) -> Tensor:
-        """What all networks pool over time, `[B, 3012]`."""
+        """What all networks pool over time, `[B, 3012]`, or with bands `[B, 4548]`."""
         networks = [*self.networks.values()]
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return torch.cat([network(mel) for network in networks], 1)
@@ -158,10 +161,9 @@ class MusicNN(nn.Module):
             parts = [torch.cat([network(part) for network in networks], 1) for part in mel.split(16)]
             return torch.cat(parts)
         # One clip and network per thread: so a clip's result does not depend on the clips beside it.
-        plans = zip(networks, spread(Network.strongest_of_one, networks))
-        pieces = [(network, one, plan) for network, plan in plans for one in mel.split(1)]
-        pooled = torch.cat(spread(lambda piece: piece[0](*piece[1:]), pieces))
-        return pooled.unflatten(0, (len(networks), -1)).transpose(0, 1).flatten(1)
+        plans = spread(lambda network: network.of_one(), networks)
+        pooled = spread(lambda piece: piece[0](piece[1]), [(plan, one) for plan in plans for one in mel.split(1)])
+        return torch.cat([torch.cat(pooled[i :: len(mel)], 1) for i in range(len(mel))])
 
     def standardised(self, h: Tensor) -> Tensor:
         """Return raw representations `[B, dim]` standardised, clipped and weighted."""
@@ -176,5 +178,5 @@ class MusicNN(nn.Module):
 
     def tags(self, h: Tensor) -> dict[str, Tensor]:
         """Return the probabilities of the `TAGS` of each network, `[B, 50]`, of raw representations `[B, dim]`."""
-        halves = h[:, :_PUBLISHED].chunk(len(self.networks), 1)
-        return {name: network.tags(half) for (name, network), half in zip(self.networks.items(), halves)}
+        halves = h[:, :_PUBLISHED].chunk(len(TAGS), 1)
+        return {name: self.networks[name].tags(half) for name, half in zip(TAGS, halves)}

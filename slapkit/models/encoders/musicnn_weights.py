@@ -1,7 +1,7 @@
 """musicnn's published weights, which are ISC-licensed and come in the package `musicnn`, read without TensorFlow.
 
 The package holds TensorFlow checkpoints: an index, which is a LevelDB table of protobuf messages, and a file of
-numbers. Both are checked by their SHA-256 and read as bytes. What `Network` holds of them is kept as safetensors in
+numbers. Both are checked by their SHA-256 and read as bytes. What the encoder holds of them is kept as safetensors in
 `~/.cache/slapkit` (or below `XDG_CACHE_HOME`), and is checked again whenever it is read.
 """
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from slapkit._io import read_arrays, write_arrays
 from slapkit.errors import ConfigError, StorageError
 from slapkit.models.encoders.text import tensor_digest
+from slapkit.models.encoders.vgg import LAYERS
 
 PACKAGE = "musicnn==0.1.0"
 _REMEDY = f"pip install --no-deps --force-reinstall {PACKAGE}"
@@ -35,8 +36,12 @@ _FILES = {
         ".index": "87f3e0f3550c8d3bafc840374003e5c8af5eeb5ecf6add61af09a7822d3282c8",
         ".data-00000-of-00001": "8579734ee6388f799ed0def4bbd0d1fdcbeaf213ef2a9dc860917bd76a303de6",
     },
+    "MTT_vgg": {
+        ".index": "4b0d3d2d02bbe0919c063c1fb74bfa9018ac3517e362d681b07444d4207a5f5f",
+        ".data-00000-of-00001": "458f5c8bcecc086a3bba3dce83809df6da6e0a3560a59ddd84711bf3d5fd8303",
+    },
 }
-_FORMAT = 1  # of the file in the cache: goes up when `Network` changes
+_FORMAT = 1  # of the file in the cache: goes up when a network changes
 _EPSILON = 1e-3  # of every BatchNorm
 # Convolutions, in the order in which TensorFlow numbers them.
 _FRONT = ["timbral.0", "timbral.1", "temporal.0", "temporal.1", "temporal.2"]
@@ -59,7 +64,8 @@ def read_weights() -> dict[str, Tensor]:
         index, data = (_published(name, ending) for ending in _FILES[name])
         entries = {key: entry for key, entry in _entries(index) if key and "Adam" not in key}
         found = {key: _array(entry, data) for key, entry in entries.items()}
-        tensors |= {f"{name}.{key}": torch.from_numpy(array) for key, array in _converted(found)}
+        converted = _vgg(found) if name == "MTT_vgg" else _musicnn(found)
+        tensors |= {f"{name}.{key}": torch.from_numpy(array) for key, array in converted}
     with contextlib.suppress(StorageError):  # the package stays
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         write_arrays(cache_file(), arrays, about | {"tensors": tensor_digest(tensors)})
@@ -144,29 +150,48 @@ def _fields(message: bytes) -> dict[int, list]:
     return fields
 
 
-def _converted(given: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield names and tensors of `Network`, of TensorFlow's variables, whose layers are numbered as they were made."""
+Layer = tuple[np.ndarray, np.ndarray]
 
-    def layer(kind: str, number: int, part: str) -> np.ndarray:
-        return given[f"{kind}_{number}/{part}" if number else f"{kind}/{part}"]
 
-    def norm(number: int) -> tuple[np.ndarray, np.ndarray]:
-        parts = ("gamma", "beta", "moving_mean", "moving_variance")
-        gamma, beta, mean, variance = (layer("batch_normalization", number, part) for part in parts)
-        slope = gamma / np.sqrt(variance + _EPSILON)
-        return slope, beta - mean * slope
+def _norm(given: dict[str, np.ndarray], number: int) -> Layer:
+    """Return slope and offset of a BatchNorm; layers are numbered as they were made."""
+    parts = (
+        _named(given, "batch_normalization", number, p) for p in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    gamma, beta, mean, variance = parts
+    slope = gamma / np.sqrt(variance + _EPSILON)
+    return slope, beta - mean * slope
 
-    def dense(number: int, before: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        kernel = layer("dense", number, "kernel")  # [in, out]
-        return (kernel * before[0][:, None]).T, layer("dense", number, "bias") + before[1] @ kernel
 
-    norms = [norm(i) for i in range(1 + len(_FRONT) + len(_MIDDLE) + 2)]
+def _named(given: dict[str, np.ndarray], kind: str, number: int, part: str) -> np.ndarray:
+    return given[f"{kind}_{number}/{part}" if number else f"{kind}/{part}"]
+
+
+def _vgg(given: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield names and tensors of `Vgg`, of TensorFlow's variables."""
+    out = dict(zip(("input.0", "input.1"), _norm(given, 0)))
+    for i in range(LAYERS):
+        slope, offset = _norm(given, 1 + i)
+        out |= {f"slopes.{i}": slope[:, None, None], f"offsets.{i}": offset[:, None, None]}
+        kernel = given[f"{1 + i}CNN/kernel"].transpose(3, 2, 0, 1)  # of [frames, bands, in, out]
+        out |= {f"convs.{i}.weight": kernel, f"convs.{i}.bias": given[f"{1 + i}CNN/bias"]}
+    yield from ((name, np.ascontiguousarray(array, dtype=np.float32)) for name, array in out.items())
+
+
+def _musicnn(given: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield names and tensors of `Network`, of TensorFlow's variables."""
+
+    def dense(number: int, before: Layer) -> Layer:
+        kernel = _named(given, "dense", number, "kernel")  # [in, out]
+        return (kernel * before[0][:, None]).T, _named(given, "dense", number, "bias") + before[1] @ kernel
+
+    norms = [_norm(given, i) for i in range(1 + len(_FRONT) + len(_MIDDLE) + 2)]
     front = [np.concatenate(parts) for parts in zip(*norms[1 : 1 + len(_FRONT)])]
     out = {"input": norms[0], "front": front, "dense": dense(0, norms[-2]), "output": dense(1, norms[-1])}
     out |= {f"norms.{i}": pair for i, pair in enumerate(norms[1 + len(_FRONT) : -2])}
     signs = []
     for i, name in enumerate(_FRONT + _MIDDLE):
-        kernel, bias = layer("conv2d", i, "kernel"), layer("conv2d", i, "bias")  # [frames, bands, in, out]
+        kernel, bias = (_named(given, "conv2d", i, part) for part in ("kernel", "bias"))  # [frames, bands, in, out]
         if name in _MIDDLE:  # whose bands are the channels before it
             out[name] = kernel[:, :, 0].transpose(2, 1, 0), bias
         else:

@@ -14,6 +14,7 @@ import numpy as np
 REFERENCE = Path(__file__).parent / "reference.json"
 RATE, SECONDS = 16000, 6
 EVERY = 25  # of the pooled channels one in so many is kept
+VGG, VGG_FRAMES = "MTT_vgg", 187  # its dense layer takes so many
 
 
 def clips() -> dict[str, np.ndarray]:
@@ -55,6 +56,17 @@ def main() -> None:
             named = zip(("tags", "max", "mean"), ([float(f"{v:.6g}") for v in part] for part in kept))
             out.setdefault(clip, {})[name] = dict(named)
         out.setdefault("names", {})[name] = tags
+    tf.compat.v1.reset_default_graph()
+    with tf.name_scope("model"):
+        given = tf.compat.v1.placeholder(tf.float32, [None, VGG_FRAMES, 96])
+        third = models.define_model(given, tf.constant(False), VGG, 50)[3]
+    session = tf.compat.v1.Session()
+    tf.compat.v1.train.Saver().restore(session, str(Path(models.__file__).parent / VGG) + "/")
+    layers = session.run(third, {given: np.stack(heard)[:, :VGG_FRAMES]})  # [clips, frames, 12, 128]
+    for clip, layer in zip(clips(), layers):
+        bands = layer.reshape(len(layer), 6, 2, -1).mean(2).transpose(0, 2, 1)  # [frames, 128, 6]
+        pooled = np.concatenate([bands.max(0), bands.mean(0)]).ravel()
+        out[clip][VGG] = [float(f"{v:.6g}") for v in pooled[::EVERY]]
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in out.items())
     REFERENCE.write_text(f"{{\n{lines}\n}}\n")
 

@@ -15,20 +15,27 @@ from slapkit.audio.frontend import FRONTENDS, LogMel
 from slapkit.errors import ConfigError
 from slapkit.hub.doctor import examine
 from slapkit.hub.export import ExportError, to_clap, to_hub_folder, to_onnx
-from slapkit.models.encoders import AudioEncoderConfig
+from slapkit.models.encoders import AudioEncoderConfig, build_audio_encoder
 from slapkit.models.encoders.musicnn import TAGS, MusicNN
 from slapkit.models.encoders.musicnn_weights import PACKAGE, cache_file
 from slapkit.models.inference import Model
-from tests.models.musicnn.original import EVERY, REFERENCE, clips
+from tests.models.musicnn.original import EVERY, REFERENCE, VGG, VGG_FRAMES, clips
 from tests.training.tones import assert_equal, make_tones, run, tiny
 
 FRONT = FRONTENDS["musicnn"]
+PLAIN = {"kind": "musicnn", "frontend": FRONT, "window_s": 10.0, "frozen": True}
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
 def encoder() -> MusicNN:
     return MusicNN()
+
+
+@pytest.fixture(scope="module")
+def banded() -> MusicNN:
+    """An encoder whose third network keeps bands apart."""
+    return MusicNN(AudioEncoderConfig(**PLAIN, bands=True))
 
 
 def noise(count: int, frames: int, seed: int = 0) -> torch.Tensor:
@@ -64,19 +71,41 @@ def test_tags_and_pooled_channels_are_the_originals(encoder, clip):
     assert tags < (0.1 if clip == "sweep" else 2e-5)
 
 
-@pytest.mark.parametrize("frames", [626, 188, 33, 5])
-def test_the_fast_way_is_the_plain_convolutions(encoder, frames):
+@pytest.mark.parametrize("clip", clips())
+def test_channels_in_bands_are_the_originals(banded, clip):
+    zeros = torch.nn.functional.pad(torch.from_numpy(clips()[clip])[None], (512, 512))
+    mel = LogMel(FRONT)(zeros)[:, 2:-2][:, :VGG_FRAMES]
+    expected = np.array(json.loads(REFERENCE.read_text())[clip][VGG])
+    found = banded.raw(mel)[0, 3012::EVERY].numpy()
+    assert found.shape == expected.shape and np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("frames", [626, 188, 33, 11, 10])
+def test_the_fast_way_is_the_plain_convolutions(banded, frames):
     mel = noise(2, frames)
-    plain = torch.cat([network(mel) for network in encoder.networks.values()], 1)
-    torch.testing.assert_close(encoder.raw(mel), plain, rtol=1e-4, atol=1e-3)
+    plain = torch.cat([network(mel) for network in banded.networks.values()], 1)
+    torch.testing.assert_close(banded.raw(mel), plain, rtol=1e-4, atol=1e-3)
+
+
+def test_bands_come_after_what_there_is_without_them(encoder, banded):
+    mel = noise(2, 188)
+    assert torch.equal(banded.raw(mel)[:, :3012], encoder.raw(mel))
+    assert torch.equal(banded.tags(banded.raw(mel))["MSD_musicnn"], encoder.tags(encoder.raw(mel))["MSD_musicnn"])
+    config = AudioEncoderConfig(**PLAIN | {"frontend": FRONT.replace(pitches=True)}, bands=True)
+    described = build_audio_encoder(config)
+    assert described.dim == 3012 + 1536 + 604 == described.raw(torch.rand(1, 626, 164) - 40).shape[1]
+    assert "bands" not in AudioEncoderConfig(**PLAIN).to_dict(), "encoders without them keep their names"
+    assert AudioEncoderConfig.from_dict(config.to_dict()) == config
 
 
 def test_any_other_device_convolves_plainly():
-    elsewhere = MusicNN(weights=False).to("meta")
-    assert elsewhere._pooled(torch.empty(20, 188, 96, device="meta")).shape == (20, 3012)
+    elsewhere = MusicNN(AudioEncoderConfig(**PLAIN, bands=True), weights=False).to("meta")
+    assert elsewhere._pooled(torch.empty(20, 188, 96, device="meta")).shape == (20, 4548)
 
 
-def test_one_alone_equals_one_in_a_batch_and_once_more(encoder):
+@pytest.mark.parametrize("which", ["encoder", "banded"])
+def test_one_alone_equals_one_in_a_batch_and_once_more(request, which):
+    encoder = request.getfixturevalue(which)
     mel = torch.cat([noise(3, 188), torch.full((1, 188, 96), -100.0)])
     together = encoder.raw(mel)
     torch.testing.assert_close(together, torch.cat([encoder.raw(one) for one in mel.split(1)]), rtol=1e-5, atol=1e-5)
@@ -105,6 +134,8 @@ def test_channels_are_standardised_by_what_is_given():
         ({"frozen": False}, "frozen=False.*published"),
         ({"frontend": FRONT.replace(sample_rate=22050)}, "22050.*FRONTENDS"),
         ({"frontend": FRONTENDS["light"]}, "FRONTENDS"),
+        ({"bands": True, "window_s": 0.1}, r"window_s=0\.1.*10 frames"),
+        ({"bands": True, "kind": "cnn"}, "bands=True.*musicnn"),
     ],
 )
 def test_other_front_ends_and_training_are_refused(changes, words):
@@ -128,7 +159,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 def package(tmp_path, monkeypatch) -> Path:
     """A copy of the package's files, found before the real one."""
     real = Path(next(iter(importlib.util.find_spec("musicnn").submodule_search_locations)))
-    names = [path.relative_to(real) for path in real.glob("*_musicnn/.[id]*")]
+    names = [path.relative_to(real) for path in real.glob("M*/.[id]*")]
     for name in names:
         (tmp_path / "own/musicnn" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(real / name, tmp_path / "own/musicnn" / name)
@@ -154,7 +185,7 @@ def test_a_missing_package_is_named_with_the_remedy(cache, no_package):
         MusicNN()
 
 
-@pytest.mark.parametrize("name", ["MTT_musicnn/.index", "MSD_musicnn/.data-00000-of-00001"])
+@pytest.mark.parametrize("name", ["MTT_musicnn/.index", "MSD_musicnn/.data-00000-of-00001", "MTT_vgg/.index"])
 @pytest.mark.parametrize("damage", ["byte", "cut", "gone"])
 def test_damaged_files_of_the_package_are_named_with_the_remedy(cache, package, name, damage):
     path = package / name
@@ -198,7 +229,7 @@ def test_set_up_installs_the_version_that_is_checked():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("musicnn")
-    audio = {"kind": "musicnn", "frontend": FRONT.replace(min_s=1.0).to_dict(), "window_s": 1.0, "frozen": True}
+    audio = PLAIN | {"frontend": FRONT.replace(min_s=1.0).to_dict(), "window_s": 1.0, "bands": True}
     chosen = tiny({"steps": 4, "batch_size": 8}, {"audio": AudioEncoderConfig.from_dict(audio)})
     run(chosen, make_tones(folder / "tones", clips=24, seconds=1.0, rate=16000), folder / "run")
     return folder / "run"
