@@ -51,10 +51,8 @@ def extract(
     """Return the features, float16 `[frames, width]`, of an audio file or array; they depend on its content only.
 
     `sound` is a path, or samples `[T]` or `[C, T]` in [-1, 1] of `sample_rate` (Hz). A clip shorter than the front
-    end's `min_s` is filled up to it as its `padding` says. Messages call it `name`, by default its path.
-
-    Raises:
-        AudioError: the sound cannot be read, is silent, or gives values that are not finite.
+    end's `min_s` is filled up to it as its `padding` says. Messages call it `name`, by default its path. An
+    `AudioError` says that it cannot be read, is silent, or gives values that are not finite.
     """
     rate = frontend.sample_rate
     if isinstance(sound, np.ndarray):
@@ -282,10 +280,7 @@ class FeatureStore:
         """Return windows of features, float32 `[B, frames, width]`.
 
         `starts [B]` are the first frames of windows in `rows [B]`; a window that passes its clip's end goes on at its
-        start.
-
-        Raises:
-            ConfigError: a row or start that is not there, or windows without frames.
+        start. A `ConfigError` refuses rows and starts that are not there, and windows without frames.
         """
         rows, starts = np.asarray(rows, dtype=np.int64), np.asarray(starts, dtype=np.int64)
         if rows.shape != starts.shape or rows.ndim != 1 or frames < 1:

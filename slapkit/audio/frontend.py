@@ -177,10 +177,8 @@ class LogMel(torch.nn.Module):
         """Return the log-mel spectrogram in dB, float32 `[B, frames, width]`, of `wave`, float32 `[B, T]`; pitches, if
         asked for, come after the bands.
 
-        A clip's features do not depend on the clips beside it: on a CPU, to the last bit.
-
-        Raises:
-            AudioError: another shape or type, or clips of less than half a window.
+        A clip's features do not depend on the clips beside it: on a CPU, to the last bit. An `AudioError` refuses
+        another shape or type, and clips that are too short.
         """
         if wave.ndim != 2 or wave.dtype != torch.float32:
             raise AudioError(f"a float32 wave [B, T] is needed, not {wave.dtype} of shape {list(wave.shape)}")
@@ -240,11 +238,8 @@ class Frames(torch.nn.Module):
 
     @torch.no_grad()
     def forward(self, wave: torch.Tensor) -> torch.Tensor:
-        """Return frames `[B, frames, hop]` of `wave`, float32 `[B, T]`.
-
-        Raises:
-            AudioError: another shape or type, or clips without samples.
-        """
+        """Return frames `[B, frames, hop]` of `wave`, float32 `[B, T]`. An `AudioError` refuses another shape or type,
+        and clips that are too short."""
         if wave.ndim != 2 or wave.dtype != torch.float32 or not wave.shape[1]:
             raise AudioError(f"a float32 wave [B, T] is needed, not {wave.dtype} of shape {list(wave.shape)}")
         padded = torch.nn.functional.pad(wave, (0, -wave.shape[1] % self.config.hop))

@@ -13,10 +13,8 @@ def fill(x: np.ndarray, length: int, padding: str = "repeat") -> np.ndarray:
     """Return `x` `[..., T]` with at least `length` steps; only a shorter signal is changed, to exactly `length`.
 
     `padding`, as in transformers' `ClapFeatureExtractor`: "repeat" repeats it and cuts the last repetition off;
-    "repeatpad" repeats it as often as it fits whole, and zeros follow; "pad" adds zeros only.
-
-    Raises:
-        AudioError: `x` is empty.
+    "repeatpad" repeats it as often as it fits whole, and zeros follow; "pad" adds zeros only. An empty `x` is an
+    `AudioError`.
     """
     n = x.shape[-1]
     if n == 0:

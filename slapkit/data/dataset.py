@@ -73,10 +73,8 @@ class ContentHashes:
     def of(self, paths: Sequence[Path], *, progress: bool = True) -> list[str]:
         """Return the hash of each file, in hexadecimal.
 
-        A file is read again when its size or time changed since this object last read it.
-
-        Raises:
-            DataError: a file vanished or cannot be read any more.
+        A file is read again when its size or time changed since this object last read it. A `DataError` names one that
+        vanished or cannot be read any more.
         """
         from tqdm.contrib.concurrent import thread_map
 

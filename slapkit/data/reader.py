@@ -123,10 +123,8 @@ def find_tables(folder: Path, remarks: list[Problem]) -> list[tuple[Path, Path, 
 
     That is `metadata.jsonl`, `.csv` or `.tsv` with a column `file_name`, in the folder or, where folders in it are
     named for splits, in all folders directly in it. A folder of sounds alone has none, also where another program left
-    a `metadata.csv` in it. What was passed over is added to `remarks`.
-
-    Raises:
-        DataError: the folder or a table cannot be read.
+    a `metadata.csv` in it. What was passed over is added to `remarks`. A folder or table that cannot be read is a
+    `DataError`.
     """
     if own := _tables_in(folder, folder, remarks):
         if len(own) > 1:

@@ -34,10 +34,8 @@ class Source(NamedTuple):
 def find(path: str | Path) -> Source:
     """Return what lies at `path`, or under the name `owner/model` of the hub, if `path` is a string of that form.
 
-    A name may reach the network, only where nothing of that name lies here.
-
-    Raises:
-        CheckpointError: nothing usable is there, or the name cannot be reached.
+    A name may reach the network, only where nothing of that name lies here. A `CheckpointError` says that nothing
+    usable is there, or that the name cannot be reached.
     """
     place = Path(path).expanduser()
     if place.is_file() and place.suffix in _TORCH:

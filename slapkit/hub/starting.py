@@ -21,10 +21,7 @@ def with_towers_of(model: ModelConfig, init: str | Path, *, tokenizer: str | Pat
     width, and predictors if it has any.
 
     Whether an encoder is frozen stays as in `model`, where the checkpoint allows it. `tokenizer` is that of
-    `slapkit.load`, here and below.
-
-    Raises:
-        CheckpointError: see `load_joint`.
+    `slapkit.load`, here and below. Raises as `load_joint`.
     """
     joint = load_joint(init, tokenizer=tokenizer)
     source = joint.config
@@ -47,9 +44,7 @@ def start_from(
 
     Projectors, predictors and temperature are kept where the checkpoint has them in the same shapes, and otherwise
     drawn by `seed`; the model's `start` names them. A CNN keeps the mean and standard deviation that its weights know.
-
-    Raises:
-        CheckpointError: nothing usable is at `init`, or its encoders are not those of `model`.
+    A `CheckpointError` says that nothing usable is at `init`, or that its encoders are not those of `model`.
     """
     torch.manual_seed(seed)
     source = load_joint(init, tokenizer=tokenizer)

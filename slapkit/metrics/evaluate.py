@@ -23,10 +23,7 @@ def evaluate(
     those of `q` (of `z` where there is no predictor), "gap_z" that of projections. All three take full captions.
     "registers" has retrieval by `q` for each register of captions alone, and for partial captions, which are true of
     many clips, precision by facts; "by_name" is `slapkit.metrics.by_name.ask` by kind. Both are empty where the data
-    set has no such columns.
-
-    Raises:
-        DataError: the split is missing or has fewer than two usable clips.
+    set has no such columns. A split that is missing or has fewer than two usable clips is a `DataError`.
     """
     _need_two(dataset.split(split), split)
     embedded = embed_split(model, dataset, split=split, cache_dir=cache_dir, progress=progress)

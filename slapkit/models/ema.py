@@ -10,10 +10,8 @@ def update_target(target: nn.Module, context: nn.Module, *, tau: float) -> None:
     """Move every parameter and buffer of `target` towards `context`: `target <- tau target + (1 - tau) context`.
 
     Call it once after each optimiser step, never after a micro-batch. BatchNorm's running statistics are averaged too;
-    counters are copied. Parts that only the context has are ignored.
-
-    Raises:
-        MetricError: `tau` leaves [0, 1], or `context` lacks a tensor that `target` has.
+    counters are copied. Parts that only the context has are ignored. A `tau` beyond [0, 1], or a tensor of `target`
+    that `context` lacks, is a `MetricError`.
     """
     if not 0.0 <= tau <= 1.0:
         raise MetricError(f"tau={tau!r} must lie in [0, 1]")

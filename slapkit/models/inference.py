@@ -116,10 +116,7 @@ class Model:
     ) -> np.ndarray:
         """Return float32 `[N, D]`, rows of unit norm, of a list, array or Series of texts.
 
-        Captions are cut at the encoder's `max_tokens`.
-
-        Raises:
-            DataError: no captions are given, or one is empty.
+        Captions are cut at the encoder's `max_tokens`. No captions, or an empty one, are a `DataError`.
         """
         captions = _as_list(captions, "captions", lambda text: isinstance(text, str), "texts")
         which = _column(embedding)

@@ -60,10 +60,8 @@ def differences(folders: Sequence[str | Path]) -> list[str]:
 def choose_runs(chosen: str, *, runs_dir: str | Path = "runs", data_fingerprint: str | None = None) -> list[Path]:
     """Return the folders of trained runs: those named, separated by commas, or the "latest" comparable ones.
 
-    "latest" searches `runs_dir`, and takes only runs on the data of `data_fingerprint` if given.
-
-    Raises:
-        RunError: there is no such run.
+    "latest" searches `runs_dir`, and takes only runs on the data of `data_fingerprint` if given. A run that is not
+    there is a `RunError`.
     """
     if chosen.strip() != LATEST:
         folders = [locate(part.strip()) for part in chosen.split(",") if part.strip()]

@@ -30,10 +30,8 @@ class Filters:
     def mask(self, where: Mapping[str, Any]) -> np.ndarray | None:
         """Return which tracks fit, bool `[N]`: one of the values of every column named; None where all do.
 
-        A column whose value is None or an empty list does not restrict.
-
-        Raises:
-            LibraryError: a column that no track has; the nearest one is named.
+        A column whose value is None or an empty list does not restrict. A column that no track has is a `LibraryError`,
+        which names the nearest.
         """
         chosen = None
         for column, values in self._wanted(where):

@@ -19,10 +19,8 @@ FORMAT = 1
 class Marks:
     """Pairs of a text and the id of a track that fits it too, in the file `path` (`marks.json` in a run's folder).
 
-    `pairs` has all marks as (text, id of the track), in the order in which they were made.
-
-    Raises:
-        LibraryError: the file is there and cannot be read; it is left as it is.
+    `pairs` has all marks as (text, id of the track), in the order in which they were made. A file that cannot be read
+    is a `LibraryError`, and left as it is.
     """
 
     def __init__(self, path: str | Path) -> None:

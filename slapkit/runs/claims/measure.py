@@ -39,10 +39,8 @@ def measure(
     """Measure a finished run of `02_train` on the test split, or read what was measured before.
 
     `dataset` is what it was trained on, all splits. In `detail` also prompts, probes (of `epochs` at most) and the gap
-    at every stage, with labels that `least` clips of training and of test have. A probe's own seed is the run's.
-
-    Raises:
-        DataError, CheckpointError: the data or the run cannot be used.
+    at every stage, with labels that `least` clips of training and of test have. A probe's own seed is the run's. Data
+    or a run that cannot be used is a `DataError` or a `CheckpointError`.
     """
     weights = sha256_file(find(run.folder).place / "model.safetensors")
     key = json.dumps([VERSION, weights, dataset.fingerprint, seed, *([epochs, least] if detail else [])])

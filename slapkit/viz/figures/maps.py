@@ -68,10 +68,8 @@ class Coloring:
 def coloring(panels: Sequence[Panel], column: str = MODALITY) -> Coloring:
     """Return colours by modality, or by a column of the points: its nine largest values, then "other".
 
-    Lists count by their first entry; numbers of many values are put into quarters.
-
-    Raises:
-        DataError: no such column; the nearest is named.
+    Lists count by their first entry; numbers of many values are put into quarters. A column that is not there is a
+    `DataError`, which names the nearest.
     """
     if column == MODALITY:
         codes = [panel.is_text.astype(np.uint8) for panel in panels]
@@ -111,10 +109,8 @@ def joint_map(
     """Do audio and text share one space? Clips (circles) and captions (diamonds) of each model, its gap drawn.
 
     Points are coloured by "modality" or a column; `worst` captions of the worst rank have lines to their clips. Without
-    `card_lines` of hover cards the figure is small.
-
-    Raises:
-        DataError: no panels, panels of 2 and of 3 dimensions, or no column `color`.
+    `card_lines` of hover cards the figure is small. A `DataError` refuses no panels, panels of 2 and of 3 dimensions,
+    and a column that is not there.
     """
     if not panels or len({panel.dimensions for panel in panels}) > 1:
         raise DataError(f"{len(panels)} panels cannot be drawn: give one or more, all of 2 or all of 3 dimensions")

@@ -31,10 +31,8 @@ def save_html(
 
     A click on a clip plays it, on a caption its clip, if it is among the `clips` of which the page holds `seconds`:
     first those of the worst captions of each model, then clips drawn at random. Their circles are larger. A file that
-    cannot be decoded is left out. `color` and `worst` are those of `figures.joint_map`.
-
-    Raises:
-        StorageError: the page cannot be written.
+    cannot be decoded is left out. `color` and `worst` are those of `figures.joint_map`. A page that cannot be written
+    is a `StorageError`.
     """
     import jinja2
     from plotly.offline import get_plotlyjs

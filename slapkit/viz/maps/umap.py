@@ -70,10 +70,8 @@ class Map:
         """Return float32 coordinates `[M, 2 or 3]` of new `vectors [M, D]` on this map.
 
         A new point lies at the mean of its nearest neighbours' coordinates, weighted by UMAP's membership strength, as
-        UMAP's own `transform` begins. A vector of the map itself gets its own coordinates.
-
-        Raises:
-            DataError: vectors of another width.
+        UMAP's own `transform` begins. A vector of the map itself gets its own coordinates. Vectors of another width are
+        a `DataError`.
         """
         from umap.umap_ import smooth_knn_dist
 

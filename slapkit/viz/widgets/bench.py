@@ -39,10 +39,8 @@ class SearchBench(LibraryWidget):
 
     `libraries` is one, or several by the name to show, with `compare` the first two side by side. `query`, `k` and
     `where` (`{"style": "jig"}`) are the first search, `suggestions` terms to add by one press. Without `marks` nothing
-    can be marked "also relevant". `tables` are what the last search returned by model, `history` the queries so far.
-
-    Raises:
-        LibraryError: no library is given.
+    can be marked "also relevant". `tables` are what the last search returned by model, `history` the queries so far. No
+    library is a `LibraryError`.
     """
 
     _esm = esm("picture.js", "card.js", "terms.js", "keys.js", "bench.js")

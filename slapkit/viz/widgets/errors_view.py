@@ -22,10 +22,7 @@ class ErrorsView(LibraryWidget):
 
     `library` holds the clips of `split`, which is what `slapkit.metrics.embedded.embed_split` returns. What is marked
     "also relevant" counts as right. `table` has all full captions, worst first: expected `rank` of its track,
-    `caption`, `title`, `id`.
-
-    Raises:
-        LibraryError: a clip of the split is not in the library.
+    `caption`, `title`, `id`. A clip that is not in the library is a `LibraryError`.
     """
 
     _esm = esm("picture.js", "card.js", "errors.js")
