@@ -27,6 +27,7 @@ LONGEST = 10_000  # characters of a caption that are kept; text models read a fe
 _NOTHING = {"", "nan", "null", "none", "n/a", "na", "<na>"}  # what exports write for a missing caption
 _TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 _PARTS = re.compile("[-_.]")  # of the name of a tar, such as train-0001.tar
+_Found = tuple[Path, Path, str | None]  # a table, the folder its names are relative to, its split
 
 
 def read(
@@ -68,7 +69,6 @@ def read(
         path, table = path.parent, path
     if not path.exists() or (table is not None and not path.is_dir()):
         raise DataError(f"no data set at {path}: a table, or a folder with one of {', '.join(_TABLES)}, needed")
-    problems: list[Problem] = []
     remarks: list[Problem] = []
     tables = [(Path(table), path, None)] if table is not None else find_tables(path, remarks) if path.is_dir() else []
     notes = [f"{remark.value}: {remark.reason}" for remark in remarks]
@@ -83,13 +83,16 @@ def read(
         raise DataError(f"{path} is read by its table: audio and config choose among what Parquet files hold")
     if not tables:
         other = sorted(p.name for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name not in _TABLES)
-        hint = (
-            f"give read({str(path)!r}, table=...) one of {short(other)}"
-            if other
-            else "the folder holds no table at all"
-        )
+        hint = f"give read({str(path)!r}, table=...) one of {short(other)}" if other else "it holds no table at all"
         raise DataError(f"{path} has none of {', '.join(_TABLES)} for its sounds: {'; '.join(notes) or hint}")
-    builder = TableBuilder(path, problems)
+    return _read_tables(path, tables, name, caption, notes)
+
+
+def _read_tables(
+    root: Path, tables: list[_Found], name: str | None, caption: str | None, notes: list[str]
+) -> AudioTextDataset:
+    problems: list[Problem] = []
+    builder = TableBuilder(root, problems)
     for file, folder, split in tables:
         content = read_table(file)
         notes += content.notes
@@ -97,28 +100,37 @@ def read(
         captions = _caption_column(content, file, caption)
         for number, row in content.rows:
             builder.add(number, row, captions, folder, split)
-    clips = _name_test(builder.clips(), notes)
-    if not clips:
-        raise DataError(f"no row of {', '.join(str(t[0]) for t in tables)} is usable:\n{describe(problems)}")
-    return AudioTextDataset(path, clips, problems, name=name, notes=notes)
+    what = f"row of {', '.join(str(file) for file, _, _ in tables)}"
+    return _data_set(root, builder.clips(), what, problems, name, notes)
 
 
 def _read_tars(folder: Path, name: str | None, caption: str | None) -> AudioTextDataset:
     clips: list[Clip] = []
     problems: list[Problem] = []
-    notes: list[str] = []
     for id, path, words, facts in tars.samples(folder, caption, problems):
         if captions := captions_of(words, 0, id, problems):
             named = facts.pop("split", None)
             split = split_of_folders(_PARTS.sub("/", id.split(".tar/")[0]) + "/0")
             split = split_name(named) if isinstance(named, str) else split
             clips.append(Clip(id, path, tuple(captions), facts, split, group_of(facts, id)))
+    return _data_set(folder, clips, f"sample of the tars in {folder}", problems, name, [])
+
+
+def _data_set(
+    root: Path, clips: list[Clip], what: str, problems: list[Problem], name: str | None, notes: list[str]
+) -> AudioTextDataset:
+    """Return the data set, in which what is held out is the split "test" where there is none of that name."""
     if not clips:
-        raise DataError(f"no sample of the tars in {folder} is usable:\n{describe(problems)}")
-    return AudioTextDataset(folder, _name_test(clips, notes), problems, name=name, notes=notes)
+        raise DataError(f"no {what} is usable:\n{describe(problems)}")
+    names = {clip.split for clip in clips}
+    held = [split for split in names if split is not None and split.lower() in HELD_OUT]
+    if len(held) == 1 and "test" not in names:
+        notes.append(f"the split {held[0]!r} is taken as 'test'")
+        clips = [replace(clip, split="test") if clip.split == held[0] else clip for clip in clips]
+    return AudioTextDataset(root, clips, problems, name=name, notes=notes)
 
 
-def find_tables(folder: Path, remarks: list[Problem]) -> list[tuple[Path, Path, str | None]]:
+def find_tables(folder: Path, remarks: list[Problem]) -> list[_Found]:
     """Return the tables that make a folder a data set, as (table, folder its names are relative to, split).
 
     That is `metadata.jsonl`, `.csv` or `.tsv` with a column `file_name`, in the folder or, where folders in it are
@@ -173,10 +185,8 @@ def _tables_in(place: Path, folder: Path, remarks: list[Problem]) -> list[Path]:
             if "file_name" in (columns := columns_of(path)) or not columns:
                 result.append(path)
                 continue
-            hint = nearest("file_name", columns)
-            reason = (
-                f"no table of sounds, since it has no column 'file_name' (found: {', '.join(columns[:12])}): {hint}"
-            )
+            found, hint = ", ".join(columns[:12]), nearest("file_name", columns)
+            reason = f"no table of sounds, since it has no column 'file_name' (found: {found}): {hint}"
             remarks.append(Problem(0, os.path.relpath(path, folder), reason))
     return result
 
@@ -196,16 +206,6 @@ def _caption_column(table: Table, file: Path, named: str | None) -> str:
     expected = ", ".join(map(repr, wanted))
     hint = nearest(named or "caption", table.columns)
     raise DataError(f"{file} has no caption column (found: {found}; one of {expected} expected): {hint} Rename it")
-
-
-def _name_test(clips: list[Clip], notes: list[str]) -> list[Clip]:
-    """Call what is held out the split "test" where there is none of that name."""
-    names = {clip.split for clip in clips}
-    held = [name for name in names if name is not None and name.lower() in HELD_OUT]
-    if len(held) != 1 or "test" in names:
-        return clips
-    notes.append(f"the split {held[0]!r} is taken as 'test'")
-    return [replace(clip, split="test") if clip.split == held[0] else clip for clip in clips]
 
 
 def clean_text(text: str) -> str:
