@@ -83,10 +83,6 @@ def caption_folder(
     return Captioned(heard.folder, out, len(described), len(kept), heard.note(), [*heard.failures, *failures])
 
 
-def _id(file: str) -> str:
-    return unicodedata.normalize("NFC", file)
-
-
 def _rows_of(folder: Path, out: Path) -> tuple[list[tuple[str, dict[str, Any]]], str]:
     """Return the rows of the folder's table, each with the id of its file ("" where there is none), and the name of
     the column of captions."""
@@ -115,7 +111,7 @@ def _described(
         said = [_spoken(kind, word) for kind, found in words.facts.items() for word in found if word != "medium"]
         shares = [words.percentiles[word] for found in words.facts.values() for word in found if word != "medium"]
         captions = write(words, np.random.default_rng([seed, int(sha[:8], 16)]))
-        id = _id(source.file)
+        id = unicodedata.normalize("NFC", source.file)
         row = tags(source.path) | known.get(id, {})
         if row.get("source") not in (None, SOURCE):
             row["source (table)"] = row["source"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from slapkit.models.encoders.musicnn import TAGS
 
@@ -81,7 +82,8 @@ def describe(probabilities: np.ndarray) -> list[Words]:
     played = sum(scores[word] for word in _PLAYED) - sum(scores[word] for word in _MADE)
     scores |= {"acoustic": played, "electronic": -played}
     sound = {"acoustic": played > _ACOUSTIC, "electronic": played < _ELECTRONIC}
-    percentiles = {word: _percentiles(values) for word, values in scores.items()}
+    # The share of tracks that score lower, half of those that score the same included: one alone is at 0.5.
+    percentiles = {word: (rankdata(values) - 0.5) / len(values) for word, values in scores.items()}
     percentiles["slow"] = 1 - percentiles["fast"]
     result = []
     for track in range(len(odds)):
@@ -99,12 +101,6 @@ def describe(probabilities: np.ndarray) -> list[Words]:
 
 def _mean(odds: np.ndarray, tags: Sequence[str]) -> np.ndarray:
     return odds[:, np.isin(_TAGS, tags)].mean(axis=1)
-
-
-def _percentiles(values: np.ndarray) -> np.ndarray:
-    """Return the share of values that are lower, half of those that are equal included: one alone is at 0.5."""
-    order = np.sort(values)
-    return (np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right")) / (2 * len(values))
 
 
 def _stand_out(kind: str, track: int, scores: dict[str, np.ndarray], percentiles: dict[str, float]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slapkit.errors import MetricError
-from slapkit.metrics.summary import DIRECTIONS, chance
+from slapkit.metrics.summary import DIRECTIONS, chance, dig
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.viz import theme
 from slapkit.viz.figures.style import PERCENT, add_bar, add_chance, finish, grid, joined, mark_line, name_of
@@ -73,10 +73,7 @@ def curve(rows: Rows, key: str) -> tuple[list[int], list[float]]:
     """Return steps and values of one logged quantity without its nulls; `validation.R@10` is in a nested row."""
     steps, values = [], []
     for row in rows:
-        value: Any = row
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        if value is not None:
+        if (value := dig(row, *key.split("."))) is not None:
             steps.append(row["step"])
             values.append(float(value))
     return steps, values
