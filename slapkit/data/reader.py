@@ -24,7 +24,7 @@ from slapkit.data.tables import CAPTION_COLUMNS, SUFFIXES, Table, columns_of, re
 from slapkit.errors import DataError, short
 
 LONGEST = 10_000  # characters of a caption that are kept; text models read a few hundred
-_NOTHING = {"", "nan", "null", "none", "n/a", "na", "<na>"}  # what exports write for a missing caption
+_NOTHING = {"", "nan", "null", "none", "n/a", "na", "<na>"}  # what exports write where there is nothing
 _TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 _PARTS = re.compile("[-_.]")  # of the name of a tar, such as train-0001.tar
 _Found = tuple[Path, Path, str | None]  # a table, the folder its names are relative to, its split
@@ -217,11 +217,6 @@ def clean_text(text: str) -> str:
     return " ".join("".join(kept).replace("\ufeff", "").split())
 
 
-def is_nothing(text: str) -> bool:
-    """Say whether a cell is one of the ways in which exports write that there is nothing."""
-    return clean_text(text).lower() in _NOTHING
-
-
 def captions_of(value: Any, number: int, id: str, problems: list[Problem]) -> list[str]:
     """Return the captions of a cell, cleaned and each once; what is wrong with one is listed under the row's number.
 
@@ -303,7 +298,7 @@ class TableBuilder:
         return result
 
     def _split(self, number: int, value: Any, id: str) -> str | None:
-        if value is None or (isinstance(value, str) and is_nothing(value)):
+        if value is None or (isinstance(value, str) and clean_text(value).lower() in _NOTHING):
             return None
         if not isinstance(value, str):
             self.problems.append(Problem(number, f"{id}: {short(value)}", "the split is not text: ignored"))

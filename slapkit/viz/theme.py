@@ -5,7 +5,6 @@ A colour has one meaning, which shape, dash or hatching repeats for colour-blind
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,11 +35,6 @@ DARK_OBJECTIVE = {"slap": "#44BB8C", "clap": "#BB7FCC", "siglip": "#B5A37D"}
 def objective_color(objective: str, *, dark: bool = False) -> str:
     """Return the colour of an objective, grey for an unknown one."""
     return (DARK_OBJECTIVE if dark else OBJECTIVE).get(objective, NEUTRAL)
-
-
-def category_colors(groups: Sequence[str]) -> dict[str, str]:
-    """Return a colour for each group, given largest first; beyond nine all share the grey of "other"."""
-    return {group: CATEGORIES[i] if i < len(CATEGORIES) else OTHER for i, group in enumerate(groups)}
 
 
 def _layout(colors: dict[str, str]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def coloring(panels: Sequence[Panel], column: str = MODALITY) -> Coloring:
     ordered = sorted(counts.index, key=lambda name: (-counts[name], name))
     rest = len(ordered) > ENTRIES
     names = ordered[: ENTRIES - 1] if rest else ordered
-    colors = list(theme.category_colors(names).values())
+    colors = [*theme.CATEGORIES, theme.OTHER][: len(names)]
     codes = [series.map({name: i for i, name in enumerate(names)}) for series in values]
     if rest or any(code.isna().any() for code in codes):
         names, colors = [*names, f"{len(ordered) - len(names)} others" if rest else "unknown"], [*colors, theme.OTHER]
