@@ -180,8 +180,9 @@ def _captions_in(path: Path) -> set[tuple[str, str]]:
 def _tables_in(place: Path, folder: Path, remarks: list[Problem]) -> list[Path]:
     """Return the tables of sounds directly in a folder."""
     result = []
-    for path in (place / name for name in _TABLES):
-        if os.path.isfile(path):  # False where it may not be looked at
+    for name in _TABLES:
+        if os.path.isfile(os.path.join(place, name)):  # False where it may not be looked at
+            path = place / name
             if "file_name" in (columns := columns_of(path)) or not columns:
                 result.append(path)
                 continue

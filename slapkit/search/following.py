@@ -188,7 +188,7 @@ class _Update:
 def _folders(sources: Sequence[Source]) -> dict[str, dict[str, str]]:
     """Return the facts "folder" and "subfolder" by id: the first level at which the files lie in different folders
     (artists in Music/Artist/Album), and the next."""
-    ways = {source.id: PurePosixPath(source.file).parent.parts for source in sources}
+    ways = {source.id: tuple(source.file.split("/")[:-1]) for source in sources}
     levels = enumerate(zip_longest(*ways.values()))
     first = next((level for level, names in levels if len({*names} - {None}) > 1), None)
     return {id: {} if first is None else dict(zip(_FOLDERS, way[first:])) for id, way in ways.items()}
