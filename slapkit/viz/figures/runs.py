@@ -89,7 +89,7 @@ def _over_steps(
             drawn[name_of(objective)] = [scale * value for value in values]
             line = {"color": theme.objective_color(objective), "dash": theme.DASH.get(objective, "solid")}
             figure.add_scatter(x=steps, y=drawn[name_of(objective)], line=line, name=name_of(objective), **trace)
-    figure.update_xaxes(title_text="optimiser step")
+    figure.update_xaxes(title_text="optimiser step", rangemode="tozero")  # a single point has no range
     figure.update_yaxes(title_text=what, rangemode="tozero")
     return figure, drawn
 
