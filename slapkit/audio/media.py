@@ -16,6 +16,7 @@ _FORMATS = (
     "mpegts,ogg,rm,tak,tta,w64,wav,wv"
 )
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+_LAX = {"options": _OPTIONS, "metadata_errors": "replace"}  # tags in Shift-JIS or Latin-1 say nothing of the sound
 _EXACT = ("flac", "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "wv")  # their time stamps name samples: a place can be sought
 _ESTIMATED = ("aac", "ac3", "dts", "eac3", "mp3", "mpeg", "mpegts")  # their length is a guess from the bit rate
 _LEAD_S = 0.5  # decoded before a place that was sought, and thrown away: a decoder needs what comes before
@@ -30,7 +31,7 @@ def sound_digest(path: Path) -> str:
 
     digest, count = hashlib.sha256(), 0
     try:
-        with av.open(f"file:{os.path.abspath(path)}", options=_OPTIONS) as container:
+        with av.open(f"file:{os.path.abspath(path)}", **_LAX) as container:
             stream = container.streams.audio[0]
             digest.update(f"{stream.codec_context.name} {stream.rate} {stream.codec_context.extradata!r}".encode())
             for packet in container.demux(stream):
@@ -91,7 +92,7 @@ class Media:
         import av
 
         self.close()
-        container = self._container = av.open(f"file:{os.path.abspath(self._path)}", options=_OPTIONS)
+        container = self._container = av.open(f"file:{os.path.abspath(self._path)}", **_LAX)
         if not container.streams.audio:
             found = ", ".join(stream.type for stream in container.streams) or "nothing"
             raise AudioError(f"{self._name} holds no sound (found: {found})")

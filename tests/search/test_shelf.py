@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from slapkit.audio import media
+from slapkit.audio import decode, media
 from slapkit.errors import LibraryError
 from slapkit.hub import heard as heard_tables
 from slapkit.models.weights import save_model
@@ -58,6 +58,17 @@ def test_tags_are_no_part_of_the_sound(tmp_path, suffix):
         media.sound_digest(path) == media.sound_digest(tagged) != media.sound_digest(other)
         and len(media.sound_digest(path)) == 64
     )
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".mka", ".wav"])
+def test_tags_in_another_encoding_hide_no_sound(tmp_path, suffix):
+    path = encode(tmp_path / f"a{suffix}", sound(1, 2.0), tags={"title": "QQQQ"})
+    digest, wave = media.sound_digest(path), decode.read(path, sample_rate=48000)
+    plain = path.read_bytes()
+    assert b"QQQQ" in plain
+    path.write_bytes(plain.replace(b"QQQQ", b"\x82\x60\x82\xa9"))  # Shift-JIS
+    assert media.sound_digest(path) == digest
+    assert (decode.read(path, sample_rate=48000) == wave).all()
 
 
 @pytest.mark.skipif(bool(MAY_NOT) and shutil.which("setpriv") is None, reason="root reads every folder")
