@@ -234,6 +234,9 @@ def _batch_clap(results: Results) -> Iterator[Evidence]:
 def _batch_slap(results: Results) -> Iterator[Evidence]:
     ours = [(-weight, runs, name) for weight, runs, name in _ends(results, "slap")]
     yield _difference(f"loss of R@1 from batch {_span(results)}, CLAP less SLAP", *_ends(results, "clap"), *ours)
+    small = min(results.size.batches)
+    terms = [(weight, results.of("batch", label, small), _R1) for weight, label in ((1, "slap"), (-1, "clap"))]
+    yield _difference(f"R@1 at batch {small}, SLAP less CLAP", *terms)
 
 
 @_claim(
