@@ -104,18 +104,20 @@ class AudioTextDataset:
         clips: list of `Clip`.
         problems: list of `Problem` met while reading.
         notes: sentences about how the table was read.
+        unnamed: ids of the sound files in the folder that no row of its table names.
         joined: names of the data sets that it was joined of, each with its share of training or None.
     """
 
     def __init__(
         self, root: str | Path, clips: Iterable[Clip], problems: Iterable[Problem] = (), *, name: str | None = None,
         notes: Iterable[str] = (), hashes: ContentHashes | None = None,
-        joined: Mapping[str, float | None] | None = None,
+        joined: Mapping[str, float | None] | None = None, unnamed: Iterable[str] = (),
     ) -> None:  # fmt: skip
         self.root = Path(root)
         self.clips = sorted(clips, key=lambda clip: clip.id)
         self.problems = list(problems)
         self.notes = list(notes)
+        self.unnamed = list(unnamed)
         self.name = name or self.root.resolve().name
         self.joined = dict(joined or {})
         self._hashes = hashes or ContentHashes()
@@ -163,7 +165,7 @@ class AudioTextDataset:
     def with_clips(self, clips: Iterable[Clip]) -> AudioTextDataset:
         """Return a data set of other clips (a part of them, or with other splits) from the same folder."""
         known = {"name": self.name, "notes": self.notes, "hashes": self._hashes, "joined": self.joined}
-        return AudioTextDataset(self.root, clips, self.problems, **known)
+        return AudioTextDataset(self.root, clips, self.problems, unnamed=self.unnamed, **known)
 
     @property
     def parts(self) -> dict[str, AudioTextDataset]:
@@ -268,12 +270,18 @@ class AudioTextDataset:
         """Return in words what the data set holds and what was skipped."""
         captions = sum(len(clip.captions) for clip in self.clips)
         groups = len({clip.group for clip in self.clips})
-        splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items()) or "none given"
+        parts = [f"{name} {count:,}" for name, count in self.splits.items()]
+        rest = len(self) - sum(self.splits.values())
+        parts += [f"in none {rest:,} (not used for training or testing)"] if parts and rest else []
+        splits = ", ".join(parts) or "none given"
         lines = [f"{self.name}: {len(self):,} clips, {captions:,} captions, {groups:,} groups; splits: {splits}"]
         if self.shares:
             shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.shares.items())
             lines.append(f"shares of every training batch: {shares}")
         lines += [*self.notes, *filter(None, [self.caption_note])]
+        if self.unnamed:
+            files = ", ".join(map(short, self.unnamed[:3])) + (", ..." if len(self.unnamed) > 3 else "")
+            lines.append(f"{len(self.unnamed):,} sound files of the folder are in no row, and left out: {files}")
         if self.problems:
             lines.append(f"{len(self.problems):,} problems in the table:\n{describe(self.problems)}")
         return "\n".join(lines)

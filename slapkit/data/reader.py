@@ -9,6 +9,7 @@ import os
 import re
 import unicodedata
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from slapkit.data import hf, tars
 from slapkit.data.cells import parse_list
 from slapkit.data.dataset import AudioTextDataset, Clip, Problem, describe
 from slapkit.data.frames import group_of
-from slapkit.data.home import Home, is_control
+from slapkit.data.home import MISSING, Home, is_control
 from slapkit.data.splits import HELD_OUT, SPLIT_NAMES, split_name, split_of_folders
 from slapkit.data.tables import CAPTION_COLUMNS, SUFFIXES, Table, columns_of, read_table
+from slapkit.data.unnamed import hints, unnamed
 from slapkit.errors import DataError, short
 
 LONGEST = 10_000  # characters of a caption that are kept; text models read a few hundred
@@ -101,7 +103,9 @@ def _read_tables(
         for number, row in content.rows:
             builder.add(number, row, captions, folder, split)
     what = f"row of {', '.join(str(file) for file, _, _ in tables)}"
-    return _data_set(root, builder.clips(), what, problems, name, notes)
+    rest = unnamed(builder.home, builder.named)
+    notes += hints(builder.missing, rest)
+    return _data_set(root, builder.clips(), what, problems, name, notes, rest)
 
 
 def _read_tars(folder: Path, name: str | None, caption: str | None) -> AudioTextDataset:
@@ -117,17 +121,18 @@ def _read_tars(folder: Path, name: str | None, caption: str | None) -> AudioText
 
 
 def _data_set(
-    root: Path, clips: list[Clip], what: str, problems: list[Problem], name: str | None, notes: list[str]
-) -> AudioTextDataset:
+    root: Path, clips: list[Clip], what: str, problems: list[Problem], name: str | None, notes: list[str],
+    rest: Sequence[str] = (),
+) -> AudioTextDataset:  # fmt: skip
     """Return the data set, in which what is held out is the split "test" where there is none of that name."""
     if not clips:
-        raise DataError(f"no {what} is usable:\n{describe(problems)}")
+        raise DataError("\n".join([f"no {what} is usable:", describe(problems), *notes]))
     names = {clip.split for clip in clips}
     held = [split for split in names if split is not None and split.lower() in HELD_OUT]
     if len(held) == 1 and "test" not in names:
         notes.append(f"the split {held[0]!r} is taken as 'test'")
         clips = [replace(clip, split="test") if clip.split == held[0] else clip for clip in clips]
-    return AudioTextDataset(root, clips, problems, name=name, notes=notes)
+    return AudioTextDataset(root, clips, problems, name=name, notes=notes, unnamed=rest)
 
 
 def find_tables(folder: Path, remarks: list[Problem]) -> list[_Found]:
@@ -150,7 +155,7 @@ def find_tables(folder: Path, remarks: list[Problem]) -> list[_Found]:
         return [(own[0], folder, None)]
     try:
         with os.scandir(folder) as entries:
-            inner = sorted(folder / entry.name for entry in entries if entry.is_dir() and entry.name[0] != ".")
+            inner = sorted(folder / entry.name for entry in entries if _is_folder(entry) and entry.name[0] != ".")
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error
     named = {child for child in inner if child.name.lower() in {*SPLIT_NAMES, *HELD_OUT}}
@@ -163,6 +168,13 @@ def find_tables(folder: Path, remarks: list[Problem]) -> list[_Found]:
         reason = f"{len(found):,} folders have tables of their own, which are read when they are named themselves"
         remarks.append(Problem(0, next(iter(found)).name, reason))
     return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _captions_in(path: Path) -> set[tuple[str, str]]:
@@ -254,10 +266,15 @@ def captions_of(value: Any, number: int, id: str, problems: list[Problem]) -> li
 
 
 class TableBuilder:
-    """Collects rows into clips, merging those of the same file."""
+    """Collects rows into clips, merging those of the same file.
+
+    `named` are the ids of all files that rows name, in use or not; `missing` the names of those that do not exist.
+    """
 
     def __init__(self, root: Path, problems: list[Problem]) -> None:
         self.home, self.problems = Home(root), problems
+        self.named: set[str] = set()
+        self.missing: list[str] = []
         self._clips: dict[str, Clip] = {}
         self._merged: set[str] = set()
 
@@ -267,8 +284,12 @@ class TableBuilder:
         if isinstance(located, str):
             name = row.get("file_name")
             self.problems.append(Problem(number, name if isinstance(name, str) else short(name), located))
+            if isinstance(name, str):
+                self.named |= self.home.ids_of(name, folder)
+                self.missing += [name] if located == MISSING else []
             return
         id, path = located
+        self.named.add(id)
         captions = captions_of(row.get(column), number, id, self.problems)
         if not captions:
             return

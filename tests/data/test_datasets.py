@@ -331,6 +331,12 @@ def test_of_contradicting_splits_the_first_is_kept(folder):
     assert dataset[0].split == "train" and "another split" in dataset.problems[0].reason
 
 
+def test_clips_in_no_split_are_counted_where_others_are_in_one(folder):
+    rows = [row("a", split="train"), row("b", split="test"), row("c", split=""), row("d")]
+    assert "splits: train 1, test 1, in none 2 (not used" in read(jsonl(folder, *rows)).summary()
+    assert "splits: none given\n" in read(jsonl(folder, row("a"), row("b"))).summary() + "\n"
+
+
 def test_rows_with_too_many_or_too_few_cells(folder):
     dataset = read(table(folder, "file_name,caption,n\na.wav,slow, sad,1\nb.wav\nc.wav,x\n"))
     assert [clip.id for clip in dataset] == ["c.wav"]

@@ -145,11 +145,12 @@ def test_captions_and_facts_of_a_table_are_read_again(table, build, tmp_path, em
     del rows[2]
     (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     counts = library.update(progress=False)
-    assert counts["removed"] == 2 and counts["failed"] == 1 and embedded == []
+    assert counts["removed"] == 2 and counts["failed"] == 3 and embedded == []
     track = library.tracks.set_index("id").loc["audio/00.ogg"]
     assert (track["captions"], track["style"], track["title"]) == (["new words"], "hornpipe", "00")
     assert library.tracks["weird"].isna().all()
-    assert library.failures["file"].tolist() == ["../outside.ogg"] and "line 2" in library.failures["reason"][0]
+    assert library.failures["file"].tolist() == ["../outside.ogg", "audio/01.ogg", "audio/02.ogg"]
+    assert "line 2" in library.failures["reason"][0] and "no row" in library.failures["reason"][1]
 
 
 def test_any_kind_of_file_with_its_tags(music, build):
