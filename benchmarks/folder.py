@@ -1,6 +1,6 @@
 """How fast is a folder of music embedded, and how much of that is decoding?
 
-    python benchmarks/folder.py [--tracks 100] [--seconds 240] [--suffix mp3] [--model RUN]
+    python benchmarks/folder.py [--tracks 100] [--seconds 240] [--suffix mp3] [--model RUN] [--folder DIR]
 
 The tracks are made first: stereo at 44.1 kHz, notes of decaying partials over noise, each other ones. Then, each by a
 process of its own: all files are decoded to the model's rate; they become features; and a library is built of them.
@@ -100,11 +100,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--suffix", default="mp3", help="what soundfile writes: mp3, flac, ogg, wav")
     parser.add_argument("--model", metavar="RUN")
+    parser.add_argument("--folder", type=Path, help="where the tracks stay for another time (default: nowhere)")
     args = parser.parse_args()
     hours, result = args.tracks * args.seconds / 3600, {}
     with tempfile.TemporaryDirectory() as place:
-        files = [Path(place, f"{number:03d}.{args.suffix}") for number in range(args.tracks)]
-        spread(lambda number: make_track(files[number], args.seconds, number), range(args.tracks))
+        files = [Path(args.folder or place, f"{number:03d}.{args.suffix}") for number in range(args.tracks)]
+        missing = [number for number in range(args.tracks) if not files[number].exists()]
+        spread(lambda number: make_track(files[number], args.seconds, number), missing)
         for work in (decoding, features, library):
             wall, processor, peak = own_process(timed, work, files, args.model)
             result[work.__name__] = {
