@@ -4,6 +4,8 @@ import importlib.util
 import reprlib
 from typing import Any
 
+TABLE = "the table"  # in place of a file's name where a remark on the whole table stands among files left out
+
 
 class SlapkitError(Exception):
     """Base of every error that slapkit raises on purpose."""

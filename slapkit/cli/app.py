@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from slapkit._io import printable
-from slapkit.errors import ConfigError, SlapkitError, short
+from slapkit.errors import TABLE, ConfigError, SlapkitError, short
 
 EXAMPLES = """\b
 Examples:
@@ -84,8 +84,9 @@ def named_value(option: str, text: str) -> tuple[str, str]:
 
 
 def list_left_out(failures: list[tuple[str, str]], file: Path) -> None:
-    """Print the first files that were left out, and where all are listed."""
-    for name, reason in failures[:20]:
-        print(f"  not in it: {printable(name)}: {printable(reason)}")
-    if len(failures) > 20:
-        print(f"  ... and {len(failures) - 20:,} more, listed in {os.path.relpath(file)}")
+    """Print remarks on the table, the first files that were left out, and where all are listed."""
+    remarks, files = ([(name, why) for name, why in failures if (name == TABLE) is told] for told in (True, False))
+    for name, reason in remarks + files[:20]:
+        print(f"  {'' if name == TABLE else 'not in it: '}{printable(name)}: {printable(reason)}")
+    if len(files) > 20:
+        print(f"  ... and {len(files) - 20:,} more, listed in {os.path.relpath(file)}")

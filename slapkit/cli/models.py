@@ -8,6 +8,7 @@ import typer
 
 from slapkit._io import locate
 from slapkit.cli.app import ModelFolder, Quiet, Tokenizer, app, list_left_out
+from slapkit.errors import TABLE
 
 FORMS = (
     "clap: a folder that transformers' ClapModel loads; onnx: both towers as ONNX graphs (needs slapkit[export]); "
@@ -90,5 +91,6 @@ def embed(
     outcome = embed_collection(loaded, data, out, progress=first and not quiet, **options)
     if first:
         left_out, name = [(one.file, one.reason) for one in outcome.failures], os.path.relpath(outcome.out)
-        print(f"{name} is complete: {outcome.files:,} audio files, {len(left_out):,} files are not in it")
+        count = sum(file != TABLE for file, _ in left_out)
+        print(f"{name} is complete: {outcome.files:,} audio files, {count:,} files are not in it")
         list_left_out(left_out, failures_path(outcome.out))

@@ -118,7 +118,8 @@ def search(
         asked = [query, *alike] if query or not alike else alike
         found = opened.search(asked, k=k, where=wanted, pooling=pooling)
     if out is not None:
-        playlists.write_tracks(found, opened.folder, out)
+        written = playlists.write_tracks(found, opened.folder, out)
+        print(f"slapkit: {len(found):,} tracks are in {os.path.relpath(written)}", file=sys.stderr)
     for warning in filter(None, [opened.warn(query), opened.unmet(wanted)]):
         print(f"slapkit: {warning}", file=sys.stderr)
     as_lines = found.to_json(orient="records", lines=True, double_precision=15).strip().splitlines()

@@ -17,7 +17,7 @@ from slapkit.audio import media
 from slapkit.data.dataset import AudioTextDataset, Problem, plain
 from slapkit.data.home import LINK_LEAVES, Home
 from slapkit.data.reader import clean_text, find_tables, read
-from slapkit.errors import LibraryError, need_extra
+from slapkit.errors import TABLE, LibraryError, need_extra
 
 TAGS = ("title", "artist", "album", "genre", "year")
 # Columns that search results have already: a table's fact of the same name is kept under another one.
@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that is not in the library, and why."""
+    """A file that is not in the library, and why; or a remark on how its table was read, see `TABLE`."""
 
     file: str
     reason: str
@@ -69,7 +69,7 @@ def scan(folder: str | Path) -> tuple[list[Source], list[Failure]]:
     if find_tables(folder, remarks):
         dataset = read(folder)
         sources, failures = sources_of(dataset)
-        failures += [Failure("the table", note) for note in dataset.notes]
+        failures += [Failure(TABLE, note) for note in dataset.notes]
         failures += [Failure(id, "no row of the table names it") for id in dataset.unnamed]
     else:
         sources, failures = sound_files(folder)

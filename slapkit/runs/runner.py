@@ -149,10 +149,10 @@ def _readable_id(values: dict[str, Any], defaults: dict[str, Any], digest: str) 
     apart = ("runs", "init", "tokenizer", "searches")
     texts = [value for key, value in values.items() if isinstance(value, str) and key not in apart]
     words = ["-".join(Path(part).name for part in text.split(",")) for text in texts][:3]
-    if isinstance(init := values.get("init"), str):
-        words.append("from-" + re.sub("/checkpoint$", "", init.rstrip("/")).rpartition("/")[2])
     numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and v != defaults.get(k)}
     words += [f"{key}{value}" for key, value in numbers.items()]
+    if isinstance(init := values.get("init"), str):  # last: the name is cut, and that of another run is long
+        words.append("from-" + re.sub("/checkpoint$", "", init.rstrip("/")).rpartition("/")[2])
     name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-.")[:90].strip("-.")
     return f"{name}-{digest}" if name else digest
 

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from slapkit._io import atomic_write_json_lines, sha256_file
 from slapkit.audio import media
 from slapkit.data.scan import Failure, Source, has_table, scan, tags
-from slapkit.errors import LibraryError
+from slapkit.errors import TABLE, LibraryError
 from slapkit.models.embed import BATCH, Embedder
 from slapkit.models.inference import Model
 from slapkit.search.store import Entry, LibraryStore
@@ -56,7 +56,7 @@ def synchronise(
         "changed": sum(before.get(id, sha) != sha for id, sha in after.items()),
         "removed": len(before.keys() - after),
         "unchanged": len(before.items() & after.items()),
-        "failed": len(failures),
+        "failed": sum(failure.file != TABLE for failure in failures),
     }
 
 

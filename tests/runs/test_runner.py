@@ -16,6 +16,7 @@ from slapkit.data import read
 from slapkit.errors import ConfigError, DataError, RunError
 from slapkit.runs import choose_runs, differences, list_runs, run, sweep
 from slapkit.runs import record as records
+from slapkit.runs.runner import _readable_id
 from tests.runs.conftest import BODY, LAST, write_notebook
 from tests.runs.test_report import make_run
 from tests.training.tones import make_tones
@@ -73,6 +74,14 @@ def test_the_id_follows_from_code_cells_and_not_from_text_outputs_or_other_code(
     changed = go()
     monkeypatch.setattr("slapkit.__version__", "99.0")
     assert len({first.folder, changed.folder, go().folder}) == 3
+
+
+def test_a_name_says_what_is_other_before_what_a_run_started_from():
+    start, defaults = f"runs/02_train/scores-quick-{'slap-pretrained-' * 5}0123456789", {"steps": None, "seeds": 3}
+    values = {"data": "music", "init": start, "steps": 150, "seeds": 3}
+    name = _readable_id(values, defaults, "abc")
+    assert name.startswith("music-steps150-from-scores-quick-slap-pretrained-") and name.endswith("-abc")
+    assert len(name) <= 90 + len("-abc")
 
 
 def test_a_run_made_with_other_code_is_reused_and_the_changed_files_are_named(project, monkeypatch, capsys):

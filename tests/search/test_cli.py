@@ -1,6 +1,8 @@
 """The shell commands: what a library holds, what is found, and mistakes in one line."""
 
 import json
+import os
+import shutil
 
 from slapkit.cli import main
 from slapkit.models.weights import save_model
@@ -50,6 +52,29 @@ def test_build_and_search_in_a_shell(table, tmp_path, capsys):
     ):
         assert main(arguments) == 1
         assert words in capsys.readouterr().err
+
+
+def test_a_remark_on_the_table_is_no_failed_file(table, tmp_path, capsys):
+    root = shutil.copytree(table, tmp_path / "set")
+    (root / "metadata.csv").write_text("file_name,caption\naudio/00.ogg,a jig\n")
+    os.utime(root / "metadata.csv", (0, 0))  # the other one was made of it
+    (root / "new.ogg").write_bytes(b"no row names it")
+    save_model(make_model().joint, tmp_path / "run", train={}, step=1)
+    assert (
+        main(["library", str(root), "--model", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "(24 tracks: 24 added, 1 failed)" in printed and "\n  not in it: new.ogg: no row" in printed
+    assert "\n  the table: metadata.csv: it is not read" in printed and printed.count("not in it") == 1
+
+
+def test_what_is_written_is_said(table, tmp_path, capsys):
+    save_model(make_model().joint, tmp_path / "run", train={}, step=1)
+    Library.build(table, tmp_path / "run", out=tmp_path / "out", progress=False)
+    playlist = tmp_path / "mine.m3u8"
+    assert main(["search", str(tmp_path / "out"), "flute", "-k", "3", "--out", str(playlist)]) == 0
+    assert f"3 tracks are in {os.path.relpath(playlist)}" in capsys.readouterr().err
+    assert playlist.read_text().count("#EXTINF") == 3
 
 
 def test_a_percentile_has_a_digit():
