@@ -1,7 +1,7 @@
 """What a folder of music holds: sound files with their tags, or what its table says about them.
 
 A folder with a table (`slapkit.data.reader.find_tables` decides) is what the table lists, with captions and facts. Any
-other folder is searched for sound files by their suffix, and their tags are read.
+other folder is searched for sound files by their suffix. Tags are read by themselves, see `tags`.
 """
 
 import contextlib

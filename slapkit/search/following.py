@@ -118,7 +118,7 @@ class _Update:
                 touched.append(source)
                 continue
             if self.table:
-                new = self._entry(source, entry)
+                new = self._entry(source, entry, entry.tags)
             else:
                 own = {name: value for name, value in entry.facts.items() if name not in _FOLDERS}
                 facts = self._placed(source, own)
@@ -171,13 +171,15 @@ class _Update:
             if entry.sound:
                 self.by_sound[entry.sound] = self.entries[entry.id]
 
-    def _entry(self, source: Source, known: Entry) -> Entry:
-        """Return the entry of a file with the content of `known`."""
-        words = {"title": source.title, "captions": list(source.captions), "facts": source.facts}
-        if not self.table:
-            words["facts"] = tags(source.path)
-            words["title"] = words["facts"].pop("title", source.title)
-        words["facts"] = self._placed(source, words["facts"])
+    def _entry(self, source: Source, known: Entry, found: dict[str, Any] | None = None) -> Entry:
+        """Return the entry of a file with the content of `known`, and its tags, `found` or read, where its table says
+        nothing of the same name."""
+        found = tags(source.path) if found is None else found
+        said = {name: value for name, value in source.facts.items() if value not in (None, "")}
+        titled = source.title == Path(source.id).stem and "title" in found  # the table gives no title
+        facts = source.facts | {name: value for name, value in found.items() if name != "title"} | said
+        words = {"title": found["title"] if titled else source.title, "captions": list(source.captions)}
+        words |= {"facts": self._placed(source, facts), "tags": found}
         return replace(known, id=source.id, **{name: getattr(source, name) for name in _PLACE}, **words)
 
     def _placed(self, source: Source, facts: dict[str, Any]) -> dict[str, Any]:

@@ -50,10 +50,11 @@ class Entry:
     captions: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     sound: str = ""  # SHA-256 of the sound's packets, which tags leave alone
+    tags: dict[str, Any] | None = None  # of the file; None: not read
 
 
 _KNOWN = frozenset(one.name for one in fields(Entry))  # of a line of the journal
-_NEEDED = _KNOWN - {"sound"}
+_NEEDED = _KNOWN - {"sound", "tags"}
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,25 @@ def test_captions_and_facts_of_a_table_are_read_again(table, build, tmp_path, em
     assert "line 2" in library.failures["reason"][0] and "no row" in library.failures["reason"][1]
 
 
+def test_tags_say_what_a_table_does_not(build, tmp_path, embedded, monkeypatch):
+    root = tmp_path / "set"
+    root.mkdir()
+    for number, name in enumerate(("0012", "0013", "0014")):
+        own = {"title": f"Song {number}", "artist": "Ada", "genre": "folk"}
+        encode(root / f"{name}.m4a", sound(number, 2.0), RATE, tags=own if number < 2 else {})
+    rows = ["file_name;caption;title;artist", "0012.m4a;slow;;", "0013.m4a;fast;Mine;Bea", "0014.m4a;loud;;"]
+    (root / "metadata.csv").write_text("\n".join(rows))
+    known = build(root).tracks.set_index("id")
+    assert known["title"].tolist() == ["Song 0", "Mine", "0014"]
+    assert known["artist"].tolist()[:2] == ["Ada", "Bea"] and known["genre"].tolist()[:2] == ["folk", "folk"]
+    embedded.clear()
+    monkeypatch.setattr(following, "tags", lambda path: pytest.fail("tags of an unchanged file are known"))
+    (root / "metadata.csv").write_text("\n".join([*rows[:2], "0013.m4a;fast;;", "0014.m4a;loud;New;Cy"]))
+    known = build(root).tracks.set_index("id")
+    assert known["title"].tolist() == ["Song 0", "Song 1", "New"] and not embedded
+    assert known["artist"].tolist() == ["Ada", "Ada", "Cy"]
+
+
 def test_any_kind_of_file_with_its_tags(music, build):
     root = music({})
     kinds = {"wav": ("WAV", "PCM_16"), "FLAC": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS"), "oga": ("OGG", "VORBIS")}
