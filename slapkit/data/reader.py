@@ -28,6 +28,7 @@ from slapkit.errors import DataError, short
 LONGEST = 10_000  # characters of a caption that are kept; text models read a few hundred
 _NOTHING = {"", "nan", "null", "none", "n/a", "na", "<na>"}  # what exports write where there is nothing
 _TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
+_OTHER_TABLES = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers", ".json", ".txt", ".xml", ".db", ".sqlite")
 _PARTS = re.compile("[-_.]")  # of the name of a tar, such as train-0001.tar
 _Found = tuple[Path, Path, str | None]  # a table, the folder its names are relative to, its split
 
@@ -84,10 +85,18 @@ def read(
     if audio or config:
         raise DataError(f"{path} is read by its table: audio and config choose among what Parquet files hold")
     if not tables:
-        other = sorted(p.name for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name not in _TABLES)
-        hint = f"give read({str(path)!r}, table=...) one of {short(other)}" if other else "it holds no table at all"
-        raise DataError(f"{path} has none of {', '.join(_TABLES)} for its sounds: {'; '.join(notes) or hint}")
+        raise DataError(f"{path} has none of {', '.join(_TABLES)} for its sounds: {'; '.join(notes) or _hint(path)}")
     return _read_tables(path, tables, name, caption, notes)
+
+
+def _hint(folder: Path) -> str:
+    """Say what in a folder without a table may be one."""
+    found = sorted(path.name for path in folder.iterdir() if path.is_file())
+    if other := [name for name in found if name.lower().endswith(SUFFIXES)]:
+        return f"give read({str(folder)!r}, table=...) one of {short(other)}"
+    if other := [name for name in found if name.lower().endswith(_OTHER_TABLES)]:
+        return f"{short(other[0])} is not read: save it as metadata.csv (UTF-8), or JSON as metadata.jsonl"
+    return "it holds no table at all"
 
 
 def _read_tables(
@@ -191,10 +200,12 @@ def _captions_in(path: Path) -> set[tuple[str, str]]:
 
 def _tables_in(place: Path, folder: Path, remarks: list[Problem]) -> list[Path]:
     """Return the tables of sounds directly in a folder."""
-    result = []
+    result, there = [], {}
+    with contextlib.suppress(OSError):  # it may not be looked at
+        there = {name.lower(): name for name in sorted(os.listdir(place))}  # Metadata.csv, where no metadata.csv is
     for name in _TABLES:
-        if os.path.isfile(os.path.join(place, name)):  # False where it may not be looked at
-            path = place / name
+        path = place / there.get(name, name)
+        if os.path.isfile(path):
             if "file_name" in (columns := columns_of(path)) or not columns:
                 result.append(path)
                 continue

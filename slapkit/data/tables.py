@@ -11,6 +11,7 @@ import json
 import math
 import re
 import threading
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,13 @@ _CSV_LOCK = threading.Lock()  # csv keeps its limit for the whole process
 _SEPARATORS = ",;\t|"
 _EXCEL = re.compile(r'\ufeff?"?sep=([^"\s]|\t)"?\1*')  # a first line that names the separator
 _FILE = re.compile(r"\S.*\.[A-Za-z][A-Za-z0-9]{1,4}")
-_TEXTS = ("file_name", *CAPTION_COLUMNS, "split", "group", "work", "id")  # columns that are never numbers
+_OWN = (
+    "file_name",
+    *CAPTION_COLUMNS,
+    "split",
+)  # columns known also with capitals, which spreadsheets add by themselves
+_TEXTS = (*_OWN, "group", "work", "id")  # columns that are never numbers
+_SHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how workbooks begin
 _HEAD = 2**20  # bytes in which a table shows its columns
 
 
@@ -71,6 +78,8 @@ def _decode(path: Path, table: Table, head: int | None) -> str:
             data = file.read(head)
     except OSError as error:
         raise DataError(f"the table {path} cannot be read: {error.strerror}") from error
+    if data.startswith(_SHEETS):
+        raise DataError(f"the table {path} is a workbook or an archive: open it and save it as CSV (UTF-8)")
     encoding = next((name for mark, name in _BOMS if data.startswith(mark)), None)
     if encoding is None:
         encoding = "utf-8"
@@ -108,14 +117,12 @@ def _read_jsonl(text: str, table: Table) -> None:
     twice: list[str] = []
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = {key.strip(): _tidy(value) for key, value in pairs}
+        names = _column_names([key for key, _ in pairs])
+        found = {name: _tidy(value) for name, (_, value) in zip(names, pairs)}
         twice.extend([", ".join(key for key, _ in pairs)] if len(found) < len(pairs) else [])
         return found
 
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.strip("\r \t\x00\ufeff")
-        if not line:
-            continue
+    for number, line in _json_lines(text):
         try:
             row = json.loads(line, object_pairs_hook=once)
         except (ValueError, RecursionError) as error:
@@ -130,6 +137,42 @@ def _read_jsonl(text: str, table: Table) -> None:
         columns |= dict.fromkeys(row)
         table.rows.append((number, row))
     table.columns = list(columns)
+
+
+def _json_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines with something in them and their numbers; or else the objects of a list, or those over several
+    lines each, with the line where each begins."""
+    lines = [(i, line.strip("\r \t\x00\ufeff")) for i, line in enumerate(text.split("\n"), start=1)]
+    first = next((line for _, line in lines if line), "")
+    if first[:1] == "[" or first == "{":
+        try:
+            yield from list(_json_objects(text))
+            return
+        except (ValueError, RecursionError):
+            pass  # the damage is listed line by line
+    yield from ((number, line) for number, line in lines if line)
+
+
+def _json_objects(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the objects of a text that holds nothing else, or a list of them; raise `ValueError` at anything else."""
+    decoder, at, line, between = json.JSONDecoder(), 0, 1, re.compile(r"[\s\ufeff,\[\]]*")
+    while True:
+        start = between.match(text, at).end()
+        line += text.count("\n", at, start)
+        if start == len(text):
+            return
+        value, at = decoder.raw_decode(text, start)
+        if not isinstance(value, dict):
+            raise ValueError(value)
+        yield line, text[start:at]
+        line += text.count("\n", start, at)
+
+
+def _column_names(names: list[str]) -> list[str]:
+    """Return the names of columns in Unicode NFC, without blanks around, those of `_OWN` in small letters."""
+    names = [unicodedata.normalize("NFC", name.strip().strip("\ufeff")) for name in names]
+    small = [name.lower() for name in names]
+    return [low if low in _OWN and small.count(low) == 1 else name for name, low in zip(names, small)]
 
 
 def _read_csv(text: str, table: Table, separator: str, path: Path) -> None:
@@ -158,7 +201,7 @@ def _separator(header: str, usual: str) -> str:
     """Return the separator that finds `file_name` in the header, else the one that finds most cells."""
 
     def found(separator: str) -> tuple[bool, int, bool]:
-        cells = [cell.strip('\ufeff "\r\n') for cell in header.split(separator)]
+        cells = [cell.strip('\ufeff "\r\n').lower() for cell in header.split(separator)]
         return "file_name" in cells and len(cells) > 1, len(cells), separator == usual
 
     return max(_SEPARATORS, key=found)
@@ -206,7 +249,7 @@ class _Records:
             yield at + 1, cells
 
     def _head(self, cells: list[str]) -> None:
-        columns = [name.strip().strip("\ufeff") for name in cells]
+        columns = _column_names(cells)
         repeated = sorted({name for name in columns if columns.count(name) > 1})
         if repeated:
             raise DataError(
