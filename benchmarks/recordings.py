@@ -15,9 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from tqdm.auto import tqdm
 
 import slapkit
 from slapkit.metrics.tagging import roc_auc
+from slapkit.models.embed import embed_windows, mean_by_clip, read_features
 from slapkit.models.inference import Model
 
 # column -> what a track that has it, and one that has it not, is asked for by
@@ -33,6 +36,19 @@ def models(run: Path) -> list[Model]:
     """Return the models of all seeds of a run; a single model is one."""
     first = run / "checkpoint" if (run / "checkpoint").is_dir() else run
     return [slapkit.load(folder) for folder in (first, *sorted((run / "seeds").glob("*")))]
+
+
+def heard(models: list[Model], paths: list[Path]) -> list[np.ndarray]:
+    """Return each model's embeddings of the tracks; a frozen encoder, which all seeds share, hears them once."""
+    first = models[0]
+    audio = first.config.audio
+    if not audio.frozen or any(one.config.audio != audio for one in models):
+        return [one.embed_audio(paths, progress=True) for one in models]
+    found = embed_windows(read_features(paths, audio.frontend), first.represent, window=audio.window_frames)
+    windows = [one.outputs[0] for one in tqdm(found, "encoding", len(paths), unit="file")]
+    track_of = np.repeat(np.arange(len(paths)), [len(own) for own in windows])
+    h = torch.from_numpy(np.concatenate(windows))
+    return [mean_by_clip(one.encode(h, "audio")[1].numpy(), track_of, len(paths)) for one in models]
 
 
 def area(scores: list[np.ndarray], truth: np.ndarray) -> float:
@@ -60,7 +76,7 @@ def main() -> None:
     args = parser.parse_args()
     table = pd.read_csv(args.labels)
     loaded = models(args.model)
-    audio = [one.embed_audio([args.folder / name for name in table["file_name"]], progress=True) for one in loaded]
+    audio = heard(loaded, [args.folder / name for name in table["file_name"]])
     print("| question | tracks | AUC | interval |\n|---|---|---|---|")
     for name, queries in QUESTIONS.items():
         known = table[name].notna().to_numpy()
