@@ -23,6 +23,7 @@ MEDIA_TYPES = {  # of what browsers play as it is
 AUDIO_SUFFIXES = (  # of sound files: what has one of them is decoded, or listed with the reason why not
     *MEDIA_TYPES, ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".mp2", ".m4a", ".m4b", ".m4p", ".mp4", ".m4v",
     ".mov", ".aac", ".wma", ".asf", ".wv", ".webm", ".mka", ".mkv", ".tta", ".ac3", ".ape", ".mpc", ".dsf",
+    ".wave", ".snd", ".mpga", ".3gp", ".avi", ".eac3", ".voc", ".amr", ".spx", ".dts", ".ra", ".rm", ".tak", ".bwf",
 )  # fmt: skip
 SILENCE = 1e-4  # peak, full scale 1 (-80 dB): below this there is nothing to learn from
 LOUDEST = 1e3  # peak, full scale 1: floats beyond this are not sound (wrong type, wrong byte order)

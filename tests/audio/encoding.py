@@ -15,7 +15,9 @@ CODECS = {
     ".mp2": ("mp2", None), ".m4a": ("aac", "ipod"), ".m4b": ("alac", "ipod"), ".mp4": ("aac", None),
     ".m4v": ("aac", "mp4"), ".mov": ("alac", None), ".aac": ("aac", "adts"), ".ac3": ("ac3", None),
     ".wma": ("wmav2", "asf"), ".asf": ("wmav2", None), ".wv": ("wavpack", None), ".tta": ("tta", None),
-    ".webm": ("libopus", None), ".mka": ("flac", "matroska"), ".mkv": ("aac", None),
+    ".webm": ("libopus", None), ".mka": ("flac", "matroska"), ".mkv": ("aac", None), ".wave": ("pcm_s16le", "wav"),
+    ".snd": ("pcm_s16be", "au"), ".mpga": ("libmp3lame", "mp3"), ".3gp": ("aac", None), ".avi": ("libmp3lame", None),
+    ".eac3": ("eac3", None), ".voc": ("pcm_s16le", None),
 }  # fmt: skip
 
 
