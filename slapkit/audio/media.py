@@ -12,8 +12,8 @@ from slapkit.errors import AudioError
 
 # By name, so that a file which is a playlist opens nothing else.
 _FORMATS = (
-    "aac,ac3,aiff,ape,asf,au,avi,caf,dsf,dts,eac3,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,"
-    "mpegts,ogg,rm,tak,tta,w64,wav,wv"
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,"
+    "mpeg,mpegts,ogg,rm,tak,tta,voc,w64,wav,wv"
 )
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 _LAX = {"options": _OPTIONS, "metadata_errors": "replace"}  # tags in Shift-JIS or Latin-1 say nothing of the sound

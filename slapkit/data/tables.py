@@ -146,7 +146,12 @@ def _json_lines(text: str) -> Iterator[tuple[int, str]]:
     first = next((line for _, line in lines if line), "")
     if first[:1] == "[" or first == "{":
         try:
-            yield from list(_json_objects(text))
+            inner = text
+            if first[0] == "[":
+                json.loads(text.strip("\r\n \t\x00\ufeff"))  # one list, and nothing beside it
+                start, end = text.index("["), text.rindex("]")
+                inner = f"{text[:start]} {text[start + 1 : end]} {text[end + 1 :]}"
+            yield from list(_json_objects(inner))
             return
         except (ValueError, RecursionError):
             pass  # the damage is listed line by line
@@ -154,8 +159,8 @@ def _json_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _json_objects(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the objects of a text that holds nothing else, or a list of them; raise `ValueError` at anything else."""
-    decoder, at, line, between = json.JSONDecoder(), 0, 1, re.compile(r"[\s\ufeff,\[\]]*")
+    """Yield the objects of a text that holds nothing else; raise `ValueError` at anything else."""
+    decoder, at, line, between = json.JSONDecoder(), 0, 1, re.compile(r"[\s\x00\ufeff,]*")
     while True:
         start = between.match(text, at).end()
         line += text.count("\n", at, start)
