@@ -30,11 +30,7 @@ _CSV_LOCK = threading.Lock()  # csv keeps its limit for the whole process
 _SEPARATORS = ",;\t|"
 _EXCEL = re.compile(r'\ufeff?"?sep=([^"\s]|\t)"?\1*')  # a first line that names the separator
 _FILE = re.compile(r"\S.*\.[A-Za-z][A-Za-z0-9]{1,4}")
-_OWN = (
-    "file_name",
-    *CAPTION_COLUMNS,
-    "split",
-)  # columns known also with capitals, which spreadsheets add by themselves
+_OWN = ("file_name", *CAPTION_COLUMNS, "split")  # known with capitals too, which spreadsheets add by themselves
 _TEXTS = (*_OWN, "group", "work", "id")  # columns that are never numbers
 _SHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how workbooks begin
 _HEAD = 2**20  # bytes in which a table shows its columns

@@ -20,7 +20,7 @@ _INTERVALS = 29  # semitones
 # Krumhansl and Kessler's profiles: how well each pitch class fits a key, from its tonic up.
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-# Width of each part, and its weight beside 3,012 channels of an encoder, among which few would hardly be heard.
+# Width of each part, and its weight beside thousands of an encoder's channels, among which few would hardly be heard.
 DESCRIPTORS = {
     "rhythm": (_GROUPS * (len(TEMPI) + 3), 1.5),
     "timbre": (3 * 96, 1.0),

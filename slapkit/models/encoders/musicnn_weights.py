@@ -155,10 +155,8 @@ Layer = tuple[np.ndarray, np.ndarray]
 
 def _norm(given: dict[str, np.ndarray], number: int) -> Layer:
     """Return slope and offset of a BatchNorm; layers are numbered as they were made."""
-    parts = (
-        _named(given, "batch_normalization", number, p) for p in ("gamma", "beta", "moving_mean", "moving_variance")
-    )
-    gamma, beta, mean, variance = parts
+    parts = ("gamma", "beta", "moving_mean", "moving_variance")
+    gamma, beta, mean, variance = (_named(given, "batch_normalization", number, part) for part in parts)
     slope = gamma / np.sqrt(variance + _EPSILON)
     return slope, beta - mean * slope
 
