@@ -22,15 +22,14 @@ from slapkit.metrics.embedded import embed_split
 from slapkit.models.inference import Model
 from slapkit.training import train
 
-_PROJECTORS = ("audio_projector", "text_projector")
 SHARED = {
     "as it is": {},
     "lr 1.5e-3": {"train": {"lr": 1.5e-3}},
     "lr 6e-3": {"train": {"lr": 6e-3}},
     "weight decay 0.1": {"train": {"weight_decay": 0.1}},
     "batch 256": {"train": {"batch_size": 256}},
-    "dropout 0.3": {"model": {head: {"dropout": 0.3} for head in _PROJECTORS}},
-    "hidden 512": {"model": {head: {"hidden": 512} for head in _PROJECTORS}},
+    "dropout 0.3": {"model": {"text_projector": {"dropout": 0.3}}},
+    "audio hidden 1024": {"model": {"audio_projector": {"hidden": 1024, "dropout": 0.1}}},
     "half the steps": {"train": {"steps": 0.5}},
 }
 OWN = {
@@ -43,8 +42,8 @@ OWN = {
     "clap": {
         "dim 512": {"model": {"dim": 512}},
         "batch 512": {"train": {"batch_size": 512}},
-        "dropout 0.5": {"model": {head: {"dropout": 0.5} for head in _PROJECTORS}},
-        "no BatchNorm": {"model": {head: {"batch_norm": False} for head in _PROJECTORS}},
+        "dropout 0.5": {"model": {"text_projector": {"dropout": 0.5}}},
+        "no BatchNorm": {"model": {head: {"batch_norm": False} for head in ("audio_projector", "text_projector")}},
     },
 }
 OWN["siglip"] = OWN["clap"]

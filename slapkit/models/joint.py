@@ -25,15 +25,17 @@ Batch = dict[str, Input]
 
 @dataclass(frozen=True)
 class HeadConfig(Config):
-    """A projector or predictor: one hidden layer, ReLU, optionally BatchNorm before and dropout after it."""
+    """A projector or predictor: one hidden layer, ReLU, optionally BatchNorm before and dropout after it; or, with
+    `hidden=0`, a linear layer, optionally BatchNorm after it."""
 
     hidden: int = 512
     batch_norm: bool = True
     dropout: float = 0.0
 
     def check(self) -> None:
-        require(self.hidden > 0, "hidden", self.hidden, "a positive width")
+        require(self.hidden >= 0, "hidden", self.hidden, "a width, or 0 for a linear head")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "a probability in [0, 1)")
+        require(self.hidden > 0 or not self.dropout, "dropout", self.dropout, "0 in a linear head")
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,13 @@ class ModelConfig(Config):
 
 
 def head(config: HeadConfig, dim_in: int, dim_out: int) -> nn.Sequential:
-    """Return the MLP `[B, dim_in] -> [B, dim_out]`."""
-    layers: list[nn.Module] = [nn.Linear(dim_in, config.hidden, bias=not config.batch_norm)]
+    """Return the MLP, or the linear layer, `[B, dim_in] -> [B, dim_out]`."""
+    width = config.hidden or dim_out
+    layers: list[nn.Module] = [nn.Linear(dim_in, width, bias=not config.batch_norm)]
     if config.batch_norm:
-        layers.append(nn.BatchNorm1d(config.hidden))
+        layers.append(nn.BatchNorm1d(width))
+    if not config.hidden:
+        return nn.Sequential(*layers)
     layers.append(nn.ReLU(inplace=True))
     if config.dropout:
         layers.append(nn.Dropout(config.dropout))

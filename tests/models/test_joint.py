@@ -9,7 +9,7 @@ from torch import nn
 
 from slapkit.models.ema import update_target
 from slapkit.models.encoders import AudioEncoderConfig, TextEncoderConfig
-from slapkit.models.joint import HeadConfig, JointModel, ModelConfig
+from slapkit.models.joint import HeadConfig, JointModel, ModelConfig, head
 from slapkit.models.losses import slap_loss
 from slapkit.presets import preset
 
@@ -218,3 +218,14 @@ def test_the_paper_preset_has_193_million_parameters():
     assert sum(sizes[:2]) == pytest.approx(193e6, rel=0.01) and sizes[2] == pytest.approx(68e6, rel=0.01)
     hidden = [layer.out_features for layer in model.audio_predictor if isinstance(layer, nn.Linear)]
     assert hidden == [4096, 512]
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_head_without_hidden_layer_is_linear(batch_norm):
+    x, layers = torch.randn(50, 6), head(HeadConfig(hidden=0, batch_norm=batch_norm), 6, 4)
+    first = layers[0]
+    expected = x @ first.weight.T if batch_norm else x @ first.weight.T + first.bias
+    if batch_norm:  # in training, by the batch
+        expected = (expected - expected.mean(0)) / (expected.var(0, correction=0) + 1e-5).sqrt()
+    torch.testing.assert_close(layers(x), expected)
+    assert sum(p.numel() for p in layers.parameters()) == 6 * 4 + 4 * (2 if batch_norm else 1)

@@ -94,7 +94,7 @@ def test_an_unknown_preset_is_refused_with_the_nearest():
 
 
 OUT_OF_RANGE = {
-    HeadConfig: [("hidden", 0), ("dropout", 1.0), ("dropout", -0.1)],
+    HeadConfig: [("hidden", -1), ("dropout", 1.0), ("dropout", -0.1)],
     ModelConfig: [("dim", 0)],
     AudioEncoderConfig: [("window_s", 0.0), ("mel_std", 0.0), ("mel_mean", float("nan")), ("channels", (32, 0))],
     TextEncoderConfig: [("source", " "), ("max_tokens", 1), ("max_tokens", 513)],
@@ -109,6 +109,11 @@ def test_values_out_of_range_are_refused_by_key_and_value(kind, key, value):
     with pytest.raises(ConfigError) as caught:
         kind(**{key: value})
     assert f"{key}=" in str(caught.value) and repr(value) in str(caught.value)
+
+
+def test_a_linear_head_has_no_dropout():
+    with pytest.raises(ConfigError, match="dropout=0.1"):
+        HeadConfig(hidden=0, dropout=0.1)
 
 
 def test_a_scratch_encoder_cannot_be_frozen():

@@ -70,7 +70,8 @@ def unfit(model: Model) -> list[str]:
         found.append(f"its text encoder is pooled by {text.pooling!r}, not by RoBERTa's pooler (pooling='pooler')")
     for name in ("audio_projector", "text_projector"):
         if (hidden := getattr(config, name).hidden) != config.dim:
-            found.append(f"its {name} has a hidden layer of {hidden}, not as wide as the embeddings ({config.dim})")
+            has = f"a hidden layer of {hidden}" if hidden else "no hidden layer"
+            found.append(f"its {name} has {has}, and not one as wide as the embeddings ({config.dim})")
     return found
 
 
