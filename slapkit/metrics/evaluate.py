@@ -22,8 +22,9 @@ def evaluate(
     Recalls lie in [0, 1]; ranks are expected 1-based ranks divided by the number of candidates. "gap" and "health" are
     those of `q` (of `z` where there is no predictor), "gap_z" that of projections. All three take full captions.
     "registers" has retrieval by `q` for each register of captions alone, and for partial captions, which are true of
-    many clips, precision by facts; "by_name" is `slapkit.metrics.by_name.ask` by kind. Both are empty where the data
-    set has no such columns. A split that is missing or has fewer than two usable clips is a `DataError`.
+    many clips, precision by facts; "by_name" is `slapkit.metrics.by_name.ask` by kind; "timbre_shift" is retrieval for
+    clips of the split that are in "shift" as well, in sounds that training never used. They are empty where the data
+    set has no such columns or clips. A split that is missing or has fewer than two usable clips is a `DataError`.
     """
     _need_two(dataset.split(split), split)
     embedded = embed_split(model, dataset, split=split, cache_dir=cache_dir, progress=progress)
@@ -43,6 +44,7 @@ def evaluate(
         },
         "registers": _registers(embedded),
         "by_name": by_name.by_kind(by_name.ask(model, embedded.audio(), facts)),
+        "timbre_shift": _timbre_shift(model, dataset, split, cache_dir, progress),
         "protocol": _protocol(model, dataset, embedded, seed),
     }
 
@@ -50,6 +52,25 @@ def evaluate(
 def _need_two(clips: AudioTextDataset, split: str) -> None:
     if len(clips) < 2:
         raise DataError(f"{clips.name}: one clip in the split {split!r} leaves nothing to rank: take at least 2")
+
+
+def _timbre_shift(
+    model: Model, dataset: AudioTextDataset, split: str, cache_dir: str | Path, progress: bool
+) -> dict[str, Any]:
+    """Return how many clips are in the split and in "shift", and their retrieval from text to audio in each."""
+    sounds = {"known": split, "unseen": "shift"}
+    if split == "shift" or "shift" not in dataset.splits:
+        return {}
+    pieces = [{(clip.group, *clip.captions): clip for clip in dataset.split(name)} for name in sounds.values()]
+    shared = [piece for piece in pieces[0] if piece in pieces[1]]
+    if len(shared) < 2:
+        return {}
+    found: dict[str, Any] = {"clips": len(shared)}
+    for (sound, name), own in zip(sounds.items(), pieces):
+        part = dataset.with_clips(own[piece] for piece in shared)
+        embedded = embed_split(model, part, split=name, cache_dir=cache_dir, progress=progress)
+        found[sound] = retrieval_scores(embedded.space().text_to_audio)
+    return found
 
 
 def _registers(embedded: Embedded) -> dict[str, dict[str, Any]]:

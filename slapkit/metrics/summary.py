@@ -13,7 +13,7 @@ DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"
 DASH = "–"
 _MEASURES = ("R@1", "R@5", "R@10")
 MEANINGLESS = 0.5  # a figure that chance alone brings to half is marked: R@10 of up to 20 clips
-_MEASURED = ("retrieval", "gap", "gap_z", "health", "registers", "by_name", "training")
+_MEASURED = ("retrieval", "gap", "gap_z", "health", "registers", "by_name", "timbre_shift", "training")
 
 
 def dig(values: Any, *keys: str) -> Any:
@@ -179,9 +179,13 @@ def main_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
 
 
 def other_figures(metrics: Mapping[str, Any]) -> list[str]:
-    """Return, a line each, what was measured on further data sets beside the one of the main figures, and what the
-    start of a training knew."""
+    """Return, a line each, what was measured in other sounds and on further data sets beside the main figures, and what
+    the start of a training knew."""
     lines = []
+    if clips := dig(metrics, "timbre_shift", "clips"):
+        unseen, known = (ranged(metrics, "timbre_shift", sound, "R@10") for sound in ("unseen", "known"))
+        said = f"in sounds that training never used, text to audio: R@10 {unseen} of {clips:,.0f} clips"
+        lines.append(f"{said}, {known} of the same in sounds that it knows (chance {percent(min(1.0, 10 / clips))})")
     for name, found in metrics.get("data_sets", {}).items():
         by = dig(found, "protocol", "captions_by")
         said = f"on {printable(name)}, text to audio: {_recalls(found)} of {_candidates(found, 'text_to_audio')}"

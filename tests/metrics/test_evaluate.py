@@ -10,7 +10,7 @@ from slapkit.errors import DataError
 from slapkit.metrics.embedded import embed_split
 from slapkit.metrics.evaluate import evaluate
 from slapkit.metrics.probing import represent_clips
-from slapkit.metrics.summary import chance, main_figures
+from slapkit.metrics.summary import chance, main_figures, other_figures
 from slapkit.models.inference import Model
 from slapkit.models.joint import JointModel
 from tests.training.tones import make_tones, tiny
@@ -107,3 +107,22 @@ def test_evaluation_keeps_the_precision_of_the_model(tones, joint, tmp_path):
     assert [value["protocol"]["precision"] for value in values] == ["float32", "bf16"]
     h = [represent_clips(model, tones, **options)[0] for model in (exact, half)]
     assert h[0].shape == h[1].shape and not np.array_equal(*h)
+
+
+def test_clips_in_unseen_sounds_are_measured_beside_the_same_clips_in_known_ones(tones, joint, tmp_path):
+    """Three of four test clips once more, in the sound of the next one: its clip is found where it was placed next."""
+    model, options, clips = Model(joint), {"cache_dir": tmp_path, "progress": False}, list(tones)
+    assert evaluate(model, tones, **options)["timbre_shift"] == {}
+    own = [clip for clip in clips if clip.split == "test"][:3]
+    shifted = [replace(a, id=f"shift/{a.id}", split="shift", path=b.path) for a, b in zip(own, own[1:] + own[:1])]
+    found = evaluate(model, tones.with_clips([*clips, *shifted]), **options)["timbre_shift"]
+    alone = embed_split(model, tones.with_clips(own), split="test", **options)
+    audio, text, clip_of = alone.audio(), alone.text(), alone.clip_of_caption
+    expected = {"known": audio, "unseen": np.roll(audio, -1, axis=0)}
+    for sound, moved in expected.items():
+        ranks = metrics.text_to_audio_ranks(audio=moved, text=text, clip_of_caption=clip_of)
+        assert found[sound] == pytest.approx(metrics.retrieval_scores(ranks))
+    assert found["clips"] == 3
+    metrics_of = {"timbre_shift": {"clips": 200, "unseen": {"R@10": 0.7}, "known": {"R@10": 0.8}}}
+    (line,) = other_figures(metrics_of)
+    assert all(part in line for part in ("70.0 %", "80.0 %", "200", "5.0 %"))
