@@ -44,7 +44,8 @@ def model_card(
     title = escape(label(record) if record else model.joint.objective.upper())
     # No licence: slapkit knows none of data and weights.
     template = (_TEXTS / "card.md").read_text(encoding="utf-8")
-    return template.format(title=title, origin=_TRAINED if record else _WRITTEN, use=use, body="\n\n".join(body))
+    said = {"origin": _TRAINED if record else _WRITTEN, "use": use, "body": "\n\n".join(body)}
+    return template.format(title=title, objective=model.joint.objective, **said)
 
 
 def read_run(path: str | Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -53,7 +53,7 @@ class Evidence:
     def words(self) -> str:
         """Return the figure with its interval, such as "+3.1 points (1.2 to 5.0)"."""
         scale, digits, suffix = _UNITS[self.unit]
-        signed = "+" if self.unit in ("points", "distance") and self.least == 0 else ""
+        signed = "+" if self.unit in ("points", "distance") else ""  # differences
         text = f"{scale * self.value:{signed}.{digits}f}{suffix}"
         if math.isfinite(self.low) and math.isfinite(self.high):
             text += f" ({scale * self.low:.{digits}f} to {scale * self.high:.{digits}f}"

@@ -49,6 +49,7 @@ def test_the_card_says_what_the_run_holds(model, tmp_path):
     card = model_card(model, *read_run(save_run(model, tmp_path / "run", METRICS, **RECORD)))
     front = yaml.safe_load(card.split("---")[1])
     assert front["library_name"] == "slapkit" and "license" not in front
+    assert model.joint.objective in front["tags"]
     found = cells(card)
     assert found["text to audio"] == ["20.5 %", "50.0 %", "65.9 %", "1.2 %"]
     assert found["audio to text"][0] == "28.4 %"

@@ -43,6 +43,13 @@ def test_a_verdict_follows_from_the_interval(value, low, high, limits, verdict):
     assert Evidence("x", value, low, high, **limits).verdict == verdict
 
 
+def test_a_difference_has_its_sign_and_a_share_none():
+    units = {"points": "+1.0 points", "distance": "+0.010", "percent": "1.0 %", "ratio": "0.010 times"}
+    for unit, words in units.items():
+        assert Evidence("x", 0.01, -0.02, 0.03, least=-0.02, unit=unit).words().startswith(words)
+    assert Evidence("x", -0.01, -0.02, 0.03).words().startswith("\u22121.0 points")
+
+
 def test_a_claim_holds_only_if_all_of_its_evidence_does():
     yes, no, maybe = (Evidence("x", v, v - 0.1, v + 0.1) for v in (0.5, -0.5, 0.0))
     for evidence, missing, verdict in (
