@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import brentq
 
 from slapkit.errors import DataError
-from slapkit.viz.maps.umap import Map, MapConfig, MapStore, _reduce, fit_map, map_key
+from slapkit.viz.maps.umap import Map, MapConfig, MapStore, _reduce, drawn_in, fit_map, map_key
 
 RNG = np.random.default_rng(0)
 
@@ -48,6 +48,21 @@ def test_a_damaged_map_is_refused(tmp_path):
     for wrong in (path, tmp_path / "none.safetensors"):
         with pytest.raises(DataError, match=wrong.name):
             Map.load(wrong)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_what_drifts_away_is_drawn_in_and_keeps_its_order_and_direction(dimensions):
+    points = RNG.normal(size=(1000, dimensions)).astype(np.float32)
+    points[:6] *= np.array([3, 10, 30, 100, 300, 1000])[:, None] / np.linalg.norm(points[:6], axis=1, keepdims=True)
+    found, middle = drawn_in(points), np.median(points, axis=0)
+    before, after = (np.linalg.norm(p - middle, axis=1) for p in (points, found))
+    order = np.argsort(before)
+    assert (np.diff(after[order]) >= -1e-5).all()
+    np.testing.assert_allclose(found[order[:975]], points[order[:975]], atol=1e-5)
+    np.testing.assert_allclose((found - middle) / after[:, None], (points - middle) / before[:, None], atol=1e-4)
+    assert after.max() < 3 * after[order[979]]
+    same = np.ones((5, dimensions), dtype=np.float32)
+    assert np.array_equal(drawn_in(same), same)
 
 
 @pytest.mark.slow

@@ -25,9 +25,10 @@ from slapkit.metrics.embedded import Embedded, Kind
 from slapkit.viz.figures.maps import Panel
 from slapkit.viz.maps.points import panel
 
-FORMAT = 2
+FORMAT = 3
 EXACT_UP_TO = 30_000  # rows; beyond them UMAP's approximate search is used
 _SAME = 1e-5  # distance within which a new point is one of the map's own
+_INNER, _DRAWN_IN = 0.98, 0.3  # share of the points that stay where UMAP puts them; what is left of farther ways
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +155,7 @@ def fit_map(vectors: np.ndarray, config: MapConfig | None = None, *, progress: b
         raise DataError(f"a map of {len(rows)} points says nothing: give at least 4")
     reduced, mean, axes = _reduce(rows, config.pca)
     k = min(config.n_neighbors, len(rows) - 1)
-    coordinates = _umap(reduced, config, k, progress)
+    coordinates = drawn_in(_umap(reduced, config, k, progress))
     names = ("umap-learn", "pynndescent", "numba", "numpy", "scikit-learn")
     versions = {name: metadata.version(name) for name in names} | {"slapkit": slapkit.__version__}
     return Map(coordinates, reduced, mean, axes, config, versions, map_key(vectors, config))
@@ -176,6 +177,17 @@ def _umap(reduced: np.ndarray, config: MapConfig, k: int, progress: bool) -> np.
         settings["tqdm_kwds"] = {"disable": not progress, "desc": f"UMAP of {len(reduced):,} points", "leave": False}
         reducer = umap.UMAP(random_state=config.seed, precomputed_knn=known, **settings)
         return np.ascontiguousarray(reducer.fit_transform(reduced), dtype=np.float32)
+
+
+def drawn_in(points: np.ndarray) -> np.ndarray:
+    """Return `points [N, 2 or 3]` with the outermost 2 % drawn in, logarithmically, and farther ones still farther out.
+
+    UMAP lets points drift away that it joins to few others. Ten of them would leave the other thousands a small spot.
+    """
+    middle = np.median(points, axis=0)
+    ways = np.linalg.norm(points - middle, axis=1, keepdims=True)
+    beyond = np.maximum(ways / max(np.quantile(ways, _INNER), 1e-12), 1)
+    return (middle + (points - middle) * (1 + _DRAWN_IN * np.log(beyond)) / beyond).astype(np.float32)
 
 
 def _keep_compiled() -> None:
