@@ -31,6 +31,7 @@ class Size(Config):
     lams: tuple[float, ...] = (0.0, 0.2, 0.5, 0.7, 1.0)
     taus: tuple[float, ...] = (0.9, 0.95, 0.996)
     seeds: tuple[int, ...] = (0, 1, 2)  # of training; every cell runs once for each
+    pair_seeds: tuple[int, ...] = tuple(range(10))  # those of SLAP and CLAP, between which less lies than between seeds
     memory: tuple[int, ...] = (64, 256, 1024)  # batches whose peak memory is compared; the first is one micro-batch
     memory_preset: str = "tiny"  # whose encoder is trained: activations of frozen ones take no memory
     repetitions: int = 2  # of each of these
@@ -56,15 +57,19 @@ class Size(Config):
 # Minutes, to see that everything runs; what it finds means nothing.
 _SMOKE = Size(
     corpus="smoke", pairs=256, lengths=(0.5, 1.0), batch_size=16, micro_batch=16, batches=(8, 16, 32),
-    lams=(0.0, 0.5, 1.0), taus=(0.95, 0.996), seeds=(0,), memory=(16, 32), repetitions=1, epochs=20, least=1,
+    lams=(0.0, 0.5, 1.0), taus=(0.95, 0.996), seeds=(0,), pair_seeds=(0,), memory=(16, 32), repetitions=1, epochs=20,
+    least=1,
 )  # fmt: skip
 # One device with 80 GB: the paper's model on 30,000 clips, some days.
 _GPU = Size(
     corpus="full", preset="paper", paper="paper", memory_preset="paper", pairs=3_072_000, batch_size=768,
     micro_batch=128, batches=(64, 128, 256, 768), lams=(0.0, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0),
-    taus=(0.9, 0.95, 0.99, 0.996), memory=(128, 768, 1536), epochs=500, workers=1,
+    taus=(0.9, 0.95, 0.99, 0.996), pair_seeds=(0, 1, 2), memory=(128, 768, 1536), epochs=500, workers=1,
 )  # fmt: skip
 SIZES = {"smoke": _SMOKE, "cpu": Size(), "gpu": _GPU}
+
+
+PAIR = ("slap", "clap")
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def size(name: str, *, seeds: str | None = None, workers: int | None = None) -> 
     changes: dict[str, Any] = {} if workers is None else {"workers": workers}
     if seeds is not None:
         try:
-            changes["seeds"] = tuple(int(part) for part in seeds.split(","))
+            changes["seeds"] = changes["pair_seeds"] = tuple(int(part) for part in seeds.split(","))
         except ValueError:
             raise ConfigError(
                 f"seeds={short(seeds)} must be whole numbers separated by commas, such as 0,1,2"

@@ -13,7 +13,7 @@ from slapkit.runs.claims.charts import charts, forest
 from slapkit.runs.claims.claims import FAILS, HOLDS, OPEN, Finding, counts
 from slapkit.runs.claims.estimate import Measured, score
 from slapkit.runs.claims.measure import STAGES
-from slapkit.runs.claims.plan import NAMES
+from slapkit.runs.claims.plan import NAMES, Size
 from slapkit.runs.claims.results import Results
 from slapkit.runs.sweeps import Sweep
 from slapkit.viz.figures.claims import claim_chart, claim_forest
@@ -135,10 +135,15 @@ def _page(results: Results, findings: Sequence[Finding], size: str, sweep: Sweep
         claims=len(findings), holds=number[HOLDS], fail=number[FAILS], open=number[OPEN], size=size, body=body,
         date=f"{datetime.now(UTC):%Y-%m-%d}", code=str(records.commit()["commit"] or "no commit")[:12],
         machine=", ".join([f"{machine['cores']} cores", machine["cpu"], memory, *machine["accelerators"]]),
-        runs=len(sweep.runs), plan=results.size, seeds=len(results.size.seeds),
+        runs=len(sweep.runs), plan=results.size, seeds=_seeds(results.size),
         minutes=sum(run.record.get("wall_s") or 0 for run in sweep.runs) / 60,
         data=f"{card['data']}, {card['split']} split, fingerprint {card['data_hash']}{note}" if card else "none",
     )  # fmt: skip
+
+
+def _seeds(plan: Size) -> str:
+    every, pair = len(plan.seeds), len({*plan.seeds, *plan.pair_seeds})
+    return f"{every} training seed{'s' if every > 1 else ''}" + (f", {pair} of SLAP and CLAP" if pair > every else "")
 
 
 def tables(results: Results) -> dict[str, Table]:

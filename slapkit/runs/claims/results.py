@@ -10,7 +10,7 @@ from slapkit.errors import MetricError
 from slapkit.runs.claims.estimate import Measured
 from slapkit.runs.claims.measure import measure
 from slapkit.runs.claims.memory import Peaks
-from slapkit.runs.claims.plan import Cell, Size, cells
+from slapkit.runs.claims.plan import PAIR, Cell, Size, cells
 from slapkit.runs.sweeps import Sweep, sweep
 
 _VARIED = ("objective", "preset", "steps", "batch_size", "micro_batch", "lam", "tau")
@@ -60,12 +60,17 @@ class Results:
 def train(
     plan: Size, *, data: str | Path, runs_dir: str | Path = "runs", progress: bool = True
 ) -> tuple[list[Cell], Sweep]:
-    """Run every cell of the plan for every seed, and return the cells and the sweep; finished runs are not run again.
-    Raise as `slapkit.runs.sweep`."""
+    """Run every cell of the plan for every seed, SLAP and CLAP for more of them, and return the cells and the sweep;
+    finished runs are not run again. Raise as `slapkit.runs.sweep`."""
     wanted = cells(plan)
     grid = [cell.parameters for cell in wanted]  # a cell of several studies is one run
-    given = {"seeds": plan.seeds, "workers": plan.workers, "runs_dir": runs_dir, "progress": progress}
-    return wanted, sweep("02_train", grid, **given, data=str(data))
+    given = {"workers": plan.workers, "runs_dir": runs_dir, "progress": progress, "data": str(data)}
+    done = sweep("02_train", grid, seeds=plan.seeds, **given)
+    if more := [seed for seed in plan.pair_seeds if seed not in plan.seeds]:
+        pair = [cell.parameters for cell in wanted if cell.study == "models" and cell.label in PAIR]
+        further = sweep("02_train", pair, seeds=more, **given)
+        done = Sweep(done.notebook, done.runs + further.runs, done.failed + further.failed)
+    return wanted, done
 
 
 def collect(

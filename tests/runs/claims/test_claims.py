@@ -6,8 +6,10 @@ import pytest
 
 from slapkit.errors import ConfigError, MetricError
 from slapkit.runs import claims
+from slapkit.runs.claims import results as training
 from slapkit.runs.claims.claims import Evidence, Finding
 from slapkit.runs.claims.plan import SIZES, cells
+from slapkit.runs.sweeps import Sweep
 from tests.runs.claims.made import results
 
 
@@ -128,7 +130,8 @@ def test_a_plan_compares_like_with_like(name):
 
 
 def test_sizes_are_checked():
-    assert claims.size("cpu", seeds="3,4", workers=1).seeds == (3, 4)
+    chosen = claims.size("cpu", seeds="3,4", workers=1)
+    assert chosen.seeds == chosen.pair_seeds == (3, 4)
     for name, options, said in (
         ("gqu", {}, "gpu"),
         ("cpu", {"seeds": "a"}, "whole numbers"),
@@ -140,3 +143,21 @@ def test_sizes_are_checked():
         SIZES["cpu"].replace(lams=(0.1,))
     with pytest.raises(MetricError, match="no cell"):
         results().of("lam", "slap", 0.123)
+
+
+def test_slap_and_clap_are_trained_with_more_seeds_than_the_rest(monkeypatch):
+    asked = []
+
+    def sweep(notebook, cells, *, seeds, **given):
+        asked.append([(cell, seed) for cell in cells for seed in seeds])
+        return Sweep(notebook, [f"run {seed}" for seed in seeds], [f"failed {seed}" for seed in seeds])
+
+    monkeypatch.setattr(training, "sweep", sweep)
+    plan = SIZES["smoke"].replace(seeds=(0, 1), pair_seeds=(0, 1, 2, 3))
+    planned, done = training.train(plan, data="somewhere")
+    pair = [cell.parameters for cell in planned if cell.study == "models" and cell.label in ("slap", "clap")]
+    assert len(asked[0]) == 2 * len(planned) and asked[1] == [(cell, seed) for cell in pair for seed in (2, 3)]
+    assert done.runs == ["run 0", "run 1", "run 2", "run 3"] and len(done.failed) == 4
+    asked.clear()
+    training.train(plan.replace(pair_seeds=(0,)), data="somewhere")
+    assert len(asked) == 1
