@@ -121,6 +121,7 @@ class AudioTextDataset:
         self.name = name or self.root.resolve().name
         self.joined = dict(joined or {})
         self._hashes = hashes or ContentHashes()
+        self._known: tuple[list[str], str] = [], ""  # hashes of the files, and the fingerprint with these
         repeated = [id for id, count in Counter(clip.id for clip in self.clips).items() if count > 1]
         if repeated:
             raise DataError(f"{self.name} holds {len(repeated)} ids twice, {repeated[0]!r} for one: they must differ")
@@ -199,8 +200,14 @@ class AudioTextDataset:
         Neither the folder's place nor the order of the table's rows and columns matters. Facts without a value do not
         count, nor does the fact `group`, which the group holds already.
         """
+        hashes = self.audio_hashes()
+        if self._known[0] != hashes or not hashes:
+            self._known = hashes, self._fingerprint_of(hashes)
+        return self._known[1]
+
+    def _fingerprint_of(self, hashes: Sequence[str]) -> str:
         digest = hashlib.sha256(b"slapkit data set 2\n")
-        for clip, audio in zip(self.clips, self.audio_hashes(), strict=True):
+        for clip, audio in zip(self.clips, hashes, strict=True):
             facts = {key: value for key, value in plain(clip.facts).items() if value is not None and key != "group"}
             line = json.dumps([clip.id, audio, clip.captions, clip.group, clip.split, facts], sort_keys=True)
             digest.update(line.encode() + b"\n")

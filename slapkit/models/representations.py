@@ -10,12 +10,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from slapkit._io import spread
 from slapkit._rows import Found, RowCache
 from slapkit.audio.features import FeatureStore
 from slapkit.audio.windows import overlapping_starts, tiled_starts
@@ -25,6 +27,7 @@ from slapkit.models.encoders.text import TextEncoder, tensor_digest
 _FORMAT = 1
 _STATISTICS = ("h_mean", "h_std", "h_weight")  # buffers of an encoder that standardises
 _AT_ONCE = 64  # windows or captions that go through an encoder together
+_BATCHES = 16  # of captions, which the cores share out
 
 
 @torch.no_grad()
@@ -128,15 +131,18 @@ def represent_captions(
     unique = dict(zip(keys, captions))
     cache, names = RowCache(Path(cache_dir) / name, encoder.dim, "<f4"), list(unique)
 
-    @torch.no_grad()
+    def encoded(batch: tuple[np.ndarray, dict[str, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+        rows, tokens = batch
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return rows, encoder({key: value.to(device) for key, value in tokens.items()}).float().cpu().numpy()
+
     def compute(missing: list[str]) -> Found:
         wanted = set(missing)
-        for rows, tokens in encoder.batches(list(unique.values()), _AT_ONCE):
-            if wanted.isdisjoint(names[row] for row in rows):
-                continue
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                found = encoder({key: value.to(device) for key, value in tokens.items()}).float().cpu().numpy()
-            yield from ((names[row], h[None]) for row, h in zip(rows, found) if names[row] in wanted)
+        batches = encoder.batches(list(unique.values()), _AT_ONCE)
+        batches = (batch for batch in batches if not wanted.isdisjoint(names[row] for row in batch[0]))
+        while some := list(islice(batches, _BATCHES)):
+            for rows, found in spread(encoded, some, most=None if device.type == "cpu" else 1):
+                yield from ((names[row], h[None]) for row, h in zip(rows, found) if names[row] in wanted)
 
     cache.fill(names, compute, what="Encoding captions", unit="caption", progress=progress)
     return torch.from_numpy(np.asarray(cache.data)[[cache.rows[key].start for key in keys]])
