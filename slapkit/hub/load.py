@@ -54,9 +54,9 @@ def find(path: str | Path) -> Source:
 
 
 def _in_folder(folder: Path) -> tuple[Kind, Path]:
-    """Return kind and place of the checkpoint in `folder`."""
-    if not (folder / "config.json").is_file() and (folder / "checkpoint" / "config.json").is_file():
-        folder = folder / "checkpoint"
+    """Return kind and place of the checkpoint in `folder`; of a run's, its seeds together go before the first one."""
+    places = (folder, folder / "together", folder / "checkpoint")
+    folder = next((place for place in places if (place / "config.json").is_file()), folder)
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"{folder} holds no trained model (no config.json): name a run's folder whose training has ended, its "

@@ -53,7 +53,8 @@ def mteb_model(
     """
     model = load_model(path, device=device, precision=precision, tokenizer=tokenizer)
     place = Path(path).expanduser().resolve()
-    own = place.parent.name if place.name == "checkpoint" else place.stem if place.is_file() else place.name
+    of_run = place.name in ("checkpoint", "together")
+    own = place.parent.name if of_run else place.stem if place.is_file() else place.name
     return MtebModel(model, name or f"slapkit/{own}", embedding=embedding)
 
 

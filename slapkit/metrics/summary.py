@@ -182,6 +182,9 @@ def other_figures(metrics: Mapping[str, Any]) -> list[str]:
     """Return, a line each, what was measured in other sounds and on further data sets beside the main figures, and what
     the start of a training knew."""
     lines = []
+    if whole := metrics.get("together"):
+        said = (f"{way}: {_recalls(whole, direction)}" for direction, way in DIRECTIONS.items())
+        lines.append(f"the seeds together, as the run's model is used: {'; '.join(said)}")
     if clips := dig(metrics, "timbre_shift", "clips"):
         unseen, known = (ranged(metrics, "timbre_shift", sound, "R@10") for sound in ("unseen", "known"))
         said = f"in sounds that training never used, text to audio: R@10 {unseen} of {clips:,.0f} clips"
@@ -197,7 +200,8 @@ def other_figures(metrics: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _recalls(metrics: Mapping[str, Any]) -> str:
-    """Return the recalls from text to audio, such as "R@1 20.0 %  R@5 51.2 %  R@10 68.0 %"."""
-    shown = {_marked(m, chance(metrics, int(m[2:]))): retrieval(metrics, "text_to_audio", m) for m in _MEASURES}
+def _recalls(metrics: Mapping[str, Any], direction: str = "text_to_audio") -> str:
+    """Return the recalls in one direction, such as "R@1 20.0 %  R@5 51.2 %  R@10 68.0 %"."""
+    chances = {m: chance(metrics, int(m[2:]), direction) for m in _MEASURES}
+    shown = {_marked(m, chances[m]): retrieval(metrics, direction, m) for m in _MEASURES}
     return "  ".join(f"{m} {percent(value)}" for m, value in shown.items())

@@ -163,7 +163,8 @@ def by_seed(run: Run) -> list[Run]:
     """Return the trainings of a run as runs of a seed each: its own model, and those in `seeds/`."""
     others = sorted(path for path in (run.folder / "seeds").glob("*") if (path / "config.json").is_file())
     parameters = [run.record["parameters"] | {"seed": int(path.name)} for path in others]
-    return [run, *(Run(path, run.record | {"parameters": p}, {}) for path, p in zip(others, parameters))]
+    first = Run(run.folder / "checkpoint", run.record, run.metrics) if others else run
+    return [first, *(Run(path, run.record | {"parameters": p}, {}) for path, p in zip(others, parameters))]
 
 
 def describe_process(pid: int) -> dict[str, Any]:

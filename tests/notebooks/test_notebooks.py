@@ -89,17 +89,27 @@ def test_training_leaves_its_measures_figures_and_model(project, objective, loss
 
 
 @pytest.mark.slow
-def test_seeds_are_trained_apart_and_the_first_is_the_runs_model(project):
+def test_seeds_are_trained_apart_and_all_together_are_the_runs_model(project):
     one, *_ = execute(project, "02_train", objective="slap", **SMOKE)
     two, *_ = execute(project, "02_train", objective="slap", **SMOKE | {"seeds": 2})
     assert len({sha256_file(run.folder / "checkpoint" / "model.safetensors") for run in (one, two)}) == 1
-    first, both = ({k: v for k, v in run.metrics.items() if k not in ("training", "seeds")} for run in (one, two))
-    assert first == both and "seeds" not in one.metrics
+    apart = ("training", "seeds", "together")
+    first, both = ({k: v for k, v in run.metrics.items() if k not in apart} for run in (one, two))
+    assert first == both and not one.metrics.keys() & {"seeds", "together"}
     dataset, other = data.read(project / "data" / "scores-smoke"), slapkit.load(two.folder / "seeds" / "1")
     second = evaluate(other, dataset, cache_dir=project / "data" / "cache", progress=False)
     recalls = [found["retrieval"]["q"]["text_to_audio"]["R@10"] for found in (first, second)]
     spread = [two.metrics["seeds"][name]["retrieval"]["q"]["text_to_audio"]["R@10"] for name in ("mean", "min", "max")]
     assert spread == pytest.approx([np.mean(recalls), min(recalls), max(recalls)]) and recalls[0] != recalls[1]
+    whole, alone = slapkit.load(two.folder), slapkit.load(two.folder / "checkpoint")
+    words = ["slow flute", "drums"]
+    members = np.stack([model.embed_text(words) for model in (alone, other)])
+    assert whole.dim == 2 * alone.dim and not (one.folder / "together").exists()
+    cosine, each = whole.embed_text(words)[0] @ whole.embed_text(words)[1], (members[:, 0] * members[:, 1]).sum(1)
+    assert each.min() - 0.02 <= cosine <= each.max() + 0.02
+    found = evaluate(whole, dataset, cache_dir=project / "data" / "cache", progress=False)
+    assert found["retrieval"] == two.metrics["together"]["retrieval"]
+    assert any("the seeds together" in line for line in main_figures(two.record, two.metrics))
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from slapkit.hub.load import find
 from slapkit.metrics.protocol import markdown as escape
 from slapkit.metrics.summary import DIRECTIONS, chance, decimals, dig, embedding, label, percent, retrieval, words
 from slapkit.models.inference import Model
@@ -50,12 +51,16 @@ def model_card(
 
 def read_run(path: str | Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return record and metrics of the run whose folder is `path` or holds it; None and None where there is no run.
-    Raise `CheckpointError` where `run.json` or `metrics.json` is damaged."""
+    Figures are those of the model that `slapkit.load` gives there: where it is that, of the seeds together. Raise
+    `CheckpointError` where `run.json` or `metrics.json` is damaged."""
     folder = next((f for f in (Path(path), Path(path).parent) if (f / "run.json").is_file()), None)
     if folder is None:
         return None, None
-    metrics = folder / "metrics.json"
-    return read_json(folder / "run.json"), read_json(metrics) if metrics.is_file() else {}
+    metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
+    if find(path).place.name == "together":
+        metrics |= metrics.get("together", {})
+        metrics.pop("seeds", None)
+    return read_json(folder / "run.json"), metrics
 
 
 def _table(head: list[str], rows: list[tuple[str, ...]]) -> str:

@@ -33,7 +33,7 @@ def embed_run(
 ) -> Embedded:
     """Embed one split of `dataset` with the model in a run's or checkpoint's folder; the second time it is read. Raise
     `CheckpointError` or `DataError` where there is no usable model, or no usable clip in the split."""
-    places = [folder / "model.safetensors" for folder in (Path(run), Path(run) / "checkpoint")]
+    places = [Path(run) / part / "model.safetensors" for part in ("", "together", "checkpoint")]  # as they are loaded
     weights = next(filter(Path.is_file, places), None)
     if weights is None:
         raise CheckpointError(f"{run} holds no trained model ({places[0].name}): name a run whose training has ended")
