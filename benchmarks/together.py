@@ -1,0 +1,65 @@
+"""What do three seeds together find more than one? On the test split, by the runs of `slapkit claims`.
+
+    python benchmarks/together.py [--data data/scores-quick] [--runs runs] [--members 3]
+
+Prints a Markdown table: recalls of SLAP and CLAP in percent, and their difference with its 95 % interval over works and
+seeds, for single seeds and for as many disjoint groups of `--members` as there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from slapkit.data import read
+from slapkit.hub import load_joint
+from slapkit.metrics.embedded import embed_split
+from slapkit.models.inference import Model
+from slapkit.models.together import together
+from slapkit.runs.claims.estimate import Measured, compare, estimate
+from slapkit.runs.claims.measure import retrieval_and_gap
+from slapkit.runs.claims.plan import PAIR, cells, size
+from slapkit.runs.record import Run, list_runs
+
+FIGURES = [f"q.{way}.R@{k}" for way in ("text_to_audio", "audio_to_text") for k in (1, 10)]
+
+
+def by_seed(runs: list[Run], parameters: dict) -> dict[int, Path]:
+    """Return the checkpoints of the runs with these parameters."""
+    given = {name: value for name, value in parameters.items() if value is not None}
+    found = [run for run in runs if given.items() <= run.record["parameters"].items() and run.metrics]
+    return {run.record["parameters"]["seed"]: run.folder / "checkpoint" for run in found}
+
+
+def measured(folders: list[Path], seed: int, dataset, cache: Path) -> Measured:
+    """Return retrieval of the models in `folders` together."""
+    joint = together([load_joint(folder) for folder in folders])
+    embedded = embed_split(Model(joint), dataset, split="test", cache_dir=cache, progress=False)
+    return Measured(folders[0], seed, retrieval_and_gap(embedded, seed=0), {})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="data/scores-quick", type=Path)
+    parser.add_argument("--runs", default="runs", type=Path)
+    parser.add_argument("--members", default=3, type=int)
+    args = parser.parse_args()
+    dataset, runs, plan = read(args.data), list_runs(args.runs), size("cpu")
+    models = {c.label: by_seed(runs, c.parameters) for c in cells(plan) if c.study == "models" and c.label in PAIR}
+    seeds = sorted(set.intersection(*(set(found) for found in models.values())))
+    print("| seeds | figure | SLAP | CLAP | SLAP less CLAP |\n|---|---|---:|---:|---|")
+    for members in (1, args.members):
+        groups = [seeds[i : i + members] for i in range(0, len(seeds) - members + 1, members)]
+        found: dict[str, list[Measured]] = {}
+        for label, own in models.items():
+            folders = [[own[seed] for seed in group] for group in groups]
+            found[label] = [measured(one, i, dataset, args.data.parent / "cache") for i, one in enumerate(folders)]
+        for name in FIGURES:
+            means = [f"{100 * estimate(found[label], name).value:.1f}" for label in PAIR]
+            apart = compare(*(found[label] for label in PAIR), name)
+            ends = f"{100 * apart.difference:.1f} ({100 * apart.low:.1f} to {100 * apart.high:.1f})"
+            print(f"| {len(groups)} of {members} | {name} |", " | ".join([*means, ends]), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()
