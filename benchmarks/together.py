@@ -1,9 +1,9 @@
 """What do three seeds together find more than one? On the test split, by the runs of `slapkit claims`.
 
-    python benchmarks/together.py [--data data/scores-quick] [--runs runs] [--members 3]
+    python benchmarks/together.py [--data data/scores-quick] [--runs runs] [--members 3] [--lam 0.6]
 
 Prints a Markdown table: recalls of SLAP and CLAP in percent, and their difference with its 95 % interval over works and
-seeds, for single seeds and for as many disjoint groups of `--members` as there are.
+seeds, for single seeds and for as many disjoint groups of `--members` as there are. `--lam` is that of SLAP.
 """
 
 from __future__ import annotations
@@ -43,9 +43,12 @@ def main() -> None:
     parser.add_argument("--data", default="data/scores-quick", type=Path)
     parser.add_argument("--runs", default="runs", type=Path)
     parser.add_argument("--members", default=3, type=int)
+    parser.add_argument("--lam", default=0.6, type=float)
     args = parser.parse_args()
-    dataset, runs, plan = read(args.data), list_runs(args.runs), size("cpu")
-    models = {c.label: by_seed(runs, c.parameters) for c in cells(plan) if c.study == "models" and c.label in PAIR}
+    dataset, runs = read(args.data), list_runs(args.runs)
+    pair = {cell.label: cell.parameters for cell in cells(size("cpu")) if cell.study == "models" and cell.label in PAIR}
+    pair["slap"] |= {"lam": args.lam}
+    models = {label: by_seed(runs, parameters) for label, parameters in pair.items()}
     seeds = sorted(set.intersection(*(set(found) for found in models.values())))
     print("| seeds | figure | SLAP | CLAP | SLAP less CLAP |\n|---|---|---:|---:|---|")
     for members in (1, args.members):
