@@ -15,6 +15,7 @@ _R10 = "R@10, text to audio (%)"
 
 def charts(results: Results) -> dict[str, Chart]:
     """Return all charts by key."""
+    results = results.alike()
     found = [
         _models(results, "retrieval", "q.text_to_audio.R@10", _R10, "Text finds its clip among the first ten: {}"),
         _models(results, "gap", "q.distance", "distance of the centroids", "The gap between audio and text: {}"),

@@ -149,6 +149,7 @@ def _seeds(plan: Size) -> str:
 def tables(results: Results) -> dict[str, Table]:
     """Return the tables by name; a figure that no run has leaves its place empty. Raise `MetricError` where runs were
     measured on different data, or otherwise not alike."""
+    results = results.alike()
     models = {NAMES[label]: runs for label, runs in results.models().items()}
     q_against_z = Table([Column(title) for title in _retrieval("q")], vary=("embedding",))
     for kind, words in (("q", "predictions q"), ("z", "projections z")):

@@ -1,8 +1,10 @@
 """All that a size gave: measured runs by cell, cells without a run, and the peak memory of batch sizes."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slapkit.data import AudioTextDataset
@@ -41,6 +43,10 @@ class Results:
                 reason = " because they collapsed" if collapsed else ""
                 raise MetricError(f"the runs of {label}{at} ({study}) did not end{reason}")
         raise MetricError(f"there is no cell {label!r} at {x} in the study {study!r}")
+
+    def alike(self) -> Results:
+        """Return what the seeds that every cell has say: figures beside each other are measured alike."""
+        return replace(self, runs=[[run for run in runs if run.seed in self.size.seeds] for runs in self.runs])
 
     def models(self) -> dict[str, list[Measured]]:
         """Return the runs of the models that are compared, by label; runs may be none."""

@@ -72,3 +72,14 @@ def test_runs_of_other_data_are_not_put_into_one_table():
     made.runs[number] = [run(seed=seed, card=CARD | {"data_hash": "zzz"}) for seed in PLAN.seeds]
     with pytest.raises(MetricError, match=r"data_hash"):
         claims.tables(made)
+
+
+def test_more_seeds_of_two_models_count_in_their_difference_and_not_in_tables_of_all():
+    made = results()
+    number = [(cell.study, cell.label) for cell in made.cells].index(("models", "slap"))
+    before = claims.charts(made)["retrieval"]
+    more = [run(0.3, salt=number, seed=seed) for seed in range(50, 54)]
+    made.runs[number] = [*made.runs[number], *more]
+    assert set(claims.tables(made)) == set(claims.tables(made.alike()))
+    assert [m.seed for m in made.alike().runs[number]] == list(PLAN.seeds)
+    assert repr(claims.charts(made)["retrieval"]) == repr(before)
