@@ -121,7 +121,7 @@ class AudioTextDataset:
         self.name = name or self.root.resolve().name
         self.joined = dict(joined or {})
         self._hashes = hashes or ContentHashes()
-        self._known: tuple[list[str], str] = [], ""  # hashes of the files, and the fingerprint with these
+        self._fingerprint: tuple[list[str], str] | None = None  # with the hashes of the files that it was made of
         repeated = [id for id, count in Counter(clip.id for clip in self.clips).items() if count > 1]
         if repeated:
             raise DataError(f"{self.name} holds {len(repeated)} ids twice, {repeated[0]!r} for one: they must differ")
@@ -201,9 +201,9 @@ class AudioTextDataset:
         count, nor does the fact `group`, which the group holds already.
         """
         hashes = self.audio_hashes()
-        if self._known[0] != hashes or not hashes:
-            self._known = hashes, self._fingerprint_of(hashes)
-        return self._known[1]
+        if self._fingerprint is None or self._fingerprint[0] != hashes:
+            self._fingerprint = hashes, self._fingerprint_of(hashes)
+        return self._fingerprint[1]
 
     def _fingerprint_of(self, hashes: Sequence[str]) -> str:
         digest = hashlib.sha256(b"slapkit data set 2\n")

@@ -15,9 +15,12 @@ def keep_together(folders: Iterable[str | Path], out: str | Path) -> Path | None
     its own. Raise as `load_joint` and `together`.
     """
     folders = [Path(folder) for folder in folders]
-    joints = [load_joint(folder) for folder in folders]
-    if len(joints) < 2 or not (joints[0].config.audio.frozen and joints[0].config.text.frozen):
+    if len(folders) < 2:
         return None
+    joints = [load_joint(folders[0])]
+    if not (joints[0].config.audio.frozen and joints[0].config.text.frozen):
+        return None
+    joints += [load_joint(folder) for folder in folders[1:]]
     about = read_json(folders[0] / "config.json")
     save_model(together(joints), Path(out), train=about["train"], step=about["step"])
     return Path(out)

@@ -20,10 +20,11 @@ def with_towers_of(model: ModelConfig, init: str | Path, *, tokenizer: str | Pat
     """Return `model` with the towers of the checkpoint `init`: encoders, front end, window, tokenizer, projectors and
     width, and predictors if it has any.
 
-    Whether an encoder is frozen stays as in `model`, where the checkpoint allows it. `tokenizer` is that of
-    `slapkit.load`, here and below. Raises as `load_joint`.
+    Of a run of several seeds it is the first, here and below: all together are not to be trained. Whether an encoder is
+    frozen stays as in `model`, where the checkpoint allows it. `tokenizer` is that of `slapkit.load`. Raises as
+    `load_joint`.
     """
-    joint = load_joint(init, tokenizer=tokenizer)
+    joint = load_joint(_first_seed(init), tokenizer=tokenizer)
     source = joint.config
     return source.replace(
         audio=source.audio.replace(frozen=model.audio.frozen),
@@ -47,7 +48,7 @@ def start_from(
     A `CheckpointError` says that nothing usable is at `init`, or that its encoders are not those of `model`.
     """
     torch.manual_seed(seed)
-    source = load_joint(init, tokenizer=tokenizer)
+    source = load_joint(_first_seed(init), tokenizer=tokenizer)
     _check_encoders(model, source.config, init)
     audio = source.config.audio.replace(frozen=model.audio.frozen)
     joint = JointModel(model.replace(audio=audio), objective, source.audio.encoder, source.text.encoder)
@@ -63,6 +64,12 @@ def start_from(
             drawn.append(part)
     joint.start = f"started from {init}: kept {', '.join(kept)}; drawn anew: {', '.join(drawn) or 'nothing'}"
     return joint
+
+
+def _first_seed(init: str | Path) -> str | Path:
+    """Return the first seed's folder where `init` is a run's, else `init`."""
+    first = Path(init) / "checkpoint"
+    return first if (first / "config.json").is_file() else init
 
 
 def _check_encoders(model: ModelConfig, source: ModelConfig, init: str | Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from slapkit.errors import ConfigError
 from slapkit.models.joint import HeadConfig, JointModel
 
-_HEADS = ("audio.projector", "text.projector", "audio_predictor", "text_predictor")
+_PROJECTORS, _PREDICTORS = ("audio.projector", "text.projector"), ("audio_predictor", "text_predictor")
 
 
 def together(models: Sequence[JointModel]) -> JointModel:
@@ -44,8 +44,9 @@ def together(models: Sequence[JointModel]) -> JointModel:
     whole = JointModel(config, first.objective, first.audio.encoder, first.text.encoder)
     own = dict(whole.named_parameters())
     with torch.no_grad():
-        for name in _HEADS if whole.has_predictor else _HEADS[:2]:
-            _fill(whole.get_submodule(name), [model.get_submodule(name) for model in models], shared=".proj" in name)
+        for name in (*_PROJECTORS, *(_PREDICTORS if whole.has_predictor else ())):
+            parts = [model.get_submodule(name) for model in models]
+            _fill(whole.get_submodule(name), parts, shared=name in _PROJECTORS)
         for name in ("log_scale", "logit_bias"):
             if name in own:
                 own[name].copy_(torch.stack([getattr(model, name) for model in models]).mean(0))

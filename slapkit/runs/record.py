@@ -160,7 +160,7 @@ def list_runs(runs_dir: str | Path = "runs") -> list[Run]:
 
 
 def by_seed(run: Run) -> list[Run]:
-    """Return the trainings of a run as runs of a seed each: its own model, and those in `seeds/`."""
+    """Return the trainings of a run as runs of a seed each: the first, and those in `seeds/`."""
     others = sorted(path for path in (run.folder / "seeds").glob("*") if (path / "config.json").is_file())
     parameters = [run.record["parameters"] | {"seed": int(path.name)} for path in others]
     first = Run(run.folder / "checkpoint", run.record, run.metrics) if others else run

@@ -25,7 +25,8 @@ def members(objective="slap", count=3, hidden=(0, 7), frozen=True, batch_norm=Tr
         torch.manual_seed(seed)
         model = JointModel(config, objective, *encoders).train()
         model.vocabulary = frozenset({f"word{seed}", "both"})
-        model(batch(16, seed)) if objective != "slap" else [model.embed(x, name) for name, x in batch(16, seed).items()]
+        for name, x in batch(16, seed).items():
+            model.embed(x, name)
         found.append(model.eval())
     return found
 

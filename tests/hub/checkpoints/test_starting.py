@@ -96,6 +96,19 @@ def test_a_run_starts_where_another_ended(run, tones, cache, tmp_path):
     assert start_from(chosen.model, "slap", run).start.endswith("predictor; drawn anew: nothing")
 
 
+def test_a_run_of_several_seeds_starts_another_by_its_first(run, tmp_path):
+    """The seeds together, which every other use takes, have other weights here: they are told by their loudness."""
+    shutil.copytree(run, tmp_path / "run" / "checkpoint")
+    content = json.loads((run / "config.json").read_text())
+    content["model"]["audio"] |= {"mel_mean": -41.5}
+    whole = shutil.copytree(run, tmp_path / "run" / "together")
+    (whole / "config.json").write_text(json.dumps(content))
+    towers, first = with_towers_of(preset("tiny").model, tmp_path / "run"), load_joint(run)
+    assert load_joint(tmp_path / "run").config.audio.mel_mean == -41.5 != towers.audio.mel_mean
+    joint = start_from(towers, "slap", tmp_path / "run")
+    assert joint.config.audio.mel_mean == first.config.audio.mel_mean and same(joint.audio, first.audio)
+
+
 def test_encoders_that_have_learned_are_trained_slowly():
     frozen, learning = preset("pretrained").model, preset("tiny").model
     assert tuning_lr(frozen, 3e-3) == 3e-3 and tuning_lr(learning, 2e-3) == 1e-4 and tuning_lr(learning, 1e-5) == 1e-5
