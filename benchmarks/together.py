@@ -1,9 +1,12 @@
 """What do three seeds together find more than one? On the test split, by the runs of `slapkit claims`.
 
+Where the sweep has no runs of `--lam`, `slapkit.runs.sweep("02_train", ...)` makes them of SLAP's other parameters.
+
     python benchmarks/together.py [--data data/scores-quick] [--runs runs] [--members 3] [--lam 0.6]
 
 Prints a Markdown table: recalls of SLAP and CLAP in percent, and their difference with its 95 % interval over works and
-seeds, for single seeds and for as many disjoint groups of `--members` as there are. `--lam` is that of SLAP.
+seeds, for single seeds and for as many disjoint groups of `--members` as there are. `--lam` is that of SLAP. Then, of
+the groups, how many of the first ten are right by name, and R@10 in sounds that training never used, means in percent.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path
 from slapkit.data import read
 from slapkit.hub import load_joint
 from slapkit.metrics.embedded import embed_split
+from slapkit.metrics.evaluate import evaluate
 from slapkit.models.inference import Model
 from slapkit.models.together import together
 from slapkit.runs.claims.estimate import Measured, compare, estimate
@@ -31,11 +35,24 @@ def by_seed(runs: list[Run], parameters: dict) -> dict[int, Path]:
     return {run.record["parameters"]["seed"]: run.folder / "checkpoint" for run in found}
 
 
+def whole(folders: list[Path]) -> Model:
+    """Return the models in `folders` together."""
+    return Model(together([load_joint(folder) for folder in folders]))
+
+
 def measured(folders: list[Path], seed: int, dataset, cache: Path) -> Measured:
     """Return retrieval of the models in `folders` together."""
-    joint = together([load_joint(folder) for folder in folders])
-    embedded = embed_split(Model(joint), dataset, split="test", cache_dir=cache, progress=False)
+    embedded = embed_split(whole(folders), dataset, split="test", cache_dir=cache, progress=False)
     return Measured(folders[0], seed, retrieval_and_gap(embedded, seed=0), {})
+
+
+def by_name(groups: list[list[Path]], dataset, cache: Path) -> dict[str, float]:
+    """Return mean shares: right by name for each kind, and R@10 of the same clips in known and unseen sounds."""
+    found = [evaluate(whole(folders), dataset, cache_dir=cache, progress=False) for folders in groups]
+    rows = [{kind: values["precision"] for kind, values in one["by_name"].items()} for one in found]
+    for row, one in zip(rows, found):
+        row |= {f"R@10, {sound} sounds": one["timbre_shift"][sound]["R@10"] for sound in ("known", "unseen")}
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def main() -> None:
@@ -62,6 +79,9 @@ def main() -> None:
             apart = compare(*(found[label] for label in PAIR), name)
             ends = f"{100 * apart.difference:.1f} ({100 * apart.low:.1f} to {100 * apart.high:.1f})"
             print(f"| {len(groups)} of {members} | {name} |", " | ".join([*means, ends]), "|", flush=True)
+    for label, own in models.items():
+        shares = by_name([[own[seed] for seed in group] for group in groups], dataset, args.data.parent / "cache")
+        print(f"\n{label}: " + ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items()), flush=True)
 
 
 if __name__ == "__main__":
