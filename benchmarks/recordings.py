@@ -4,8 +4,8 @@
 
 `labels.csv` has a row for each track: `file_name`, `group` (such as the album, whose tracks are alike) and a column for
 each question: 1, 0, or nothing where nobody can tell. A question's score is the cosine of a track with the first query
-less that with the second. Prints the area under the ROC curve, the mean over the seeds of the run, with its 95 %
-interval over groups and, in brackets, over single tracks.
+less that with the second. Prints the area under the ROC curve, the mean over the seeds of the run and that of all seeds
+together, with its 95 % interval over groups and, in brackets, over single tracks.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ QUESTIONS = {
 DRAWS = 2000
 
 
-def models(run: Path) -> list[Model]:
-    """Return the models of all seeds of a run; a single model is one."""
+def models(run: Path) -> dict[str, list[Model]]:
+    """Return the models of all seeds of a run, and what it is used by; a single model is one."""
     first = run / "checkpoint" if (run / "checkpoint").is_dir() else run
-    return [slapkit.load(folder) for folder in (first, *sorted((run / "seeds").glob("*")))]
+    found = {"single seeds": [first, *sorted((run / "seeds").glob("*"))], "together": [*run.glob("together")]}
+    return {name: [slapkit.load(folder) for folder in folders] for name, folders in found.items() if folders}
 
 
 def heard(models: list[Model], paths: list[Path]) -> list[np.ndarray]:
@@ -76,16 +77,19 @@ def main() -> None:
     args = parser.parse_args()
     table = pd.read_csv(args.labels)
     loaded = models(args.model)
-    audio = heard(loaded, [args.folder / name for name in table["file_name"]])
-    print("| question | tracks | AUC | interval |\n|---|---|---|---|")
+    paths, every = [args.folder / name for name in table["file_name"]], [one for own in loaded.values() for one in own]
+    audio = iter(heard(every, paths))
+    embedded = {name: [(one, next(audio)) for one in own] for name, own in loaded.items()}
+    print("| question | tracks | models | AUC | interval |\n|---|---|---|---|---|")
     for name, queries in QUESTIONS.items():
         known = table[name].notna().to_numpy()
         truth, groups = table[name][known].to_numpy(dtype=bool), table["group"][known].to_numpy()
-        words = [one.embed_text(queries) for one in loaded]
-        scores = [own[known] @ (asked[0] - asked[1]) for own, asked in zip(audio, words)]
-        shown = interval(scores, truth, groups), interval(scores, truth, np.arange(len(truth)))
-        count = f"{truth.sum()} to {(~truth).sum()}"
-        print(f"| {name} | {count} | {area(scores, truth):.2f} | {shown[0]} ({shown[1]}) |", flush=True)
+        for which, pairs in embedded.items():
+            words = [one.embed_text(queries) for one, _ in pairs]
+            scores = [tracks[known] @ (asked[0] - asked[1]) for (_, tracks), asked in zip(pairs, words)]
+            shown = interval(scores, truth, groups), interval(scores, truth, np.arange(len(truth)))
+            count = f"{truth.sum()} to {(~truth).sum()}"
+            print(f"| {name} | {count} | {which} | {area(scores, truth):.2f} | {shown[0]} ({shown[1]}) |", flush=True)
 
 
 if __name__ == "__main__":
