@@ -1,9 +1,10 @@
 """Representations `h` of frozen encoders: computed once for all models, trainings and measurements, and kept on disk.
 
 Those of audio are kept by the content of clips, those of captions by their text, for an encoder's weights and settings.
-They are float32, as inference computes them. An encoder with a method `raw` standardises by statistics of its training
-(`standardised`): the raw values are kept, which all trainings share, and float16 would leave few digits of those that
-vary little around a large mean.
+They are float32, as inference computes them; a training in bfloat16 takes its captions in that, a cosine of 2e-5 away
+and three times as fast where the processor has instructions for it. An encoder with a method `raw` standardises by
+statistics of its training (`standardised`): the raw values are kept, which all trainings share, and float16 would leave
+few digits of those that vary little around a large mean.
 """
 
 import hashlib

@@ -53,15 +53,15 @@ class TextSource:
     """Captions as inputs of a text tower: representations of a frozen encoder, or tokens padded to the batch.
 
     Args:
-        frozen: compute representations now, on `device`, unless `cache_dir` has them.
+        frozen: compute representations now, on `device` and in `precision`, unless `cache_dir` has them.
     """
 
     def __init__(
         self, encoder: TextEncoder, captions: Sequence[str], *, frozen: bool, device: torch.device, cache_dir: Path,
-        progress: bool = True,
+        precision: str = "no", progress: bool = True,
     ) -> None:  # fmt: skip
         self.encoder, self.captions = encoder, list(captions)
-        given = {"device": device, "progress": progress}
+        given = {"device": device, "precision": precision, "progress": progress}
         self.table = represent_captions(encoder, self.captions, cache_dir, **given) if frozen else None
         self._tokens = None if frozen else encoder.token_ids(self.captions)
 

@@ -135,7 +135,8 @@ class Trainer:
         if config.frozen and isinstance(audio, AudioSource):
             audio = Representations(audio.store, ids, self.model.audio.encoder, config, **given)
         tower, (captions, clip_of) = self.model.text, dataset.captions_flat()
-        return audio, TextSource(tower.encoder, captions, frozen=tower.frozen, **given), np.asarray(clip_of)
+        given |= {"frozen": tower.frozen, "precision": self.config.precision}  # of captions, as in a step; see there
+        return audio, TextSource(tower.encoder, captions, **given), np.asarray(clip_of)
 
     def _standardise(self, audio: AudioSource | Representations, store: FeatureStore | StreamStore) -> None:
         """Let an encoder that standardises its representations do so by those of the training split."""

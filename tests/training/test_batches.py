@@ -110,3 +110,14 @@ def test_frozen_captions_are_kept_for_the_next_run(tmp_path, monkeypatch):
     assert torch.equal(first.table[0], first.table[2]) and not torch.equal(first.table[0], first.table[1])
     monkeypatch.setattr(type(encoder), "forward", None)
     assert torch.equal(first.table, TextSource(encoder, captions, cache_dir=tmp_path, **given).table)
+
+
+def test_captions_are_represented_in_the_precision_of_the_training(tmp_path):
+    encoder = build_text_encoder(TextEncoderConfig()).eval()
+    given = {"frozen": True, "device": CPU, "cache_dir": tmp_path}
+    exact, reduced = (
+        TextSource(encoder, ["a slow flute", "fast drums"], precision=one, **given).table for one in ("no", "bf16")
+    )
+    assert not torch.equal(exact, reduced)
+    assert (torch.cosine_similarity(exact, reduced) > 0.9999).all()
+    assert exact.dtype == reduced.dtype == torch.float32

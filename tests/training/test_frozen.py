@@ -83,8 +83,9 @@ def test_frozen_towers_are_encoded_once_for_all_trainings_and_measurements(tones
     assert h.shape == (8, 4548) and np.abs(h).max() <= 6
 
 
-def test_resumed_run_on_kept_representations_is_bit_equal(tones, tmp_path):
-    chosen, kept = frozen(micro_batch=4), tmp_path / "cache"
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_resumed_run_on_kept_representations_is_bit_equal(tones, tmp_path, precision):
+    chosen, kept = frozen(micro_batch=4, precision=precision), tmp_path / "cache"
     run(chosen, tones, tmp_path / "whole", kept)
     with stopped_at(5):
         run(chosen, tones, tmp_path / "halves", kept)
