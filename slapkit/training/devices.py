@@ -1,7 +1,9 @@
-"""The device, or devices, of a training, and the memory of this process."""
+"""The device, or devices, of a training, and threads and memory of this process."""
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
 
 import torch
 from accelerate import Accelerator
@@ -43,3 +45,18 @@ def keep_freed_memory() -> None:
     if mallopt:
         mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD: larger blocks are mapped one by one; glibc allows no more
         mallopt(-1, 512 * 2**20)  # M_TRIM_THRESHOLD
+
+
+@contextlib.contextmanager
+def one_thread(*, where: bool) -> Iterator[None]:
+    """Let torch work in one thread of the CPU, if `where`.
+
+    Steps of heads alone are so small that a second thread gains nothing where threads sleep while they wait, and it is
+    of use to another training. Nor do sums then depend on how many cores there are.
+    """
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if where else threads)
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -22,7 +22,7 @@ from slapkit.models.weights import save_model
 from slapkit.training import checkpoint, health
 from slapkit.training.batches import AudioSource, BatchSource, TextSource, fitted, shares, strata_of
 from slapkit.training.config import TrainConfig
-from slapkit.training.devices import keep_freed_memory, make_accelerator, with_precision
+from slapkit.training.devices import keep_freed_memory, make_accelerator, one_thread, with_precision
 from slapkit.training.log import Callback, TrainLog
 from slapkit.training.objective import backward
 from slapkit.training.schedules import tau_schedule, warmup_cosine
@@ -62,7 +62,8 @@ def train(
     """
     given = {"progress": progress, "streaming": streaming, "workers": workers}
     trainer = Trainer(model, config, dataset, Path(out_dir), Path(cache_dir), **given)
-    return trainer.run(callbacks=callbacks, tensorboard=tensorboard, resume=resume)
+    with one_thread(where=trainer.heads_alone and trainer.device.type == "cpu"):
+        return trainer.run(callbacks=callbacks, tensorboard=tensorboard, resume=resume)
 
 
 class Trainer:
@@ -107,6 +108,7 @@ class Trainer:
             self.batches = StreamBatches(*parts, workers=workers, listed=out_dir / f"unusable-{rank}.jsonl", **place)
         else:
             self.batches = BatchSource(*parts, **place)
+        self.heads_alone = not streaming and self.model.audio.frozen and self.model.text.frozen
         self._wrap()
         self.identity = {
             "model": self.model.config.to_dict(),

@@ -95,6 +95,21 @@ def test_resumed_run_on_kept_representations_is_bit_equal(tones, tmp_path, preci
     assert (whole["audio.encoder.h_std"] != 1).all(), "standardised by the training split"
 
 
+@pytest.mark.parametrize("heads_alone", [True, False])
+def test_heads_alone_train_in_one_thread_and_give_the_others_back(tones, cache, tmp_path, heads_alone):
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        chosen = frozen(steps=2) if heads_alone else tiny({"steps": 2})
+        run(chosen, tones, tmp_path, cache, callbacks=[lambda row: seen.append(torch.get_num_threads())])
+        assert set(seen) == {1 if heads_alone else 2}
+        with stopped_at(0):
+            run(chosen.replace(train=chosen.train.replace(seed=9)), tones, tmp_path / "stopped", cache)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_streamed_training_standardises_by_the_windows_that_it_measures(tones, cache, tmp_path):
     run(frozen(steps=1), tones, tmp_path / "kept", cache)
     run(frozen(steps=1), tones, tmp_path / "streamed", cache, streaming=True, workers=0)
