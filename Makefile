@@ -15,7 +15,7 @@ STAMP  := $(VENV)/.slapkit-installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run train-slap train-clap explore search claims test lab app lint docs constraints
+.PHONY: help run listen train-slap train-clap explore search claims test lab app lint docs constraints
 
 help:  ## list these commands
 	@echo "slapkit: train and measure joint music-text embeddings. Commands:"
@@ -25,13 +25,16 @@ help:  ## list these commands
 
 run: $(STAMP)  ## build the corpus, train SLAP and CLAP on it, map and search, write runs/index.html
 	@$(PY) -m slapkit corpus --size $(SIZE)
-	@$(PY) -m slapkit run 01_corpus -p data=$(DATA)
-	@$(MAKE) --no-print-directory -j 2 train-slap train-clap
+	@$(MAKE) --no-print-directory -j 3 listen train-slap train-clap
 	@$(MAKE) --no-print-directory -j 2 explore search
 	@$(PY) -m slapkit report
 
-# Two at a time, as one notebook alone leaves a core half idle. The second is quiet: two bars would share a line. It waits
-# for what the first one encodes.
+# Some at a time, as one notebook alone leaves a core half idle. One alone shows progress: bars would share a line. CLAP's
+# waits for what SLAP's encodes. Threads of numpy's matrix products spin while they wait: one each, or two notebooks that
+# measure take twice as long.
+listen train-slap train-clap explore search: export OPENBLAS_NUM_THREADS ?= 1
+listen:
+	@$(PY) -m slapkit run 01_corpus -p data=$(DATA) --quiet
 train-slap:
 	@$(PY) -m slapkit run 02_train -p data=$(DATA) -p objective=slap $(TRAIN)
 train-clap:
