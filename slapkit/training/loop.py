@@ -137,7 +137,7 @@ class Trainer:
         if config.frozen and isinstance(audio, AudioSource):
             audio = Representations(audio.store, ids, self.model.audio.encoder, config, **given)
         tower, (captions, clip_of) = self.model.text, dataset.captions_flat()
-        given |= {"frozen": tower.frozen, "precision": self.config.precision}  # of captions, as in a step; see there
+        given |= {"frozen": tower.frozen, "precision": self.config.precision}  # captions: as a step would compute them
         return audio, TextSource(tower.encoder, captions, **given), np.asarray(clip_of)
 
     def _standardise(self, audio: AudioSource | Representations, store: FeatureStore | StreamStore) -> None:
