@@ -68,10 +68,12 @@ _PAPER = Preset(
 _MUSICNN = AudioEncoderConfig(
     kind="musicnn", frontend=FRONTENDS["musicnn"].replace(pitches=True), window_s=10.0, frozen=True, bands=True
 )
+_MINILM = TextEncoderConfig(layers=(3, -1))  # half-way up, words that no caption of training has keep more of their own
 PRESETS = {
     "pretrained": Preset(
         ModelConfig(
             audio=_MUSICNN,
+            text=_MINILM,
             audio_projector=HeadConfig(hidden=0),  # of 5,152 channels of few clips a hidden layer learns them by heart
             text_projector=HeadConfig(hidden=1024, dropout=0.1),  # a frozen encoder shows the same in every epoch
             predictor=HeadConfig(hidden=1024),
@@ -89,7 +91,7 @@ PRESETS = {
         ),
     ),
     "pretrained-paper": Preset(
-        _PAPER.model.replace(audio=_MUSICNN, text=TextEncoderConfig()),
+        _PAPER.model.replace(audio=_MUSICNN, text=_MINILM),
         TrainConfig(
             steps=1500, batch_size=128, lr=4e-4, tau=0.95, eval_every=250, checkpoint_every=250, precision="auto"
         ),

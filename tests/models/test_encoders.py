@@ -1,5 +1,7 @@
 """Encoders: shapes, finite gradients, independence of the batch, pooling, sources."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -166,6 +168,37 @@ def test_first_token_pooling(minilm):
     tokens = encoder.tokenize(CAPTIONS)
     torch.testing.assert_close(encoder(tokens), minilm.model(**tokens).last_hidden_state[:, 0])
     assert (encoder(tokens) - minilm(tokens)).abs().max() > 0.01
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_layers_stand_side_by_side(minilm, pooling):
+    encoder = build_text_encoder(TextEncoderConfig(pooling=pooling, layers=(0, 3, -1))).eval()
+    tokens = encoder.tokenize(CAPTIONS)
+    together, states = encoder(tokens), minilm.model(**tokens, output_hidden_states=True).hidden_states
+    assert together.shape == (len(CAPTIONS), encoder.dim) == (len(CAPTIONS), 3 * minilm.dim)
+    for block, hidden in zip(together.chunk(3, dim=1), (states[0], states[3], states[-1]), strict=True):
+        for row, there in enumerate(tokens["attention_mask"].bool()):
+            wanted = hidden[row, 0] if pooling == "cls" else hidden[row][there].double().mean(0)
+            torch.testing.assert_close(block[row].double(), wanted.double(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [(7,), (-8,), (3, 99)])
+def test_a_layer_that_the_model_lacks_is_refused(layers):
+    with pytest.raises(ConfigError, match=rf"layers={layers[-1]}.*minilm.*0 to 6"):
+        build_text_encoder(TextEncoderConfig(layers=layers))
+
+
+@pytest.mark.parametrize("wrong", [{"layers": ()}, {"layers": (3, -1), "pooling": "pooler"}])
+def test_layers_that_cannot_be_pooled_are_refused(wrong):
+    with pytest.raises(ConfigError, match="layers"):
+        TextEncoderConfig(**wrong)
+
+
+def test_the_output_alone_is_written_as_before_there_were_layers():
+    assert "layers" not in TextEncoderConfig().to_dict()
+    chosen = TextEncoderConfig(layers=(3, -1))
+    assert TextEncoderConfig.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
 
 
 def test_long_captions_are_cut():

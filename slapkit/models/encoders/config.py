@@ -94,11 +94,13 @@ class TextEncoderConfig(Config):
     `source`: "minilm" (the packaged all-MiniLM-L6-v2), "roberta-scratch" (RoBERTa-base's shape with random weights and
     a tokenizer trained on the training captions; nothing is downloaded), or a name or folder for
     `AutoModel.from_pretrained`. `pooling`: "mean" over tokens, "cls" for the first one, "pooler" for the model's own.
-    `fingerprint`: set when a frozen encoder is saved as a reference, and checked when it is loaded.
+    `layers`: whose pooled vectors stand side by side; 0 is the first layer's input, -1 the output. `fingerprint`: set
+    when a frozen encoder is saved as a reference, and checked when it is loaded.
     """
 
     source: str = "minilm"
     pooling: Literal["mean", "cls", "pooler"] = "mean"
+    layers: tuple[int, ...] = (-1,)
     max_tokens: int = 77
     frozen: bool = True
     fingerprint: str | None = None
@@ -106,5 +108,14 @@ class TextEncoderConfig(Config):
     def check(self) -> None:
         require(bool(self.source.strip()), "source", self.source, "a name or a folder")
         require(2 <= self.max_tokens <= 512, "max_tokens", self.max_tokens, "2 to 512 tokens")
+        require(bool(self.layers), "layers", self.layers, "one or more")
+        fits = self.pooling != "pooler" or self.layers == (-1,)
+        require(fits, "layers", self.layers, "(-1,) with pooling='pooler', which takes the output")
         scratch = self.frozen and self.source == "roberta-scratch"
         require(not scratch, "frozen", True, "False: a scratch encoder has nothing to freeze")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for `from_dict`. The output alone is no key `layers`: hashes of the values name what is
+        older than it."""
+        values = super().to_dict()
+        return {key: value for key, value in values.items() if key != "layers" or self.layers != (-1,)}

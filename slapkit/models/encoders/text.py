@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from slapkit.config import require
 from slapkit.errors import CheckpointError, ConfigError
 from slapkit.models.encoders.config import TextEncoderConfig
 
@@ -18,17 +19,23 @@ _SCRATCH_VOCABULARY = 50265  # RoBERTa-base's, so that the encoder keeps its pub
 
 
 class TextEncoder(nn.Module):
-    """Token ids `[B, L]` and mask `[B, L]` to a representation `[B, dim]`: the masked mean, the first token, or what
-    the model's own pooler makes of the first token (`ConfigError` where it has none)."""
+    """Token ids `[B, L]` and mask `[B, L]` to a representation `[B, dim]`: of each of `layers` the masked mean or the
+    first token, side by side, or what the model's own pooler makes of the first token. Raises `ConfigError` where the
+    model has no such layer, or no pooler."""
 
     def __init__(self, model: nn.Module, tokenizer, config: TextEncoderConfig) -> None:
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
-        self.pooling, self.max_tokens = config.pooling, config.max_tokens
-        self.dim = model.config.hidden_size
+        self.pooling, self.max_tokens, self.layers = config.pooling, config.max_tokens, config.layers
+        self.dim = model.config.hidden_size * len(self.layers)
         pooler = getattr(model, "pooler", None)
         if self.pooling == "pooler" and pooler is None:
             raise ConfigError(f"pooling='pooler': {config.source!r} has no pooler, take 'mean' or 'cls'")
+        states = getattr(model.config, "num_hidden_layers", 0) + 1
+        for layer in set(self.layers) - {-1}:
+            require(
+                -states <= layer < states, "layers", layer, f"a layer of {config.source!r}: 0 to {states - 1}, or -1"
+            )
         if pooler is not None and self.pooling != "pooler":
             model.pooler.requires_grad_(False)  # unused, so DistributedDataParallel would wait for its gradient
 
@@ -55,13 +62,17 @@ class TextEncoder(nn.Module):
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Encode `tokens` to `[B, dim]`."""
-        out = self.model(**tokens)
+        inner = self.layers != (-1,)
+        out = self.model(**tokens, **({"output_hidden_states": True} if inner else {}))
         if self.pooling == "pooler":
             return out.pooler_output
-        hidden = out.last_hidden_state
+        hidden = [out.hidden_states[i] for i in self.layers] if inner else [out.last_hidden_state]
+        return torch.cat([self._pooled(h, tokens["attention_mask"]) for h in hidden], dim=1)
+
+    def _pooled(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         if self.pooling == "cls":
             return hidden[:, 0]
-        mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
 
     def fingerprint(self) -> str:

@@ -95,8 +95,9 @@ def test_a_stranger_embeds_by_the_code_of_the_card(text, clap_like, tmp_path, na
 
 
 @pytest.mark.slow
-def test_the_text_tower_with_minilm(tmp_path):
-    model = build("slap", {}, TextEncoderConfig(), batch_norm=True)
+@pytest.mark.parametrize("layers", [(-1,), (3, -1)])
+def test_the_text_tower_with_minilm(tmp_path, layers):
+    model = build("slap", {}, TextEncoderConfig(layers=layers), batch_norm=True)
     to_onnx(model, tmp_path / "out", towers=["text"])
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"text.onnx", "export.json", "tokenizer"}
     check_text(tmp_path / "out", model)
