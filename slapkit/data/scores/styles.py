@@ -44,7 +44,7 @@ class Style:
     drums: dict[str, float]  # kinds of percussion, and "none"
     tempo: dict[str, float] = dataclasses.field(default_factory=lambda: {"slow": 1, "medium": 1, "fast": 1})
     plans: dict[str, float] = dataclasses.field(
-        default_factory=lambda: {"line": 4, "octaves": 2, "drone": 2, "chords": 4, "bass": 1, "chords and bass": 2}
+        default_factory=lambda: {"line": 4, "octaves": 3, "drone": 2, "chords": 4, "bass": 3, "chords and bass": 2}
     )
     accompaniment: dict[str, float] = dataclasses.field(
         default_factory=lambda: {"chords": 1, "arpeggios": 1, "sustained chords": 1}
