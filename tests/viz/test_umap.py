@@ -5,7 +5,10 @@ import pytest
 from scipy.optimize import brentq
 
 from slapkit.errors import DataError
-from slapkit.viz.maps.umap import Map, MapConfig, MapStore, _reduce, drawn_in, fit_map, map_key
+from slapkit.viz.maps import store
+from slapkit.viz.maps.store import MapStore
+from slapkit.viz.maps.umap import Map, MapConfig, _reduce, drawn_in, fit_map, map_key
+from tests.viz.fakes import make_clips, make_embedded
 
 RNG = np.random.default_rng(0)
 
@@ -80,10 +83,33 @@ def test_the_same_seed_gives_the_same_map_and_clusters_stay_apart(tmp_path, mode
     assert first.reduced.shape == (100, 50) and first.versions["umap-learn"] and first.versions["slapkit"]
     new = centres + 0.05 * RNG.normal(size=(4, 64))
     assert (np.linalg.norm(first.place(new) - middle, axis=-1) < spread + 1).all()
-    store = MapStore(tmp_path, MapConfig(n_neighbors=5), progress=False)
-    fitted = store.map_of(models[0])
+    first_store = MapStore(tmp_path, MapConfig(n_neighbors=5), progress=False)
+    fitted = first_store.map_of(models[0])
     path = tmp_path / f"slap-q-2d-{fitted.key[:16]}.safetensors"
     before = path.stat().st_mtime_ns
     read = MapStore(tmp_path, MapConfig(n_neighbors=5), progress=False).map_of(models[0])
     assert np.array_equal(read.coordinates, fitted.coordinates) and len(read) == len(models[0])
     assert path.stat().st_mtime_ns == before, "read, not fitted again"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("works", [True, False])
+def test_maps_that_are_fitted_at_a_time_are_those_of_one_after_the_other(tmp_path, monkeypatch, works):
+    models = [make_embedded(make_clips(None, 40), name, seed=i) for i, name in enumerate(("SLAP", "CLAP", "SigLIP"))]
+    config = MapConfig(n_neighbors=5)
+    monkeypatch.setattr(store, "_WORTH", 10)
+    if not works:
+        monkeypatch.setattr(store, "_FIT", "raise SystemExit(1)")
+    monkeypatch.setattr(store.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    elsewhere = []
+    fit = store.fit_map
+    monkeypatch.setattr(store, "fit_map", lambda *given, **named: elsewhere.append(1) or fit(*given, **named))
+    panels = MapStore(tmp_path, config, progress=False).panels(models)
+    assert len(elsewhere) == (1 if works else 3), "fitted in this process"
+    for model, panel in zip(models, panels, strict=True):
+        wanted = fit(model.points("q"), config, progress=False).coordinates
+        assert np.array_equal(panel.coordinates, wanted)
+    assert len(list(tmp_path.iterdir())) == 3
+    again = MapStore(tmp_path, config, progress=False)
+    monkeypatch.setattr(store, "fit_map", None)
+    assert all(again.map_of(model).key for model in models), "all are kept"

@@ -1,8 +1,14 @@
 """Maps of a joint space: embeddings of a run, UMAP with new points placed on it, the gap panel, exported pages."""
 
-from slapkit.metrics.embedded import Embedded
-from slapkit.viz.maps.export import save_html
-from slapkit.viz.maps.gap import GapReport, found_words, gap_report
-from slapkit.viz.maps.points import color_columns, embed_run, panel, points_table, worst_table
-from slapkit.viz.maps.umap import Map, MapConfig, MapStore, fit_map
-from slapkit.viz.text import title_of
+from slapkit._lazy import imported_from
+
+_HOMES = {
+    "Embedded": "points", "color_columns": "points", "embed_run": "points", "panel": "points", "points_table": "points",
+    "title_of": "points", "worst_table": "points",
+    "GapReport": "gap", "found_words": "gap", "gap_report": "gap",
+    "Map": "umap", "MapConfig": "umap", "fit_map": "umap",
+    "MapStore": "store",
+    "save_html": "export",
+}  # fmt: skip
+__all__ = list(_HOMES)
+__getattr__ = imported_from(__name__, _HOMES)

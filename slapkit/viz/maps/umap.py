@@ -7,9 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import re
 import warnings
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -21,9 +19,6 @@ from slapkit._io import read_arrays, write_arrays
 from slapkit.config import Config, require
 from slapkit.errors import DataError
 from slapkit.metrics.checks import unit_rows
-from slapkit.metrics.embedded import Embedded, Kind
-from slapkit.viz.figures.maps import Panel
-from slapkit.viz.maps.points import panel
 
 FORMAT = 3
 EXACT_UP_TO = 30_000  # rows; beyond them UMAP's approximate search is used
@@ -108,37 +103,6 @@ class Map:
         return cls(arrays["coordinates"], arrays["reduced"], arrays.get("mean"), arrays.get("axes"), config, **about)
 
 
-class MapStore:
-    """Fits each map once: a map in `folder` made of the same vectors with the same settings is read instead."""
-
-    def __init__(self, folder: str | Path | None = None, config: MapConfig = MapConfig(), *, progress: bool = True):
-        self.folder = None if folder is None else Path(folder)
-        self.config, self.progress = config, progress
-        self._known: dict[str, Map] = {}
-
-    def map_of(self, embedded: Embedded, kind: Kind = "q", dimensions: int | None = None) -> Map:
-        config = self.config.replace(n_components=dimensions or self.config.n_components)
-        vectors = embedded.points(kind)
-        key = map_key(vectors, config)
-        if key not in self._known:
-            name = re.sub(r"[^A-Za-z0-9]+", "-", embedded.name).strip("-").lower() or "model"
-            name = f"{name}-{kind}-{config.n_components}d-{key[:16]}.safetensors"
-            place = None if self.folder is None else self.folder / name
-            found = None
-            with contextlib.suppress(DataError):  # missing or damaged: it is fitted
-                found = Map.load(place) if place else None
-            if found is None or found.key != key:
-                found = fit_map(vectors, config, progress=self.progress)
-                if place:
-                    found.save(place)
-            self._known[key] = found
-        return self._known[key]
-
-    def panels(self, models: Sequence[Embedded], kind: Kind = "q", dimensions: int | None = None) -> list[Panel]:
-        """Return the maps of several models as figures take them."""
-        return [panel(model, self.map_of(model, kind, dimensions).coordinates, kind) for model in models]
-
-
 def map_key(vectors: np.ndarray, config: MapConfig) -> str:
     """Return a hash of the vectors and of the settings."""
     digest = hashlib.sha256(json.dumps([FORMAT, config.to_dict(), list(np.shape(vectors))], sort_keys=True).encode())
@@ -159,6 +123,12 @@ def fit_map(vectors: np.ndarray, config: MapConfig | None = None, *, progress: b
     names = ("umap-learn", "pynndescent", "numba", "numpy", "scikit-learn")
     versions = {name: metadata.version(name) for name in names} | {"slapkit": slapkit.__version__}
     return Map(coordinates, reduced, mean, axes, config, versions, map_key(vectors, config))
+
+
+def fit_file(source: str, target: str) -> None:
+    """Fit the map of a file of vectors, its configuration in the header, and save it in another."""
+    arrays, config = read_arrays(source)
+    fit_map(arrays["vectors"], MapConfig.from_dict(config), progress=False).save(target)
 
 
 def _umap(reduced: np.ndarray, config: MapConfig, k: int, progress: bool) -> np.ndarray:

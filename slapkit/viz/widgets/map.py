@@ -23,7 +23,7 @@ from slapkit.viz.figures.map_frame import legend_entries, make_room, scheme
 from slapkit.viz.figures.maps import MODALITY, Panel, coloring, joint_map, marker_colors, paths
 from slapkit.viz.maps.export import EXCERPT_FORM, save_html
 from slapkit.viz.maps.points import color_columns
-from slapkit.viz.maps.umap import MapStore
+from slapkit.viz.maps.store import MapStore
 from slapkit.viz.text import escaped, facts, plain, rank_words, title_of
 from slapkit.viz.widgets.base import Scheme
 from slapkit.viz.widgets.player import Player, PlayerItem
