@@ -113,7 +113,8 @@ def table(runs: Sequence[Run], apart: Mapping[tuple[str, ...], Comparison] | Non
 
 def _signed(value: float, write: Callable[[Any], str]) -> str:
     text = write(abs(value))
-    sign = "+" if value > 0 else "−" if value < 0 else "±"
+    nonzero = any(digit in text for digit in "123456789")
+    sign = "±" if not nonzero else "+" if value > 0 else "−"
     return f"{sign}{text.replace(' %', ' points') if write is percent else text}"
 
 

@@ -73,6 +73,14 @@ def test_the_newest_runs_that_differ_in_objective_alone_stand_side_by_side(tmp_p
     assert distance["difference"] == "−0.050" and [c["best"] for c in distance["cells"]] == [True, False]
 
 
+@pytest.mark.parametrize(("other", "shown"), [(0.8004, "±0.0 points"), (0.8, "±0.0 points"), (0.801, "−0.1 points")])
+def test_a_difference_that_rounds_to_nothing_has_no_sign(tmp_path, other, shown):
+    make_run(tmp_path, "a", "slap", started="2026-01-01", recall=0.8)
+    make_run(tmp_path, "b", "clap", started="2026-01-02", recall=other)
+    rows = {row["what"]: row for row in table(comparable(list_runs(tmp_path / "runs")))}
+    assert rows["Text to audio R@10"]["difference"] == shown
+
+
 def test_a_run_of_several_seeds_shows_their_mean_and_range(tmp_path):
     found, folder = {}, make_run(tmp_path, "slap", recall=0.6)
     for seed, recall in enumerate((0.6, 0.9, 0.6)):

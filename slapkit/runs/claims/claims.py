@@ -54,9 +54,9 @@ class Evidence:
         """Return the figure with its interval, such as "+3.1 points (1.2 to 5.0)"."""
         scale, digits, suffix = _UNITS[self.unit]
         signed = "+" if self.unit in ("points", "distance") else ""  # differences
-        text = f"{scale * self.value:{signed}.{digits}f}{suffix}"
+        text = f"{scale * self.value:{signed}z.{digits}f}{suffix}"
         if math.isfinite(self.low) and math.isfinite(self.high):
-            text += f" ({scale * self.low:.{digits}f} to {scale * self.high:.{digits}f}"
+            text += f" ({scale * self.low:z.{digits}f} to {scale * self.high:z.{digits}f}"
             # None of 10,000 arrangements was more extreme: smaller p-values cannot be resolved.
             p = f"{self.p_value:.3f}" if self.p_value >= 0.0005 else "below 0.001"
             text += f"; p {p})" if math.isfinite(self.p_value) else ")"

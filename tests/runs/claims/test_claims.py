@@ -50,6 +50,7 @@ def test_a_difference_has_its_sign_and_a_share_none():
     for unit, words in units.items():
         assert Evidence("x", 0.01, -0.02, 0.03, least=-0.02, unit=unit).words().startswith(words)
     assert Evidence("x", -0.01, -0.02, 0.03).words().startswith("\u22121.0 points")
+    assert Evidence("x", -0.0004, -0.0004, 0.03).words().startswith("+0.0 points (0.0 to"), "nothing is no less"
 
 
 def test_a_claim_holds_only_if_all_of_its_evidence_does():
