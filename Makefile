@@ -21,7 +21,7 @@ help:  ## list these commands
 	@echo "slapkit: train and measure joint music-text embeddings. Commands:"
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
 		awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
-	@echo "Variables: PYTHON=python3.12 (interpreter for a new .venv), SIZE=smoke|quick|full, STEPS=200 and SEEDS=1 (make run)."
+	@echo "Variables: PYTHON=python3.12 (interpreter for a new .venv), SIZE=smoke|quick|medium|full, STEPS=200 and SEEDS=1 (make run)."
 
 run: $(STAMP)  ## build the corpus, train SLAP and CLAP on it, map and search, write runs/index.html
 	@$(PY) -m slapkit corpus --size $(SIZE)

@@ -13,7 +13,9 @@ from slapkit.config import require_known
 
 @app.command()
 def corpus(
-    size: Annotated[str, typer.Option(help="smoke (120 clips), quick (2,500) or full (30,000)")] = "quick",
+    size: Annotated[
+        str, typer.Option(help="smoke (120 clips), quick (2,500), medium (12,000) or full (30,000)")
+    ] = "quick",
     seed: int = 0,
     root: Annotated[str, typer.Option(help="folder for scores-<size>/")] = "data",
     soundfont: Annotated[

@@ -40,7 +40,7 @@ def build(
     """Build the score corpus, or continue it, or find it complete; return its folder.
 
     Args:
-        config: settings, or a size ("quick", "full", "smoke").
+        config: settings, or a size ("quick", "medium", "full", "smoke").
         root: folder that holds data sets; the corpus becomes `<root>/scores-<size>`.
         values: settings by name: `build(size="smoke", seed=1)`.
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from slapkit.config import Config, require
 
-CLIPS = {"smoke": 120, "quick": 2_500, "full": 30_000}
+CLIPS = {"smoke": 120, "quick": 2_500, "medium": 12_000, "full": 30_000}
 CLIPS_PER_WORK = 2  # each with another excerpt and arrangement
 
 
@@ -14,7 +14,7 @@ class CorpusConfig(Config):
     """Settings of the score corpus.
 
     Attributes:
-        size: `quick` (2,500 clips, minutes), `full` (30,000) or `smoke` (120, seconds, for tests).
+        size: `quick` (2,500 clips, minutes), `medium` (12,000), `full` (30,000) or `smoke` (120, seconds, for tests).
         seed: seed of everything that is drawn.
         clips: number of clips, in place of that of `size`.
         clip_s: length of a clip in seconds.
@@ -26,7 +26,7 @@ class CorpusConfig(Config):
         workers: number of processes; None for one a core. It does not change the result.
     """
 
-    size: Literal["smoke", "quick", "full"] = "quick"
+    size: Literal["smoke", "quick", "medium", "full"] = "quick"
     seed: int = 0
     clips: int | None = None
     clip_s: float = 10.0

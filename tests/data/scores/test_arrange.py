@@ -74,7 +74,7 @@ def test_a_style_shapes_what_is_played_and_leaves_the_instruments_open():
     for style, rules in STYLES.items():
         assert set(rules.leads) | set(rules.others) <= set(BY_NAME)
         assert set(rules.drums) <= {"none", *BANKS["DRUMS"]} and set(rules.tempo) <= set(TEMPI)
-        heard[style] = [arrange(tonal, np.random.default_rng(s), clip_s=10.0, style=style).facts for s in range(50)]
+        heard[style] = [arrange(tonal, np.random.default_rng(s), clip_s=10.0, style=style).facts for s in range(120)]
         share = np.mean([facts["instruments"][0] in rules.leads for facts in heard[style]])
         assert abs(share - TYPICAL) < 0.2
         assert len({facts["instruments"][0] for facts in heard[style]}) > 12
