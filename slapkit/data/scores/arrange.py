@@ -68,6 +68,7 @@ def arrange(score: Score, rng: np.random.Generator, *, clip_s: float, style: str
     voices = ensemble.voices
     percussion = pick(rules.drums, rng)
     with_drums = percussion != "none"
+    # Not under one melody, alone or doubled: that would be another texture.
     if with_drums and len(voices) < 3 and "bass" not in plan and plan not in ("line", "octaves") and rng.random() < 0.6:
         ensemble.add_bass()
     articulation = _articulate(voices, rules, rng)

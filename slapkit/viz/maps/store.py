@@ -1,4 +1,4 @@
-"""The maps of several models: each is fitted once and kept, and two are fitted at a time."""
+"""The maps of several models: each is fitted once and kept, several at a time."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import slapkit
-from slapkit._io import write_arrays
+from slapkit._io import available_cores, write_arrays
 from slapkit.errors import DataError
 from slapkit.metrics.embedded import Embedded, Kind
 from slapkit.viz.figures.maps import Panel
@@ -52,8 +52,7 @@ class MapStore:
         every = [self._wanted(model, kind, dimensions) for model in models]
         missing = [wanted for wanted in every if self._kept(wanted) is None]
         beside = [wanted for wanted in missing[1:] if len(wanted.vectors) >= _WORTH]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if beside and cores > 1:
+        if beside and (cores := available_cores()) > 1:
             with ThreadPoolExecutor(cores - 1) as pool:
                 fitted = pool.map(_fit_elsewhere, beside)
                 self._keep(missing[0], fit_map(missing[0].vectors, missing[0].config, progress=self.progress))
