@@ -25,7 +25,9 @@ ADDRESS = "127.0.0.1"
 ABANDONED_S = 1800  # a kernel whose page was closed without a word ends after so long
 # Nothing is loaded from elsewhere, and no page of another site shows these.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'"
-SETTINGS = {"headers": {"Content-Security-Policy": POLICY}, "ws_ping_timeout": 30_000}
+# No pings, which two servers time differently: with one limit for both a page would lose its kernel after 30 s.
+# On one machine a page that closes is seen at once.
+SETTINGS = {"headers": {"Content-Security-Policy": POLICY}, "ws_ping_interval": 0}
 # What draws widgets; other extensions of JupyterLab are not for these pages.
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 FAILED = "The terminal in which `slapkit app` runs says what happened."

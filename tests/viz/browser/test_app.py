@@ -15,6 +15,7 @@ from tests.viz.browser.points import DIGEST, hover, loneliest, places, settle
 from tests.viz.payloads import PAYLOADS, visible
 
 pytestmark = pytest.mark.slow
+LONG_S = 45  # longer than 30 s, after which servers look whether a page still answers
 
 
 @pytest.fixture
@@ -113,6 +114,8 @@ def test_hostile_texts_are_shown_as_they_are(page, project, serve_app):
         bench.locator("code", has_text="onerror").wait_for()
         clean(page)
 
+        opened, lost = time.monotonic(), []
+        page.on("websocket", lambda socket: socket.on("close", lambda _: lost.append(socket.url)))
         open_page(page, server, "Map")
         view = page.locator(".jp-OutputArea-output").filter(has=page.locator(".slap-player")).first
         plot = view.locator(".js-plotly-plot")
@@ -121,6 +124,8 @@ def test_hostile_texts_are_shown_as_they_are(page, project, serve_app):
         said = [text for place in places(plot, "audio")[::8] for text in hover(page, plot, place)]
         assert len(said) >= 3 and len(missing(said)) < 40
         assert visible(PAYLOADS[0], 20) in visible(plot.locator(".legend").text_content(), 10**6)
+        page.wait_for_timeout(max(0.0, 1000 * (LONG_S - (time.monotonic() - opened))))
+        assert lost == [], "a page that stays open keeps its kernel"
         place = places(plot, "audio")[3]
         hover(page, plot, place)  # a click opens the point whose label the plot shows
         page.mouse.click(*place)
