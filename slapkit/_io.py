@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from slapkit.errors import StorageError
+from slapkit.errors import ConfigError, StorageError
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -111,6 +111,30 @@ def atomic_write_json(path: str | Path, value: Any, *, indent: int | None = 2) -
 def atomic_write_json_lines(path: str | Path, rows: Iterable[Any]) -> Path:
     """Write each row as JSON on a line of its own to `path` in one step; NaN and Infinity raise `ValueError`."""
     return atomic_write_text(path, "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows))
+
+
+@contextlib.contextmanager
+def staged_folder(out: str | Path) -> Iterator[Path]:
+    """Yield a new folder beside `out`, which takes its name when the block ends well and goes when it does not.
+
+    Raises:
+        ConfigError: `out` is there already and is no empty folder.
+        StorageError: the disk is full or does not let us.
+    """
+    out = Path(out)
+    with write_guard(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ConfigError(f"{out} is there already: name a new folder, or remove it")
+        staged = out.with_name(f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        try:
+            staged.mkdir(parents=True)
+            yield staged
+            for path in staged.rglob("*"):
+                if path.is_file():
+                    sync_file(path)
+            os.replace(staged, out)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Any) -> Path:

@@ -65,6 +65,7 @@ def test_imports_inside_functions_are_heavy_packages():
     [
         ("import slapkit", "torch numpy pandas plotly transformers nbformat", 0.5),
         ("import slapkit.cli; slapkit.cli.main(['--help'])", "torch numpy pandas plotly transformers nbformat", 0.5),
+        ("import slapkit.runs.runner, slapkit.runs.project", "torch pandas plotly transformers papermill sklearn", 2.0),
         ("import slapkit.search", "torch pandas plotly transformers nbformat sklearn scipy", 1.0),
         ("import slapkit.training, slapkit.metrics.evaluate", "pandas plotly umap papermill transformers sklearn", 60),
     ],

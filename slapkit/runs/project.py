@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 
 import slapkit
+from slapkit._io import staged_folder
 from slapkit.errors import RunError
-from slapkit.hub.export.folder import staged_folder
 from slapkit.runs.parameters import RESERVED, notebook_parameters
 
 _PACKAGE = Path(slapkit.__file__).parent

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slapkit._io import atomic_write_text
-from slapkit.hub.export.folder import ExportError, require_same, staged_folder
+from slapkit._io import atomic_write_text, staged_folder
+from slapkit.hub.export.folder import ExportError, require_same
 from slapkit.hub.published import PREFIXES
 from slapkit.hub.transformers_clap import FRONTEND, SCALES
 from slapkit.models.inference import Model

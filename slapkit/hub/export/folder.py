@@ -1,18 +1,14 @@
-"""The folder that an export is written into, the comparison that it must pass, and the folder for the Hub."""
+"""The comparison that an export must pass, and the folder for the Hub."""
 
-import contextlib
-import os
-import secrets
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from slapkit._io import atomic_write_text, sync_file, write_guard
-from slapkit.errors import ConfigError, SlapkitError
+from slapkit._io import atomic_write_text, staged_folder
+from slapkit.errors import SlapkitError
 from slapkit.hub.export.card import model_card, read_run
 from slapkit.hub.load import find, load_model
 from slapkit.models.inference import Model
@@ -26,30 +22,6 @@ CAPTIONS = (_SHORT[:2], _SHORT[:1], [*_SHORT, "music " * 600])  # batches of sev
 
 class ExportError(SlapkitError):
     """A model that does not fit the form asked for, or an export that does not embed as the model does."""
-
-
-@contextlib.contextmanager
-def staged_folder(out: str | Path) -> Iterator[Path]:
-    """Yield a new folder beside `out`, which takes its name when the block ends well and goes when it does not.
-
-    Raises:
-        ConfigError: `out` is there already and is no empty folder.
-        StorageError: the disk is full or does not let us.
-    """
-    out = Path(out)
-    with write_guard(out):
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ConfigError(f"{out} is there already: name a new folder, or remove it")
-        staged = out.with_name(f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-        try:
-            staged.mkdir(parents=True)
-            yield staged
-            for path in staged.rglob("*"):
-                if path.is_file():
-                    sync_file(path)
-            os.replace(staged, out)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
 
 
 def probe_sounds(model: Model) -> list[list[np.ndarray]]:

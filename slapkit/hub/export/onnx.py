@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 import slapkit
-from slapkit._io import atomic_write_json, atomic_write_text
+from slapkit._io import atomic_write_json, atomic_write_text, staged_folder
 from slapkit.config import require
 from slapkit.errors import need_extra
-from slapkit.hub.export.folder import CAPTIONS, TOLERANCE, ExportError, probe_sounds, require_same, staged_folder
+from slapkit.hub.export.folder import CAPTIONS, TOLERANCE, ExportError, probe_sounds, require_same
 from slapkit.models.embed import mean_by_clip
 from slapkit.models.encoders.waveform import WaveFeatures
 from slapkit.models.inference import Model
