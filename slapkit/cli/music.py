@@ -133,11 +133,12 @@ def search(
 def duplicates(
     folder: Annotated[str, typer.Argument(metavar="LIBRARY", help="folder of the library")],
     least: Annotated[float, typer.Option(help="cosine from which embeddings count as the same")] = 0.999,
+    quiet: Quiet = False,
 ) -> None:
     """list tracks of a library that are the same, by content and by embedding"""
     from slapkit.search import Library, playlists
 
-    found = playlists.duplicates(Library.open(folder), least=least)
+    found = playlists.duplicates(Library.open(folder), least=least, progress=not quiet)
     for row in found.itertuples():
         print(f"{row.same or 'alike':<6} {row.cosine:.4f}  {printable(row.first)}  {printable(row.second)}")
     print(f"{len(found):,} pairs")

@@ -149,9 +149,9 @@ def list_runs(runs_dir: RunsDir = "runs") -> None:
 
 
 @app.command()
-def report(runs_dir: RunsDir = "runs") -> None:
+def report(runs_dir: RunsDir = "runs", quiet: Quiet = False) -> None:
     """write runs/index.html"""
     from slapkit.runs.report import write_report
 
-    page, lines = write_report(runs_dir)
+    page, lines = write_report(runs_dir, progress=not quiet)
     print(*lines, f"report: {os.path.relpath(page)}", sep="\n")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from slapkit._io import atomic_write_text, read_json_lines
 from slapkit.errors import DataError, RunError, SlapkitError
 from slapkit.metrics.intervals import Comparison
@@ -66,7 +68,7 @@ def pair_of(runs: Sequence[Run]) -> list[Run]:
     return both if len(both) == 2 else []
 
 
-def intervals(pair: Sequence[Run]) -> tuple[dict[tuple[str, ...], Comparison], str]:
+def intervals(pair: Sequence[Run], *, progress: bool = True) -> tuple[dict[tuple[str, ...], Comparison], str]:
     """Return by the keys of `ROWS` how much larger figures are for the first of two runs, with their intervals over
     works and seeds; or none, and why.
 
@@ -77,11 +79,14 @@ def intervals(pair: Sequence[Run]) -> tuple[dict[tuple[str, ...], Comparison], s
     parameters, root = pair[0].record["parameters"], pair[0].folder.parents[2]
     try:
         dataset = read_data(str(parameters.get("data")), parameters.get("shares"), root)
+        dataset.audio_hashes(progress=progress)  # which the fingerprint would read with a bar, quiet or not
         if dataset.fingerprint != pair[0].record.get("data_fingerprint"):
             raise DataError(f"{parameters['data']} is not what it was")
         tested = next(part for part in dataset.parts.values() if "test" in part.splits)
         given = {"cache_dir": root / "data" / "cache", "detail": False}
-        ours, theirs = ([measure(one, tested, **given) for one in by_seed(run)] for run in pair)
+        shown = {"unit": "model", "disable": not progress, "leave": False}
+        bars = (tqdm(by_seed(run), f"Measuring {label(run.record)}", **shown) for run in pair)
+        ours, theirs = ([measure(one, tested, **given) for one in bar] for bar in bars)
         names = {keys: ".".join(("q", _MEASURED.get(keys[-1], keys[-1]))) for _, keys, *_ in ROWS}
         names |= {keys: ".".join(keys[1:]) for keys in names if keys[0] == "retrieval"}
         return {k: compare(ours, theirs, name) for k, name in names.items() if name in ours[0].figures}, ""
@@ -252,7 +257,7 @@ def _conditions(runs: Sequence[Run]) -> list[tuple[str, str]]:
     ]
 
 
-def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
+def write_report(runs_dir: str | Path = "runs", *, progress: bool = True) -> tuple[Path, list[str]]:
     """Write `index.html` into `runs_dir` from the runs there; return its path and the main figures as lines. Raise
     `RunError` where there are no runs."""
     import jinja2
@@ -264,7 +269,7 @@ def write_report(runs_dir: str | Path = "runs") -> tuple[Path, list[str]]:
         raise RunError(f"no runs in {root}: `slapkit run 02_train` makes one")
     best, others = comparable(runs), sections(runs)
     pair = pair_of(best)
-    known, unknown = intervals(pair)
+    known, unknown = intervals(pair, progress=progress)
     drawn = [figure.to_json() for figure in (figures_of(best) if best else ())]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string((Path(__file__).parent / "report.html").read_text(encoding="utf-8")).render(

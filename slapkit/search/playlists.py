@@ -91,13 +91,14 @@ def journey(library: Library, start: str, end: str, *, k: int = 10) -> pd.DataFr
     return walk.assign(rank=np.arange(1, len(walk) + 1))
 
 
-def duplicates(library: Library, *, least: float = 0.999) -> pd.DataFrame:
+def duplicates(library: Library, *, least: float = 0.999, progress: bool = True) -> pd.DataFrame:
     """Return pairs of tracks that are the same, the most alike first.
 
     Columns: `first`, `second`, `cosine` of their means, `same`: "file"; "sound", where tags alone differ; or "", where
     only a cosine of at least `least`, above 0, says so.
     """
     import pandas as pd
+    from tqdm.auto import tqdm
 
     if not 0 < least <= 1:
         raise LibraryError(f"least={least!r} must be a cosine above 0, up to 1")
@@ -110,7 +111,8 @@ def duplicates(library: Library, *, least: float = 0.999) -> pd.DataFrame:
             groups.setdefault(getattr(entry, key), []).append(row)
         groups.pop("", None)
         pairs |= {(a, b): kind for rows in groups.values() for i, a in enumerate(rows) for b in rows[i + 1 :]}
-    for start in range(0, len(means), _ROWS):
+    starts = range(0, len(means), _ROWS)
+    for start in tqdm(starts, "Comparing tracks", unit="block", disable=not progress or len(starts) < 2, leave=False):
         for a, b in np.argwhere(means[start : start + _ROWS] @ means.T >= least):
             if start + a < b:
                 pairs.setdefault((int(start + a), int(b)), "")

@@ -102,7 +102,7 @@ def test_equal_figures_of_seeds_have_themselves_as_mean():
     assert found["mean"] == found["min"] == found["max"] == {"retrieval": {"median_rank": 0.1}}
 
 
-def test_differences_stand_with_their_intervals_over_works_and_seeds(tmp_path):
+def test_differences_stand_with_their_intervals_over_works_and_seeds(tmp_path, capsys):
     dataset, cache = make_tones(tmp_path / "data" / "tones", clips=36, seconds=1), tmp_path / "data" / "cache"
     recalls = {}
     for objective in ("slap", "clap"):
@@ -114,11 +114,13 @@ def test_differences_stand_with_their_intervals_over_works_and_seeds(tmp_path):
             found = evaluate(slapkit.load(place), dataset, cache_dir=cache, progress=False)
             recalls[objective, seed] = found["retrieval"]["q"]["text_to_audio"]["R@5"]
     known, none = intervals(comparable(list_runs(tmp_path / "runs")))
+    assert "Measuring SLAP" in capsys.readouterr().err
     found = known["retrieval", "q", "text_to_audio", "R@5"]
     apart = [recalls["slap", seed] - recalls["clap", seed] for seed in (4, 5)]
     assert not none and found.difference == pytest.approx(np.mean(apart)) and found.low < found.difference < found.high
     assert ("gap", "centroid_distance") in known and ("health", "effective_rank") in known
-    page, _ = write_report(tmp_path / "runs")
+    page, _ = write_report(tmp_path / "runs", progress=False)
+    assert not capsys.readouterr().err
     low = f"{100 * abs(found.low):.1f} to "
     assert low in tags_and_text(page)[1] and "95 % over works and seeds" in page.read_text()
     (tmp_path / "data" / "tones" / "metadata.jsonl").write_text('{"file_name": "tone-000.wav", "caption": "other"}')

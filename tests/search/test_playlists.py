@@ -80,7 +80,7 @@ def test_duplicates_by_file_and_by_embedding(library):
         duplicates(library, least=1.5)
 
 
-def test_the_shell_searches_by_tracks_and_files(library, model, build, tmp_path, capsys):
+def test_the_shell_searches_by_tracks_and_files(library, model, build, tmp_path, monkeypatch, capsys):
     save_model(model.joint, tmp_path / "run", train={}, step=1)
     library = build(library.folder, out="lib", by=tmp_path / "run")
     lib, out = str(library.out), str(tmp_path / "list.m3u8")
@@ -94,4 +94,10 @@ def test_the_shell_searches_by_tracks_and_files(library, model, build, tmp_path,
     assert main(["search", lib, "words", "--to", "f.wav"]) != 0
     assert main(["search", lib]) != 0
     capsys.readouterr()
-    assert main(["duplicates", lib]) == 0 and "pairs" in capsys.readouterr().out
+    monkeypatch.setattr("slapkit.search.playlists._ROWS", 2)
+    assert main(["duplicates", lib]) == 0
+    told = capsys.readouterr()
+    assert main(["duplicates", lib, "--quiet"]) == 0
+    untold = capsys.readouterr()
+    assert "pairs" in told.out and told.out == untold.out
+    assert "Comparing tracks" in told.err and not untold.err

@@ -109,7 +109,7 @@ def _intact(folder: Path, row: dict[str, Any]) -> bool:
 def _build(config: CorpusConfig, identity: dict[str, Any], fonts: Fonts, folder: Path, progress: bool) -> None:
     workers = config.workers or _io.available_cores()
     versions = {name: version(name) for name in (*_VERSIONED, identity["renderer"])}
-    done = _resume(folder, {"identity": identity, "versions": versions})
+    done = _resume(folder, {"identity": identity, "versions": versions}, progress)
     works = {work.id: work for work in choose_works(list_works(), config.n_clips // CLIPS_PER_WORK, config.seed)}
     cache = folder.parent / ".notes"
     paths, failures = convert_works(list(works.values()), cache, workers=workers, progress=progress)
@@ -144,13 +144,16 @@ def _build(config: CorpusConfig, identity: dict[str, Any], fonts: Fonts, folder:
     _io.atomic_write_json(folder / "corpus.json", info)
 
 
-def _resume(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
+def _resume(folder: Path, header: dict[str, Any], progress: bool) -> dict[str, Any]:
     """Return the journal entries of finished, intact clips by file name; remove what another build left.
 
     The journal begins with `header`: entries of other settings or versions do not count.
     """
+    from tqdm.auto import tqdm
+
     lines, _ = _io.read_json_lines(folder / _JOURNAL)
     entries = lines[1:] if lines and lines[0] == header else []
+    entries = tqdm(entries, "check clips", unit="clip", disable=not progress, delay=1)
     intact = (e for e in entries if e["facts"] and all(_intact(folder, facts) for facts in e["facts"]))
     done = {entry["name"]: entry for entry in intact}
     with _io.write_guard(folder):

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from slapkit._io import atomic_write_json_lines
 from slapkit.data import scores
 from slapkit.data.scores import melody, soundfonts
+from slapkit.data.scores.build import _JOURNAL, _resume
 from slapkit.data.scores.convert import cache_path
 from slapkit.data.scores.score import Score
 from slapkit.data.scores.works import list_works
@@ -147,6 +149,20 @@ def test_a_build_killed_again_and_again_completes_with_the_same_content(small_co
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert content(build(root, fonts)) == content(small_corpus)
+
+
+def test_a_build_that_goes_on_shows_how_it_checks_what_is_there(tmp_path, monkeypatch, capsys):
+    header, rows = {"identity": "of this build"}, [{"name": name, "facts": [{}]} for name in "abc"]
+    atomic_write_json_lines(tmp_path / _JOURNAL, [header, *rows])
+
+    def intact(*_):
+        time.sleep(0.4)  # bars wait for a second
+        return True
+
+    monkeypatch.setattr(sys.modules[_resume.__module__], "_intact", intact)
+    for progress in (False, True):
+        assert len(_resume(tmp_path, header, progress)) == 3
+        assert ("check clips" in capsys.readouterr().err) == progress
 
 
 @pytest.mark.slow
