@@ -99,6 +99,7 @@ def attempt(
     if isinstance(values.get("data"), str):
         folders = data_folders(values["data"], root)
         dataset = read_data(values["data"], values.get("shares"), root)
+        dataset.audio_hashes(progress=progress)  # which the fingerprint would read with a bar, quiet or not
         fingerprint, note = dataset.fingerprint, dataset.caption_note
         values["data"] = ",".join(_relative(folder.resolve(), root.resolve()) for folder in folders)
     if values.get("runs") == LATEST:

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from slapkit import cli
+from slapkit._io import sha256_file
 from slapkit.data import read
 from slapkit.errors import ConfigError, DataError, RunError
 from slapkit.runs import choose_runs, differences, list_runs, run, sweep
@@ -285,6 +286,22 @@ RowCache(folder / "checkpoint" / "x.values", 2, "<f4").fill(keys, compute, what=
     said = [line for line in capsys.readouterr().err.splitlines() if "Encoding" in line]
     assert said[0] == "tiny: Encoding 1/4 clips" and len(said) > 1
     assert sorted(path.name for path in done.folder.iterdir() if path.name.startswith(".")) == [".lock"]
+
+
+def test_a_quiet_run_reads_its_data_in_silence(project, monkeypatch, capsys):
+    parameters = 'data: str = "data/a"  # folder\nrun_dir: str | None = None  # set'
+    write_notebook(project / "notebooks" / "nb.ipynb", "open(run_dir + '/ok', 'w')", parameters=parameters)
+    make_tones(project / "data" / "a", clips=2, seconds=1)
+
+    def slow(path):
+        time.sleep(1.2)  # bars wait for a second
+        return sha256_file(path)
+
+    monkeypatch.setattr("slapkit.data.dataset.sha256_file", slow)
+    go("nb")
+    assert not capsys.readouterr().err
+    run("nb")
+    assert "Reading audio files" in capsys.readouterr().err
 
 
 def test_warnings_reach_the_terminal_also_of_a_run_that_is_not_run_again(project, capsys):
