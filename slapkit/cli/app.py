@@ -66,7 +66,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Quiet = Annotated[bool, typer.Option("--quiet", help="no progress bars")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
 RunsDir = Annotated[str, typer.Option(help="where runs are kept")]
 ModelFolder = Annotated[str, typer.Argument(help="folder of a run of 02_train, or of a checkpoint")]
 Tokenizer = Annotated[
@@ -81,6 +81,12 @@ def named_value(option: str, text: str) -> tuple[str, str]:
     if not sign or not name:
         raise ConfigError(f"{option} {short(text)} must be name=value")
     return name, value
+
+
+def say(what: str, quiet: bool = False) -> None:
+    """Tell on stderr what is about to take some seconds before a bar can move: imports, a model that is loaded."""
+    if not quiet:
+        print(f"slapkit: {what} ...", file=sys.stderr, flush=True)
 
 
 def list_left_out(failures: list[tuple[str, str]], file: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from slapkit._io import locate
-from slapkit.cli.app import ModelFolder, Quiet, Tokenizer, app, list_left_out
+from slapkit.cli.app import ModelFolder, Quiet, Tokenizer, app, list_left_out, say
 from slapkit.errors import TABLE
 
 FORMS = (
@@ -27,6 +27,7 @@ def doctor(
     quiet: Quiet = False,
 ) -> None:
     """examine a trained model: is it whole, does it behave?"""
+    say("loading the model", quiet)
     from slapkit.data import read
     from slapkit.hub.doctor import examine
 
@@ -52,8 +53,10 @@ def export(
     to: Annotated[Literal["clap", "onnx", "hub-folder"], typer.Option(metavar="FORM", help=FORMS)],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="new folder for it")],
     tokenizer: Tokenizer = None,
+    quiet: Quiet = False,
 ) -> None:
     """write a trained model in a form that others read"""
+    say(f"loading the model and writing it as {to}", quiet)
     from slapkit.hub import export
     from slapkit.hub.load import load_model
 
@@ -82,10 +85,11 @@ def embed(
     quiet: Quiet = False,
 ) -> None:
     """embed a collection into one Parquet file, on one device or many"""
+    first = os.environ.get("RANK", "0") == "0"
+    say("loading the model", quiet or not first)
     from slapkit.hub.embed import device_of_process, embed_collection, failures_path
     from slapkit.hub.load import load_model
 
-    first = os.environ.get("RANK", "0") == "0"
     loaded = load_model(model, device=device_of_process(device), precision=precision, tokenizer=tokenizer)
     options = {"pooled": windows == "pooled", "hop_s": hop_s, "workers": workers, "chunk": chunk}
     outcome = embed_collection(loaded, data, out, progress=first and not quiet, **options)

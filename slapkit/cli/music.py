@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from slapkit._io import printable
-from slapkit.cli.app import Quiet, Tokenizer, app, list_left_out, named_value
+from slapkit.cli.app import Quiet, Tokenizer, app, list_left_out, named_value, say
 from slapkit.errors import LibraryError
 
 
@@ -30,6 +30,7 @@ def library(
     quiet: Quiet = False,
 ) -> None:
     """embed a folder of music for searching, or bring it up to date"""
+    say("bringing the library up to date", quiet)
     from slapkit.search import Library
 
     given = {"embedding": embedding, "engine": engine, "cache_dir": cache_dir, "moved": moved}
@@ -52,6 +53,7 @@ def tag(
     quiet: Quiet = False,
 ) -> None:
     """hear instruments, voice, tempo, mood and genre of a folder's tracks, and fill the search's facts with them"""
+    say("loading the tagger", quiet)
     from slapkit.hub import heard as tables
     from slapkit.hub import tagger
 
@@ -75,6 +77,7 @@ def caption(
     quiet: Quiet = False,
 ) -> None:
     """write captions of a tagger's words for tracks that nobody described, so that a model can be trained on them"""
+    say("loading the tagger", quiet)
     from slapkit.data import read
     from slapkit.hub.heard import table_path
     from slapkit.hub.weak_captions import caption_folder
@@ -105,6 +108,7 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with all facts")] = False,
 ) -> None:
     """search a library by describing music, by tracks or by sound files"""
+    say("opening the index", quiet=index != "approximate")  # which imports torch
     from slapkit.search import Library, playlists, results
 
     opened = Library.open(folder, model, index=index, tokenizer=tokenizer)

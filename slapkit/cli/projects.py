@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from slapkit.cli.app import Quiet, RunsDir, app, named_value
+from slapkit.cli.app import Quiet, RunsDir, app, named_value, say
 from slapkit.config import require_known
 
 
@@ -37,6 +37,7 @@ def corpus(
 @app.command()
 def new(folder: Annotated[str, typer.Argument(help="must not exist")]) -> None:
     """write a project: notebooks, a place for data, parameters"""
+    say("reading the notebooks")
     from slapkit.runs.project import new_project
 
     made = os.path.relpath(new_project(folder))
@@ -54,6 +55,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """run a notebook with checked parameters"""
+    say(f"opening {notebook}", quiet)
     import nbformat
 
     from slapkit import runs
@@ -92,6 +94,7 @@ def show_app(
     runs_dir: RunsDir = "runs",
 ) -> None:
     """show the map and the search bench as web pages, without Jupyter"""
+    say("opening the pages")
     from slapkit.runs.app import make_pages, serve
 
     pages = make_pages(dict(named_value("-p", text) for text in parameter or ()), runs_dir=runs_dir)
@@ -113,6 +116,7 @@ def claims(
     quiet: Quiet = False,
 ) -> None:
     """train what the paper's claims need, and hold them against it"""
+    say("planning the runs", quiet)
     from slapkit import runs
     from slapkit.runs import claims as measured
     from slapkit.runs.claims.report import copy_report
@@ -151,6 +155,7 @@ def list_runs(runs_dir: RunsDir = "runs") -> None:
 @app.command()
 def report(runs_dir: RunsDir = "runs", quiet: Quiet = False) -> None:
     """write runs/index.html"""
+    say("reading the runs", quiet)
     from slapkit.runs.report import write_report
 
     page, lines = write_report(runs_dir, progress=not quiet)

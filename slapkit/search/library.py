@@ -48,10 +48,10 @@ class Library(AudioFiles, opening.WithModel):
         counts: what the last update by this object did, as `update` returns it.
     """
 
-    def __init__(self, store: LibraryStore, model: Model | None, index: Kind) -> None:
+    def __init__(self, store: LibraryStore, model: Model | None, index: Kind, progress: bool = True) -> None:
         if index not in get_args(Kind):
             raise LibraryError(f"there is no index of kind {short(index)}: {nearest(str(index), get_args(Kind))}")
-        super().__init__(store, model)
+        super().__init__(store, model, progress)
         header, self._kind = store.header, index
         self.folder, self.name = Path(header.folder), Path(header.folder).name
         self.model_name = OBJECTIVE_NAMES.get(header.objective, header.objective)
@@ -94,7 +94,7 @@ class Library(AudioFiles, opening.WithModel):
             raise ConfigError(f"embedding={short(embedding)}: take 'q' (prediction) or 'z' (projection)")
         if tokenizer is not None and (place := locate(tokenizer)).exists():
             tokenizer = str(place.resolve())
-        loaded, path = opening.loaded(model, tokenizer)
+        loaded, path = opening.loaded(model, tokenizer, progress)
         audio = loaded.config.audio
         header = Header(
             folder=str(folder), model=loaded.fingerprint(), model_path=path, objective=loaded.joint.objective,
@@ -118,14 +118,14 @@ class Library(AudioFiles, opening.WithModel):
     @classmethod
     def open(
         cls, out: str | Path, model: Model | str | Path | None = None, *, index: Kind = "exact",
-        tokenizer: str | Path | None = None,
+        tokenizer: str | Path | None = None, progress: bool = True,
     ) -> Library:  # fmt: skip
-        """Open a library as it was left. Without `model`, the one it was built with is loaded for the first query;
-        `tokenizer` is that of `slapkit.load`, for a `model` that is a LAION-CLAP file. Raise `LibraryError` where there
-        is no library, or it was built with another model."""
+        """Open a library as it was left. Without `model`, the one it was built with is loaded for the first query that
+        needs it, which `progress` shows; `tokenizer` is that of `slapkit.load`, for a `model` that is a LAION-CLAP
+        file. Raise `LibraryError` where there is no library, or it was built with another model."""
         store = opening.store_at(locate(out))
-        loaded = None if model is None else store.header.require_model(opening.loaded(model, tokenizer)[0])
-        return cls(store, loaded, index)
+        loaded = None if model is None else store.header.require_model(opening.loaded(model, tokenizer, progress)[0])
+        return cls(store, loaded, index, progress)
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -33,8 +33,8 @@ class WithModel:
         embed_text, warn: those of `QueryEncoder`.
     """
 
-    def __init__(self, store: LibraryStore, model: Model | None) -> None:
-        self._store, self._model, self.out = store, model, store.folder
+    def __init__(self, store: LibraryStore, model: Model | None, progress: bool) -> None:
+        self._store, self._model, self._progress, self.out = store, model, progress, store.folder
         self._tower: TextTower | None = None
         self._loading = threading.Lock()
         header = store.header
@@ -51,7 +51,7 @@ class WithModel:
             if path is None:
                 raise LibraryError(f"where the model of {self.out} lies is not known: Library.open(..., model=...)")
             header = self._store.header
-            self._model = header.require_model(loaded(path, header.tokenizer)[0])
+            self._model = header.require_model(loaded(path, header.tokenizer, self._progress)[0])
         return self._model
 
     @property
@@ -108,17 +108,23 @@ def store_at(out: Path, header: Header | None = None) -> LibraryStore:
     return EngineStore(out, header)
 
 
-def loaded(model: Model | str | Path, tokenizer: str | Path | None = None) -> tuple[Model, str | None]:
+def loaded(
+    model: Model | str | Path, tokenizer: str | Path | None = None, progress: bool = True
+) -> tuple[Model, str | None]:
     """Return a model, loaded where its run's folder or file is given, and that place, as far as it is known."""
-    from slapkit.hub.load import load_model
+    from tqdm.auto import tqdm
+
+    if isinstance(model, (str, Path)):
+        path = locate(model).resolve()
+        with tqdm(desc="Loading the model ...", bar_format="{desc}", disable=not progress, leave=False):
+            from slapkit.hub.load import load_model  # and torch, most of the wait
+
+            return load_model(path, tokenizer=tokenizer), str(path)
     from slapkit.models.inference import Model
 
-    if isinstance(model, Model):
-        return model, None
-    if not isinstance(model, (str, Path)):
+    if not isinstance(model, Model):
         raise LibraryError(f"model={type(model).__name__} is no model: give slapkit.load(run) or the run's folder")
-    path = locate(model).resolve()
-    return load_model(path, tokenizer=tokenizer), str(path)
+    return model, None
 
 
 def default_folder(header: Header) -> Path:

@@ -239,16 +239,18 @@ def test_the_command_parses_runs_lists_and_refuses(project, capsys):
     said = capsys.readouterr()
     assert "steps: 7" in said.out and "lr: 0.001" in said.out
     assert "tiny:" in said.err and "warning" not in said.err.lower(), "progress and nothing else"
+    assert said.err.startswith("slapkit: opening tiny ...\n")
     assert cli.main(["run", "tiny", "-p", "steps=7", "-p", "lr=0.001", "--quiet"]) == 0
-    assert "not run again" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "not run again" in said.out and not said.err
     assert cli.main(["runs"]) == 0
     assert "done" in capsys.readouterr().out
     assert cli.main(["run", "tiny", "--parameters"]) == 0
     assert "steps: int = 3  # how many" in capsys.readouterr().out
     for bad in ("step=7", "steps=x", "steps", "flag=maybe"):
         assert cli.main(["run", "tiny", "-p", bad]) == 1
-        err = capsys.readouterr().err
-        assert err.startswith("slapkit: ") and err.count("\n") == 1
+        opening, *said = capsys.readouterr().err.splitlines()
+        assert opening == "slapkit: opening tiny ..." and len(said) == 1 and said[0].startswith("slapkit: ")
 
 
 def test_a_training_shows_its_steps_while_its_cell_runs(project, monkeypatch, capsys):

@@ -16,7 +16,8 @@ def test_build_and_search_in_a_shell(table, tmp_path, capsys):
     save_model(make_model().joint, tmp_path / "run", train={}, step=1)
     for counts in ("24 added", "24 unchanged"):
         assert main(["library", str(table), "--model", run, "--out", out, "--quiet"]) == 0
-        assert f"(24 tracks: {counts})" in capsys.readouterr().out
+        said = capsys.readouterr()
+        assert f"(24 tracks: {counts})" in said.out and not said.err
 
     library = Library.open(out)
     assert main(["search", out, "slow flute - drums", "-k", "5"]) == 0
@@ -31,6 +32,15 @@ def test_build_and_search_in_a_shell(table, tmp_path, capsys):
     where = {"style": ["jig", "reel"], "drums": True}
     expected = library.search("flute", k=99, pooling="mean", where=where).round(9).to_dict("records")
     assert [row | {"score_percentile": round(row["score_percentile"], 9)} for row in rows] == expected and rows
+
+    assert main(["search", out, "flute", "-k", "2", "--json"]) == 0
+    by_graph = capsys.readouterr()
+    assert main(["search", out, "flute", "-k", "2", "--json", "--model", run]) == 0
+    by_model = capsys.readouterr()
+    assert [json.loads(line)["id"] for line in by_model.out.splitlines()] == list(library.search("flute", k=2)["id"])
+    assert "Loading the model ..." in by_model.err and not by_graph.err
+    assert main(["search", out, "flute", "-k", "2", "--json", "--index", "approximate"]) == 0
+    assert capsys.readouterr() == (by_graph.out, "slapkit: opening the index ...\n")
 
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "bad\x1b[2J.wav").write_bytes(b"no sound")
