@@ -65,10 +65,16 @@ class Filters:
                 yield column, [one for value in values for one in self._within(column, value)]
 
     def _within(self, column: str, value: Any) -> list[Any]:
-        """Return the values of a column that lie in a range; any other value, and a range that has none, as it is."""
-        bounds = _RANGE.fullmatch(value.strip()) if isinstance(value, str) else None
-        if bounds is None or not any(bounds.groups()) or _key(value) in self._of(column):
+        """Return the values of a column that lie in a range; any other value, and a range that has none, as it is.
+
+        A comma is a decimal point, unless the column has a value that is written with it.
+        """
+        if not isinstance(value, str) or _key(value) in self._of(column):
             return [value]
+        pointed = value.strip().replace(",", ".")
+        bounds = _RANGE.fullmatch(pointed)
+        if bounds is None or not any(bounds.groups()):
+            return [pointed if _key(pointed) in self._of(column) else value]
         low, high = (float(bound or end) for bound, end in zip(bounds.groups(), ("-inf", "inf")))
         numbers = ((_number(key), written) for key, (written, _) in self._of(column).items())
         return [written for number, written in numbers if number is not None and low <= number <= high] or [value]

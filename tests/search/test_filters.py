@@ -31,3 +31,13 @@ def test_a_range_is_every_number_in_it(value, fits):
     # an engine filters by words
     (alternatives,) = filters.terms({"bpm": value})
     assert [i for i, facts in enumerate(FACTS) if set(words(facts)) & set(alternatives)] == fits
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("0,5", [0]), ("0,4..0,8", [0, 1]), ("..-0,5", [2]), ("2,0", [3]), ("1,5", [4]), ("1.5", []), ("0,6", [])],
+)
+def test_a_number_may_be_typed_with_a_decimal_comma(value, fits):
+    filters = Filters([{"x": 0.5}, {"x": 0.75}, {"x": -0.5}, {"x": 2}, {"x": "1,5"}])
+    assert np.flatnonzero(filters.mask({"x": value})).tolist() == fits
+    assert (filters.unmet({"x": value}) is None) == bool(fits)
