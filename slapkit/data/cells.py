@@ -4,10 +4,12 @@ import ast
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-_DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+_COMMA = re.compile(r"-?(0|[1-9]\d*)(,\d+)?")
+_THOUSANDS = re.compile(r"-?[1-9]\d{0,2},\d{3}")
 # Items of a list as Python, pandas and NumPy write it: NumPy puts white space between them, which Python would join.
 _ITEM = r"""(?:np\.str_\()?(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)?|None|nan"""
 _ANY_ITEM = re.sub(r"\?P<text>", "?:", _ITEM)
@@ -37,18 +39,27 @@ def _text_of(literal: str | None) -> str | None:
     return literal and (ast.literal_eval(literal) if "\\" in literal or "\n" in literal else literal[1:-1])
 
 
-def typed(cells: set[str]) -> dict[str, Any]:
+def typed(cells: set[str], *, commas: bool = False) -> dict[str, Any]:
     """Return what the cells of a column say, by their text: numbers or truth values where every cell comes back the
-    same, so that 0012 and 1_000 stay texts; of NaN, which says nothing, there is none."""
+    same, so that 0012 and 1_000 stay texts; of NaN, which says nothing, there is none. With `commas`, 0,5 is a half."""
     missing = {cell for cell in cells if cell.strip().lower() == "nan"}
-    digits = {len(cell.strip().partition(".")[2]) for cell in cells - missing}
+    said = {cell: cell.strip() for cell in cells - missing}
+    if commas and _has_decimal_commas(said.values()):
+        said = {cell: text.replace(",", ".") for cell, text in said.items()}
+    digits = {len(text.partition(".")[2]) for text in said.values()}
     converters: tuple[Callable[[str], Any], ...] = (_truth, _whole, _number if len(digits) > 1 else _decimal)
     for convert in converters:
         try:
-            return {cell: convert(cell.strip()) for cell in cells - missing}
+            return {cell: convert(text) for cell, text in said.items()}
         except ValueError:
             continue
     return {cell: cell for cell in cells}
+
+
+def _has_decimal_commas(texts: Collection[str]) -> bool:
+    """Say whether all are numbers of which a comma ends the whole part; 1,234 alone may be thousands as well."""
+    fits = all(map(_COMMA.fullmatch, texts))
+    return fits and any("," in text and not _THOUSANDS.fullmatch(text) for text in texts)
 
 
 def _truth(cell: str) -> bool:
@@ -72,4 +83,4 @@ def _number(cell: str) -> float:
 
 def _decimal(cell: str) -> float:
     """Return a number of a column whose cells all have as many decimals, trailing zeros among them."""
-    return float(cell) if _DECIMAL.fullmatch(cell) and math.isfinite(float(cell)) else _number(cell)
+    return float(cell) if DECIMAL.fullmatch(cell) and math.isfinite(float(cell)) else _number(cell)

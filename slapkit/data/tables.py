@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slapkit.data.cells import typed
+from slapkit.data.cells import DECIMAL, typed
 from slapkit.data.dataset import Problem
 from slapkit.errors import DataError, short
 
@@ -195,7 +195,7 @@ def _read_csv(text: str, table: Table, separator: str, path: Path) -> None:
             raise DataError(f"the table {path} is not CSV: {error}") from error
         finally:
             csv.field_size_limit(limit)
-    _type_columns(table)
+    _type_columns(table, european=separator == ";")
 
 
 def _separator(header: str, usual: str) -> str:
@@ -295,10 +295,19 @@ def _tidy(value: Any) -> Any:
     return value
 
 
-def _type_columns(table: Table) -> None:
-    """Turn CSV columns, all text, into what their cells say; names and captions stay texts."""
-    for column in table.columns:
-        if column not in _TEXTS:
-            values = typed({row[column] for _, row in table.rows if row[column] is not None})
-            for _, row in table.rows:
-                row[column] = values.get(row[column])
+def _type_columns(table: Table, *, european: bool) -> None:
+    """Turn CSV columns, all text, into what their cells say; names and captions stay texts.
+
+    `european`: a spreadsheet separates cells by ";" where the comma is its decimal sign; a table that has numbers with
+    a point is of another program, and its commas may separate anything.
+    """
+    columns = {
+        name: {row[name] for _, row in table.rows if row[name] is not None}
+        for name in table.columns
+        if name not in _TEXTS
+    }
+    commas = european and not any(DECIMAL.fullmatch(cell.strip()) for cells in columns.values() for cell in cells)
+    for name, cells in columns.items():
+        values = typed(cells, commas=commas)
+        for _, row in table.rows:
+            row[name] = values.get(row[name])

@@ -124,6 +124,19 @@ def test_pandas_gives_back_what_it_wrote(sounds, tmp_path):
     assert dataset[1].facts["loud"] is None
 
 
+def test_a_european_table_of_pandas_comes_back(sounds, tmp_path):
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"file_name": [f"{i:02}.wav" for i in range(40)], "caption": "a, b; 0,5"})
+    frame["energy"], frame["year"] = rng.normal(size=40).round(3), rng.integers(1900, 2000, 40)
+    frame.loc[7, "energy"] = None
+    frame.to_csv(tmp_path / "t.csv", index=False, sep=";", decimal=",")
+    found = read(sounds, table=tmp_path / "t.csv").to_pandas()
+    pd.testing.assert_frame_equal(found[["energy", "year"]], frame[["energy", "year"]], check_dtype=False)
+    assert all(list(own) == ["a, b; 0,5"] for own in found["captions"])
+
+
 @pytest.mark.parametrize(
     ("cells", "values"),
     [
@@ -148,6 +161,50 @@ def test_cells_are_numbers_where_all_come_back_the_same(table, cells, values):
     dataset = table("file_name,caption,x\n" + "".join(f"{i:02}.wav,c,{cell}\n" for i, cell in enumerate(cells)))
     found = [clip.facts["x"] for clip in dataset]
     assert found == values and [type(x) for x in found] == [type(x) for x in values]
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["0,5", "-1,25"], [0.5, -1.25]),
+        (["3", "0,5"], [3.0, 0.5]),
+        (["0,50", "1,25"], [0.5, 1.25]),
+        (["0,5", "", "nan"], [0.5, None, None]),
+        (["1,234", "0,512"], [1.234, 0.512]),
+        (["1,234", "1234,5"], [1.234, 1234.5]),
+        (["1,234", "12,345"], ["1,234", "12,345"]),  # thousands, or not
+        (["1,234", "-1,234", "7"], ["1,234", "-1,234", "7"]),
+        (["1.234,5", "0,5"], ["1.234,5", "0,5"]),
+        (["1,234,567", "0,5"], ["1,234,567", "0,5"]),
+        (["1.5", "0,5"], ["1.5", "0,5"]),
+        (["1,5", "2,3,5"], ["1,5", "2,3,5"]),
+        (["0,5", "fast"], ["0,5", "fast"]),
+        (["0,50", "0,5"], ["0,50", "0,5"]),
+        (["00,5", "1,5"], ["00,5", "1,5"]),
+        (["+0,5", "1,5"], ["+0,5", "1,5"]),
+        (["5,", ",5"], ["5,", ",5"]),
+        (["1,5e3", "0,5"], ["1,5e3", "0,5"]),
+        (["1, 5", "0,5"], ["1, 5", "0,5"]),
+        (["1,23456789012345678901", "0,5"], ["1,23456789012345678901", "0,5"]),
+        (["12", "7"], [12, 7]),
+    ],
+)
+def test_decimal_commas_where_the_semicolon_separates(table, cells, values):
+    dataset = table("file_name;caption;x\n" + "".join(f"{i:02}.wav;c;{cell}\n" for i, cell in enumerate(cells)))
+    found = [clip.facts["x"] for clip in dataset]
+    assert found == values and [type(x) for x in found] == [type(x) for x in values]
+
+
+@pytest.mark.parametrize("separator", [",", "\t", "|"])
+def test_commas_of_other_tables_stay(table, separator):
+    rows = [["file_name", "caption", "x", "y"], ["00.wav", "c", '"0,5"', "7"], ["01.wav", "c", '"1,5"', "8"]]
+    assert [clip.facts["x"] for clip in table("\n".join(map(separator.join, rows)))] == ["0,5", "1,5"]
+
+
+def test_commas_stay_where_another_number_has_a_point(table):
+    rows = "00.wav;c;0,5; 0.25 \n01.wav;c;1,5;\n"
+    facts = [clip.facts for clip in table("file_name;caption;x;y\n" + rows)]
+    assert facts == [{"x": "0,5", "y": 0.25}, {"x": "1,5", "y": None}]
 
 
 @pytest.mark.parametrize("first", ["", "sep={}\n", '"sep={}"\r\n', "\ufeffsep={}\n"])
