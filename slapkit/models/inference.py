@@ -59,7 +59,7 @@ class Model:
         """Return 16 hex digits that name the model: its weights, how it takes audio and text, and its objective."""
         joint, text = self.joint, self.joint.text.encoder
         settings = [joint.objective, joint.config.audio.to_dict(), text.pooling, text.max_tokens]
-        settings += [list(text.layers)] if text.layers != (-1,) else []  # so older models keep their names
+        settings += [list(text.layers)] if text.inner else []  # so older models keep their names
         weights = joint.own_state(targets=False)
         frozen = text.fingerprint() if joint.text.frozen else ""
         return tensor_digest(weights, before=json.dumps(settings, sort_keys=True), after=frozen)

@@ -27,6 +27,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
         self.pooling, self.max_tokens, self.layers = config.pooling, config.max_tokens, config.layers
+        self.inner = self.layers != (-1,)  # else the output alone
         self.dim = model.config.hidden_size * len(self.layers)
         pooler = getattr(model, "pooler", None)
         if self.pooling == "pooler" and pooler is None:
@@ -62,11 +63,10 @@ class TextEncoder(nn.Module):
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """Encode `tokens` to `[B, dim]`."""
-        inner = self.layers != (-1,)
-        out = self.model(**tokens, **({"output_hidden_states": True} if inner else {}))
+        out = self.model(**tokens, **({"output_hidden_states": True} if self.inner else {}))
         if self.pooling == "pooler":
             return out.pooler_output
-        hidden = [out.hidden_states[i] for i in self.layers] if inner else [out.last_hidden_state]
+        hidden = [out.hidden_states[i] for i in self.layers] if self.inner else [out.last_hidden_state]
         return torch.cat([self._pooled(h, tokens["attention_mask"]) for h in hidden], dim=1)
 
     def _pooled(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
