@@ -7,6 +7,7 @@ function render({ model, el: root }) {
   const pictures = cacheOf(200);
   let views = [];
   let open = -1;
+  let shown = -1; // the caption whose tracks are there: those of `open` may not have come yet
   const notice = el("span", { class: "slap-notice slap-text", role: "status", "data-kind": "hint", text: options.hint });
   const status = el("span", { class: "slap-text", role: "status", "aria-live": "polite", text: options.status });
   const right = el("div", { class: "slap-errors-right" });
@@ -62,6 +63,7 @@ function render({ model, el: root }) {
       return [el("h3", { class: "slap-column-name", text: title }), list];
     };
     views = [];
+    shown = reply.caption;
     say("");
     right.replaceChildren(
       ...group("What the caption describes", reply.own, false),
@@ -86,7 +88,7 @@ function render({ model, el: root }) {
     play: (card) => deck.press(card),
     seek: (card, seconds) => deck.seek(card, seconds),
     async mark(card) {
-      const message = { type: "mark", id: card.card.id, model: options.model, caption: open, on: !card.marked };
+      const message = { type: "mark", id: card.card.id, model: options.model, caption: shown, on: !card.marked };
       try {
         const [reply] = await python.ask(message);
         card.setMarked(reply.on);

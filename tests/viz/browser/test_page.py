@@ -51,6 +51,22 @@ def found(page, query):
     page.wait_for_function(f"document.querySelector('.slap-columns').dataset.query === {query!r}")
 
 
+def hold(page, kind):
+    """Let answers of a kind wait for `window.release()`, as behind a busy kernel; `window.late` says that one came."""
+    page.evaluate(
+        """kind => {
+            const python = window.python, gate = new Promise(open => (window.release = open));
+            window.python = async (content, parts) => {
+                if (content.type === kind) await gate;
+                const reply = await python(content, parts);
+                setTimeout(() => (window.late ||= content.type === kind)); // the widget has it by then
+                return reply;
+            };
+        }""",
+        kind,
+    )
+
+
 def test_the_bench_opens_with_results_and_typing_searches(page, library):
     mount(page, SearchBench(library, query="slow", k=5))
     found(page, "slow")
@@ -126,3 +142,16 @@ def test_errors_are_opened_and_marked(page, library, marks):
     assert "→" in page.locator(".slap-foot").inner_text()
     scores = view.scores()["q"]
     assert scores["after"]["mean_rank"] < scores["before"]["mean_rank"]
+
+
+def test_a_mark_belongs_to_the_caption_whose_tracks_are_shown(page, library, marks):
+    view = ErrorsView(library, split_of(library), marks, worst=5, k=3)
+    mount(page, view)
+    page.wait_for_selector(".slap-card")
+    hold(page, "open")
+    page.locator(".slap-errors-caption").nth(1).click()  # its tracks are not there yet
+    page.get_by_role("button", name="also relevant").first.click()
+    page.wait_for_selector(".slap-mark[aria-pressed=true]")
+    assert [text for text, _ in marks.pairs] == [view.table.iloc[0]["caption"]]
+    page.evaluate("window.release()")
+    page.wait_for_selector(f".slap-card:first-child[data-id='{view.table.iloc[1]['id']}']")
