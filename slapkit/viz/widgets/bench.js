@@ -221,7 +221,9 @@ function render({ model, el: root }) {
       const message = { type: "mark", id: view.card.id, model: view.model, query: columns.dataset.query || "" };
       try {
         const [reply] = await python.ask({ ...message, on: !view.marked });
-        state.views.filter((v) => v.card.id === reply.id).forEach((v) => v.setMarked(reply.on));
+        // The cards may be those of another query by now.
+        const same = columns.dataset.query === message.query;
+        state.views.filter((v) => same && v.card.id === reply.id).forEach((v) => v.setMarked(reply.on));
         view.say("");
       } catch (error) {
         view.say(error.message);

@@ -155,3 +155,16 @@ def test_a_mark_belongs_to_the_caption_whose_tracks_are_shown(page, library, mar
     assert [text for text, _ in marks.pairs] == [view.table.iloc[0]["caption"]]
     page.evaluate("window.release()")
     page.wait_for_selector(f".slap-card:first-child[data-id='{view.table.iloc[1]['id']}']")
+
+
+def test_a_late_mark_is_not_shown_among_the_results_of_another_query(page, library, marks):
+    mount(page, SearchBench(library, query="slow", k=20, marks=marks))
+    found(page, "slow")
+    hold(page, "mark")
+    page.get_by_role("button", name="also relevant").first.click()
+    ask(page, "fast")
+    page.evaluate("window.release()")
+    page.wait_for_function("window.late")
+    assert page.locator(".slap-mark[aria-pressed=true]").count() == 0
+    ask(page, "slow")
+    assert page.locator(".slap-mark[aria-pressed=true]").count() == 1
