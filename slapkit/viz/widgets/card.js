@@ -93,14 +93,15 @@ function makeDeck(ask) {
 
   const show = () => {
     if (!view) return;
-    view.state(audio.paused ? "" : "playing");
-    view.picture.now(audio.paused && !audio.currentTime ? null : offset + audio.currentTime);
+    view.state(!audio.src ? "loading" : audio.paused ? "" : "playing");
+    view.picture.now(!audio.src || (audio.paused && !audio.currentTime) ? null : offset + audio.currentTime);
   };
   for (const name of ["play", "pause", "timeupdate", "seeked", "ended"]) audio.addEventListener(name, show);
 
   async function start(next, seconds) {
     const mine = ++turn;
     audio.pause();
+    audio.removeAttribute("src"); // until the new sound is there, no press plays the old one
     if (view && view !== next) {
       view.state("");
       view.picture.now(null);
@@ -117,7 +118,7 @@ function makeDeck(ask) {
       });
       if (mine !== turn) return;
       offset = sound.start_s || 0;
-      if (audio.src !== sound.url) audio.src = sound.url;
+      audio.src = sound.url;
       // Of a long track the best window is what the search has found.
       const from = seconds ?? (next.card.duration_s > LONG_S ? window_start_s : offset);
       if (seconds != null || from > offset) audio.currentTime = Math.max(0, from - offset);
@@ -134,7 +135,7 @@ function makeDeck(ask) {
   return {
     audio,
     press(next) {
-      if (view !== next) start(next);
+      if (view !== next || !audio.src) start(next);
       else if (audio.paused) audio.play().catch(() => {});
       else audio.pause();
     },

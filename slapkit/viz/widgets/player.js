@@ -38,7 +38,7 @@ function render({ model, el: root }) {
     const item = items()[current];
     toggle.dataset.state = loading ? "loading" : playing ? "playing" : "";
     toggle.setAttribute("aria-label", `${playing ? "pause" : "play"} ${item ? item.title : ""}`);
-    const known = Number.isFinite(audio.duration) && audio.duration > 0;
+    const known = audio.src && Number.isFinite(audio.duration) && audio.duration > 0;
     seek.disabled = !known;
     seek.value = known ? (1000 * audio.currentTime) / audio.duration : 0;
     seek.setAttribute("aria-valuetext", clock(audio.currentTime));
@@ -56,11 +56,12 @@ function render({ model, el: root }) {
     loading = true;
     note.textContent = "";
     audio.pause();
+    audio.removeAttribute("src"); // until the new sound is there, no press plays the old one
     describe();
     try {
       const sound = await sounds.load(`${generation}:${id}`, { id, generation });
       if (stale()) return;
-      if (audio.src !== sound.url) audio.src = sound.url;
+      audio.src = sound.url;
       card.dataset.state = "ready";
       loading = false;
       // Before the first click a page may not play: the button waits.

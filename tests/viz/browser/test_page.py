@@ -2,7 +2,7 @@
 
 import pytest
 
-from slapkit.viz.widgets import ErrorsView, SearchBench
+from slapkit.viz.widgets import ErrorsView, Player, PlayerItem, SearchBench
 from tests.viz.browser.page import mount
 from tests.viz.fakes import FakeLibrary, split_of, tone
 
@@ -168,3 +168,32 @@ def test_a_late_mark_is_not_shown_among_the_results_of_another_query(page, libra
     assert page.locator(".slap-mark[aria-pressed=true]").count() == 0
     ask(page, "slow")
     assert page.locator(".slap-mark[aria-pressed=true]").count() == 1
+
+
+def test_a_second_press_does_not_play_the_clip_before(page, library):
+    mount(page, SearchBench(library, query="slow", k=4))
+    buttons = page.locator(".slap-card .slap-round")
+    buttons.nth(0).click()
+    page.wait_for_selector(".slap-card:nth-child(1) [data-state=playing]")
+    hold(page, "sound")
+    buttons.nth(1).dblclick()
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.querySelector('audio').paused")
+    assert buttons.nth(1).get_attribute("data-state") == "loading"
+    page.evaluate("window.release()")
+    page.wait_for_selector(".slap-card:nth-child(2) [data-state=playing]")
+
+
+def test_the_player_waits_for_the_clip_that_was_chosen(page):
+    sounds = (tone(), tone(2))
+    mount(page, Player([PlayerItem(f"Tune {i}", [], lambda s=s: (s, "audio/wav")) for i, s in enumerate(sounds)]))
+    page.get_by_role("button", name="play Tune 0").first.click()
+    toggle = page.locator(".slap-player-bar .slap-round")
+    page.wait_for_selector(".slap-player-bar [data-state=playing]")
+    hold(page, "sound")
+    page.get_by_role("button", name="play Tune 1").dblclick()
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.querySelector('audio').paused")
+    assert toggle.get_attribute("data-state") == "loading" and page.get_by_role("slider").is_disabled()
+    page.evaluate("window.release()")
+    page.wait_for_selector(".slap-player-bar [data-state=playing]")
