@@ -122,7 +122,7 @@ function makeDeck(ask) {
       // Of a long track the best window is what the search has found.
       const from = seconds ?? (next.card.duration_s > LONG_S ? window_start_s : offset);
       if (seconds != null || from > offset) audio.currentTime = Math.max(0, from - offset);
-      await audio.play().catch(() => {});
+      await play(audio);
       if (mine === turn) show();
     } catch (error) {
       if (mine !== turn) return;

@@ -42,6 +42,15 @@ function soloAudio(attributes = {}) {
   ];
 }
 
+/** Start a sound. It is no error that a page may not play before the first click, or that another one takes its place. */
+async function play(audio) {
+  await audio.play().catch((error) => {
+    if (error.name !== "NotSupportedError") return;
+    audio.pause(); // or it would seem to play
+    throw new Error("this browser cannot play that file");
+  });
+}
+
 /**
  * Questions to the Python side, each with its own answer: ask(message, buffers) -> Promise of [reply, buffers].
  * An answer of type "error", or none in time, rejects with words to show.

@@ -65,7 +65,7 @@ function render({ model, el: root }) {
       card.dataset.state = "ready";
       loading = false;
       // Before the first click a page may not play: the button waits.
-      await audio.play().catch(() => {});
+      await play(audio);
     } catch (error) {
       if (stale()) return;
       card.dataset.state = "error";

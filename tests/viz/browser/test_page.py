@@ -185,7 +185,7 @@ def test_a_second_press_does_not_play_the_clip_before(page, library):
 
 
 def test_the_player_waits_for_the_clip_that_was_chosen(page):
-    sounds = (tone(), tone(2))
+    sounds = (tone(), tone(2), b"no sound")
     mount(page, Player([PlayerItem(f"Tune {i}", [], lambda s=s: (s, "audio/wav")) for i, s in enumerate(sounds)]))
     page.get_by_role("button", name="play Tune 0").first.click()
     toggle = page.locator(".slap-player-bar .slap-round")
@@ -197,3 +197,11 @@ def test_the_player_waits_for_the_clip_that_was_chosen(page):
     assert toggle.get_attribute("data-state") == "loading" and page.get_by_role("slider").is_disabled()
     page.evaluate("window.release()")
     page.wait_for_selector(".slap-player-bar [data-state=playing]")
+    page.get_by_role("button", name="play Tune 2").click()
+    page.locator(".slap-player-note", has_text="cannot play").wait_for()
+
+
+def test_a_sound_that_the_browser_cannot_play_is_said(page):
+    mount(page, SearchBench(FakeLibrary(5), query="slow"))
+    page.locator(".slap-card .slap-round").first.click()
+    page.locator(".slap-card-note", has_text="cannot play").wait_for()
