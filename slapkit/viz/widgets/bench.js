@@ -162,7 +162,7 @@ function render({ model, el: root }) {
     // A result that comes late replaces the card that someone has stepped to: they stay on it, or on the first.
     const held = state.views.find((view) => view.node.contains(document.activeElement));
     draw(reply.columns);
-    if ((state.focusFirst || held) && state.views.length) {
+    if (held && state.views.length) {
       const same = !state.focusFirst && state.views.find((view) => view.card.id === held.card.id);
       focusCard(state.views, same || state.views[0]);
     }

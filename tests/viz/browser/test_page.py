@@ -205,3 +205,15 @@ def test_a_sound_that_the_browser_cannot_play_is_said(page):
     mount(page, SearchBench(FakeLibrary(5), query="slow"))
     page.locator(".slap-card .slap-round").first.click()
     page.locator(".slap-card-note", has_text="cannot play").wait_for()
+
+
+def test_results_take_no_focus_from_the_query(page, library):
+    mount(page, SearchBench(library, query="slow", k=3))
+    box = page.get_by_role("searchbox")
+    box.fill("")
+    page.locator(".slap-columns[data-stale]").wait_for()
+    page.get_by_role("button", name="not this").first.click()
+    page.locator(".slap-notice[data-kind=error]", has_text="only tracks to subtract").wait_for()
+    box.press_sequentially("fast")
+    found(page, "fast")
+    assert focused(page) is None and box.evaluate("box => box === document.activeElement")
