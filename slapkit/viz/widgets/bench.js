@@ -37,7 +37,10 @@ function render({ model, el: root }) {
     title: "or drop a file here",
     on: { click: () => picker.click() },
   });
-  const terms = makeTerms(() => search());
+  const terms = makeTerms(() => {
+    box.focus(); // the button pressed is gone
+    search();
+  });
   const filters = makeFilters(options.filters, options.first_filters, options.start.where, () => search());
   const suggestions = options.suggestions.map((text) =>
     el("button", { type: "button", class: "slap-chip", text, on: { click: () => addWords(text) } }),

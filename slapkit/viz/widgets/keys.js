@@ -58,6 +58,7 @@ function makePast(again) {
       button.disabled = !history.length;
       const choose = (text) => () => {
         toggle(false);
+        button.focus();
         again(text);
       };
       const entry = (text) => el("li", {}, el("button", { type: "button", text, on: { click: choose(text) } }));

@@ -217,3 +217,6 @@ def test_results_take_no_focus_from_the_query(page, library):
     box.press_sequentially("fast")
     found(page, "fast")
     assert focused(page) is None and box.evaluate("box => box === document.activeElement")
+    page.locator(".slap-term button").focus()
+    page.keyboard.press("Enter")
+    assert box.evaluate("box => box === document.activeElement"), "the keyboard does not leave the bench"
