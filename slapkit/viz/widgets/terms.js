@@ -44,14 +44,21 @@ function makeTerms(changed) {
 
 /** Menus of values, one a column; the first few at once, the others behind a button. */
 function makeFilters(filters, first, start, changed) {
-  const menus = filters.map(({ column, label, values }) => {
+  const words = ({ label, count }) => (count ? `${label} (${count.toLocaleString("en")})` : label);
+  // A search may begin with a range, several values or a fact without a menu: each is a choice of its own.
+  const others = Object.keys(start).filter((column) => !filters.some((filter) => filter.column === column));
+  const all = [...others.map((column) => ({ column, label: column, values: [] })), ...filters];
+  const menus = all.map(({ column, label, values: listed }) => {
+    const wanted = start[column] ?? "";
+    const known = wanted === "" || listed.some((v) => v.value === wanted);
+    const values = known ? listed : [...listed, { value: wanted, label: [].concat(wanted).join(" or ") }];
     const select = el(
       "select",
       { "aria-label": label, "data-column": column, on: { change: changed } },
       el("option", { value: "", text: "any" }),
-      ...values.map((v, i) => el("option", { value: i, text: `${v.label} (${v.count.toLocaleString("en")})` })),
+      ...values.map((v, i) => el("option", { value: i, text: words(v) })),
     );
-    const begin = values.findIndex((v) => [].concat(start[column] ?? []).includes(v.value));
+    const begin = values.findIndex((v) => v.value === wanted);
     if (begin >= 0) select.value = String(begin);
     const name = el("span", { class: "slap-soft", text: label });
     return { column, values, select, node: el("label", { class: "slap-filter" }, name, select) };

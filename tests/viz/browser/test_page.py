@@ -220,3 +220,12 @@ def test_results_take_no_focus_from_the_query(page, library):
     page.locator(".slap-term button").focus()
     page.keyboard.press("Enter")
     assert box.evaluate("box => box === document.activeElement"), "the keyboard does not leave the bench"
+
+
+def test_the_first_filters_hold_though_no_menu_lists_them(page, library):
+    mount(page, SearchBench(library, query="slow", where={"title": "Tune 7"}))
+    assert ids(page) == ["audio/007.ogg"]
+    ask(page, "fast")
+    assert ids(page) == ["audio/007.ogg"]
+    page.get_by_role("combobox", name="title").select_option("any")
+    page.wait_for_function("document.querySelectorAll('.slap-card').length === 10")
