@@ -87,6 +87,14 @@ def test_what_cannot_be_searched_is_said_and_the_results_stay(bench, library, mo
     assert len(reply["columns"][1]["cards"]) == 10 and list(bench.tables) == ["CLAP"]
 
 
+def test_what_was_typed_stays_in_the_history(bench):
+    for text in ("slo", "slow"):
+        search(bench, text, live=True)
+    search(bench, "", terms=[LIKE])
+    search(bench, "fast")
+    assert bench.history == ["slow", "fast"]
+
+
 def test_results_are_saved_as_playlists_and_tables(bench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "search first" in bench.handle({"type": "save"})["text"]

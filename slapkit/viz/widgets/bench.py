@@ -119,7 +119,7 @@ class SearchBench(LibraryWidget):
 
     def _remember(self, label: str, *, live: bool) -> None:
         """Keep a query; typing makes one entry, not one per letter."""
-        if self.history and (self._live or self.history[-1] == label):
+        if label and self.history and (self._live or self.history[-1] == label):
             self.history.pop()
         if label:
             self.history = [*self.history, label][-LONGEST_HISTORY:]
