@@ -35,7 +35,12 @@ function render({ model, el: root }) {
     type: "button",
     text: "by an audio file…",
     title: "or drop a file here",
-    on: { click: () => picker.click() },
+    on: {
+      click: () => {
+        picker.value = ""; // or the same file again would be no change
+        picker.click();
+      },
+    },
   });
   const terms = makeTerms(() => {
     box.focus(); // the button pressed is gone

@@ -229,3 +229,17 @@ def test_the_first_filters_hold_though_no_menu_lists_them(page, library):
     assert ids(page) == ["audio/007.ogg"]
     page.get_by_role("combobox", name="title").select_option("any")
     page.wait_for_function("document.querySelectorAll('.slap-card').length === 10")
+
+
+def test_a_file_can_be_chosen_again(page, library, tmp_path):
+    (tmp_path / "tone.wav").write_bytes(tone())
+    mount(page, SearchBench(library, query="slow"))
+    button = page.get_by_role("button", name="by an audio file")
+    with page.expect_file_chooser() as chooser:
+        button.click()
+    chooser.value.set_files(tmp_path / "tone.wav")
+    page.locator(".slap-term").wait_for()
+    with page.expect_file_chooser():
+        button.click()
+    # A browser tells nothing of a file that is chosen already.
+    assert page.locator("input[type=file]").input_value() == ""
