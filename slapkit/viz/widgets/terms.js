@@ -113,14 +113,17 @@ function joinPastedLines(box, done) {
   });
 }
 
-/** A file dropped on a node is handed to `use`; while it hovers, the node says so. */
+/** A file dropped on a node is handed to `use`; while it hovers, the node says so. Words go where they are dropped. */
 function takeDrops(node, use) {
+  const file = (event) => event.dataTransfer.types.includes("Files");
   node.addEventListener("dragover", (event) => {
+    if (!file(event)) return;
     event.preventDefault();
     node.dataset.drop = "true";
   });
   node.addEventListener("dragleave", () => delete node.dataset.drop);
   node.addEventListener("drop", (event) => {
+    if (!file(event)) return;
     event.preventDefault();
     event.stopPropagation();
     delete node.dataset.drop;

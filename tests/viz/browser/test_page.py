@@ -243,3 +243,13 @@ def test_a_file_can_be_chosen_again(page, library, tmp_path):
         button.click()
     # A browser tells nothing of a file that is chosen already.
     assert page.locator("input[type=file]").input_value() == ""
+
+
+def test_words_can_be_dropped_into_the_query(page, library):
+    mount(page, SearchBench(library, query="slow"))
+    drop = """box => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.setData("text/plain", "flute");
+        return box.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+    }"""
+    assert page.get_by_role("searchbox").evaluate(drop), "the browser writes dropped words into the box"
