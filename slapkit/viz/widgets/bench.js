@@ -203,15 +203,19 @@ function render({ model, el: root }) {
     columns.scrollTop = 0;
     if (state.views.length) state.views[0].node.tabIndex = 0;
     deck.move(state.views);
-    state.views.forEach(paint);
+    paint(state.views);
   }
 
-  async function paint(view) {
-    try {
-      const [about, bytes] = await picture(python.ask, pictures, view);
-      view.picture.draw(about, bytes);
-    } catch (error) {
-      view.picture.fail(error.message);
+  /** One picture after the other, while its card is there: the next search or sound would wait behind all of them. */
+  async function paint(views) {
+    for (const view of views) {
+      if (views !== state.views) return;
+      try {
+        const [about, bytes] = await picture(python.ask, pictures, view);
+        view.picture.draw(about, bytes);
+      } catch (error) {
+        view.picture.fail(error.message);
+      }
     }
   }
 

@@ -253,3 +253,12 @@ def test_words_can_be_dropped_into_the_query(page, library):
         return box.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
     }"""
     assert page.get_by_role("searchbox").evaluate(drop), "the browser writes dropped words into the box"
+
+
+def test_a_search_waits_for_one_picture_at_most(page, library):
+    mount(page, SearchBench(library))
+    hold(page, "picture")
+    ask(page, "slow")
+    assert page.evaluate("window.sent.filter(m => m.type === 'picture').length") == 1
+    page.evaluate("window.release()")
+    page.wait_for_function("document.querySelectorAll('[data-state=drawn]').length === 10")
