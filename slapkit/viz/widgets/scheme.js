@@ -26,8 +26,14 @@ function render({ model, el: root }) {
   }
   const sizes = new ResizeObserver(fit);
   let waiting;
-  // Another plot may take the place of the first.
-  const plots = new MutationObserver(() => {
+  // Another plot may take the place of the first. A browser keeps about sixteen WebGL contexts, and takes them from plots
+  // on show before the ones of plots that are gone are collected.
+  const plots = new MutationObserver((changes) => {
+    const removed = changes.flatMap((change) => [...change.removedNodes]).filter((node) => node.querySelectorAll);
+    for (const canvas of removed.flatMap((node) => [...node.querySelectorAll("canvas")])) {
+      const gl = canvas.isConnected ? null : canvas.getContext("webgl");
+      if (gl) gl.getExtension("WEBGL_lose_context")?.loseContext();
+    }
     clearTimeout(waiting);
     waiting = setTimeout(fit, 150);
   });

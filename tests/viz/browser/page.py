@@ -47,4 +47,4 @@ def mount(page: Any, widget: Any) -> None:
     names = [name for name in widget.traits(sync=True) if not name.startswith("_")]
     plain = (str, int, float, list, dict, bool)
     traits = {name: getattr(widget, name) for name in names if isinstance(getattr(widget, name), plain)}
-    page.evaluate(MOUNT, {"esm": str(widget._esm), "css": str(widget._css), "traits": traits})
+    page.evaluate(MOUNT, {"esm": str(widget._esm), "css": str(getattr(widget, "_css", "")), "traits": traits})

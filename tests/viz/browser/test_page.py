@@ -3,6 +3,7 @@
 import pytest
 
 from slapkit.viz.widgets import ErrorsView, Player, PlayerItem, SearchBench
+from slapkit.viz.widgets.base import Scheme
 from tests.viz.browser.page import mount
 from tests.viz.fakes import FakeLibrary, split_of, tone
 
@@ -262,3 +263,19 @@ def test_a_search_waits_for_one_picture_at_most(page, library):
     assert page.evaluate("window.sent.filter(m => m.type === 'picture').length") == 1
     page.evaluate("window.release()")
     page.wait_for_function("document.querySelectorAll('[data-state=drawn]').length === 10")
+
+
+def test_a_plot_that_is_gone_leaves_the_graphics_to_others(page):
+    mount(page, Scheme())
+    page.evaluate("new Promise(requestAnimationFrame)")
+    lost = """async () => {
+        const box = document.createElement("div"), canvas = box.appendChild(document.createElement("canvas"));
+        const gl = canvas.getContext("webgl");
+        document.body.append(box);
+        await new Promise(requestAnimationFrame);
+        const before = gl.isContextLost();
+        box.remove();
+        await new Promise(requestAnimationFrame);
+        return [before, gl.isContextLost()];
+    }"""
+    assert page.evaluate(lost) == [False, True]
