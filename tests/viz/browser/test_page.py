@@ -2,10 +2,10 @@
 
 import pytest
 
-from slapkit.viz.widgets import ErrorsView, Player, PlayerItem, SearchBench
+from slapkit.viz.widgets import ErrorsView, MapView, Player, PlayerItem, SearchBench
 from slapkit.viz.widgets.base import Scheme
 from tests.viz.browser.page import mount
-from tests.viz.fakes import FakeLibrary, split_of, tone
+from tests.viz.fakes import FakeLibrary, FakeStore, split_of, tone
 
 NAMELESS = """[...document.querySelectorAll("button, input:not([type=file]), select")].filter((node) =>
     !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length)).length"""
@@ -279,3 +279,11 @@ def test_a_plot_that_is_gone_leaves_the_graphics_to_others(page):
         return [before, gl.isContextLost()];
     }"""
     assert page.evaluate(lost) == [False, True]
+
+
+def test_a_map_as_a_page_is_scrolled_on_a_telephone(page, models, tmp_path):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(MapView(models, FakeStore()).save_html(tmp_path / "map.html", clips=1, seconds=0.2).as_uri())
+    page.locator("body[data-ready=true]").wait_for()
+    widths = "[document.documentElement.scrollWidth, document.querySelector('.main-svg').clientWidth]"
+    assert page.evaluate(widths) == [390, 760], "titles and panels stay readable"
