@@ -42,7 +42,8 @@ def _read(name: str) -> str:
 
 
 class Scheme(anywidget.AnyWidget):
-    """An invisible widget: `dark` follows JupyterLab's theme, or the reader's setting outside of JupyterLab."""
+    """An invisible widget: `dark` follows JupyterLab's theme, or the reader's setting outside of JupyterLab. A click in
+    a plot beside it comes as the message `{"type": "click", "trace": ..., "point": ...}`."""
 
     _esm = esm("scheme.js")
     dark = traitlets.Bool(False, help="the page is dark").tag(sync=True)

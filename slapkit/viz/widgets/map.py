@@ -1,7 +1,7 @@
 """The interactive map: hover draws pairs, a click plays, a lasso gives a table; colours and spaces change."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ class MapView(ipywidgets.VBox):
         self._box = ipywidgets.VBox()
         self._draw()
         self.scheme.observe(lambda change: self._dress(), "dark")
+        self.scheme.on_msg(lambda _, message, __: self._guarded(self._on_click, **message))
         parts = [self.controls, self._box, self.status, self.player, self.scheme]
         # Wider than this the square panels only move apart.
         super().__init__(parts, layout=ipywidgets.Layout(width="100%", max_width="1360px"))
@@ -94,8 +95,7 @@ class MapView(ipywidgets.VBox):
             meta = trace.meta or {}
             if meta.get("role") in ("audio", "text"):
                 panel, role = meta["panel"], meta["role"]
-                trace.on_click(partial(self._on_point, partial(self._guarded, self.clicked, panel, role)))
-                trace.on_hover(partial(self._on_point, partial(self.hovered, role)))
+                trace.on_hover(partial(self._on_hover, role))
                 trace.on_unhover(lambda *_: self.hovered(None))
                 trace.on_selection(lambda _, points, __, at=(panel, role): self.lassoed(*at, points.point_inds))
                 trace.on_deselect(lambda *_: self.deselected())
@@ -172,9 +172,14 @@ class MapView(ipywidgets.VBox):
 
     # What the mouse does
 
-    def _on_point(self, answer: Callable[[int], Any], trace: Any, points: Any, state: Any) -> None:
+    def _on_click(self, type: str, trace: int, point: int) -> None:
+        meta = self.figure.data[trace].meta or {}
+        if meta.get("role") in ("audio", "text"):
+            self.clicked(meta["panel"], meta["role"], point)
+
+    def _on_hover(self, role: str, trace: Any, points: Any, state: Any) -> None:
         if points.point_inds:
-            answer(points.point_inds[0])
+            self.hovered(role, points.point_inds[0])
 
     def clicked(self, panel: int, role: str, index: int) -> list[PlayerItem]:
         """Play a clip (`role` "audio"), or a caption's clip and then its hits; ring the point in every map."""

@@ -1,4 +1,4 @@
-// Reports to Python whether the page is dark, and keeps plots as wide as their box.
+// Reports to Python whether the page is dark and what is clicked in plots, and keeps these as wide as their box.
 
 function render({ model, el: root }) {
   const media = window.matchMedia("(prefers-color-scheme: dark)");
@@ -14,12 +14,23 @@ function render({ model, el: root }) {
 
   // A plot drawn before its box had a width keeps plotly's own 700 px until the window says that it was resized.
   const tried = new WeakMap(); // plot -> width of its box: one that keeps a width of its own is asked once
+  // A figure's own report of a click is lost where the pointer leaves the point before Python has answered its hover.
+  const heard = new WeakSet();
+  function listen(plot) {
+    if (heard.has(plot) || !plot.on) return;
+    heard.add(plot);
+    plot.on("plotly_click", ({ points: [{ curveNumber, pointNumber }] }) =>
+      model.send({ type: "click", trace: curveNumber, point: pointNumber }),
+    );
+  }
   function fit() {
     const box = root.parentElement;
     const width = box ? box.clientWidth : 0;
-    const wrong = [...(width ? box.querySelectorAll(".js-plotly-plot") : [])].filter((plot) => {
-      const drawn = plot.querySelector(".main-svg");
-      return drawn && tried.get(plot) !== width && Math.abs(drawn.getBoundingClientRect().width - width) > 24;
+    const drawn = box ? [...box.querySelectorAll(".js-plotly-plot")] : [];
+    drawn.forEach(listen);
+    const wrong = (width ? drawn : []).filter((plot) => {
+      const svg = plot.querySelector(".main-svg");
+      return svg && tried.get(plot) !== width && Math.abs(svg.getBoundingClientRect().width - width) > 24;
     });
     wrong.forEach((plot) => tried.set(plot, width));
     if (wrong.length) window.dispatchEvent(new Event("resize"));

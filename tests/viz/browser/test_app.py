@@ -11,7 +11,7 @@ from slapkit._io import sha256_file
 from slapkit.search import Library
 from tests.viz.browser.hostile import clean, make_hostile, missing
 from tests.viz.browser.lab import running, shown
-from tests.viz.browser.points import DIGEST, hover, loneliest, places, settle
+from tests.viz.browser.points import DIGEST, hover, loneliest, places, settle, wait
 from tests.viz.payloads import PAYLOADS, visible
 
 pytestmark = pytest.mark.slow
@@ -87,6 +87,14 @@ def test_a_query_is_answered_and_a_point_plays(page, project, serve_app):
         card = view.locator(".slap-player[data-state=ready]").filter(has_text=title)
         card.wait_for()
         assert card.locator("audio").evaluate(DIGEST) == sha256_file(split[index].path)
+        for place in places(plot, "audio")[:8]:  # pressed in passing, faster than Python answers a hover
+            last = view.locator("audio").evaluate("audio => audio.src")
+            page.wait_for_timeout(400)  # or two clicks would be a double one
+            page.mouse.move(*place)
+            page.wait_for_timeout(60)
+            page.mouse.click(*place)
+            page.mouse.move(place[0] - 40, place[1] - 40)
+            wait(view, "([view, last]) => ![last, ''].includes(view.querySelector('audio').src)", last)
         assert page.locator(".js-plotly-plot").count() >= 5, "the other figures too"
 
         page.goto("about:blank")
