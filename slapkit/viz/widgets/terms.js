@@ -49,7 +49,8 @@ function makeFilters(filters, first, start, changed) {
   const others = Object.keys(start).filter((column) => !filters.some((filter) => filter.column === column));
   const all = [...others.map((column) => ({ column, label: column, values: [] })), ...filters];
   const menus = all.map(({ column, label, values: listed }) => {
-    const wanted = start[column] ?? "";
+    const given = [].concat(start[column] ?? []);
+    const wanted = given.length > 1 ? given : (given[0] ?? "");
     const known = wanted === "" || listed.some((v) => v.value === wanted);
     const values = known ? listed : [...listed, { value: wanted, label: [].concat(wanted).join(" or ") }];
     const select = el(

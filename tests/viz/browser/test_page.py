@@ -232,6 +232,13 @@ def test_the_first_filters_hold_though_no_menu_lists_them(page, library):
     page.wait_for_function("document.querySelectorAll('.slap-card').length === 10")
 
 
+def test_a_first_filter_of_one_value_is_its_choice(page, library):
+    mount(page, SearchBench(library, query="slow", where={"style": ["reel"]}))
+    menu = page.get_by_role("combobox", name="style")
+    chosen, *others = (option for option in menu.locator("option").all_inner_texts() if option.startswith("reel"))
+    assert not others and menu.evaluate("menu => menu.selectedOptions[0].text") == chosen
+
+
 def test_a_file_can_be_chosen_again(page, library, tmp_path):
     (tmp_path / "tone.wav").write_bytes(tone())
     mount(page, SearchBench(library, query="slow"))
