@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import slapkit
-from slapkit._io import available_cores, write_arrays
+from slapkit._cores import available_cores
+from slapkit._io import write_arrays
 from slapkit.errors import DataError
 from slapkit.metrics.embedded import Embedded, Kind
 from slapkit.viz.figures.maps import Panel

@@ -43,7 +43,7 @@ def _read(name: str) -> str:
 
 class Scheme(anywidget.AnyWidget):
     """An invisible widget: `dark` follows JupyterLab's theme, or the reader's setting outside of JupyterLab. A click in
-    a plot beside it comes as the message `{"type": "click", "trace": ..., "point": ...}`."""
+    a plot beside it comes as the message `{"trace": ..., "point": ...}`, their numbers."""
 
     _esm = esm("scheme.js")
     dark = traitlets.Bool(False, help="the page is dark").tag(sync=True)

@@ -172,7 +172,7 @@ class MapView(ipywidgets.VBox):
 
     # What the mouse does
 
-    def _on_click(self, type: str, trace: int, point: int) -> None:
+    def _on_click(self, trace: int, point: int) -> None:
         meta = self.figure.data[trace].meta or {}
         if meta.get("role") in ("audio", "text"):
             self.clicked(meta["panel"], meta["role"], point)

@@ -20,7 +20,7 @@ function render({ model, el: root }) {
     if (heard.has(plot) || !plot.on) return;
     heard.add(plot);
     plot.on("plotly_click", ({ points: [{ curveNumber, pointNumber }] }) =>
-      model.send({ type: "click", trace: curveNumber, point: pointNumber }),
+      model.send({ trace: curveNumber, point: pointNumber }),
     );
   }
   function fit() {
