@@ -124,6 +124,13 @@ def test_pandas_gives_back_what_it_wrote(sounds, tmp_path):
     assert dataset[1].facts["loud"] is None
 
 
+def assert_read(table, separator, cells, values):
+    """Check what a column of cells is read as, types too."""
+    rows = [("file_name", "caption", "x"), *((f"{i:02}.wav", "c", cell) for i, cell in enumerate(cells))]
+    found = [clip.facts["x"] for clip in table("".join(f"{separator.join(row)}\n" for row in rows))]
+    assert found == values and [type(x) for x in found] == [type(x) for x in values]
+
+
 def test_a_european_table_of_pandas_comes_back(sounds, tmp_path):
     import pandas as pd
 
@@ -158,9 +165,7 @@ def test_a_european_table_of_pandas_comes_back(sounds, tmp_path):
     ],
 )
 def test_cells_are_numbers_where_all_come_back_the_same(table, cells, values):
-    dataset = table("file_name,caption,x\n" + "".join(f"{i:02}.wav,c,{cell}\n" for i, cell in enumerate(cells)))
-    found = [clip.facts["x"] for clip in dataset]
-    assert found == values and [type(x) for x in found] == [type(x) for x in values]
+    assert_read(table, ",", cells, values)
 
 
 @pytest.mark.parametrize(
@@ -190,9 +195,7 @@ def test_cells_are_numbers_where_all_come_back_the_same(table, cells, values):
     ],
 )
 def test_decimal_commas_where_the_semicolon_separates(table, cells, values):
-    dataset = table("file_name;caption;x\n" + "".join(f"{i:02}.wav;c;{cell}\n" for i, cell in enumerate(cells)))
-    found = [clip.facts["x"] for clip in dataset]
-    assert found == values and [type(x) for x in found] == [type(x) for x in values]
+    assert_read(table, ";", cells, values)
 
 
 @pytest.mark.parametrize("separator", [",", "\t", "|"])
