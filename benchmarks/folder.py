@@ -26,7 +26,7 @@ import torch
 from library_size import own_process
 
 from slapkit import load
-from slapkit._io import spread
+from slapkit._cores import spread
 from slapkit.audio import decode
 from slapkit.audio.features import Extractor
 from slapkit.models.inference import Model

@@ -18,7 +18,14 @@ from tests.training.tones import make_tones, tiny
 
 ROOT = Path(__file__).parents[1]
 # Settings and files serve every module; the loop and its threads hand on what others made.
-EVERYWHERE = {"slapkit._io", "slapkit._rows", "slapkit.config", "slapkit.errors", "slapkit.training.loop"}
+EVERYWHERE = {
+    "slapkit._cores",
+    "slapkit._io",
+    "slapkit._rows",
+    "slapkit.config",
+    "slapkit.errors",
+    "slapkit.training.loop",
+}
 MOST = {"An audio file becomes a loss": 10, "A caption becomes a loss": 9, "Words become a search result": 7}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slapkit._io import available_cores
+from slapkit._cores import available_cores
 from slapkit._pool import outcome, process_pool
 from slapkit._rows import Found, Passing, RowCache
 from slapkit.audio import decode

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slapkit._io import available_cores, sha256_file, size_and_time
+from slapkit._cores import available_cores
+from slapkit._io import sha256_file, size_and_time
 from slapkit.config import nearest
 from slapkit.data import frames
 from slapkit.data.frames import plain

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slapkit._io import available_cores
+from slapkit._cores import available_cores
 from slapkit.audio import decode
 from slapkit.data.dataset import SPLITS, AudioTextDataset
 from slapkit.errors import AudioError, DataError

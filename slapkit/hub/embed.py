@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from slapkit._io import atomic_path, atomic_write_json_lines, available_cores, locked, read_json_lines
+from slapkit._cores import available_cores
+from slapkit._io import atomic_path, atomic_write_json_lines, locked, read_json_lines
 from slapkit.config import require
 from slapkit.data import AudioTextDataset, read
 from slapkit.data.scan import Failure, Source, scan, sources_of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slapkit._io import available_cores
+from slapkit._cores import available_cores
 from slapkit._pool import run_tasks
 from slapkit._rows import Found, Passing, RowCache
 from slapkit.audio import decode

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slapkit._io import spread
+from slapkit._cores import spread
 from slapkit.audio import decode
 from slapkit.audio.features import Extractor, FeatureCache, extract
 from slapkit.audio.frontend import FrontendConfig

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slapkit._io import spread
+from slapkit._cores import spread
 from slapkit._rows import Found, RowCache
 from slapkit.audio.features import FeatureStore
 from slapkit.audio.windows import overlapping_starts, tiled_starts

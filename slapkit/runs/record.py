@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 import slapkit
-from slapkit._io import available_cores
+from slapkit._cores import available_cores
 from slapkit.errors import RunError
 
 RECORD = "run.json"

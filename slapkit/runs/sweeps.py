@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slapkit import errors
-from slapkit._io import available_cores
+from slapkit._cores import available_cores
 from slapkit.errors import ConfigError, SlapkitError
 from slapkit.runs.parameters import notebook_parameters, resolve
 from slapkit.runs.record import Run

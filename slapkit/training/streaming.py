@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from slapkit._io import available_cores, size_and_time, write_guard
+from slapkit._cores import available_cores
+from slapkit._io import size_and_time, write_guard
 from slapkit._pool import start_worker
 from slapkit.audio import features
 from slapkit.audio.features import PLACES, FeatureStore, SilentWindow

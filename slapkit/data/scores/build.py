@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from slapkit import _io
+from slapkit._cores import available_cores
 from slapkit._pool import run_tasks
 from slapkit.data.scores.captions import write_captions
 from slapkit.data.scores.card import write_card
@@ -107,7 +108,7 @@ def _intact(folder: Path, row: dict[str, Any]) -> bool:
 
 
 def _build(config: CorpusConfig, identity: dict[str, Any], fonts: Fonts, folder: Path, progress: bool) -> None:
-    workers = config.workers or _io.available_cores()
+    workers = config.workers or available_cores()
     versions = {name: version(name) for name in (*_VERSIONED, identity["renderer"])}
     done = _resume(folder, {"identity": identity, "versions": versions}, progress)
     works = {work.id: work for work in choose_works(list_works(), config.n_clips // CLIPS_PER_WORK, config.seed)}

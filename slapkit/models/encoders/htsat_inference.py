@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slapkit._io import spread
+from slapkit._cores import spread
 
 # By model, outside of it, because packed weights can neither be copied nor saved; with the weights' versions.
 _plans: WeakKeyDictionary[nn.Module, tuple[tuple, _Plan]] = WeakKeyDictionary()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slapkit._io import spread
+from slapkit._cores import spread
 from slapkit.audio.frontend import FRONTENDS
 from slapkit.config import require
 from slapkit.models.encoders.config import AudioEncoderConfig
