@@ -122,9 +122,8 @@ def _read_tars(folder: Path, name: str | None, caption: str | None) -> AudioText
     problems: list[Problem] = []
     for id, path, words, facts in tars.samples(folder, caption, problems):
         if captions := captions_of(words, 0, id, problems):
-            named = facts.pop("split", None)
-            split = split_of_folders(_PARTS.sub("/", id.split(".tar/")[0]) + "/0")
-            split = split_name(named) if isinstance(named, str) else split
+            split = _split_of(facts.pop("split", None), 0, id, problems)
+            split = split or split_of_folders(_PARTS.sub("/", id.split(".tar/")[0]) + "/0")
             clips.append(Clip(id, path, tuple(captions), facts, split, group_of(facts, id)))
     return _data_set(folder, clips, f"sample of the tars in {folder}", problems, name, [])
 
@@ -276,6 +275,16 @@ def captions_of(value: Any, number: int, id: str, problems: list[Problem]) -> li
     return captions
 
 
+def _split_of(value: Any, number: int, id: str, problems: list[Problem]) -> str | None:
+    """Return the split that a cell names, None where it names none; a cell that is not text is listed."""
+    if value is None or (isinstance(value, str) and clean_text(value).lower() in _NOTHING):
+        return None
+    if not isinstance(value, str):
+        problems.append(Problem(number, f"{id}: {short(value)}", "the split is not text: ignored"))
+        return None
+    return split_name(clean_text(value))
+
+
 class TableBuilder:
     """Collects rows into clips, merging those of the same file.
 
@@ -304,7 +313,7 @@ class TableBuilder:
         captions = captions_of(row.get(column), number, id, self.problems)
         if not captions:
             return
-        split = self._split(number, row.get("split"), id) or split
+        split = _split_of(row.get("split"), number, id, self.problems) or split
         facts = {k: v for k, v in row.items() if k not in ("file_name", column, "split")}
         known = self._clips.get(id)
         if known is None:
@@ -329,11 +338,3 @@ class TableBuilder:
             captions = tuple(sorted(clip.captions)) if id in self._merged else clip.captions
             result.append(replace(clip, captions=captions, split=split, group=group_of(clip.facts, id)))
         return result
-
-    def _split(self, number: int, value: Any, id: str) -> str | None:
-        if value is None or (isinstance(value, str) and clean_text(value).lower() in _NOTHING):
-            return None
-        if not isinstance(value, str):
-            self.problems.append(Problem(number, f"{id}: {short(value)}", "the split is not text: ignored"))
-            return None
-        return split_name(clean_text(value))

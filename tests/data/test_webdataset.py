@@ -1,7 +1,9 @@
 """WebDataset: what we write `webdataset` and `datasets` read, and what they write is read and streamed in place."""
 
+import io
 import json
 import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -96,6 +98,24 @@ def test_what_webdataset_writes_is_read(files, tmp_path):
     }
     assert len(dataset) + len(dataset.problems) == 6, "used or listed"
     assert any("2 members were left out: repeated" in problem.reason for problem in dataset.problems)
+
+
+def packed(path, *members):
+    """Write a tar with members under any name."""
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize(("split", "listed"), [("", 0), ("nan", 0), (None, 0), (3, 1)])
+def test_a_split_of_nothing_is_none(files, tmp_path, split, listed):
+    about = json.dumps({"text": "a jig", "split": split}).encode()
+    packed(tmp_path / "x.tar", ("0.wav", files[0].path.read_bytes()), ("0.json", about))
+    dataset = read(tmp_path)
+    assert dataset.splits == {} and [p.value for p in dataset.problems] == [f"x.tar/0.wav: {split}"] * listed
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.55, 0.9, "end"])
