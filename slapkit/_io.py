@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import posixpath
 import re
 import secrets
 import shutil
@@ -190,29 +191,35 @@ def _in_tar(path: str | Path) -> tuple[str, tuple[int, int]] | None:
     tar = next((text[:end] for end in ends if os.path.isfile(text[:end])), None)
     if tar is None:
         return None
-    stat = os.stat(tar)
-    place = tar_members(tar, stat.st_size, stat.st_mtime_ns).get(text[len(tar) + 1 :].replace("\\", "/"))
+    place = tar_members(tar).get(text[len(tar) + 1 :].replace(os.sep, "/"))
     if place is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
     return tar, place
 
 
-@lru_cache(maxsize=4096)
-def tar_members(path: str, size: int, _mtime_ns: int) -> dict[str, tuple[int, int]]:
-    """Return start and size, in bytes, of each plain file that is whole in an uncompressed tar of so many bytes.
+def tar_members(path: str | Path) -> dict[str, tuple[int, int]]:
+    """Return start and size, in bytes, of each plain file that is whole in an uncompressed tar; raises `OSError`.
 
-    Of two files of one name the first counts. The key "" holds where the list ends (the tar is damaged or cut off there
-    unless zeros follow), and how many members were left out: repeated, or neither plain files nor folders.
+    Names are relative to the tar: "./a", "/a" and "../a" are "a", of which the first counts. The key "" holds where
+    the list ends (the tar is damaged or cut off there unless zeros follow), and how many members were left out:
+    repeated, or neither plain files nor folders.
     """
+    stat = os.stat(path)
+    return _tar_members(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _tar_members(path: str, size: int, _mtime_ns: int) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {"": (0, 0)}
     try:
         with tarfile.open(path, "r:") as tar:
             for info in tar:
                 if not 0 <= info.offset_data <= info.offset_data + info.size <= size:
                     break
-                whole = info.isreg() and not info.issparse() and info.name not in found
+                name = posixpath.normpath(f"/{info.name}").lstrip("/")
+                whole = info.isreg() and not info.issparse() and name not in found
                 if whole:
-                    found[info.name] = (info.offset_data, info.size)
+                    found[name] = (info.offset_data, info.size)
                 left = found[""][1] + (not whole and not info.isdir())
                 found[""] = (info.offset_data + -(-info.size // 512) * 512, left)
     except (tarfile.TarError, ValueError, ArithmeticError, EOFError, MemoryError):

@@ -6,6 +6,7 @@ training draws any clip at any step, and its order is the function of seed and s
 
 import io
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from slapkit._io import tar_members
 from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.data.dataset import Problem
-from slapkit.data.home import is_control
+from slapkit.data.home import LINK_LEAVES, MISSING, Home, is_control
 from slapkit.data.tables import CAPTION_COLUMNS
 from slapkit.errors import short
 
@@ -32,10 +33,10 @@ class Sample(NamedTuple):
 
 def kind_of(folder: Path) -> str | None:
     """Return the name of a tar in a folder, in any depth, that holds a sound beside words; or None."""
-    for tar in sorted(folder.rglob("*.tar")) if folder.is_dir() else ():
-        kinds = [parts.keys() for parts in _samples(tar, tar.name, []).values()]
+    for shown, tar in _tars(folder, []) if folder.is_dir() else ():
+        kinds = [parts.keys() for parts in _samples(tar, shown, []).values()]
         if any(k & {".json", ".txt"} and k & {*AUDIO_SUFFIXES} for k in kinds):
-            return tar.relative_to(folder).as_posix()
+            return shown
     return None
 
 
@@ -45,24 +46,32 @@ def samples(folder: Path, caption: str | None, problems: list[Problem]) -> Itera
     Captions are `captions`, `caption` or `text` (or the key `caption`) of the JSON, or else the text file; all else in
     the JSON is facts.
     """
-    for tar in sorted(folder.rglob("*.tar")):
-        shown = tar.relative_to(folder).as_posix()
+    for shown, tar in _tars(folder, problems):
         found = _samples(tar, shown, problems)
-        members = _members(tar)
+        members = tar_members(tar)
         with open(tar, "rb") as file:
             for key, parts in found.items():
                 words = {kind: _words(file, members[m]) for kind, m in parts.items() if kind in (".json", ".txt")}
                 yield from filter(None, [_sample(f"{shown}/{key}", tar, parts, words, caption, problems)])
 
 
-def _members(tar: Path) -> dict[str, tuple[int, int]]:
-    stat = tar.stat()
-    return tar_members(str(tar), stat.st_size, stat.st_mtime_ns)
+def _tars(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
+    """Yield the name of each tar in a folder, relative to it, and its path; list those that cannot be read."""
+    home = Home(folder)
+    for tar in sorted(folder.rglob("*.tar")):
+        shown = tar.relative_to(folder).as_posix()
+        reason = None if os.access(tar, os.R_OK) else "the tar cannot be read: check its permissions"
+        reason = reason if tar.exists() else MISSING
+        reason = reason if home.holds(tar) else LINK_LEAVES
+        if reason is not None:
+            problems.append(Problem(0, shown, reason))
+        elif tar.is_file():
+            yield shown, tar
 
 
 def _samples(tar: Path, shown: str, problems: list[Problem]) -> dict[str, dict[str, str]]:
     """Return the members of each sample by suffix, and list what is no part of one."""
-    members, found = _members(tar), defaultdict(dict)
+    members, found = tar_members(tar), defaultdict(dict)
     for member in filter(None, members):
         path = PurePosixPath(member)
         stem, _, kind = path.name.partition(".")

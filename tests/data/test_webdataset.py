@@ -1,5 +1,6 @@
 """WebDataset: what we write `webdataset` and `datasets` read, and what they write is read and streamed in place."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -110,12 +111,37 @@ def packed(path, *members):
     return path
 
 
+def test_names_in_a_tar_stay_in_it_however_they_are_written(files, tmp_path):
+    private = files[0].path  # what a tar from a stranger may name, and must not show
+    flac = next(clip.path for clip in files if clip.path.suffix == ".flac").read_bytes()
+    for number, name in enumerate(("./a/0", "/a/0", f"{private.with_suffix('')}", "../a/0", "x//../a/0", "a\\0")):
+        root = tmp_path / str(number)
+        root.mkdir()
+        packed(root / "x.tar", (f"{name}{private.suffix}", flac), (f"{name}.txt", b"a jig"))
+        dataset = read(root)
+        assert [(clip.captions, clip.path.is_relative_to(root / "x.tar")) for clip in dataset] == [(("a jig",), True)]
+        assert dataset.audio_hashes() == [hashlib.sha256(flac).hexdigest()]
+
+
 @pytest.mark.parametrize(("split", "listed"), [("", 0), ("nan", 0), (None, 0), (3, 1)])
 def test_a_split_of_nothing_is_none(files, tmp_path, split, listed):
     about = json.dumps({"text": "a jig", "split": split}).encode()
     packed(tmp_path / "x.tar", ("0.wav", files[0].path.read_bytes()), ("0.json", about))
     dataset = read(tmp_path)
     assert dataset.splits == {} and [p.value for p in dataset.problems] == [f"x.tar/0.wav: {split}"] * listed
+
+
+def test_what_is_called_a_tar_and_is_none_is_listed(tars, tmp_path):
+    (tmp_path / "folder.tar").mkdir()
+    (tmp_path / "gone.tar").symlink_to("nowhere.tar")
+    (tmp_path / "outside.tar").symlink_to(tars / "train-000000.tar")
+    for reading in (read, lambda folder: collections.read("auto", folder)):
+        with pytest.raises(DataError):
+            reading(tmp_path)
+    shutil.copy(tars / "train-000000.tar", tmp_path)
+    dataset = read(tmp_path)
+    assert len(dataset) == 10 and [problem.value for problem in dataset.problems] == ["gone.tar", "outside.tar"]
+    assert "leaves the folder" in dataset.problems[1].reason
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.55, 0.9, "end"])
