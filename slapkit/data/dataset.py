@@ -146,6 +146,12 @@ class AudioTextDataset:
         names = [name for name in SPLITS if name in counts] + sorted(set(counts) - set(SPLITS))
         return {name: counts[name] for name in names}
 
+    def by_split(self) -> dict[str, list[Clip]]:
+        """Return the clips of each split, in the order of `splits`; those without one are in "all"."""
+        names = dict.fromkeys((*self.splits, "all"))
+        found = {name: [clip for clip in self.clips if (clip.split or "all") == name] for name in names}
+        return {name: clips for name, clips in found.items() if clips}
+
     def split(self, name: str) -> AudioTextDataset:
         """Return the data set of the clips of one split; raise `DataError` where there is no such split."""
         self.need(name)
@@ -264,7 +270,7 @@ class AudioTextDataset:
             MissingExtraError: `datasets` (the extra `hf`) is not installed.
             DataError: a fact that no column holds, such as texts and numbers by turns.
         """
-        return frames.to_datasets({split: [c for c in self if c.split == split] for split in (*self.splits, None)})
+        return frames.to_datasets(self.by_split())
 
     @property
     def caption_note(self) -> str:

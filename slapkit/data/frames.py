@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from slapkit.data.dataset import Clip
+
+_FIRST = ["id", "path", "split", "group", "captions"]  # columns
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -47,11 +49,17 @@ def group_of(facts: Mapping[str, Any], id: str) -> str:
     return next((str(facts[key]) for key in ("group", "work") if facts.get(key) is not None), id)
 
 
-def cells(clip: Clip) -> dict[str, Any]:
-    """Return the cells of a row, beside the sound, from which this clip is read."""
+def fact_name(name: str, taken: Container[str]) -> str:
+    """Return the name that a fact has beside columns called `taken`: "id" is "id (table)" there."""
+    return f"{name} (table)" if name in taken else name
+
+
+def cells(clip: Clip, *taken: str) -> dict[str, Any]:
+    """Return the cells of a row, beside the sound and other columns called `taken`, from which this clip is read."""
     row = {"captions": list(clip.captions), "split": clip.split}
+    facts = {fact_name(key, (*row, "file_name", *taken)): value for key, value in plain(clip.facts).items()}
     group = {} if group_of(clip.facts, clip.id) == clip.group else {"group": clip.group}
-    return row | {key: value for key, value in plain(clip.facts).items() if key not in (*row, "file_name")} | group
+    return row | facts | group
 
 
 def to_pandas(clips: Sequence[Clip]) -> pd.DataFrame:
@@ -59,13 +67,12 @@ def to_pandas(clips: Sequence[Clip]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        {**clip.facts, "id": clip.id, "path": str(clip.path), "split": clip.split, "group": clip.group}
+        {"id": clip.id, "path": str(clip.path), "split": clip.split, "group": clip.group}
         | {"captions": list(clip.captions)}
+        | {fact_name(name, _FIRST): value for name, value in clip.facts.items() if name != "group"}
         for clip in clips
     ]
-    first = ["id", "path", "split", "group", "captions"]
-    frame = pd.DataFrame(rows, columns=None if rows else first)
-    return frame[first + [column for column in frame.columns if column not in first]]
+    return pd.DataFrame(rows, columns=None if rows else _FIRST)
 
 
 def package() -> Any:
@@ -76,13 +83,11 @@ def package() -> Any:
     return datasets
 
 
-def to_datasets(clips_of: Mapping[str | None, Sequence[Clip]]) -> datasets.DatasetDict:
-    """Return the clips of each split (None: "all") as `datasets` has them; see `AudioTextDataset.to_datasets`."""
+def to_datasets(clips_of: Mapping[str, Sequence[Clip]]) -> datasets.DatasetDict:
+    """Return the clips of each split as `datasets` has them; see `AudioTextDataset.to_datasets`."""
     library, splits = package(), {}
     for split, clips in clips_of.items():
-        rows = [{"audio": {"bytes": None, "path": str(clip.path)}, **cells(clip)} for clip in clips]
-        if not rows:
-            continue
+        rows = [{"audio": {"bytes": None, "path": str(clip.path)}, **cells(clip, "audio")} for clip in clips]
         names = dict.fromkeys(name for row in rows for name in row if name != "split")
         try:
             made = library.Dataset.from_dict({name: [row.get(name) for row in rows] for name in names})
@@ -90,5 +95,5 @@ def to_datasets(clips_of: Mapping[str | None, Sequence[Clip]]) -> datasets.Datas
             raise DataError(f"a fact of the clips in {split!r} fits no column: {str(error)[:200]}") from error
         # Without decoding first, so that torchcodec is not asked to note a path.
         made = made.cast_column("audio", library.Audio(decode=False))
-        splits[split or "all"] = made.cast_column("audio", library.Audio())
+        splits[split] = made.cast_column("audio", library.Audio())
     return library.DatasetDict(splits)

@@ -15,7 +15,7 @@ from typing import Any
 from slapkit._io import atomic_write_bytes, atomic_write_json, atomic_write_json_lines, locked, project_root
 from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.config import nearest
-from slapkit.data.frames import package, plain
+from slapkit.data.frames import fact_name, package, plain
 from slapkit.data.tables import CAPTION_COLUMNS
 from slapkit.errors import DataError, SlapkitError, short
 
@@ -119,9 +119,10 @@ def _write(splits: dict[str, Any], folder: Path, audio: str | None, caption: str
         for number, row in enumerate(_rows(dataset, sound, folder)):
             row["file_name"] = _write_sound(row.pop(sound), folder, split or "all", number)
             texts = row.pop(words)
-            known = {name: _named(row[name], kind) for name, kind in facts.items()}
             given = {"file_name": row["file_name"], "captions": texts if isinstance(texts, list) else [texts]}
-            rows.append(plain({**known, **given} | ({"split": split} if split else {})))
+            given |= {"split": split} if split else {}
+            known = {fact_name(name, given): _named(row[name], kind) for name, kind in facts.items()}
+            rows.append(plain(known | given))
             bar.update()
         bar.close()
     if not rows:

@@ -14,7 +14,8 @@ from typing import Any
 
 from slapkit._io import locate, size_and_time
 from slapkit.audio import media
-from slapkit.data.dataset import AudioTextDataset, Problem, plain
+from slapkit.data.dataset import AudioTextDataset, Problem
+from slapkit.data.frames import fact_name, plain
 from slapkit.data.home import LINK_LEAVES, Home
 from slapkit.data.reader import clean_text, find_tables, read
 from slapkit.errors import TABLE, LibraryError, need_extra
@@ -95,7 +96,7 @@ def sources_of(dataset: AudioTextDataset) -> tuple[list[Source], list[Failure]]:
     sources: list[Source] = []
     failures: list[Failure] = []
     for clip in dataset:
-        facts = {_column(name): plain(value) for name, value in clip.facts.items() if name not in _HIDDEN_FACTS}
+        facts = {fact_name(k, RESERVED): value for k, value in plain(clip.facts).items() if k not in _HIDDEN_FACTS}
         facts = {"split": clip.split, **facts} if clip.split is not None else facts
         title = clean_text(str(clip.facts.get("title") or ""))[:_LONGEST_TAG] or Path(clip.id).stem
         own = clip.path.is_relative_to(dataset.root)  # or converted elsewhere
@@ -108,11 +109,6 @@ def sources_of(dataset: AudioTextDataset) -> tuple[list[Source], list[Failure]]:
         if not any(": ".join(begun[:count]) in known for count in range(1, len(begun) + 1)):
             failures.append(Failure(problem.value, f"line {problem.row} of the table: {problem.reason}"))
     return sources, failures
-
-
-def _column(name: str) -> str:
-    name = plain(name)
-    return f"{name} (table)" if name in RESERVED else name
 
 
 def sound_files(folder: Path) -> tuple[list[Source], list[Failure]]:

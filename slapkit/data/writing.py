@@ -4,6 +4,7 @@ import io
 import json
 import re
 import tarfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from slapkit._io import as_file, atomic_path, atomic_write_json_lines
 from slapkit.config import require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.data.frames import cells
+from slapkit.data.tables import CAPTION_COLUMNS
 from slapkit.errors import DataError
 
 
@@ -21,7 +23,7 @@ def write_table(dataset: AudioTextDataset, path: str | Path | None = None) -> Pa
     preferred to a `metadata.csv` beside it; elsewhere it is read by `read(folder, table=path)`.
 
     Raises:
-        DataError: the table exists already, or a sound lies outside the data set's folder.
+        DataError: the table exists already, or a sound lies outside the data set's folder or in a tar.
         StorageError: it cannot be written.
     """
     path = dataset.root / "metadata.jsonl" if path is None else Path(path)
@@ -36,6 +38,8 @@ def _row(dataset: AudioTextDataset, clip: Clip) -> dict[str, Any]:
         name = clip.path.relative_to(dataset.root).as_posix()
     except ValueError:
         raise DataError(f"{clip.path} lies outside {dataset.root}: a table names sounds of its own folder") from None
+    if not clip.path.parent.is_dir():
+        raise DataError(f"{clip.path} lies in a tar, or is gone: a table names files, so use write_webdataset")
     return {"file_name": name, **cells(clip)}
 
 
@@ -56,11 +60,12 @@ def write_webdataset(dataset: AudioTextDataset, folder: str | Path, *, clips_per
         raise DataError(f"{folder} holds tars already: name a new folder")
     dataset.audio_hashes()  # raises for what is gone
     paths = []
-    for split in (*dataset.splits, None):
-        clips = [clip for clip in dataset if clip.split == split]
+    counts: Counter[str] = Counter()  # of tars, by a name that several splits may share
+    for split, clips in dataset.by_split().items():
+        name = re.sub(r"[^\w-]+", "-", split)
         for start in range(0, len(clips), clips_per_tar):
-            name = re.sub(r"[^\w-]+", "-", split or "all")
-            paths.append(folder / f"{name}-{start // clips_per_tar:06d}.tar")
+            paths.append(folder / f"{name}-{counts[name]:06d}.tar")
+            counts[name] += 1
             with atomic_path(paths[-1]) as temporary, tarfile.open(temporary, "w") as tar:
                 for number, clip in enumerate(clips[start : start + clips_per_tar], start):
                     _add(tar, f"{number:09d}", clip)
@@ -68,7 +73,7 @@ def write_webdataset(dataset: AudioTextDataset, folder: str | Path, *, clips_per
 
 
 def _add(tar: tarfile.TarFile, key: str, clip: Clip) -> None:
-    row = cells(clip)
+    row = cells(clip, *CAPTION_COLUMNS)
     words = json.dumps({"text": row.pop("captions"), **row}, ensure_ascii=False).encode()
     with as_file(clip.path) as file:
         for suffix, data in ((clip.path.suffix.lower(), Path(file).read_bytes()), (".json", words)):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from slapkit.data import AudioTextDataset, Clip, make_splits, read, write_table
+from slapkit.data import AudioTextDataset, Clip, make_splits, read, write_table, write_webdataset
 from slapkit.errors import ConfigError, DataError
 
 
@@ -324,6 +324,33 @@ def test_a_sound_outside_the_folder_is_not_written(folder, tmp_path):
     with pytest.raises(DataError, match="elsewhere.wav lies outside"):
         write_table(AudioTextDataset(folder, clips), folder / "t.jsonl")
     assert not (folder / "t.jsonl").exists()
+
+
+def test_facts_named_as_a_column_are_kept_beside_it(folder, tmp_path):
+    facts = {name: f"fact {name}" for name in ("captions", "caption", "text", "audio", "id", "path", "file_name")}
+    dataset = AudioTextDataset(folder, [Clip("a.wav", folder / "a.wav", ("a jig",), facts, None, "a.wav")])
+    write_webdataset(dataset, tmp_path / "tars")
+    for again in (read(folder, table=write_table(dataset, tmp_path / "t.jsonl")), read(tmp_path / "tars")):
+        assert again[0].captions == ("a jig",) and {*again[0].facts.values()} == {*facts.values()}
+    (row,) = dataset.to_pandas().to_dict("records")
+    assert row["id"] == "a.wav" and row["id (table)"] == "fact id" and len(row) == 5 + len(facts)
+    pytest.importorskip("datasets")
+    (row,) = dataset.to_datasets()["all"].data.to_pylist()
+    assert row["audio"]["path"] == str(folder / "a.wav") and row["audio (table)"] == "fact audio"
+
+
+def test_clips_without_a_split_take_no_other_split_away(folder, tmp_path):
+    rows = [row("a", split="all"), row("b"), row("c", split="x y"), row("d", split="x-y"), row("e", split="train")]
+    dataset = read(jsonl(folder, *rows))
+    paths = write_webdataset(dataset, tmp_path / "tars")
+    assert [path.name[:-11] for path in paths] == ["train", "all", "x-y", "x-y"] and len(set(paths)) == 4
+    assert sorted((clip.captions, clip.split) for clip in read(tmp_path / "tars")) == [
+        (clip.captions, clip.split) for clip in dataset
+    ]
+    pytest.importorskip("datasets")
+    assert {split: len(clips) for split, clips in dataset.to_datasets().items()} == {
+        "train": 1, "all": 2, "x y": 1, "x-y": 1,
+    }  # fmt: skip
 
 
 def test_of_contradicting_splits_the_first_is_kept(folder):

@@ -12,7 +12,7 @@ import torch
 import webdataset
 
 from slapkit.audio import features
-from slapkit.data import collections, read, write_webdataset
+from slapkit.data import collections, read, write_table, write_webdataset
 from slapkit.errors import DataError
 from slapkit.training.streaming import StreamBatches, StreamStore
 from slapkit.viz.widgets.map import audio_of
@@ -51,6 +51,9 @@ def test_there_and_back(files, tars):
     assert len(audio_of(dataset[0].path)[0]) == len(files[0].path.read_bytes()), "a map plays it"
     with pytest.raises(DataError, match="holds tars already"):
         write_webdataset(files, tars)
+    with pytest.raises(DataError, match="000000000.wav lies in a tar.*write_webdataset"):
+        write_table(dataset)
+    assert not (tars / "metadata.jsonl").exists(), "it would hide the tars"
 
 
 def test_webdataset_and_datasets_read_what_we_write(files, tars, tmp_path):
