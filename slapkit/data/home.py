@@ -46,7 +46,7 @@ class Home:
             return f"file_name is not text but {type(value).__name__}"
         if not value.isprintable() and any(map(is_control, value)):
             return "file_name holds control characters"
-        for written in _spellings(value.strip()):
+        for written in _spellings(value):
             relative = self._relative(written, folder or self.root)
             if relative is None:
                 return "the path leaves the folder: names are relative to the folder, or absolute within it"
@@ -69,7 +69,7 @@ class Home:
 
     def ids_of(self, name: str, folder: Path) -> set[str]:
         """Return the ids that a name in a table may mean, whether there is a file or not."""
-        found = {self._relative(written, folder) for written in _spellings(name.strip())}
+        found = {self._relative(written, folder) for written in _spellings(name)}
         return {unicodedata.normalize("NFC", Path(relative).as_posix()) for relative in found if relative is not None}
 
     def sounds(self, tell: Callable[[str, str], None] = lambda name, reason: None) -> Iterator[tuple[str, str]]:
@@ -96,7 +96,7 @@ class Home:
 
     def _relative(self, written: str, folder: Path) -> str | None:
         """Return a name relative to the root, "x/../a" simplified; None where it leads out."""
-        if os.name != "nt" and PureWindowsPath(written).drive:
+        if os.name != "nt" and PureWindowsPath(written).is_absolute():
             return None
         path = os.path.normpath(os.path.join(os.path.abspath(folder), written))
         return next((os.path.relpath(path, r) for r in (self._absolute, self._real) if _inside(path, r)), None)
@@ -112,8 +112,9 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def _spellings(name: str) -> Iterable[str]:
-    """Yield the ways in which a name may be written: as it is, in the other Unicode forms, with the other slash."""
-    forms = [name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)]
+    """Return how a name may be written: as it is, without blanks around, in other Unicode forms, with other slashes."""
+    bare = name.strip()
+    forms = [name, bare, unicodedata.normalize("NFC", bare), unicodedata.normalize("NFD", bare)]
     if "\\" in name:
         forms += [form.replace("\\", "/") for form in forms]
     return dict.fromkeys(forms)

@@ -1,6 +1,7 @@
 """Each layout as published gives its clips, splits, labels and groups; what is missing or wrong is named."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -199,6 +200,15 @@ def test_a_folder_of_tagged_music(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,caption\na.wav,x\n")
     with pytest.raises(DataError, match="'table'"):
         collections.read("tagged-folder", tmp_path)
+
+
+@pytest.mark.parametrize("name", [" a.wav", "a .wav", "A: one.wav", "a\\b.wav", "ä.wav", "[x] %41 #1;2,3.wav"])
+def test_files_of_odd_names_are_read(make, tmp_path, name):
+    make.sound(tmp_path / name)
+    dataset = collections.read("tagged-folder", tmp_path)
+    assert [clip.path for clip in dataset] == [tmp_path / name] and not dataset.problems
+    data.write_table(dataset.with_clips([replace(clip, captions=("a jig",)) for clip in dataset]))
+    assert [clip.path for clip in data.read(tmp_path)] == [tmp_path / name] and not data.read(tmp_path).unnamed
 
 
 COLUMNS = {
