@@ -65,7 +65,7 @@ def _unpack(source: zipfile.ZipFile | tarfile.TarFile, archive: Path, folder: Pa
         for info in source.infolist() if zipped else source:
             name, size = (info.filename, info.file_size) if zipped else (info.name, info.size)
             path, windows = PurePosixPath(name.replace("\\", "/")), PureWindowsPath(name)
-            if path.is_absolute() or windows.drive or windows.root or ".." in path.parts:
+            if path.is_absolute() or windows.root or ".." in path.parts:
                 raise DataError(f"{archive} holds {name!r}, which leaves the folder: refused")
             total += size
             if total > limit:
@@ -73,5 +73,8 @@ def _unpack(source: zipfile.ZipFile | tarfile.TarFile, archive: Path, folder: Pa
                 raise DataError(f"{archive} {sizes}, at {name!r}: refused as forged to fill the disk")
             if not _NOTE.search(name):
                 # Both modules read a member no further than the size that it declares; neither makes a link of a zip's.
-                source.extract(info, folder) if zipped else source.extract(info, folder, filter="data")
+                try:
+                    source.extract(info, folder) if zipped else source.extract(info, folder, filter="data")
+                except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                    raise DataError(f"{archive} is refused: at {name!r} a file and a folder have one name") from error
             bar.update(size)

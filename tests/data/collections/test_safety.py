@@ -257,6 +257,21 @@ def test_a_hard_link_within_the_archive_is_the_same_file(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+def test_a_file_within_a_file_is_refused_as_the_archives_fault(tmp_path, kind, names):
+    if kind == "zip":
+        path = zipped(tmp_path / "x.zip", **dict.fromkeys(names, b"x"))
+    else:
+        path = tarred(tmp_path / "x.tar", *map(member, names))
+    refused(tmp_path, path, "refused: at 'a")
+
+
+def test_a_name_with_a_colon_is_unpacked(tmp_path):
+    path = zipped(tmp_path / "x.zip", **{"A: one.mp3": b"1"})
+    assert (collections.extract(path, tmp_path / "out", progress=False) / "A: one.mp3").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_bombs(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(archives, "_SMALL", 1_000_000)
     zeros = bytes(200_000)
