@@ -152,14 +152,14 @@ def find_tables(folder: Path, remarks: list[Problem]) -> list[_Found]:
     `DataError`.
     """
     if own := _tables_in(folder, folder, remarks):
-        if len(own) > 1:
+        for other in own[1:]:
             reason = f"it is not read, {own[0].name} is"
-            if own[1].stat().st_mtime_ns > own[0].stat().st_mtime_ns:
+            if other.stat().st_mtime_ns > own[0].stat().st_mtime_ns:
                 reason += ", though it is older"
-            if _captions_in(own[0]) != _captions_in(own[1]):
+            if _captions_in(own[0]) != _captions_in(other):
                 reason += ", and its captions differ: move one away"
-                warnings.warn(f"{folder}: {own[1].name}: {reason}", stacklevel=2)
-            remarks.append(Problem(0, own[1].name, reason))
+                warnings.warn(f"{folder}: {other.name}: {reason}", stacklevel=2)
+            remarks.append(Problem(0, other.name, reason))
         return [(own[0], folder, None)]
     try:
         with os.scandir(folder) as entries:

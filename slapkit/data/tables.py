@@ -82,7 +82,8 @@ def _decode(path: Path, table: Table, head: int | None) -> str:
         if data.count(0) > _NUL_SHARE * len(data):  # the zero is the high byte of Latin text: odd places, little end
             encoding = "utf-16-le" if data[1::2].count(0) >= data[::2].count(0) else "utf-16-be"
     try:
-        text = data.decode(encoding)
+        # What is cut off in the middle of a sign is no damage.
+        text = codecs.getincrementaldecoder(encoding)().decode(data, final=head is None)
     except UnicodeDecodeError as error:
         if encoding not in ("utf-8", "utf-8-sig"):
             raise DataError(f"the table {path} starts as {encoding} but is damaged ({error}): save as UTF-8") from error
@@ -119,6 +120,7 @@ def _read_jsonl(text: str, table: Table) -> None:
         return found
 
     for number, line in _json_lines(text):
+        twice.clear()
         try:
             row = json.loads(line, object_pairs_hook=once)
         except (ValueError, RecursionError) as error:
@@ -129,7 +131,6 @@ def _read_jsonl(text: str, table: Table) -> None:
             table.problems.append(Problem(number, line[:200], "the line is not a JSON object"))
             continue
         table.problems += [Problem(number, keys[:200], "a key stands twice: the last value counts") for keys in twice]
-        twice.clear()
         columns |= dict.fromkeys(row)
         table.rows.append((number, row))
     table.columns = list(columns)

@@ -166,6 +166,12 @@ def test_lines_that_are_not_json_are_listed_by_number(folder):
     assert dataset.problems[0].reason.startswith("the line is not JSON: Unterminated string")
 
 
+def test_a_key_that_stands_twice_is_listed_with_its_own_line(folder):
+    twice = '{"file_name": "b.wav", "captions": ["x"], "n": {"k": 1, "k": 2}}'
+    dataset = read(jsonl(folder, '{"n": {"k": 1, "k": 2}, "cut', row("a"), twice, row("c")))
+    assert [(p.row, "twice" in p.reason) for p in dataset.problems] == [(1, False), (3, True)]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_encodings(folder, encoding, kind):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from slapkit.data import collections, read, write_table
+from slapkit.data import collections, read, tables, write_table
 from slapkit.data.reader import LONGEST
 from slapkit.data.scan import scan
 from slapkit.errors import DataError
@@ -312,13 +312,23 @@ def test_a_changed_table_that_is_not_read_is_said(tmp_path):
     (tmp_path / "metadata.csv").write_text("caption,mood,file_name\nold,calm,0.wav\n")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the same captions: a remark is enough
-        assert any("metadata.csv: it is not read" in note for note in read(tmp_path).notes)
+        (tmp_path / "metadata.tsv").write_text("file_name\tcaption\n0.wav\told\n")
+        assert [note.split(":")[0] for note in read(tmp_path).notes] == ["metadata.csv", "metadata.tsv"]
 
 
 def test_captions_of_great_length(table):
     dataset = table(f"file_name,caption\n00.wav,{'a' * 200_000}\n01.wav,{'b' * LONGEST}\n")
     assert [len(clip.captions[0]) for clip in dataset] == [LONGEST, LONGEST]
     assert [(p.row, p.value) for p in dataset.problems] == [(2, "00.wav: 200,000 characters")]
+
+
+def test_a_long_table_is_whole_wherever_its_head_ends(tmp_path):
+    soundfile.write(tmp_path / "0.wav", np.full(80, 0.1), 8000)
+    for encoding, mark, size in (("utf-16", 2, 2), ("utf-8", 0, 1)):  # in bytes: of the byte order mark, of an "a"
+        text = "file_name,caption\n0.wav,x,\n0.wav,"
+        text += "a" * ((tables._HEAD - mark) // size - len(text) - 1) + "\U0001f3b5,\n"
+        (tmp_path / "metadata.csv").write_bytes(text.encode(encoding))
+        assert read(tmp_path)[0].captions[1] == "x"
 
 
 HARM = {
