@@ -41,6 +41,8 @@ def join(datasets: Sequence[AudioTextDataset], shares: Sequence[float] | None = 
         for problem in dataset.problems
     ]
     notes = [f"{dataset.name}: {note}" for dataset in datasets for note in dataset.notes]
+    unnamed = [f"{dataset.name}/{id}" for dataset in datasets for id in dataset.unnamed]
     joined = dict(zip(names, shares or [None] * len(names)))
     root = os.path.commonpath([os.path.abspath(dataset.root) for dataset in datasets])
-    return AudioTextDataset(root, clips, problems, name=" + ".join(names), notes=notes, joined=joined)
+    given = {"name": " + ".join(names), "notes": notes, "joined": joined, "unnamed": unnamed}
+    return AudioTextDataset(root, clips, problems, **given)

@@ -107,7 +107,8 @@ def sources_of(dataset: AudioTextDataset) -> tuple[list[Source], list[Failure]]:
     for problem in dataset.problems:  # a remark about a row that is in use is no failure
         begun = problem.value.split(": ")
         if not any(": ".join(begun[:count]) in known for count in range(1, len(begun) + 1)):
-            failures.append(Failure(problem.value, f"line {problem.row} of the table: {problem.reason}"))
+            line = f"line {problem.row} of the table: " if problem.row else ""
+            failures.append(Failure(problem.value, line + problem.reason))
     return sources, failures
 
 

@@ -19,6 +19,7 @@ def parts(tmp_path_factory):
     make_tones(root / "few", clips=15, seconds=1)
     with open(root / "few" / "metadata.jsonl", "a") as file:
         file.write(json.dumps({"file_name": "gone.wav", "caption": "gone"}) + "\n")
+    (root / "few" / "more.wav").touch()
     return [read(root / "many"), read(root / "few")]
 
 
@@ -31,7 +32,7 @@ def test_ids_groups_splits_facts_and_problems_say_where_they_are_from(parts):
         joined = next(other for other in both if other.id == f"few/{clip.id}")
         assert (joined.path, joined.captions, joined.split) == (clip.path, clip.captions, clip.split)
         assert joined.group == f"few/{clip.group}" and joined.facts["data_set"] == "few"
-    assert [problem.value for problem in both.problems] == ["few: gone.wav"]
+    assert [problem.value for problem in both.problems] == ["few: gone.wav"] and both.unnamed == ["few/more.wav"]
     again = both.parts["few"]
     assert both.parts.keys() == {"many", "few"} and len(again) == 15 and again.name == "few"
     assert many.parts == {"many": many}

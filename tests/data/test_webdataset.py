@@ -13,6 +13,7 @@ import webdataset
 
 from slapkit.audio import features
 from slapkit.data import collections, read, write_table, write_webdataset
+from slapkit.data.scan import sources_of
 from slapkit.errors import DataError
 from slapkit.training.streaming import StreamBatches, StreamStore
 from slapkit.viz.widgets.map import audio_of
@@ -102,6 +103,7 @@ def test_what_webdataset_writes_is_read(files, tmp_path):
     }
     assert len(dataset) + len(dataset.problems) == 6, "used or listed"
     assert any("2 members were left out: repeated" in problem.reason for problem in dataset.problems)
+    assert not any("of the table" in failure.reason for failure in sources_of(dataset)[1]), "there is no table"
 
 
 def packed(path, *members):
