@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -58,7 +58,7 @@ def coerce(value: Any, kind: Any, key: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, Config):
         return value if isinstance(value, kind) else kind.from_dict(value, where=key)
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not math.isfinite(value):  # NaN would pass every check of a range that is not written for it
+        if not abs(value) <= sys.float_info.max:  # NaN would pass every check of a range that is not written for it
             raise ConfigError(f"{key}={short(value)} must be a finite number")
         return float(value)
     base = origin or kind

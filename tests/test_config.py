@@ -78,6 +78,8 @@ def test_a_configuration_cannot_be_changed_but_copied_with_changes():
         (Tree, {"extra": [1]}, r"extra=\[1\]"),
         (Tree, {"leaf": {"rate": True}}, "rate=True"),
         (Tree, {"leaf": {"rate": float("nan")}}, "rate=nan"),
+        (Tree, {"leaf": {"rate": -float("inf")}}, "rate=-inf"),
+        (Tree, {"leaf": {"rate": 10**400}}, "rate=10000"),
         (Tree, {"leaf": {"width": -1}}, "width=-1"),
     ],
 )
