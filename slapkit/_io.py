@@ -68,7 +68,7 @@ def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path
     The parent folder is made if missing. When the block raises, the temporary file goes and `path` stays as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path)
     with write_guard(path, needed=needed):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -77,6 +77,11 @@ def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a new path beside `path`; its name is short, whatever the length of the other."""
+    return path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def sync_file(path: str | Path) -> None:
@@ -122,7 +127,7 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
     with write_guard(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(f"{out} is there already: name a new folder, or remove it")
-        staged = out.with_name(f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        staged = temporary_beside(out)
         try:
             staged.mkdir(parents=True)
             yield staged

@@ -17,6 +17,8 @@ def test_writes_make_the_folder_and_leave_nothing_else(tmp_path):
     with pytest.raises(ValueError):
         _io.atomic_write_json(path, float("nan"))
     assert path.read_text() == "second" and os.listdir(path.parent) == ["b.json"]
+    longest = tmp_path / ("a" * 255)  # of a name in most file systems
+    assert _io.atomic_write_text(longest, "x").read_text() == "x"
 
 
 def test_a_full_disk_is_a_storage_error_and_keeps_the_old_file(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ of a divided zip are joined first, with `cat`.
 
 import os
 import re
-import secrets
 import shutil
 import tarfile
 import zipfile
@@ -14,7 +13,7 @@ import zlib
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from slapkit._io import readable_size, write_guard
+from slapkit._io import readable_size, temporary_beside, write_guard
 from slapkit.errors import DataError
 
 MOST_BYTES = 200_000_000_000  # unpacked: the largest collection read here takes 10 GB
@@ -38,7 +37,7 @@ def extract(archive: str | os.PathLike[str], folder: str | os.PathLike[str], *, 
         raise DataError(f"no archive {archive}")
     if folder.exists():
         raise DataError(f"{folder} exists: name a new folder for the content of {archive.name}")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(folder)
     try:
         with write_guard(folder):
             temporary.mkdir(parents=True)
