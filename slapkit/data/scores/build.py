@@ -94,7 +94,8 @@ def is_complete(folder: Path, identity: dict[str, Any] | None = None) -> bool:
 
 def read_rows(folder: str | Path) -> list[dict[str, Any]]:
     """Return the rows of a corpus's `metadata.jsonl`."""
-    return [json.loads(line) for line in (Path(folder) / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    text = (Path(folder) / "metadata.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]  # a title may hold other signs that end lines
 
 
 def verify(folder: str | Path) -> list[str]:

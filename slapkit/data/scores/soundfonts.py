@@ -45,13 +45,7 @@ class Fonts:
 
     seen: tuple[Path, ...]
     unseen: Path | None
-
-    @property
-    def missing(self) -> list[str]:
-        """What is not there of the default SoundFonts, and how to get it."""
-        names = [] if len(self.seen) > 1 else [SEEN]
-        names += [] if self.unseen else [UNSEEN]
-        return [f"{name} (Debian: `apt install {PACKAGES[name]}`)" for name in names]
+    missing: tuple[str, ...]  # default SoundFonts that were to be used and are not installed, and how to get them
 
 
 def find_fonts(seen: Sequence[str] | None, unseen: str | None) -> Fonts:
@@ -62,11 +56,13 @@ def find_fonts(seen: Sequence[str] | None, unseen: str | None) -> Fonts:
         DataError: one is missing, or not a SoundFont.
         ConfigError: two have one name.
     """
+    wanted = [name for name, given in ((SEEN, seen), (UNSEEN, unseen)) if given is None]
+    missing = [f"{name} (Debian: `apt install {PACKAGES[name]}`)" for name in wanted if not installed(name)]
     if seen is None:
         seen = [path for path in (packaged(), installed(SEEN)) if path]
     if unseen is None:
         unseen = installed(UNSEEN) or ""
-    fonts = Fonts(tuple(map(checked, seen)), checked(unseen) if unseen else None)
+    fonts = Fonts(tuple(map(checked, seen)), checked(unseen) if unseen else None, tuple(missing))
     paths = [*fonts.seen, *([fonts.unseen] if fonts.unseen else [])]
     if len({path.stem for path in paths}) < len(paths):
         raise ConfigError(f"SoundFonts of one name: {', '.join(map(str, paths))}: rename one, clips are told by it")

@@ -60,6 +60,7 @@ def test_soundfonts_are_found_where_they_are_installed_and_missed_elsewhere(tmp_
     alone = soundfonts.find_fonts(None, None)
     assert [path.name for path in alone.seen] == ["TimGM6mb.sf2"] and alone.unseen is None
     assert [word in " ".join(alone.missing) for word in ("fluid-soundfont-gm", "csound-soundfont")] == [True, True]
+    assert not soundfonts.find_fonts(fonts["soundfonts"], "").missing, "what nobody asked for is not missed"
     (tmp_path / "soundfonts").mkdir()
     for name in (soundfonts.SEEN, soundfonts.UNSEEN):
         shutil.copy(fonts["unseen_soundfont"], tmp_path / "soundfonts" / name)
@@ -67,6 +68,12 @@ def test_soundfonts_are_found_where_they_are_installed_and_missed_elsewhere(tmp_
     assert [path.name for path in found.seen] == ["TimGM6mb.sf2", soundfonts.SEEN] and not found.missing
     assert found.unseen and found.unseen.name == soundfonts.UNSEEN
     assert soundfonts.find_fonts(None, "").unseen is None
+
+
+def test_rows_are_read_whatever_a_title_holds(tmp_path):
+    rows = [{"title": "a\x85b\u2028c"}, {"title": "d"}]
+    atomic_write_json_lines(tmp_path / "metadata.jsonl", rows)
+    assert scores.read_rows(tmp_path) == rows
 
 
 @pytest.mark.slow
