@@ -5,6 +5,7 @@ that has its audio file beside it (`.wav`, `.mp3`) or that is a waveform or a sp
 measures on validation where there is no test set; here, splits are as the table says.
 """
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,9 @@ def _to_wav(id: str, path: Path, sample_rate: int | None, folder: Path | None) -
             f"{path} is a waveform {shape}, and an array does not say its rate: give sample_rate=... (Hz) and "
             "waves=... (a folder for the same audio as WAV)"
         )
-    target = folder / f"{id.removesuffix('.npy')}-{sample_rate}.wav"
+    # Collections with arrays of the same names may share the folder.
+    place = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    target = folder / f"{id.removesuffix('.npy')}-{place}-{sample_rate}.wav"
     if not target.is_file() or target.stat().st_mtime_ns < path.stat().st_mtime_ns:
         wave = array / np.float32(32768) if array.dtype == np.int16 else np.asarray(array)
         wave = decode.from_array(wave, sample_rate, sample_rate, name="the array")

@@ -1,6 +1,7 @@
 """Each layout as published gives its clips, splits, labels and groups; what is missing or wrong is named."""
 
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -173,6 +174,12 @@ def test_slap_csv(make, tmp_path):
     for more in ({}, {"root": root}):  # names relative to the folder above the table's
         clips = by_id(collections.read("slap-csv", table, **given, **more))
         assert len(clips) == 3 and clips["audio/track_3.npy"].path.stat().st_mtime_ns == stamp, "written once"
+    other = shutil.copytree(root, tmp_path / "other")
+    np.save(other / "audio" / "track_3.npy", np.load(root / "audio" / "track_3.npy")[::-1])
+    collections.read("slap-csv", other / "tables" / "captions.csv", **given)
+    assert np.array_equal(soundfile.read(path, dtype="float32")[0], wave), "others of that name lie beside it"
+    again = by_id(collections.read("slap-csv", other / "tables" / "captions.csv", **given))["audio/track_3.npy"]
+    assert np.array_equal(soundfile.read(again.path, dtype="float32")[0], wave[::-1])
     for given in ({}, {"sample_rate": 16000}, {"waves": tmp_path / "waves"}):
         with pytest.raises(DataError, match=r"track_3.npy is a waveform \[1600\].*sample_rate=.*waves="):
             collections.read("slap-csv", table, **given)
