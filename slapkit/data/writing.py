@@ -35,7 +35,7 @@ def write_table(dataset: AudioTextDataset, path: str | Path | None = None) -> Pa
 def _row(dataset: AudioTextDataset, clip: Clip) -> dict[str, Any]:
     """Return the row of which `read` makes this clip."""
     try:
-        name = clip.path.relative_to(dataset.root).as_posix()
+        name = clip.path.absolute().relative_to(dataset.root.absolute()).as_posix()
     except ValueError:
         raise DataError(f"{clip.path} lies outside {dataset.root}: a table names sounds of its own folder") from None
     if not clip.path.parent.is_dir():

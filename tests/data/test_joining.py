@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from slapkit.data import join, read
+from slapkit.data import join, read, write_table
 from slapkit.errors import ConfigError, DataError
 from slapkit.runs import read_data
 from slapkit.training.batches import BatchSource, strata_of
@@ -43,6 +43,14 @@ def test_ids_groups_splits_facts_and_problems_say_where_they_are_from(parts):
     for shares in ([1], [1, 0], [1, -1], [1, float("nan")], [1, float("inf")]):
         with pytest.raises(ConfigError, match="shares="):
             join(parts, shares)
+
+
+def test_a_table_is_written_wherever_the_data_sets_were_read_from(parts, tmp_path, monkeypatch):
+    root = parts[0].root.parent
+    monkeypatch.chdir(root)
+    path = write_table(join([read("many"), read("few")]), tmp_path / "t.jsonl")
+    again = read(root, table=path)
+    assert [(clip.id, clip.path) for clip in again] == [(clip.id, clip.path) for clip in join(parts)]
 
 
 def test_the_fingerprint_is_that_of_all_sets_and_shares(parts):
