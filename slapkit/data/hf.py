@@ -85,6 +85,7 @@ def _digest(path: Path, options: list[str | None]) -> str:
 
 def name_of(path: Path) -> str:
     """Return what a data set is called: owner and name for a snapshot in the hub's cache."""
+    path = path.absolute()  # "." has no name
     named = next((part.name[10:] for part in (path, *path.parents) if part.name.startswith("datasets--")), path.stem)
     return _UNSAFE.sub("-", named)
 

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,6 +73,7 @@ def test_what_datasets_saved_is_read_and_kept_as_files(write, sounds, tmp_path):
     write(made(sounds), tmp_path / "mine")
     dataset = read("mine")
     check(dataset, sounds)
+    assert hf.name_of(Path(".")) == tmp_path.name
     assert dataset.name == "mine" and dataset.root.is_relative_to(tmp_path / "data" / "hf")
     assert dataset[0].path.name == "000000-s-0.flac", "no name leaves the folder"
     times = {path: path.stat().st_mtime_ns for path in dataset.root.rglob("*")}
