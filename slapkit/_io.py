@@ -1,4 +1,4 @@
-"""Files, processor cores and text for a terminal: one way of each.
+"""Files, locks and text for a terminal: one way of each.
 
 A file is written to a temporary file beside its destination, flushed, and renamed in one step, so that a kill, a crash
 or a full disk leaves the old content or the new. A full or forbidden disk raises `StorageError`.
@@ -105,9 +105,9 @@ def atomic_write_text(path: str | Path, text: str) -> Path:
     return atomic_write_bytes(path, text.encode("utf-8"))
 
 
-def atomic_write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> Path:
+def atomic_write_json(path: str | Path, value: Any) -> Path:
     """Write `value` as JSON to `path` in one step; NaN and Infinity raise `ValueError`, and nothing is written."""
-    return atomic_write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+    return atomic_write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def atomic_write_json_lines(path: str | Path, rows: Iterable[Any]) -> Path:

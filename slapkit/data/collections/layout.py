@@ -13,14 +13,13 @@ from typing import Any, TypeVar
 
 from slapkit.config import nearest
 from slapkit.data.dataset import AudioTextDataset, Clip, Problem, describe
-from slapkit.data.home import Home
+from slapkit.data.home import MISSING, Home
 from slapkit.data.reader import captions_of
 from slapkit.data.tables import Table, read_table
 from slapkit.errors import DataError
 
 # Archives that people forget to unpack; parts of a divided one end in a number.
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".001", ".002", ".003")
-_ABSENT = "the file does not exist"
 _SHOWN = 12  # names listed in a message
 Item = TypeVar("Item")
 
@@ -128,7 +127,7 @@ class Collection:
             if not isinstance(found, str):
                 return found
             reasons.append(found)
-        return next((reason for reason in reasons if reason != _ABSENT), _ABSENT)
+        return next((reason for reason in reasons if reason != MISSING), MISSING)
 
     def each(self, items: Sequence[Item]) -> Iterator[Item]:
         """Yield items, with a progress bar once they take over a second."""

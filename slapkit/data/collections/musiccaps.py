@@ -44,7 +44,9 @@ def read(folder: str | os.PathLike[str], *, progress: bool = True) -> AudioTextD
     """
     collection = Collection(folder, LAYOUT, progress=progress)
     table = collection.table(collection.root / TABLE, COLUMNS)
-    files = _audio_files(collection.root)
+    files: dict[str, list[str]] = {}  # names by their stems, those of one folder after another
+    for name in sorted((name for name, _ in collection.home.sounds()), key=os.path.split):
+        files.setdefault(Path(name).stem, []).append(name)
     if not files:
         suffixes = ", ".join(AUDIO_SUFFIXES)
         raise DataError(f"{folder} holds no audio files ({suffixes}): name them ytid.wav or [ytid]-[start-end].wav")
@@ -81,18 +83,6 @@ def _add(collection: Collection, line: int, row: dict[str, Any], name: str) -> N
     if split is None:
         collection.skip(line, row["ytid"], "is_audioset_eval is neither True nor False: the clip is in no split")
     collection.add(line, [name], captions=[row["caption"]], facts=facts, split=split, group=row["ytid"])
-
-
-def _audio_files(folder: Path) -> dict[str, list[str]]:
-    """Return the audio files under a folder, names relative to it, by their stems; linked folders are not entered."""
-    found: dict[str, list[str]] = {}
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in AUDIO_SUFFIXES and not name.startswith("._"):
-                found.setdefault(stem, []).append(os.path.relpath(os.path.join(place, name), folder))
-    return found
 
 
 def _stems(ytid: str, start: float, end: float) -> Iterator[str]:

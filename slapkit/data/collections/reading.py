@@ -4,24 +4,22 @@ The readers of layouts raise what `read` says.
 """
 
 import inspect
-import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from slapkit.audio.decode import AUDIO_SUFFIXES
 from slapkit.config import require_known
 from slapkit.data import hf, tars
 from slapkit.data.collections import gtzan, magnatagatune, musiccaps, openmic, slap_csv, song_describer, tagged_folder
 from slapkit.data.collections.layout import Layout, how_to_unpack, shortened
 from slapkit.data.dataset import AudioTextDataset
+from slapkit.data.home import Home
 from slapkit.data.reader import find_tables
 from slapkit.data.reader import read as read_folder
 from slapkit.data.tables import SUFFIXES
 from slapkit.errors import DataError
 
-_LOOKED_AT = 2_000  # entries of a folder that are searched for an audio file
 _TABLE = Layout("table", "a folder with a table", "your own: metadata.jsonl or metadata.csv beside the audio files")
 _MODULES = (musiccaps, song_describer, gtzan, magnatagatune, openmic, slap_csv, tagged_folder)
 _READERS: dict[str, Callable[..., AudioTextDataset]] = {
@@ -85,9 +83,8 @@ def detect(folder: str | os.PathLike[str]) -> tuple[str, str]:
     present = sorted(folder.iterdir())
     if table := next((p for p in present if p.suffix.lower() in SUFFIXES and slap_csv.has_columns(p)), None):
         return "slap-csv", table.name
-    entries = itertools.islice(folder.rglob("*"), _LOOKED_AT)
-    if audio := next((p for p in entries if p.suffix.lower() in AUDIO_SUFFIXES and p.name[0] != "."), None):
-        return "tagged-folder", f"no table, but audio files such as {audio.relative_to(folder)},"
+    if sound := next(Home(folder).sounds(), None):
+        return "tagged-folder", f"no table, but audio files such as {sound[0]},"
     if clue := hf.kind_of(folder) or tars.kind_of(folder):
         return "table", clue
     holds = shortened([path.name for path in present])

@@ -17,7 +17,7 @@ _SUFFIXES = {".krn", ".mxl", ".xml", ".musicxml", ".abc"}
 _FOLDERS = {
     "mass": "palestrina luca", "motet": "josquin", "madrigal": "lusitano monteverdi", "medieval": "trecento ciconia",
     "baroque": "corelli handel cpebach", "classical": "haydn mozart beethoven", "scottish air": "airdsAirs",
-    "irish air": "oneills1850", "fiddle tune": "ryansMammoth", "ragtime": "joplin",
+    "irish air": "oneills1850", "fiddle tune": "ryansMammoth",
     "popular song": "leadSheet liliuokalani johnson_j_r", "english folk": "miscFolk",
 }  # fmt: skip
 _KIND_OF_FOLDER = {folder: kind for kind, folders in _FOLDERS.items() for folder in folders.split()}
