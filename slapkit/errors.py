@@ -61,7 +61,7 @@ def need_extra(extra: str, *packages: str) -> None:
 
 def short(value: Any, limit: int = 80) -> str:
     """Return a value for a message: as it is written, or its type, its length and how it begins."""
-    if hasattr(value, "shape"):
+    if getattr(value, "shape", None):  # one number has the shape ()
         return f"{type(value).__name__} of shape {list(value.shape)}"
     if isinstance(value, str | bytes):
         return repr(value) if len(value) <= limit else f"{value[:limit]!r}... ({len(value):,} characters)"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 
 from slapkit.config import Config, nearest, require
 from slapkit.errors import ConfigError, short
@@ -97,6 +98,8 @@ def test_unknown_keys_and_wrong_values_are_refused_by_name(kind, values, words):
         ({str(i): i for i in range(9)}, "dict of 9: {'0': 0, '1': 1, '2': 2, '3': 3, ...}"),
         ([1, "b"], "[1, 'b']"),
         (np.zeros((2, 3)), "ndarray of shape [2, 3]"),
+        (np.float64(0.5), "np.float64(0.5)"),
+        (torch.tensor(7), "tensor(7)"),
         (None, "None"),
     ],
 )
