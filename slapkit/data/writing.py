@@ -1,5 +1,6 @@
 """Writing a data set so that `slapkit.data.read` and others read it."""
 
+import contextlib
 import io
 import json
 import re
@@ -8,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from slapkit._io import as_file, atomic_path, atomic_write_json_lines
+from slapkit._io import as_file, atomic_path, atomic_write_json_lines, sync_file
 from slapkit.config import require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.data.frames import cells
@@ -44,7 +45,7 @@ def _row(dataset: AudioTextDataset, clip: Clip) -> dict[str, Any]:
 
 
 def write_webdataset(dataset: AudioTextDataset, folder: str | Path, *, clips_per_tar: int = 1000) -> list[Path]:
-    """Write a data set as WebDataset, tars such as `train-000000.tar`, and return their paths.
+    """Write a data set as WebDataset, tars such as `train-000000.tar`, all or none, and return their paths.
 
     A sample is the file of the sound as it is, and JSON with the captions as `text` (which CLAP's training reads), the
     split, the group and the facts. `slapkit.data.read` gives the same clips again; `webdataset` reads the tars, and so
@@ -61,14 +62,17 @@ def write_webdataset(dataset: AudioTextDataset, folder: str | Path, *, clips_per
     dataset.audio_hashes()  # raises for what is gone
     paths = []
     counts: Counter[str] = Counter()  # of tars, by a name that several splits may share
-    for split, clips in dataset.by_split().items():
-        name = re.sub(r"[^\w-]+", "-", split)
-        for start in range(0, len(clips), clips_per_tar):
-            paths.append(folder / f"{name}-{counts[name]:06d}.tar")
-            counts[name] += 1
-            with atomic_path(paths[-1]) as temporary, tarfile.open(temporary, "w") as tar:
-                for number, clip in enumerate(clips[start : start + clips_per_tar], start):
-                    _add(tar, f"{number:09d}", clip)
+    with contextlib.ExitStack() as whole:  # a part of them would be read as all
+        for split, clips in dataset.by_split().items():
+            name = re.sub(r"[^\w-]+", "-", split)
+            for start in range(0, len(clips), clips_per_tar):
+                paths.append(folder / f"{name}-{counts[name]:06d}.tar")
+                counts[name] += 1
+                temporary = whole.enter_context(atomic_path(paths[-1]))
+                with tarfile.open(temporary, "w") as tar:
+                    for number, clip in enumerate(clips[start : start + clips_per_tar], start):
+                        _add(tar, f"{number:09d}", clip)
+                sync_file(temporary)
     return paths
 
 

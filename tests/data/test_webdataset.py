@@ -1,5 +1,6 @@
 """WebDataset: what we write `webdataset` and `datasets` read, and what they write is read and streamed in place."""
 
+import errno
 import hashlib
 import io
 import json
@@ -12,9 +13,9 @@ import torch
 import webdataset
 
 from slapkit.audio import features
-from slapkit.data import collections, read, write_table, write_webdataset
+from slapkit.data import collections, read, write_table, write_webdataset, writing
 from slapkit.data.scan import sources_of
-from slapkit.errors import DataError
+from slapkit.errors import DataError, StorageError
 from slapkit.training.streaming import StreamBatches, StreamStore
 from slapkit.viz.widgets.map import audio_of
 from tests.training.test_streaming import assert_same, drawn, owners
@@ -55,6 +56,20 @@ def test_there_and_back(files, tars):
     with pytest.raises(DataError, match="000000000.wav lies in a tar.*write_webdataset"):
         write_table(dataset)
     assert not (tars / "metadata.jsonl").exists(), "it would hide the tars"
+
+
+def test_tars_are_written_all_or_none(files, tmp_path, monkeypatch):
+    shown = []
+
+    def full(tar, key, clip):
+        if len(shown) == 15:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        shown.append(key)
+
+    monkeypatch.setattr(writing, "_add", full)
+    with pytest.raises(StorageError, match="train-000001.tar"):
+        write_webdataset(files, tmp_path, clips_per_tar=10)
+    assert not list(tmp_path.iterdir())
 
 
 def test_webdataset_and_datasets_read_what_we_write(files, tars, tmp_path):
