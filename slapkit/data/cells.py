@@ -17,6 +17,10 @@ _LIST = re.compile(rf"\s*\[\s*(?:{_ANY_ITEM})(?:(?:\s*,\s*|\s+)(?:{_ANY_ITEM}))*
 _ITEMS = re.compile(_ITEM, re.DOTALL)
 
 
+def nothing(_constant: str) -> None:
+    """Return None for NaN and Infinity, which JSON has not but Python writes: the `parse_constant` of `json.loads`."""
+
+
 def parse_list(text: str) -> list[Any] | None:
     """Return the texts of a list as JSON, Python, pandas or NumPy write it (missing ones None), or None if it is none.
 

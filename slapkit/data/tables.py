@@ -8,7 +8,6 @@ import contextlib
 import csv
 import io
 import json
-import math
 import re
 import threading
 import unicodedata
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slapkit.data.cells import DECIMAL, typed
+from slapkit.data.cells import DECIMAL, nothing, typed
 from slapkit.data.dataset import Problem
 from slapkit.errors import DataError, short
 
@@ -115,14 +114,14 @@ def _read_jsonl(text: str, table: Table) -> None:
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = _column_names([key for key, _ in pairs])
-        found = {name: _tidy(value) for name, (_, value) in zip(names, pairs)}
+        found = {name: value for name, (_, value) in zip(names, pairs)}
         twice.extend([", ".join(key for key, _ in pairs)] if len(found) < len(pairs) else [])
         return found
 
     for number, line in _json_lines(text):
         twice.clear()
         try:
-            row = json.loads(line, object_pairs_hook=once)
+            row = json.loads(line, object_pairs_hook=once, parse_constant=nothing)
         except (ValueError, RecursionError) as error:
             detail = f": {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
             table.problems.append(Problem(number, line[:200], f"the line is not JSON{detail}"))
@@ -285,15 +284,6 @@ def _unquoted(cell: str) -> str:
     if quotes % 2 == 0 and quotes and cell[0] == cell[-1] == '"':
         return cell[1:-1].replace('""', '"')
     return cell[1:] if quotes % 2 and cell[0] == '"' else cell
-
-
-def _tidy(value: Any) -> Any:
-    """Replace NaN, which JSON has not but Python writes, by None."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, list):
-        return [_tidy(item) for item in value]
-    return value
 
 
 def _type_columns(table: Table, *, european: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from slapkit._io import tar_members
 from slapkit.audio.decode import AUDIO_SUFFIXES
+from slapkit.data.cells import nothing
 from slapkit.data.dataset import Problem
 from slapkit.data.home import LINK_LEAVES, MISSING, Home, is_control
 from slapkit.data.tables import CAPTION_COLUMNS
@@ -115,7 +116,7 @@ def _sample(
         tell(f"the sample holds {len(sounds)} sounds: {PurePosixPath(sounds[0]).name} is taken")
     facts: dict[str, Any] = {}
     try:
-        facts = json.loads(words.get(".json", b"{}"))
+        facts = json.loads(words.get(".json", b"{}"), parse_constant=nothing)
         text = words[".txt"].decode("utf-8") if ".txt" in words else None
     except (ValueError, RecursionError) as error:
         return tell(f"its JSON or text cannot be read: {str(error)[:100]}")

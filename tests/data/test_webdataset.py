@@ -143,6 +143,15 @@ def test_names_in_a_tar_stay_in_it_however_they_are_written(files, tmp_path):
         assert dataset.audio_hashes() == [hashlib.sha256(flac).hexdigest()]
 
 
+def test_facts_that_pandas_has_not_are_none(files, tmp_path):
+    for number in range(2):
+        about = json.dumps({"text": "a jig", "work": float("nan"), "tempo": [float("inf")]}).encode()
+        packed(tmp_path / f"{number}.tar", ("0.wav", files[number].path.read_bytes()), ("0.json", about))
+    dataset = read(tmp_path)
+    assert [clip.facts for clip in dataset] == [{"work": None, "tempo": [None]}] * 2
+    assert len({clip.group for clip in dataset}) == 2, "no group of all that have none"
+
+
 @pytest.mark.parametrize(("split", "listed"), [("", 0), ("nan", 0), (None, 0), (3, 1)])
 def test_a_split_of_nothing_is_none(files, tmp_path, split, listed):
     about = json.dumps({"text": "a jig", "split": split}).encode()
