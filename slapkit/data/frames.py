@@ -46,7 +46,8 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def group_of(facts: Mapping[str, Any], id: str) -> str:
     """Return what a clip must not be divided from: its fact `group`, else its `work`, else the clip itself."""
-    return next((str(facts[key]) for key in ("group", "work") if facts.get(key) is not None), id)
+    named = (str(facts[key]) for key in ("group", "work") if facts.get(key) is not None)
+    return next((name for name in named if name.strip().lower() not in ("", "nan")), id)
 
 
 def fact_name(name: str, taken: Container[str]) -> str:

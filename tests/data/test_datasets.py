@@ -376,6 +376,11 @@ def test_rows_with_too_many_or_too_few_cells(folder):
     assert [p.row for p in dataset.problems] == [2, 3] and "more cells than the header" in dataset.problems[0].reason
 
 
+def test_groups_and_works_of_nothing_are_none(folder):
+    rows = [row("a", work=""), row("b", work=" "), row("c", work="nan"), row("d", group="", work="w"), row("e", work=0)]
+    assert [clip.group for clip in read(jsonl(folder, *rows))] == ["a.wav", "b.wav", "c.wav", "w", "0"]
+
+
 def test_a_group_of_its_own_is_written_too(folder):
     clips = [replace(clip, group="all") for clip in read(jsonl(folder, row("a"), row("b", split="test")))]
     path = write_table(AudioTextDataset(folder, clips), folder / "t.jsonl")
