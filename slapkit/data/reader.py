@@ -323,9 +323,11 @@ class TableBuilder:
         fresh = [caption for caption in captions if caption not in known.captions]
         if not fresh:
             self.problems.append(Problem(number, id, "the row repeats an earlier one: merged"))
-        if split is not None and known.split is not None and split != known.split:
-            reason = "an earlier row puts the file into another split: that one is kept"
-            self.problems.append(Problem(number, f"{id}: {split}, not {known.split}", reason))
+        both = {"split": (split, known.split), "group": (group_of(facts, ""), group_of(known.facts, ""))}
+        for what, (own, kept) in both.items():
+            if own and kept and own != kept:
+                reason = f"an earlier row puts the file into another {what}: that one is kept"
+                self.problems.append(Problem(number, f"{id}: {own}, not {kept}", reason))
         facts |= {k: v for k, v in known.facts.items() if v is not None}
         self._clips[id] = replace(known, captions=(*known.captions, *fresh), facts=facts, split=known.split or split)
 

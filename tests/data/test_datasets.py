@@ -359,9 +359,10 @@ def test_clips_without_a_split_take_no_other_split_away(folder, tmp_path):
     }  # fmt: skip
 
 
-def test_of_contradicting_splits_the_first_is_kept(folder):
-    dataset = read(jsonl(folder, row("a", "x", split="train"), row("a", "y", split="test")))
-    assert dataset[0].split == "train" and "another split" in dataset.problems[0].reason
+def test_of_contradicting_splits_and_groups_the_first_is_kept(folder):
+    dataset = read(jsonl(folder, row("a", "x", split="train", work="v"), row("a", "y", split="test", work="w")))
+    assert (dataset[0].split, dataset[0].group) == ("train", "v")
+    assert [p.value for p in dataset.problems] == ["a.wav: test, not train", "a.wav: w, not v"]
 
 
 def test_clips_in_no_split_are_counted_where_others_are_in_one(folder):
