@@ -1,14 +1,16 @@
-"""A folder of sounds, and which of the names in its table are files in it."""
+"""A folder of sounds: which of the names in its table are files in it, and which files no name is for."""
 
 import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PureWindowsPath
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
+from urllib.parse import unquote
 
 from slapkit.audio.decode import AUDIO_SUFFIXES
+from slapkit.errors import short
 
 LINK_LEAVES = "a link that leaves the folder: copy what it leads to (`cp -rL` copies a folder without links)"
 MISSING = "the file does not exist"
@@ -64,13 +66,18 @@ class Home:
                 return "file_name is not a file"
             if info.st_size == 0:
                 return "the file is empty (0 bytes)"
-            return unicodedata.normalize("NFC", Path(relative).as_posix()), path
+            return _id_of(relative), path
         return MISSING
 
     def ids_of(self, name: str, folder: Path) -> set[str]:
         """Return the ids that a name in a table may mean, whether there is a file or not."""
         found = {self._relative(written, folder) for written in _spellings(name)}
-        return {unicodedata.normalize("NFC", Path(relative).as_posix()) for relative in found if relative is not None}
+        return {_id_of(relative) for relative in found if relative is not None}
+
+    def unnamed(self, named: Container[str]) -> list[str]:
+        """Return the ids of the sound files here that are not among `named`, in order."""
+        ids = (_id_of(file) for file, _ in self.sounds())
+        return sorted(id.encode("utf-8", "backslashreplace").decode() for id in ids if id not in named)
 
     def sounds(self, tell: Callable[[str, str], None] = lambda name, reason: None) -> Iterator[tuple[str, str]]:
         """Yield the sound files by suffix, each as its name relative to the folder, with "/", and its path.
@@ -100,6 +107,26 @@ class Home:
             return None
         path = os.path.normpath(os.path.join(os.path.abspath(folder), written))
         return next((os.path.relpath(path, r) for r in (self._absolute, self._real) if _inside(path, r)), None)
+
+
+def hints(missing: Sequence[str], files: Sequence[str]) -> list[str]:
+    """Return a note where names of missing files are like those of `files`: but for case, suffix, folder, zeros before
+    a number, or signs written as in addresses of the web."""
+    known = {_core(file): file for file in files}
+    pairs = [(name, known[_core(name)]) for name in missing if _core(name) in known]
+    if not pairs:
+        return []
+    examples = ", ".join(f"{short(file)} for {short(name)}" for name, file in pairs[:3])
+    return [f"{len(pairs):,} of the missing files may be there by another name ({examples}): correct the table"]
+
+
+def _core(name: str) -> str:
+    name = unicodedata.normalize("NFC", unquote(name.strip().replace("\\", "/")))
+    return PurePosixPath(name).stem.casefold().lstrip("0")
+
+
+def _id_of(relative: str) -> str:
+    return unicodedata.normalize("NFC", Path(relative).as_posix())
 
 
 def is_control(character: str) -> bool:

@@ -19,10 +19,9 @@ from slapkit.data import hf, tars
 from slapkit.data.cells import parse_list
 from slapkit.data.dataset import AudioTextDataset, Clip, Problem, describe
 from slapkit.data.frames import group_of
-from slapkit.data.home import MISSING, Home, is_control
+from slapkit.data.home import MISSING, Home, hints, is_control
 from slapkit.data.splits import HELD_OUT, SPLIT_NAMES, split_name, split_of_folders
 from slapkit.data.tables import CAPTION_COLUMNS, SUFFIXES, Table, columns_of, read_table
-from slapkit.data.unnamed import hints, unnamed
 from slapkit.errors import DataError, short
 
 LONGEST = 10_000  # characters of a caption that are kept; text models read a few hundred
@@ -112,7 +111,7 @@ def _read_tables(
         for number, row in content.rows:
             builder.add(number, row, captions, folder, split)
     what = f"row of {', '.join(str(file) for file, _, _ in tables)}"
-    rest = unnamed(builder.home, builder.named)
+    rest = builder.home.unnamed(builder.named)
     notes += hints(builder.missing, rest)
     return _data_set(root, builder.clips(), what, problems, name, notes, rest)
 
