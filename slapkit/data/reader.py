@@ -74,13 +74,15 @@ def read(
     remarks: list[Problem] = []
     tables = [(Path(table), path, None)] if table is not None else find_tables(path, remarks) if path.is_dir() else []
     notes = [f"{remark.value}: {remark.reason}" for remark in remarks]
-    if not tables and hf.kind_of(path):
+    parquet = None if tables else hf.kind_of(path)
+    if not tables and not audio and not config and tars.kind_of(path):
+        notes += [f"{parquet}: it is not read, the tars are"] if parquet else []
+        return _read_tars(path, name, caption, notes)
+    if parquet:
         folder, said = hf.unpack(path, audio=audio, caption=caption, config=config, progress=progress)
         dataset = read(folder, name=name or hf.name_of(path))
         dataset.notes[:0] = notes + said
         return dataset
-    if not tables and tars.kind_of(path):
-        return _read_tars(path, name, caption)
     if audio or config:
         raise DataError(f"{path} is read by its table: audio and config choose among what Parquet files hold")
     if not tables:
@@ -116,7 +118,7 @@ def _read_tables(
     return _data_set(root, builder.clips(), what, problems, name, notes, rest)
 
 
-def _read_tars(folder: Path, name: str | None, caption: str | None) -> AudioTextDataset:
+def _read_tars(folder: Path, name: str | None, caption: str | None, notes: list[str]) -> AudioTextDataset:
     clips: list[Clip] = []
     problems: list[Problem] = []
     for id, path, words, facts in tars.samples(folder, caption, problems):
@@ -124,7 +126,7 @@ def _read_tars(folder: Path, name: str | None, caption: str | None) -> AudioText
             split = _split_of(facts.pop("split", None), 0, id, problems)
             split = split or split_of_folders(_PARTS.sub("/", id.split(".tar/")[0]) + "/0")
             clips.append(Clip(id, path, tuple(captions), facts, split, group_of(facts, id)))
-    return _data_set(folder, clips, f"sample of the tars in {folder}", problems, name, [])
+    return _data_set(folder, clips, f"sample of the tars in {folder}", problems, name, notes)
 
 
 def _data_set(

@@ -143,6 +143,18 @@ def test_names_in_a_tar_stay_in_it_however_they_are_written(files, tmp_path):
         assert dataset.audio_hashes() == [hashlib.sha256(flac).hexdigest()]
 
 
+def test_tars_with_an_index_in_parquet_are_read(files, tmp_path):
+    import pandas as pd
+
+    about = json.dumps({"caption": "a jig", "status": "success"}).encode()
+    packed(tmp_path / "00000.tar", ("0.wav", files[0].path.read_bytes()), ("0.json", about), ("0.txt", b"a jig"))
+    pd.DataFrame({"caption": ["a jig"], "status": ["success"]}).to_parquet(tmp_path / "00000.parquet")
+    for dataset in (read(tmp_path), collections.read("auto", tmp_path)):
+        assert dataset[0].captions == ("a jig",) and "00000.parquet: it is not read, the tars are" in dataset.notes
+    with pytest.raises(DataError, match="no column 'sound'"):
+        read(tmp_path, audio="sound")
+
+
 def test_facts_that_pandas_has_not_are_none(files, tmp_path):
     for number in range(2):
         about = json.dumps({"text": "a jig", "work": float("nan"), "tempo": [float("inf")]}).encode()

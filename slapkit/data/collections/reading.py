@@ -85,7 +85,7 @@ def detect(folder: str | os.PathLike[str]) -> tuple[str, str]:
         return "slap-csv", table.name
     if sound := next(Home(folder).sounds(), None):
         return "tagged-folder", f"no table, but audio files such as {sound[0]},"
-    if clue := hf.kind_of(folder) or tars.kind_of(folder):
+    if clue := tars.kind_of(folder) or hf.kind_of(folder):
         return "table", clue
     holds = shortened([path.name for path in present])
     words = [f"{folder} holds {holds}: no layout known here ({', '.join(LAYOUTS)})", how_to_unpack(present)]
