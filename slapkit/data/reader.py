@@ -28,6 +28,7 @@ LONGEST = 10_000  # characters of a caption that are kept; text models read a fe
 _NOTHING = {"", "nan", "null", "none", "n/a", "na", "<na>"}  # what exports write where there is nothing
 _TABLES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)
 _OTHER_TABLES = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers", ".json", ".txt", ".xml", ".db", ".sqlite")
+_ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _PARTS = re.compile("[-_.]")  # of the name of a tar, such as train-0001.tar
 _Found = tuple[Path, Path, str | None]  # a table, the folder its names are relative to, its split
 
@@ -92,11 +93,17 @@ def read(
 
 def _hint(folder: Path) -> str:
     """Say what in a folder without a table may be one."""
+    problems: list[Problem] = []
+    list(tars.samples(folder, None, problems))
+    if problems:
+        return f"its tars hold no samples:\n{describe(problems)}"
     found = sorted(path.name for path in folder.iterdir() if path.is_file())
     if other := [name for name in found if name.lower().endswith(SUFFIXES)]:
         return f"give read({str(folder)!r}, table=...) one of {short(other)}"
     if other := [name for name in found if name.lower().endswith(_OTHER_TABLES)]:
         return f"{short(other[0])} is not read: save it as metadata.csv (UTF-8), or JSON as metadata.jsonl"
+    if other := [name for name in found if name.lower().endswith(_ARCHIVES)]:
+        return f"{short(other[0])} is not read: unpack it, with `slapkit unpack` for one, or to a .tar of WebDataset"
     return "it holds no table at all"
 
 

@@ -91,8 +91,8 @@ def _samples(tar: Path, shown: str, problems: list[Problem]) -> dict[str, dict[s
     with open(tar, "rb") as file:
         file.seek(end)
         if file.read(512).strip(b"\0") or end >= size:
-            reason = f"the tar is damaged or cut off after {end:,} of {size:,} bytes: what follows is left out"
-            problems.append(Problem(0, shown, reason))
+            place = f"after {end:,} of {size:,} bytes: what follows is left out"
+            problems.append(Problem(0, shown, f"the tar is damaged, compressed or cut off {place}"))
     return found
 
 

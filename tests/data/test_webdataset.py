@@ -176,9 +176,10 @@ def test_what_is_called_a_tar_and_is_none_is_listed(tars, tmp_path):
     (tmp_path / "folder.tar").mkdir()
     (tmp_path / "gone.tar").symlink_to("nowhere.tar")
     (tmp_path / "outside.tar").symlink_to(tars / "train-000000.tar")
-    for reading in (read, lambda folder: collections.read("auto", folder)):
-        with pytest.raises(DataError):
-            reading(tmp_path)
+    with pytest.raises(DataError, match="gone.tar.*\n.*outside.tar|outside.tar.*\n.*gone.tar"):
+        read(tmp_path)
+    with pytest.raises(DataError, match="no layout known"):
+        collections.read("auto", tmp_path)
     shutil.copy(tars / "train-000000.tar", tmp_path)
     dataset = read(tmp_path)
     assert len(dataset) == 10 and [problem.value for problem in dataset.problems] == ["gone.tar", "outside.tar"]
@@ -195,6 +196,14 @@ def test_a_tar_cut_off_is_listed(tars, tmp_path, cut):
     said = [problem.reason for problem in dataset.problems if problem.value == "train-000001.tar"]
     assert len(said) == 1 and "cut off" in said[0]
     assert len(read(tars)) - len(dataset) <= 10
+
+
+@pytest.mark.parametrize(("name", "words"), [("x.tar", "compressed"), ("x.tar.gz", "unpack it")])
+def test_compressed_tars_are_named(tmp_path, name, words):
+    with tarfile.open(tmp_path / name, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("0.flac"))
+    with pytest.raises(DataError, match=f"{name}(.|\n)*{words}|{words}(.|\n)*{name}"):
+        read(tmp_path)
 
 
 def stored(dataset, cache):
