@@ -92,7 +92,7 @@ def to_datasets(clips_of: Mapping[str, Sequence[Clip]]) -> datasets.DatasetDict:
         names = dict.fromkeys(name for row in rows for name in row if name != "split")
         try:
             made = library.Dataset.from_dict({name: [row.get(name) for row in rows] for name in names})
-        except (ValueError, TypeError) as error:  # pyarrow's are among them
+        except (ValueError, TypeError, OverflowError) as error:  # pyarrow's are among them
             raise DataError(f"a fact of the clips in {split!r} fits no column: {str(error)[:200]}") from error
         # Without decoding first, so that torchcodec is not asked to note a path.
         made = made.cast_column("audio", library.Audio(decode=False))

@@ -327,6 +327,10 @@ class TableBuilder:
         if known is None:
             self._clips[id] = Clip(id, path, tuple(captions), facts, split)
             return
+        if path != known.path:
+            reason = "another file has this name in another form of Unicode: rename one"
+            self.problems.append(Problem(number, id, reason))
+            return
         self._merged.add(id)
         fresh = [caption for caption in captions if caption not in known.captions]
         if not fresh:

@@ -43,10 +43,11 @@ def make_splits(
         fractions: share of the clips per split, adding up to 1; default 0.8 train, 0.1 validation, 0.1 test.
 
     Raises:
-        ConfigError: fractions that are not positive or do not add up to 1.
+        ConfigError: fractions that are not positive or do not add up to 1, or a negative seed.
         DataError: fewer groups than splits.
     """
     fractions = dict(FRACTIONS if fractions is None else fractions)
+    require(seed >= 0, "seed", seed, "0 or more")
     require(bool(fractions) and all(f > 0 for f in fractions.values()), "fractions", fractions, "positive shares")
     require(abs(sum(fractions.values()) - 1) < 1e-6, "fractions", fractions, "shares that add up to 1")
     groups = _groups(dataset)

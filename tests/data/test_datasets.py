@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -306,6 +307,8 @@ def test_splits_that_cannot_be_made(folder):
     for wrong in ({}, {"train": 0.5}, {"train": 1.5, "test": -0.5}):
         with pytest.raises(ConfigError, match="fractions"):
             make_splits(dataset, fractions=wrong)
+    with pytest.raises(ConfigError, match="seed=-1"):
+        make_splits(dataset, seed=-1)
 
 
 def test_splits_written_beside_the_table_are_read_from_now_on(folder):
@@ -343,6 +346,23 @@ def test_facts_named_as_a_column_are_kept_beside_it(folder, tmp_path):
     pytest.importorskip("datasets")
     (row,) = dataset.to_datasets()["all"].data.to_pylist()
     assert row["audio"]["path"] == str(folder / "a.wav") and row["audio (table)"] == "fact audio"
+
+
+@pytest.mark.parametrize("facts", [("a text", 1), (10**30, 1)])
+def test_facts_that_fit_no_column_of_datasets_are_refused(folder, facts):
+    pytest.importorskip("datasets")
+    dataset = read(jsonl(folder, *(row(name, fact=fact) for name, fact in zip("ab", facts))))
+    with pytest.raises(DataError, match="a fact of the clips in 'all'"):
+        dataset.to_datasets()
+
+
+def test_two_names_that_differ_in_their_form_of_unicode_are_no_file(folder):
+    names = [unicodedata.normalize(form, "\u00e9.wav") for form in ("NFC", "NFD")]
+    for name, source in zip(names, "ab"):
+        shutil.copy(folder / f"{source}.wav", folder / name)
+    dataset = read(jsonl(folder, *({"file_name": name, "caption": text} for name, text in zip(names, "xy"))))
+    assert [(clip.path, clip.captions) for clip in dataset] == [(folder / names[0], ("x",))]
+    assert [p.row for p in dataset.problems] == [2]
 
 
 def test_clips_without_a_split_take_no_other_split_away(folder, tmp_path):
