@@ -121,11 +121,12 @@ def _repetitions(members: Sequence[Member], keys: Sequence[str | None]) -> dict[
 
 
 def _shared_groups(parts: Mapping[str, AudioTextDataset], held_out: set[str]) -> list[str]:
-    """Return the groups in more than one part, all of `held_out` being one."""
+    """Return the groups in more than one part, all of `held_out` being one; a clip by itself is no group."""
     held = defaultdict(set)
     for name, dataset in parts.items():
         for clip in dataset:
-            held[clip.group].add(None if name in held_out else name)
+            if clip.group != clip.id:  # data sets have files of the same names
+                held[clip.group].add(None if name in held_out else name)
     return sorted(group for group, names in held.items() if len(names) > 1)
 
 

@@ -58,11 +58,16 @@ def test_undecodable_files_are_reported(dataset, tmp_path):
 
 
 def test_different_data_sets_are_compared_by_name(dataset, tmp_path):
+    (tmp_path / "other").mkdir()
     write(tmp_path / "a.wav", noise(1))
     write(tmp_path / "b.flac", noise(1))
     both = {"corpus": dataset({"a.wav": "train"}), "benchmark": dataset({"b.flac": "test"})}
     found = check(both, progress=False)
     assert found.sounds[0] == (Member("corpus", "a.wav"), Member("benchmark", "b.flac"))
+    write(tmp_path / "other" / "a.wav", noise(2))
+    other = AudioTextDataset(tmp_path / "other", [Clip("a.wav", tmp_path / "other" / "a.wav", (), group="a.wav")])
+    found = check({"corpus": both["corpus"], "other": other}, progress=False)
+    assert found.clean and not found.groups, "names of files are no groups"
 
 
 def test_repetitions_within_a_split_groups_and_clips_without_a_split(dataset, tmp_path):
