@@ -148,7 +148,7 @@ class RowCache:
 
 
 def _told(found: Iterable[Any], about: list[Any]) -> Iterator[Any]:
-    """Yield `found`, and keep `[done, *about]` in the file that `PROGRESS` names, if it does, until the end."""
+    """Yield `found`; the file that the variable `PROGRESS` names, if any, holds `[done, *about]` until the end."""
     path, told = os.environ.get(PROGRESS), -1.0
     for done, item in enumerate(found, 1):
         yield item

@@ -55,11 +55,11 @@ class Problem:
     reason: str
 
 
-def describe(problems: Sequence[Problem], examples: int = 3) -> str:
-    """Return problems as text, one line per reason with its count and the first `examples` rows."""
+def describe(problems: Sequence[Problem]) -> str:
+    """Return problems as text, one line per reason with its count and the first three rows."""
     lines = []
     for reason, count in Counter(p.reason for p in problems).most_common():
-        shown = [p for p in problems if p.reason == reason][:examples]
+        shown = [p for p in problems if p.reason == reason][:3]
         where = "; ".join(f"line {p.row}: {short(p.value)}" if p.row else short(p.value) for p in shown)
         lines.append(f"{count:,} x {reason} ({where}{'; ...' if count > len(shown) else ''})")
     return "\n".join(lines)

@@ -82,8 +82,8 @@ class Home:
     def sounds(self, tell: Callable[[str, str], None] = lambda name, reason: None) -> Iterator[tuple[str, str]]:
         """Yield the sound files by suffix, each as its name relative to the folder, with "/", and its path.
 
-        Hidden files and folders stay out, linked folders are not entered; `tell` hears the name of what may not be
-        looked into, and why. Texts: a Path for each step would take half of the time.
+        Hidden files and folders are left out, linked folders not entered; `tell` is called with the name of what cannot
+        be read and the reason. Strings, since building a Path for each step takes half of the time.
         """
 
         def unreadable(error: OSError) -> None:

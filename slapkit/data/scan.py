@@ -141,7 +141,7 @@ def sound_files(folder: Path) -> tuple[list[Source], list[Failure]]:
 
 @contextlib.contextmanager
 def _listing(file: str, failures: list[Failure]) -> Iterator[None]:
-    """List a file that the system refuses to show."""
+    """List a file that cannot be opened."""
     try:
         yield
     except OSError as error:

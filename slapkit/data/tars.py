@@ -10,7 +10,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from slapkit._io import tar_members
 from slapkit.audio.decode import AUDIO_SUFFIXES
@@ -21,15 +21,7 @@ from slapkit.data.tables import CAPTION_COLUMNS
 from slapkit.errors import short
 
 _MOST_WORDS = 2**24  # bytes of one member with captions and facts
-
-
-class Sample(NamedTuple):
-    """A sound in a tar, and what stands beside it."""
-
-    id: str
-    path: Path
-    captions: Any
-    facts: dict[str, Any]
+Sample = tuple[str, Path, Any, dict[str, Any]]  # id, path, captions, facts
 
 
 def kind_of(folder: Path) -> str | None:
@@ -125,4 +117,4 @@ def _sample(
     column = next((c for c in ([caption] if caption else CAPTION_COLUMNS) if c in facts), None)
     captions = text if column is None else facts.pop(column)
     name = f"{id.removesuffix(PurePosixPath(id).name)}{PurePosixPath(sounds[0]).name}"
-    return Sample(name, tar / sounds[0], captions, facts)
+    return name, tar / sounds[0], captions, facts
