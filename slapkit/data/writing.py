@@ -24,10 +24,13 @@ def write_table(dataset: AudioTextDataset, path: str | Path | None = None) -> Pa
     preferred to a `metadata.csv` beside it; elsewhere it is read by `read(folder, table=path)`.
 
     Raises:
-        DataError: the table exists already, or a sound lies outside the data set's folder or in a tar.
+        DataError: the table exists already or is not called `.jsonl`, or a sound is in a tar or outside the data set's
+            folder.
         StorageError: it cannot be written.
     """
     path = dataset.root / "metadata.jsonl" if path is None else Path(path)
+    if path.suffix.lower() != ".jsonl":
+        raise DataError(f"{path} is no name for JSON Lines, and would not be read: call it {path.stem}.jsonl")
     if path.exists():
         raise DataError(f"{path} exists already: move it away, or name another table")
     return atomic_write_json_lines(path, [_row(dataset, clip) for clip in dataset])

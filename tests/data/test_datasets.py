@@ -328,11 +328,13 @@ def test_splits_written_beside_the_table_are_read_from_now_on(folder):
     assert list(read(folder, table=write_table(divided, folder.parent / "other.jsonl"))) == list(divided)
 
 
-def test_a_sound_outside_the_folder_is_not_written(folder, tmp_path):
+def test_a_table_that_could_not_be_read_is_not_written(folder, tmp_path):
     clips = [replace(clip, path=tmp_path / "elsewhere.wav") for clip in read(jsonl(folder, row("a")))]
     with pytest.raises(DataError, match="elsewhere.wav lies outside"):
         write_table(AudioTextDataset(folder, clips), folder / "t.jsonl")
-    assert not (folder / "t.jsonl").exists()
+    with pytest.raises(DataError, match="call it t.jsonl"):
+        write_table(AudioTextDataset(folder, ()), folder / "t.csv")
+    assert not list(folder.glob("t.*"))
 
 
 def test_facts_named_as_a_column_are_kept_beside_it(folder, tmp_path):
