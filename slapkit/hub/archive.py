@@ -28,6 +28,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: {name!r} is no tensor with a name, so this is no file of weights")
+        if value.layout != torch.strided or value.is_meta or value.is_nested or value.is_quantized:
+            raise CheckpointError(f"{path}: {name!r} is a sparse, nested, quantised or empty tensor: save plain ones")
         if value.nbytes > value.untyped_storage().nbytes():  # the same numbers again and again
             raise CheckpointError(f"{path}: {name!r} of shape {list(value.shape)} claims more numbers than are there")
     while prefix := next((p for p in _WRAPPERS if all(name.startswith(p) for name in state)), None):

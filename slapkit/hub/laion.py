@@ -68,9 +68,9 @@ def read_file(path: Path, source: str, *, tokenizer: str | Path) -> Published:
         audio = AudioEncoderConfig(kind="htsat", frontend=frontend, window_s=frontend.min_s, htsat=htsat)
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
         raise CheckpointError(
-            f"{path} is no LAION-CLAP of HTS-AT and RoBERTa: {error} is missing or of another shape"
+            f"{path} is no LAION-CLAP of HTS-AT and RoBERTa: a tensor is missing or of another shape ({error})"
         ) from error
     max_tokens = min(_MAX_TOKENS, roberta["max_position_embeddings"] - 2)
     return Published(path, source, audio, roberta, dim, max_tokens, tokenizer, tensors)
@@ -78,7 +78,7 @@ def read_file(path: Path, source: str, *, tokenizer: str | Path) -> Published:
 
 def _rename(name: str, tensor: Tensor) -> dict[str, Tensor]:
     """Return a tensor by the names of transformers' `ClapModel`, or nothing where it has no place there."""
-    if (found := _QKV.fullmatch(name)) and len(tensor) % 3 == 0:  # one matrix there, three here
+    if (found := _QKV.fullmatch(name)) and tensor.dim() and len(tensor) % 3 == 0:  # one matrix there, three here
         names = (f"{_AUDIO}{found[1]}.attention.self.{which}.{found[2]}" for which in ("query", "key", "value"))
         return dict(zip(names, tensor.chunk(3)))
     found = ((re.fullmatch(theirs, name), ours) for theirs, ours in _NAMES.items())
@@ -90,7 +90,7 @@ def _htsat(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict
     places = {
         tuple(map(int, found.groups())) for n in tensors if (found := re.search(r"layers\.(\d+)\.blocks\.(\d+)", n))
     }
-    depths = [sum(stage == i for stage, _ in places) for i in range(1 + max(stage for stage, _ in places))]
+    depths = [sum(stage == i for stage, _ in places) for i in range(len({stage for stage, _ in places}))]
     tables = [
         tensors[f"{_AUDIO}layers.{i}.blocks.0.attention.self.relative_position_bias_table"] for i in range(len(depths))
     ]

@@ -109,7 +109,7 @@ def _our_names(found: Published) -> dict[str, Tensor]:
         if name in _IGNORED:
             continue
         if name == "logit_scale_a":
-            state["log_scale"] = tensor.reshape(())
+            state["log_scale"] = tensor.reshape(()) if tensor.numel() == 1 else tensor
         elif prefix is None:
             unknown.append(name)
         else:

@@ -58,8 +58,10 @@ def read_folder(folder: Path, source: str) -> Published:
         encoder = AudioEncoderConfig(kind="htsat", frontend=frontend, window_s=frontend.min_s, htsat=htsat)
     except ConfigError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    if (pad := roberta["pad_token_id"]) is None:
+        raise CheckpointError(f"{folder / 'config.json'}: pad_token_id=None, and RoBERTa counts positions from it")
     # transformers cuts no earlier; the first position follows the padding's.
-    max_tokens = min(512, roberta["max_position_embeddings"] - roberta["pad_token_id"] - 1)
+    max_tokens = min(512, roberta["max_position_embeddings"] - pad - 1)
     return Published(file, source, encoder, roberta, config.projection_dim, max_tokens, folder, tensors)
 
 
@@ -76,7 +78,7 @@ def _frontend(folder: Path, n_mels: int) -> FrontendConfig:
     if missing := sorted({*FRONTEND, "truncation"} - settings.keys()):
         raise CheckpointError(f"{file} lacks {', '.join(missing)}: it is not of CLAP's feature extractor")
     truncation = settings["truncation"]
-    if truncation not in SCALES:
+    if not isinstance(truncation, str) or truncation not in SCALES:
         raise CheckpointError(
             f"{file}: truncation={short(truncation)} is not known: {nearest(str(truncation), SCALES)}"
         )

@@ -88,6 +88,7 @@ def test_code_is_refused_and_not_run(where, tmp_path):
         ({"a": np.dtype("O")}, "a.pt"), ({"a": torch.zeros(2), "b": 3}, "'b'"), ({3: torch.zeros(2)}, "3"),
         ({}, "a.pt"), ([torch.zeros(2)], "a.pt"), ({"state_dict": 3}, "a.pt"), (torch.zeros(2), "a.pt"),
         (torch.nn.Linear(2, 2), "Linear"), ({"a": torch.zeros(1).expand(50_000, 50_000)}, "'a'"),  # 10 GB of one number
+        ({"a": torch.eye(2).to_sparse()}, "'a'"), ({"a": torch.empty(2, device="meta")}, "'a'"),
     ],
 )  # fmt: skip
 def test_other_content_is_refused(content, named, tmp_path):
