@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from slapkit._io import locate
 from slapkit.cli.app import ModelFolder, Quiet, Tokenizer, app, list_left_out, say
 from slapkit.errors import TABLE
 
@@ -60,12 +59,11 @@ def export(
     from slapkit.hub import export
     from slapkit.hub.load import load_model
 
-    path = locate(run)
     if to == "hub-folder":
-        done = export.to_hub_folder(path, out, tokenizer=tokenizer)
+        done = export.to_hub_folder(run, out, tokenizer=tokenizer)
     else:
-        model = load_model(path, device="cpu", tokenizer=tokenizer)
-        card = export.model_card(model, *export.read_run(path), form=to)
+        model = load_model(run, device="cpu", tokenizer=tokenizer)
+        card = export.model_card(model, *export.read_run(run), form=to)
         done = (export.to_clap if to == "clap" else export.to_onnx)(model, out, card=card)
     print(f"export: {os.path.relpath(done)} ({to})")
 

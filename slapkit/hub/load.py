@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from slapkit._io import locate
 from slapkit.errors import CheckpointError
 from slapkit.hub import laion, transformers_clap
 from slapkit.hub.published import assemble
@@ -32,12 +33,13 @@ class Source(NamedTuple):
 
 
 def find(path: str | Path) -> Source:
-    """Return what lies at `path`, or under the name `owner/model` of the hub, if `path` is a string of that form.
+    """Return what lies at `path`, here or in the project, or under the name `owner/model` of the hub, if `path` is a
+    string of that form.
 
     A name may reach the network, only where nothing of that name lies here. A `CheckpointError` says that nothing
     usable is there, or that the name cannot be reached.
     """
-    place = Path(path).expanduser()
+    place = locate(path)
     if place.is_file() and place.suffix in _TORCH:
         return Source("laion", place, str(path))
     if place.is_file():
@@ -48,7 +50,7 @@ def find(path: str | Path) -> Source:
         )
     if place.is_dir():
         return Source(*_in_folder(place), str(path))
-    if isinstance(path, str) and _NAME.fullmatch(path) and not Path(path.split("/")[0]).exists():
+    if isinstance(path, str) and _NAME.fullmatch(path) and not locate(path.split("/")[0]).exists():
         return Source(*_in_folder(_from_hub(path)), path)
     raise CheckpointError(f"{path} does not exist: it holds no trained model")
 

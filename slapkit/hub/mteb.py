@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
+from slapkit._io import locate
 from slapkit.errors import AudioError, need_extra
 from slapkit.hub.load import load_model
 from slapkit.models.embed import Sound
@@ -52,7 +53,7 @@ def mteb_model(
         MissingExtraError: MTEB is not installed.
     """
     model = load_model(path, device=device, precision=precision, tokenizer=tokenizer)
-    place = Path(path).expanduser().resolve()
+    place = locate(path).resolve()
     of_run = place.name in ("checkpoint", "together")
     own = place.parent.name if of_run else place.stem if place.is_file() else place.name
     return MtebModel(model, name or f"slapkit/{own}", embedding=embedding)

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from slapkit._io import locate
 from slapkit.errors import CheckpointError
 from slapkit.hub.load import load_joint
 from slapkit.models.joint import JointModel, ModelConfig, Objective
@@ -68,7 +69,7 @@ def start_from(
 
 def _first_seed(init: str | Path) -> str | Path:
     """Return the first seed's folder where `init` is a run's, else `init`."""
-    first = Path(init) / "checkpoint"
+    first = locate(init) / "checkpoint"
     return first if (first / "config.json").is_file() else init
 
 

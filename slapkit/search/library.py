@@ -72,7 +72,7 @@ class Library(AudioFiles, opening.WithModel):
 
         Args:
             folder: audio files in any depth, or a data set with its table.
-            model: a model that was loaded, or the folder of its run.
+            model: a model that was loaded, or what `slapkit.load` takes.
             out: folder that keeps the library; default `data/libraries/<name>-<hash>` in the project.
             embedding: prediction "q" or projection "z".
             index: "exact", or "approximate" for many millions of windows: the best window is sought in the cells

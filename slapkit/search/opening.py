@@ -111,11 +111,12 @@ def store_at(out: Path, header: Header | None = None) -> LibraryStore:
 def loaded(
     model: Model | str | Path, tokenizer: str | Path | None = None, progress: bool = True
 ) -> tuple[Model, str | None]:
-    """Return a model, loaded where its run's folder or file is given, and that place, as far as it is known."""
+    """Return a model, loaded where its run's folder, file or name is given, and that place, as far as it is known."""
     from tqdm.auto import tqdm
 
     if isinstance(model, (str, Path)):
-        path = locate(model).resolve()
+        place = locate(model)
+        path = place.resolve() if place.exists() else model  # a name of the hub
         with tqdm(desc="Loading the model ...", bar_format="{desc}", disable=not progress, leave=False):
             from slapkit.hub.load import load_model  # and torch, most of the wait
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from slapkit._io import locate
 from slapkit.hub.load import find
 from slapkit.metrics.protocol import markdown as escape
 from slapkit.metrics.summary import DIRECTIONS, chance, decimals, dig, embedding, label, percent, retrieval, words
@@ -53,7 +54,8 @@ def read_run(path: str | Path) -> tuple[dict[str, Any] | None, dict[str, Any] | 
     """Return record and metrics of the run whose folder is `path` or holds it; None and None where there is no run.
     Figures are those of the model that `slapkit.load` gives there: where it is that, of the seeds together. Raise
     `CheckpointError` where `run.json` or `metrics.json` is damaged."""
-    folder = next((f for f in (Path(path), Path(path).parent) if (f / "run.json").is_file()), None)
+    place = locate(path)
+    folder = next((f for f in (place, place.parent) if (f / "run.json").is_file()), None)
     if folder is None:
         return None, None
     metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}

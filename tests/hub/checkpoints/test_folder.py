@@ -11,8 +11,10 @@ import torch
 from transformers import ClapModel
 
 import slapkit
+from slapkit.cli import main
 from slapkit.errors import CheckpointError
 from slapkit.hub.export import to_clap, to_hub_folder
+from slapkit.search import Library
 from tests.hub.checkpoints.published_files import CAPTIONS, RATE, make_clap, sounds
 
 KINDS = ["unfused", "fused"]
@@ -180,3 +182,8 @@ def test_a_name_gives_what_its_folder_gives(folders, monkeypatch, tmp_path):
     assert model.config.text.source == "someone/clap"
     wanted = slapkit.load(folders["unfused"][0], device="cpu").embed_text(CAPTIONS)
     np.testing.assert_array_equal(model.embed_text(CAPTIONS), wanted)
+    assert main(["export", "someone/clap", "--to", "hub-folder", "--out", "whole", "--quiet"]) == 0
+    np.testing.assert_array_equal(slapkit.load("whole", device="cpu").embed_text(CAPTIONS), wanted)
+    (tmp_path / "music").mkdir()
+    Library.build("music", "someone/clap", out="library", progress=False)
+    np.testing.assert_allclose(Library.open("library", progress=False).embed_text(CAPTIONS[0]), wanted[0], atol=1e-6)

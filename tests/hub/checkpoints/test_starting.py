@@ -96,7 +96,7 @@ def test_a_run_starts_where_another_ended(run, tones, cache, tmp_path):
     assert start_from(chosen.model, "slap", run).start.endswith("predictor; drawn anew: nothing")
 
 
-def test_a_run_of_several_seeds_starts_another_by_its_first(run, tmp_path):
+def test_a_run_of_several_seeds_starts_another_by_its_first(run, tmp_path, monkeypatch):
     """The seeds together, which every other use takes, have other weights here: they are told by their loudness."""
     shutil.copytree(run, tmp_path / "run" / "checkpoint")
     content = json.loads((run / "config.json").read_text())
@@ -107,6 +107,8 @@ def test_a_run_of_several_seeds_starts_another_by_its_first(run, tmp_path):
     assert load_joint(tmp_path / "run").config.audio.mel_mean == -41.5 != towers.audio.mel_mean
     joint = start_from(towers, "slap", tmp_path / "run")
     assert joint.config.audio.mel_mean == first.config.audio.mel_mean and same(joint.audio, first.audio)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert with_towers_of(preset("tiny").model, "~/run") == towers
 
 
 def test_encoders_that_have_learned_are_trained_slowly():

@@ -90,10 +90,12 @@ def test_names_that_are_markup_stay_text(model, tmp_path):
     assert widths == {3, 6}  # two columns, or five
 
 
-def test_a_run_is_read_from_its_folder_or_its_checkpoint(model, tmp_path):
+def test_a_run_is_read_from_its_folder_or_its_checkpoint(model, tmp_path, monkeypatch):
     assert read_run(tmp_path) == (None, None)
     run = save_run(model, tmp_path / "run", METRICS)
     assert read_run(run) == read_run(run / "checkpoint") and read_run(run)[1] == METRICS
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_run("~/run") == read_run(run)
     (run / "metrics.json").write_text("{")
     with pytest.raises(CheckpointError, match="metrics.json"):
         read_run(run)
