@@ -192,6 +192,7 @@ class LibraryStore:
 
     def _cut_rows(self) -> None:
         _cut(self.windows_path, 4 * self.dim * self._used)  # those of tracks that are gone may be mapped elsewhere
+        _cut(self.windows_path.with_suffix(".f16"), 2 * self.dim * self._used)
 
     def _keep_halves(self) -> None:
         path = self.windows_path.with_suffix(".f16")
