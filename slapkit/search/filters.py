@@ -56,6 +56,8 @@ class Filters:
         return [[_word(column, value) for value in values] for column, values in self._wanted(where)]
 
     def _wanted(self, where: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+        if not isinstance(where, Mapping):
+            raise LibraryError(f'where={short(where)}: take a mapping, such as {{"style": "jig"}}')
         for column, wanted in where.items():
             if column not in self.columns:
                 hint = nearest(str(column), self.columns)
@@ -120,7 +122,8 @@ def _key(value: Any) -> str:
         return "true" if value else "false"
     text = str(value).strip().casefold()
     number = _number(text)
-    return text if number is None else f"{number:.10g}"  # "120" and 120, "120.0" from a table
+    exact = number is not None and abs(number) < 1e15  # of longer ones, such as a serial number, a float knows a part
+    return f"{number:.15g}" if exact else text  # "120" and 120, "120.0" from a table
 
 
 def _number(text: str) -> float | None:

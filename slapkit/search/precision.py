@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from slapkit.config import nearest
+from slapkit.errors import LibraryError, short
+from slapkit.search.filters import Filters
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -30,7 +34,7 @@ def precision_by_label(
     Args:
         column: a fact of the tracks; a list of values counts each. Values of fewer than `k` tracks are left out.
         k: results looked at.
-        where: search among these tracks alone, such as `{"split": "test"}`.
+        where: search among these tracks alone, as `Library.search` takes it, such as `{"split": "test"}`.
 
     Returns:
         value, share of the first `k` that have it, chance (the share of all tracks that do), tracks: shares in [0, 1].
@@ -38,8 +42,10 @@ def precision_by_label(
     import pandas as pd
 
     tracks, rows = library.tracks, []
-    for name, wanted in (where or {}).items():
-        tracks = tracks[_have(tracks[name], wanted)]
+    if column not in tracks:
+        raise LibraryError(f"the library has no fact {short(column)} to ask for: {nearest(column, tracks.columns)}")
+    if (fits := Filters(tracks.to_dict("records")).mask(where or {})) is not None:
+        tracks = tracks[fits]
     counts = tracks[column].explode().groupby(level=0).unique().explode().value_counts()
     usual = counts[(counts >= k) & (counts <= _LARGEST_SHARE * len(tracks))]
     for value, count in usual.head(_ASKED).items():

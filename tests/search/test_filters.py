@@ -33,6 +33,13 @@ def test_a_range_is_every_number_in_it(value, fits):
     assert [i for i, facts in enumerate(FACTS) if set(words(facts)) & set(alternatives)] == fits
 
 
+@pytest.mark.parametrize("number", [5099902894225, 123456789012345678])
+def test_long_numbers_are_told_apart(number):
+    filters = Filters([{"ean": number}, {"ean": str(number + 1)}])
+    for value in (number, str(number)):
+        assert np.flatnonzero(filters.mask({"ean": value})).tolist() == [0]
+
+
 @pytest.mark.parametrize(
     ("value", "fits"),
     [("0,5", [0]), ("0,4..0,8", [0, 1]), ("..-0,5", [2]), ("2,0", [3]), ("1,5", [4]), ("1.5", []), ("0,6", [])],

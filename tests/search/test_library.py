@@ -9,6 +9,7 @@ import soundfile
 from slapkit.errors import AudioError, ConfigError, LibraryError
 from slapkit.models.weights import save_model
 from slapkit.search import Library, by_model
+from slapkit.search.precision import precision_by_label
 from slapkit.search.query import MINUS
 from tests.search.library_parts import RATE, make_model
 
@@ -77,6 +78,16 @@ def test_where_and_facets(library):
     assert facets.keys() == {"split", "style", "drums", "instruments"} and "tempo_bpm" in library.facets()
 
 
+def test_precision_takes_filters_as_a_search_does(library):
+    wanted = precision_by_label(library, "style", k=2, where={"split": "test"})
+    assert wanted["chance"].tolist() == [1 / 3] * 3
+    for split in ("TEST", ["test", "validation"]):
+        assert precision_by_label(library, "style", k=2, where={"split": split}).equals(wanted)
+    for column, where in (("stile", None), ("style", {"spilt": "test"})):
+        with pytest.raises(LibraryError, match="'stile'|'spilt'"):
+            precision_by_label(library, column, where=where)
+
+
 def test_arithmetic_lists_tracks_sounds_and_vectors(library, model):
     a, b, c = (library.embed_text(text) for text in ("slow flute", "strings", "drums"))
     id = library.tracks["id"][3]
@@ -105,6 +116,7 @@ def test_bad_queries_are_refused(library, build, music, tmp_path):
         ("", {"plus": ["flute", -library.embed_text("flute")]}, "cancel"), ("flute", {"k": 0}, "k=0"),
         ("flute", {"pooling": "beste"}, "'best'"), (np.zeros(32), {}, "zero"), (np.full(32, np.nan), {}, "finite"),
         (np.ones(3, dtype=np.float32), {}, r"\[3\]"), ("flute", {"where": {"stile": "jig"}}, "'style'"),
+        ("flute", {"where": "style=jig"}, "'style=jig'"),
     ):  # fmt: skip
         with pytest.raises(LibraryError, match=words):
             library.search(query, **options)
