@@ -65,7 +65,7 @@ def save_tracks(found: pd.DataFrame, folder: str | Path, name: str) -> Path:
     name = "-".join(re.findall(r"\w+", name))[:40] or "tracks"
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     paths = (project_root() / "data" / "playlists" / f"{name}.m3u8" for name in names)
-    out = next(path for path in paths if not path.exists())
+    out = next(path for path in paths if not path.exists() and not path.with_suffix(".csv").exists())
     write_tracks(found, folder, out.with_suffix(".csv"))
     return write_tracks(found, folder, out)
 

@@ -34,11 +34,14 @@ def test_a_playlist_names_files_that_are_there(library, tmp_path):
 def test_playlists_of_one_name_are_kept_in_the_project(library, tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    found = library.search("flute", k=2)
+    found, kept = library.search("flute", k=2), tmp_path / "data" / "playlists"
+    kept.mkdir(parents=True)
+    (kept / "slow-flute-é-2.csv").write_text("mine")
     names = [save_tracks(found, library.folder, "../slow <flute>, “é”").name for _ in range(2)]
-    assert names == ["slow-flute-é.m3u8", "slow-flute-é-2.m3u8"]
-    kept = tmp_path / "data" / "playlists"
-    assert {path.name for path in kept.iterdir()} == {*names, *(name.replace("m3u8", "csv") for name in names)}
+    assert names == ["slow-flute-é.m3u8", "slow-flute-é-3.m3u8"]
+    tables = {"slow-flute-é-2.csv", *(name.replace("m3u8", "csv") for name in names)}
+    assert {path.name for path in kept.iterdir()} == {*names, *tables}
+    assert (kept / "slow-flute-é-2.csv").read_text() == "mine"
     with pytest.raises(LibraryError, match="no tracks"):
         save_tracks(found.head(0), library.folder, "none")
 
