@@ -27,7 +27,7 @@ class Cells:
         halves: unit rows, float16 `[W, D]`.
     """
 
-    def __init__(self, halves: Tensor, path: Path, progress: bool = True) -> None:
+    def __init__(self, halves: Tensor, path: Path, progress: bool) -> None:
         kept = read_arrays(path)
         arrays, learned = kept if kept is not None else ({}, 0)
         known = learned and len(arrays["labels"]) <= len(halves) <= 2 * learned

@@ -190,7 +190,7 @@ class Library(AudioFiles, opening.WithModel):
 
             from slapkit.search.cells import Cells
 
-            cells = Cells(torch.from_numpy(halves), self.out / "cells.safetensors")
+            cells = Cells(torch.from_numpy(halves), self.out / "cells.safetensors", self._progress)
         return Ranking(self._list, self._store.vectors(), halves, self._filters, cells)
 
     @property
