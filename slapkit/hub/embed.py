@@ -68,6 +68,7 @@ def embed_collection(
         pooled: one row a file, the mean over windows that cover it; else one row a window.
         hop_s: from one window to the next, in s; default: the window's length.
         chunk: files that are kept together. With another value, finished work is done again.
+        workers: helper processes that decode; 0 chooses.
 
     Raises:
         ConfigError, DataError, LibraryError: a setting out of range, `out` is something else, or no audio file.
@@ -76,6 +77,7 @@ def embed_collection(
     out = Path(out)
     _finished(out)
     require(chunk >= 1, "chunk", chunk, "at least 1 file")
+    require(workers >= 0, "workers", workers, "at least 0, which chooses")
     hop, audio = hop_frames(model.config.audio, hop_s), model.config.audio
     fingerprint = model.fingerprint() + ("" if model.precision == "no" else f"-{model.precision}")
     settings = {"model": fingerprint, "dim": model.dim, "window": audio.window_frames, "hop": hop}
@@ -105,14 +107,28 @@ def embed_collection(
             if _finished(out) != result:
                 _join(out, list(plan), settings, result, failures)
         shutil.rmtree(folder, ignore_errors=True)
-    listed = tuple(Failure(**line) for line in read_json_lines(failures_path(out))[0])
-    failed = {failure.file for failure in listed}
-    return Outcome(out, sum(source.file not in failed for source in sources), listed, made)
+    files = {source.file for source in sources}
+    broken = [failure for failure in _listed(out) if failure.file in files]  # the others may be gone by now
+    _list(out, [*failures, *broken])
+    return Outcome(out, len(sources) - len(broken), _listed(out), made)
 
 
 def failures_path(out: Path) -> Path:
     """Return where the failures of a result are listed, one JSON object with `file` and `reason` a line."""
     return out.with_name(f"{out.name}.failures.jsonl")
+
+
+def _listed(out: Path) -> tuple[Failure, ...]:
+    return tuple(Failure(**line) for line in read_json_lines(failures_path(out))[0])
+
+
+def _list(out: Path, failures: Iterable[Failure]) -> None:
+    """Keep the list of failures beside the result, unless it is there; without failures there is no file."""
+    failures = tuple(sorted(failures, key=lambda failure: (failure.file, failure.reason)))
+    if not failures:
+        failures_path(out).unlink(missing_ok=True)
+    elif failures != _listed(out):
+        atomic_write_json_lines(failures_path(out), map(asdict, failures))
 
 
 def device_of_process(device: str = "auto") -> str:
@@ -143,7 +159,7 @@ def _collect(data: AudioTextDataset | str | Path) -> tuple[list[Source], list[Fa
     if not sources:
         example = f"; {failures[0].file}: {failures[0].reason}" if failures else ""
         raise DataError(f"no audio file to embed in {data}: {len(failures)} cannot be used{example}")
-    return sources, sorted(failures, key=lambda failure: failure.file)
+    return sources, failures
 
 
 def _key(sources: Sequence[Source], settings: dict[str, Any]) -> str:
@@ -220,19 +236,17 @@ def _join(
     meta = {"format": FORMAT, "identity": result, "settings": settings}
     schema = _schema(settings["dim"]).with_metadata({_META: json.dumps(meta)})
     options = {"compression": "zstd", "use_dictionary": ["id", "path", "modality", "caption"]}
-    parts, failed = [], [asdict(failure) for failure in failures]
+    parts, failed = [], list(failures)
     with atomic_path(out) as temporary:
         with pq.ParquetWriter(temporary, schema, write_page_checksum=True, **options) as writer:
             for path in chunks:
                 parts.append(pq.ParquetFile(path).read())
-                failed += json.loads(parts[-1].schema.metadata[_META])
+                failed += [Failure(**line) for line in json.loads(parts[-1].schema.metadata[_META])]
                 rows = sum(map(len, parts))
                 if rows >= _ROWS or (path is chunks[-1] and rows):
                     writer.write_table(pa.concat_tables(parts), row_group_size=rows)
                     parts = []
-        failures_path(out).unlink(missing_ok=True)
-        if failed:
-            atomic_write_json_lines(failures_path(out), sorted(failed, key=lambda one: (one["file"], one["reason"])))
+        _list(out, failed)
 
 
 def _finished(out: Path) -> str | None:

@@ -118,6 +118,17 @@ def test_what_fails_is_listed_and_what_is_done_is_found(whole, model, collection
     assert str(collection) not in failure.reason
 
 
+def test_files_that_cannot_be_used_are_listed_when_they_come_and_go(model, tmp_path):
+    soundfile.write(tmp_path / "fine.wav", sound(1), RATE)
+    (tmp_path / "broken.wav").write_bytes(b"no sound at all")
+    empty = tmp_path / "empty.wav"
+    for change, names in ((None, []), (empty.touch, ["empty.wav"]), (empty.unlink, [])):
+        if change:
+            change()
+        outcome = embed(model, tmp_path, tmp_path / "out" / "music.parquet")
+        assert [failure.file for failure in outcome.failures] == ["broken.wav", *names] and outcome.files == 1
+
+
 @pytest.mark.parametrize("at_the_end", [False, True])
 def test_two_that_share_a_folder_make_the_bytes_of_one(model, collection, tmp_path, whole, monkeypatch, at_the_end):
     """They work together; or both are done with the last chunk, and find all of them finished."""
@@ -171,7 +182,7 @@ def test_bad_requests_are_refused(model, collection, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="mine.parquet"):
         embed(model, collection, foreign)
     assert foreign.read_text() == "my own notes"
-    for options, words in (({"hop_s": 0.0}, "hop_s=0.0"), ({"chunk": 0}, "chunk=0")):
+    for options, words in (({"hop_s": 0.0}, "hop_s=0.0"), ({"chunk": 0}, "chunk=0"), ({"workers": -1}, "workers=-1")):
         with pytest.raises(ConfigError, match=words):
             embed(model, collection, tmp_path / "x", **options)
     (tmp_path / "empty").mkdir()
