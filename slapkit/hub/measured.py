@@ -20,6 +20,7 @@ from slapkit.errors import AudioError, need_extra
 
 _RATE, _SECONDS = 22_050, 120.0  # Hz; s from a file's beginning
 _MODES = ("major", "minor")
+KINDS = ("bpm", "key", "loudness dB")
 _FORMAT = 1  # of the cache
 
 
@@ -62,4 +63,5 @@ def measurements(
 
 def _facts(bpm: float, key: float, loudness: float) -> dict[str, list[str | int]]:
     mode, tonic = divmod(int(key), 12)
-    return {"bpm": [round(bpm)], "key": [f"{PITCH_NAMES[tonic]} {_MODES[mode]}"], "loudness dB": [round(loudness)]}
+    values = (round(bpm), f"{PITCH_NAMES[tonic]} {_MODES[mode]}", round(loudness))
+    return {kind: [value] for kind, value in zip(KINDS, values)}

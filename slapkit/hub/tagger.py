@@ -23,8 +23,8 @@ from slapkit.audio.frontend import FRONTENDS
 from slapkit.audio.windows import tiled_starts
 from slapkit.data.scan import HEARD, Failure, Source, music_folder, sound_files
 from slapkit.errors import LibraryError
-from slapkit.hub.heard import table_path
-from slapkit.hub.measured import measurements
+from slapkit.hub.heard import read_heard, table_path
+from slapkit.hub.measured import KINDS, measurements
 from slapkit.hub.words import NO_VOICE, Words, describe
 from slapkit.models.encoders.musicnn import TAGS, MusicNN
 from slapkit.models.encoders.text import tensor_digest
@@ -103,7 +103,8 @@ def hear(
 
     Args:
         folder: searched in any depth; a table in it is not looked at.
-        measure: measure "bpm", "key" and "loudness dB" too (`slapkit.hub.measured`), some seconds a track.
+        measure: measure "bpm", "key" and "loudness dB" too (`slapkit.hub.measured`), some seconds a track. What the
+            table knows of them already stays in it.
         cache_dir: keeps what was computed by the content of files; default `data/cache` in the project.
 
     Raises:
@@ -133,12 +134,16 @@ def hear(
         measured = measurements({sha: source.path for source, sha, _ in used}, cache_dir, progress=progress)
         words = [one._replace(facts=one.facts | measured[sha]) for (_, sha, _), one in zip(used, words)]
     heard = Heard(folder, [Track(*one, said) for one, said in zip(used, words)], failures)
-    atomic_write_json_lines(table_path(folder), heard.rows())
+    rows, before = heard.rows(), read_heard(table_path(folder))
+    for row in rows[: len(used)]:  # what was measured of a sound stays true
+        known = before.get(row["sha"], {})
+        row["facts"] |= {name: known[name] for kind in KINDS if not measure and (name := HEARD + kind) in known}
+    atomic_write_json_lines(table_path(folder), rows)
     return heard
 
 
 def probabilities(
-    sounds: Mapping[str, Path], cache_dir: Path, *, workers: int = 0, progress: bool = True
+    sounds: Mapping[str, Path], cache_dir: Path, *, progress: bool = True
 ) -> dict[str, np.ndarray | str]:
     """Return musicnn's probabilities of its tags, float32 `[100]`, of files given by their SHA-256, or why there are
     none; computed where `cache_dir` lacks them. Raise `ConfigError` where musicnn's weights are missing."""
@@ -148,7 +153,7 @@ def probabilities(
     cache = RowCache(Path(cache_dir) / f"audio-{key}.tags", sum(map(len, TAGS.values())), "<f4")
 
     def compute(missing: list[str]) -> Found:
-        with Extractor(frontend, workers, expected=len(missing)) as extractor:
+        with Extractor(frontend, expected=len(missing)) as extractor:
             with contextlib.closing(extractor.map(str(sounds[key]) for key in missing)) as found:
                 for key, features in zip(missing, found):
                     yield key, features if isinstance(features, str) else _tags(encoder, features)

@@ -8,6 +8,7 @@ import soundfile
 
 from slapkit.cli import main
 from slapkit.hub import measured, tagger
+from slapkit.hub.heard import read_heard, table_path
 from tests.hub.heard_sounds import UNUSABLE, write_sounds
 
 RATE = 22_050
@@ -68,3 +69,6 @@ def test_a_folder_is_measured_once_and_filtered_by(tmp_path, monkeypatch, capsys
     assert main(["tag", "music", "--measure", "--json", "--quiet"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["facts"] for row in rows if "facts" in row] == [tagger.facts_of(one.words) for one in heard.tracks]
+    kept = read_heard(table_path(tmp_path / "music"))
+    assert tagger.hear(tmp_path / "music", progress=False).tracks == plain.tracks
+    assert read_heard(table_path(tmp_path / "music")) == kept, "what was measured stays"
