@@ -97,9 +97,9 @@ def to_hub_folder(path: str | Path, out: str | Path, *, tokenizer: str | Path | 
 
 
 def _portable(joint: JointModel) -> JointModel:
-    """Return the model, sharing its encoders, with a configuration that names no folder of this machine."""
+    """Return the model, sharing its encoders, with a configuration that names no place of this machine."""
     text, audio = joint.config.text, joint.config.audio
-    if Path(text.source).is_dir():
+    if Path(text.source).exists():  # of a LAION-CLAP file, that
         text = text.replace(source=Path(text.source).name, frozen=False, fingerprint=None)
     if audio.waveform and Path(audio.waveform.source).is_dir():
         audio = audio.replace(waveform=audio.waveform.replace(source=Path(audio.waveform.source).name))

@@ -11,6 +11,7 @@ import slapkit
 from slapkit.cli import main
 from slapkit.errors import CheckpointError
 from slapkit.hub import load_joint, start_from, with_towers_of
+from slapkit.hub.export import to_hub_folder
 from tests.hub.checkpoints.published_files import CAPTIONS, laion_names, make_clap, save_tokenizer
 from tests.search.library_parts import sound
 from tests.training.tones import tiny
@@ -85,6 +86,12 @@ def test_weights_alone(prefix, made, words, tmp_path):
     shutil.copytree(words, tmp_path / "tokenizer")
     wanted = slapkit.load(file, tokenizer=words, device="cpu").embed_text(CAPTIONS)
     np.testing.assert_array_equal(slapkit.load(tmp_path / "bare.pt", device="cpu").embed_text(CAPTIONS), wanted)
+
+
+def test_an_export_names_no_place_of_this_machine(made, words, tmp_path):
+    kept = to_hub_folder(made["unfused"][1], tmp_path / "kept", tokenizer=words)
+    texts = "".join(path.read_text() for path in kept.rglob("*") if path.suffix in (".json", ".md"))
+    assert str(made["unfused"][1].parent) not in texts and str(words) not in texts
 
 
 @pytest.mark.parametrize(
