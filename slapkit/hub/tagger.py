@@ -142,9 +142,7 @@ def hear(
     return heard
 
 
-def probabilities(
-    sounds: Mapping[str, Path], cache_dir: Path, *, progress: bool = True
-) -> dict[str, np.ndarray | str]:
+def probabilities(sounds: Mapping[str, Path], cache_dir: Path, *, progress: bool = True) -> dict[str, np.ndarray | str]:
     """Return musicnn's probabilities of its tags, float32 `[100]`, of files given by their SHA-256, or why there are
     none; computed where `cache_dir` lacks them. Raise `ConfigError` where musicnn's weights are missing."""
     encoder, frontend = MusicNN(), FRONTENDS["musicnn"]
