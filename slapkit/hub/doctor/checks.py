@@ -22,7 +22,7 @@ _LONG = " ".join(CAPTIONS)
 _FILE_RATE = 44100  # Hz
 _RATES = (22050, 44100, 48000)  # Hz
 _MATRIX = (16, 1024)  # rows and columns: chance rules smaller matrices, and of larger ones this part is enough
-_PAIRS, _PERMUTATIONS = 8, 1999
+_PERMUTATIONS = 1999
 
 Measure = Callable[[Subject], tuple[float, str]]
 
@@ -231,32 +231,42 @@ def extreme_inputs(subject: Subject) -> tuple[float, str]:
 
 def similarity(subject: Subject, *, part: str) -> tuple[float, str]:
     """Mean cosine of two different inputs."""
-    embeddings = getattr(subject, part)
+    embeddings = _enough(getattr(subject, part))
     mean = float((embeddings @ embeddings.T)[~np.eye(len(embeddings), dtype=bool)].mean())
     return mean, f"the mean cosine of two different inputs is {mean:.3f}"
 
 
 def rank(subject: Subject) -> tuple[float, str]:
     """Effective rank of the embeddings, of the modality that has less."""
-    audio, text = effective_rank(subject.audio), effective_rank(subject.text)
+    audio, text = effective_rank(_enough(subject.audio)), effective_rank(subject.text)
     return min(audio, text), f"{audio:.1f} over {len(subject.audio)} sounds, {text:.1f} over {len(CAPTIONS)} captions"
 
 
+def _enough(embeddings: np.ndarray) -> np.ndarray:
+    """Return embeddings that are enough to tell how a model uses its space."""
+    if len(embeddings) < FEW:
+        raise Unknown(f"{len(embeddings)} sounds do not show it: give {FEW} or more, or none")
+    return embeddings
+
+
 def matched_pairs(subject: Subject) -> tuple[float, str]:
-    """Share of other sounds that a caption's own sound beats, 0.5 at chance or where random pairings reach it (1 %)."""
+    """Share of sounds with other captions that a caption's own sound beats, 0.5 at chance or where random pairings
+    reach it (1 %)."""
     if subject.sounds is None or subject.captions is None:
         raise Unknown("needs sounds with captions: give a data set")
-    count = len(subject.captions)
-    if count < _PAIRS:
-        raise Unknown(f"{count} pairs show no more than chance: give {_PAIRS} or more")
+    count, captions = len(subject.captions), np.array(subject.captions)
+    if count < FEW:
+        raise Unknown(f"{count} pairs show no more than chance: give {FEW} or more")
+    others = captions[:, None] != captions
+    if not others.any():
+        raise Unknown("all sounds have the same caption: give others too")
     cosines = finite("caption embeddings", subject.embed_text(subject.captions)) @ subject.audio.T
     own = np.diag(cosines)[:, None]
-    beaten = (own > cosines) + 0.5 * (own == cosines)
-    share = float((beaten.sum() - 0.5 * count) / (count * (count - 1)))  # without the pairs themselves
+    share = float(((own > cosines) + 0.5 * (own == cosines))[others].mean())
     rng, rows = np.random.default_rng(subject.seed), np.arange(count)
     random = [cosines[rows, rng.permutation(count)].sum() for _ in range(_PERMUTATIONS)]
     p = (1 + int((np.array(random) >= own.sum()).sum())) / (1 + _PERMUTATIONS)
-    words = f"a caption's own sound beats {100 * share:.1f} % of {count - 1} others (chance 50 %; p = {p:.4f})"
+    words = f"a caption's own sound beats {100 * share:.1f} % of those of other captions (chance 50 %; p = {p:.4f})"
     return share if p <= 0.01 else min(share, 0.5), words
 
 

@@ -10,7 +10,7 @@ from slapkit.errors import MetricError
 from slapkit.models import signature
 
 RATE = 48000  # Hz, for models that do not name their sampling rate
-FEW = 8  # inputs of the checks that embed them several times
+FEW = 8  # inputs of the checks that embed them several times; fewer do not show how a model uses its space
 CAPTIONS = (
     *signature.CAPTIONS, "funky slap bass with wah guitar and brass stabs", "a lullaby on a music box", "drum solo",
     "solo piano, romantic, with much rubato", "lo-fi hip hop beat with vinyl crackle", "Baroque harpsichord",

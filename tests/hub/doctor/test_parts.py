@@ -43,14 +43,12 @@ def test_probe_sounds_are_the_same_function_of_time_at_every_rate():
         assert spectrum[round(10500 * SECONDS) :].sum() < 1e-4 * spectrum.sum()
 
 
-# Weights
-
-
 # The space
 
 
-def pairs(audio, text):
-    return run("matched pairs", Table(audio, text), sounds=[np.zeros(1)] * len(audio), captions=["x"] * len(text))
+def pairs(audio, text, captions=None):
+    captions = captions or [str(i) for i in range(len(text))]
+    return run("matched pairs", Table(audio, text), sounds=[np.zeros(1)] * len(audio), captions=captions)
 
 
 def test_pairs_by_counting():
@@ -72,6 +70,19 @@ def test_pairs_at_chance_fail():
     assert false_alarms <= 1, "a hundredth of random pairings may pass"
     assert pairs(audio, np.repeat(audio[:1], 30, 0)).verdict == "fail"
     assert pairs(np.repeat(audio[:1], 30, 0), text).figure == 0.5, "ties count half"
+
+
+def test_a_caption_is_right_for_all_sounds_that_have_it():
+    rng, kinds = np.random.default_rng(0), np.repeat(np.eye(2, 8), 10, axis=0)
+    audio, captions = unit(kinds + 0.1 * rng.standard_normal((20, 8))), ["jig"] * 10 + ["air"] * 10
+    assert pairs(audio, kinds, captions).figure == 1
+    assert pairs(audio, kinds, ["jig"] * 20).verdict == "unknown"
+
+
+@pytest.mark.parametrize("name", ["audio similarity", "effective rank"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_few_sounds_do_not_condemn_a_model(loaded, count, name):
+    assert run(name, loaded, sounds=list(probe_sounds(24000))[:count]).verdict == "unknown"
 
 
 # Signatures
