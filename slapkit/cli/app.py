@@ -44,7 +44,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except SlapkitError as error:
-            print(f"slapkit: {error}", file=sys.stderr)
+            print("slapkit:", "\n".join(map(printable, str(error).splitlines())), file=sys.stderr)
             raise typer.Exit(1) from None
         except BrokenPipeError:
             if not reader_is_gone("\n"):  # another pipe broke

@@ -43,6 +43,9 @@ def test_build_and_search_in_a_shell(table, tmp_path, capsys):
     assert capsys.readouterr() == (by_graph.out, "slapkit: opening the index ...\n")
 
     (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "bad\x1b[2J.wav").touch()
+    assert main(["tag", str(tmp_path / "music"), "--quiet"]) == 1
+    assert "bad\ufffd[2J.wav" in capsys.readouterr().err
     (tmp_path / "music" / "bad\x1b[2J.wav").write_bytes(b"no sound")
     assert main(["library", str(tmp_path / "music"), "--model", run, "--out", empty, "--quiet"]) == 0
     printed = capsys.readouterr().out
