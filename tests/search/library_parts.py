@@ -5,6 +5,7 @@ import torch
 
 from slapkit.models.inference import Model
 from slapkit.models.joint import JointModel
+from slapkit.search import Library
 from tests.training.tones import tiny
 
 RATE = 24000
@@ -22,3 +23,9 @@ def sound(number: int, seconds: float = 1.0) -> np.ndarray:
     t = np.arange(round(seconds * RATE)) / RATE
     wave = sum(np.sin(2 * np.pi * f * t) for f in rng.uniform(80, 8000, 4)) / 8
     return (wave + rng.uniform(0.001, 0.1) * rng.standard_normal(len(t))).astype(np.float32)
+
+
+def vectors(library: Library) -> dict[str, np.ndarray]:
+    """Return the rows of each track."""
+    held = library._store
+    return {id: held.vectors_of(entry.first, entry.windows) for id, entry in held.entries.items()}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from slapkit.audio import decode, media
@@ -14,7 +15,7 @@ from slapkit.hub import heard as heard_tables
 from slapkit.models.weights import save_model
 from slapkit.search import Library
 from tests.audio.encoding import CODECS, encode, retagged
-from tests.search.library_parts import make_model, sound
+from tests.search.library_parts import make_model, sound, vectors
 
 SHELF = {"jazz/a.wav": 1.0, "jazz/b.wav": 1.2, "folk/c.wav": 1.4, "d.wav": 1.6}
 # Root may read every folder, unless that is taken from it.
@@ -26,7 +27,7 @@ def test_a_collection_that_moved_is_not_embedded_again(music, model, build, embe
     (tmp_path / "notebooks").mkdir()  # the project, which keeps what was heard
     root, new = music(SHELF), tmp_path / "disk" / "collection"
     library = build(root)
-    header = (library.out / "library.json").read_text()
+    header, before = (library.out / "library.json").read_text(), vectors(library)
     row = {"file": "d.wav", "sha": library.entry("d.wav").sha, "facts": {"heard voice": ["none"]}}
     heard_tables.table_path(root).parent.mkdir(parents=True)
     heard_tables.table_path(root).write_text(json.dumps(row) + "\n")
@@ -44,6 +45,7 @@ def test_a_collection_that_moved_is_not_embedded_again(music, model, build, embe
     assert (library.out / "library.json").read_text() == header
     moved = build(new, moved=True)
     assert moved.counts["unchanged"] == len(moved) == 4 and embedded == []
+    assert all(np.array_equal(rows, before[id]) for id, rows in vectors(moved).items())
     again = Library.open(moved.out, model)
     assert again.path("jazz/a.wav") == new / "jazz/a.wav" and again.tracks.equals(moved.tracks)
     assert again.facets(1) == {} and again.search("x", where={"heard voice": "none"})["id"].tolist() == ["d.wav"]

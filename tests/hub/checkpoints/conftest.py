@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.hub.checkpoints.published_files import save_folder  # noqa: E402
+from tests.hub.checkpoints.published_files import save_folder
 
 
 @pytest.fixture(scope="session")

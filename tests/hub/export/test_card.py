@@ -101,13 +101,6 @@ def test_a_run_is_read_from_its_folder_or_its_checkpoint(model, tmp_path, monkey
         read_run(run)
 
 
-def test_the_command_writes_a_folder_for_the_hub(model, tmp_path, capsys):
-    run = save_run(model, tmp_path / "run", METRICS, **RECORD)
-    assert cli.main(["export", str(run), "--to", "hub-folder", "--out", str(tmp_path / "out")]) == 0
-    assert "export: " in capsys.readouterr().out
-    assert "65.9 %" in (tmp_path / "out" / "README.md").read_text()
-
-
 def test_the_command_writes_a_folder_for_transformers(clap_like, tmp_path):
     run = save_run(clap_like("slap"), tmp_path / "run", METRICS, **RECORD)
     assert cli.main(["export", str(run / "checkpoint"), "--to", "clap", "--out", str(tmp_path / "out")]) == 0
@@ -119,12 +112,14 @@ def test_the_command_writes_a_folder_for_transformers(clap_like, tmp_path):
 
 @pytest.mark.parametrize("form", ["hub-folder", "clap"])  # test_onnx has the third
 def test_the_code_of_the_card_runs(clap_like, tmp_path, monkeypatch, capsys, form):
-    run, out = save_run(clap_like("clap"), tmp_path / "run"), tmp_path / "out"
+    run, out = save_run(clap_like("clap"), tmp_path / "run", METRICS, **RECORD), tmp_path / "out"
     assert cli.main(["export", str(run), "--to", form, "--out", str(out)]) == 0
+    assert f"({form})" in capsys.readouterr().out
+    card = (out / "README.md").read_text()
+    assert ("65.9 %" in card) == (form == "hub-folder"), "R@10 of the predictions"
     monkeypatch.chdir(out)
     for name in ("one.wav", "one.mp3"):
         soundfile.write(name, sounds(1)[0], 24000)
-    capsys.readouterr()
-    exec(re.search(r"```python\n(.*?)```", (out / "README.md").read_text(), re.DOTALL)[1], {})
+    exec(re.search(r"```python\n(.*?)```", card, re.DOTALL)[1], {})
     printed = capsys.readouterr().out
     assert ("'slow solo flute'" in printed and "'score'" in printed) if form == "clap" else "[[" in printed

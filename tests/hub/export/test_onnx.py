@@ -25,13 +25,9 @@ def session(path):
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
-
-
 def check_audio(folder, model, waves: list[np.ndarray], rate: int, features: np.ndarray) -> None:
     graph = session(folder / "audio.onnx")
-    assert [axis for axis in graph.get_inputs()[0].shape][0] == "batch"
+    assert graph.get_inputs()[0].shape[0] == "batch"
     names = [output.name for output in graph.get_outputs()]
     assert names == (["z", "q"] if model.has_predictor else ["z"])
     for batch in (slice(0, 1), slice(0, 4), slice(0, len(waves))):
