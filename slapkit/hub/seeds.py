@@ -12,15 +12,14 @@ def keep_together(folders: Iterable[str | Path], out: str | Path) -> Path | None
     """Write the models in `folders`, of one training by several seeds, as one into `out`, and return that.
 
     Return None where there is no such model: of a single seed, or where an encoder was trained, which each seed has of
-    its own. Raise as `load_joint` and `together`.
+    its own; one that an earlier training left in `out` is then none any more. Raise as `load_joint` and `together`.
     """
-    folders = [Path(folder) for folder in folders]
-    if len(folders) < 2:
-        return None
-    joints = [load_joint(folders[0])]
-    if not (joints[0].config.audio.frozen and joints[0].config.text.frozen):
+    folders, out = [Path(folder) for folder in folders], Path(out)
+    joints = [load_joint(folder) for folder in folders[:1] if len(folders) > 1]
+    if not joints or not (joints[0].config.audio.frozen and joints[0].config.text.frozen):
+        (out / "config.json").unlink(missing_ok=True)
         return None
     joints += [load_joint(folder) for folder in folders[1:]]
     about = read_json(folders[0] / "config.json")
-    save_model(together(joints), Path(out), train=about["train"], step=about["step"])
-    return Path(out)
+    save_model(together(joints), out, train=about["train"], step=about["step"])
+    return out

@@ -57,6 +57,9 @@ def test_what_has_no_common_space_is_refused():
 
 def test_encoders_that_were_trained_and_single_seeds_are_not_kept_together(tmp_path, monkeypatch):
     for models in (members(count=1), members(count=2, frozen=False)):
+        (tmp_path / "before").mkdir(exist_ok=True)
+        (tmp_path / "before" / "config.json").touch()
         monkeypatch.setattr("slapkit.hub.seeds.load_joint", lambda folder, found=models: found[int(folder.name)])
-        assert keep_together([tmp_path / str(i) for i in range(len(models))], tmp_path / "out") is None
-    assert not (tmp_path / "out").exists()
+        for out in (tmp_path / "none", tmp_path / "before"):  # what an earlier training left would be loaded
+            assert keep_together([tmp_path / str(i) for i in range(len(models))], out) is None
+            assert not (out / "config.json").exists()
