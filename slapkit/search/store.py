@@ -85,7 +85,7 @@ class Header:
             if header.format != FORMAT:
                 raise ValueError(f"format {header.format!r} where {FORMAT} is read")
             return header
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise LibraryError(f"{out} holds no library: `slapkit library FOLDER --model RUN` builds one") from None
         except (OSError, ValueError, TypeError) as error:
             raise LibraryError(f"{path} cannot be read ({error}): delete {out} and build the library again") from error

@@ -60,6 +60,7 @@ def test_build_and_search_in_a_shell(table, tmp_path, capsys):
         (["library", str(tmp_path / "nowhere"), "--model", run, "--out", out], "nowhere"),
         (["search", empty, "flute"], "empty"),
         (["search", str(tmp_path), "flute"], "no library"),
+        (["search", str(table / "metadata.jsonl"), "flute"], "no library"),
         (["search", out, "flute", "--where", "style"], "'style'"),
         (["search", out, "--like", "title 17"], "did you mean 'audio/17.ogg'?"),
     ):
