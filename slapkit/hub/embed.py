@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,6 +78,7 @@ def embed_collection(
     out = Path(out)
     _finished(out)
     require(chunk >= 1, "chunk", chunk, "at least 1 file")
+    require(hop_s is None or math.isfinite(hop_s), "hop_s", hop_s, "a number of seconds")
     require(workers >= 0, "workers", workers, "at least 0, which chooses")
     hop, audio = hop_frames(model.config.audio, hop_s), model.config.audio
     fingerprint = model.fingerprint() + ("" if model.precision == "no" else f"-{model.precision}")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from slapkit._io import atomic_write_json_lines
+from slapkit.config import require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.data.home import Home
 from slapkit.data.reader import CAPTION_COLUMNS, find_tables, group_of, read
@@ -62,8 +63,9 @@ def caption_folder(
 
     Raises:
         DataError: `out` would replace a table with lines that cannot be read, or a file that is no table of sounds.
-        LibraryError, ConfigError, StorageError: see `hear`.
+        LibraryError, ConfigError, StorageError: see `hear`; a seed below 0.
     """
+    require(seed >= 0, "seed", seed, "0 or more")
     heard = hear(folder, cache_dir=cache_dir, progress=progress)
     out = heard.folder / "metadata.jsonl" if out is None else Path(out)
     rows, column = _rows_of(heard.folder, out)

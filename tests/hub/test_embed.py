@@ -182,7 +182,10 @@ def test_bad_requests_are_refused(model, collection, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="mine.parquet"):
         embed(model, collection, foreign)
     assert foreign.read_text() == "my own notes"
-    for options, words in (({"hop_s": 0.0}, "hop_s=0.0"), ({"chunk": 0}, "chunk=0"), ({"workers": -1}, "workers=-1")):
+    for options, words in (
+        ({"hop_s": 0.0}, "hop_s=0.0"), ({"hop_s": np.inf}, "hop_s=inf"), ({"chunk": 0}, "chunk=0"),
+        ({"workers": -1}, "workers=-1"),
+    ):  # fmt: skip
         with pytest.raises(ConfigError, match=words):
             embed(model, collection, tmp_path / "x", **options)
     (tmp_path / "empty").mkdir()

@@ -9,7 +9,7 @@ import pytest
 import slapkit
 from slapkit.cli import main
 from slapkit.data import read
-from slapkit.errors import DataError
+from slapkit.errors import ConfigError, DataError
 from slapkit.hub import start_from
 from slapkit.hub.doctor.report import Examination
 from slapkit.hub.export import model_card, to_hub_folder
@@ -123,3 +123,5 @@ def test_a_table_in_csv_stays_and_its_splits_count(music, tmp_path):
     assert dataset.splits == {"train": 6, "test": 1} and dataset.split("test")[0].captions == ("a, beat",)
     with pytest.raises(DataError, match="is there already"):
         describe(out=tmp_path / "all.jsonl")
+    with pytest.raises(ConfigError, match="seed=-1"):
+        describe(seed=-1)

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from slapkit.audio import decode
+from slapkit.config import require
 from slapkit.errors import DataError, MetricError, SlapkitError
 from slapkit.hub.doctor.checks import CHECKS, Kind, Unknown
 from slapkit.hub.doctor.report import Check, Examination
@@ -35,8 +36,10 @@ def examine(
         tokenizer: that of `slapkit.load`.
 
     Raises:
-        AudioError, DataError: the sounds or captions given cannot be used. A fault of the model never raises.
+        AudioError, DataError, ConfigError: the sounds, captions or seed given cannot be used. A fault of the model
+            never raises.
     """
+    require(seed >= 0, "seed", seed, "0 or more")
     if captions is not None and (sounds is None or len(captions) != len(sounds)):
         raise DataError(f"{len(captions)} captions for {len(sounds or ())} sounds: give one caption for each")
     name, model, saved = type(model_or_path).__name__, model_or_path, None

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from slapkit.errors import AudioError, DataError
+from slapkit.errors import AudioError, ConfigError, DataError
 from slapkit.hub.doctor import examine
 from slapkit.hub.doctor.examination import judge
 from slapkit.hub.doctor.report import Check, Examination
@@ -112,6 +112,7 @@ def test_signature_leaves_the_model_as_it_was(loaded):
     [
         ({"captions": ["a"]}, DataError, "1 captions"), ({"sounds": [np.zeros(9)]}, DataError, "sample_rate"),
         ({"sounds": []}, DataError, "no sounds"), ({"sounds": ["absent.wav"]}, AudioError, "absent.wav"),
+        ({"seed": -1}, ConfigError, "seed=-1"),
     ],
 )  # fmt: skip
 def test_data_that_cannot_be_used_is_named(loaded, given, error, named):
