@@ -50,7 +50,7 @@ def find(path: str | Path) -> Source:
         )
     if place.is_dir():
         return Source(*_in_folder(place), str(path))
-    if isinstance(path, str) and _NAME.fullmatch(path) and not locate(path.split("/")[0]).exists():
+    if isinstance(path, str) and _NAME.fullmatch(path) and not Path(path.split("/")[0]).exists():
         return Source(*_in_folder(_from_hub(path)), path)
     raise CheckpointError(f"{path} does not exist: it holds no trained model")
 
