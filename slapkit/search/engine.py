@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from slapkit._io import write_guard
 from slapkit.errors import LibraryError, need_extra
 from slapkit.models.embed import mean_by_clip
 from slapkit.search.filters import Filters, words
@@ -24,19 +25,19 @@ _MOST_FACTS = 1024  # of a track
 
 
 class EngineStore(LibraryStore):
-    """The journal of a library whose rows are in a collection of `header.engine`, which is made if need be. A
-    `LibraryError` says that pymilvus is missing, the engine does not answer, or it has lost tracks."""
+    """The journal of a library whose rows are in a collection of the engine at `address`, which is made if need be. A
+    `LibraryError` says that the engine does not answer, or has lost tracks; a new library is then not begun."""
 
-    def __init__(self, out: Path, header: Header | None = None) -> None:
-        super().__init__(out, header)
+    def __init__(self, out: Path, address: str, header: Header | None = None) -> None:
         need_extra("milvus", "pymilvus")
         from pymilvus import MilvusClient
 
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # its errors are said by ours
-        address = self.header.engine
-        where = address if "://" in address else str(out / address)
-        self._client = None
+        self._address, where = address, address if "://" in address else str(out / address)
+        with write_guard(out):
+            out.mkdir(parents=True, exist_ok=True)
         self._client = self._try(lambda: MilvusClient(where, timeout=10, grpc_options=_CALM))
+        super().__init__(out, header)
         if not self.ask("has_collection"):
             self._make()
         self.ask("load_collection")
@@ -69,7 +70,7 @@ class EngineStore(LibraryStore):
             return call()
         except (MilvusException, OSError) as error:
             said = " ".join(str(error).split())[:200]
-            raise LibraryError(f"the engine {self.header.engine} fails ({said}): check its address") from error
+            raise LibraryError(f"the engine {self._address} fails ({said}): check its address") from error
 
     @property
     def rows(self) -> int:

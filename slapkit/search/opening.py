@@ -105,7 +105,7 @@ def store_at(out: Path, header: Header | None = None) -> LibraryStore:
         return LibraryStore(out, header)
     from slapkit.search.engine import EngineStore
 
-    return EngineStore(out, header)
+    return EngineStore(out, known.engine, header)
 
 
 def loaded(

@@ -54,9 +54,11 @@ def test_an_engine_opens_searches_filters_and_updates_as_a_matrix_does(table, mu
         Library.open(tmp_path / "two", model)
 
 
-def test_what_cannot_be_reached_is_named(build, music):
+def test_what_cannot_be_reached_is_named_and_begins_no_library(build, music):
+    root = music({"a.wav": 1.0})
     with pytest.raises(LibraryError, match="127.0.0.1:9"):
-        build(music({}), engine="http://127.0.0.1:9")
+        build(root, engine="http://127.0.0.1:9")
+    assert len(build(root)) == 1, "another engine, or none, may be named in its place"
 
 
 @pytest.mark.parametrize("windows", [3000, pytest.param(200_000, marks=pytest.mark.slow)])
