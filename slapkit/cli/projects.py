@@ -48,7 +48,7 @@ def new(folder: Annotated[str, typer.Argument(help="must not exist")]) -> None:
 def run(
     notebook: Annotated[str, typer.Argument(help="name in notebooks/, or path")],
     parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="a parameter")] = None,
-    file: Annotated[str | None, typer.Option("-f", metavar="FILE.yml", help="parameters; -p goes before them")] = None,
+    file: Annotated[str | None, typer.Option("-f", metavar="FILE.yml", help="parameters; -p overrides them")] = None,
     parameters: Annotated[bool, typer.Option("--parameters", help="list the notebook's parameters and stop")] = False,
     force: Annotated[bool, typer.Option("--force", help="run again from nothing, though it is done")] = False,
     runs_dir: RunsDir = "runs",

@@ -25,7 +25,7 @@ def follow(before: str | Path, folder: str | Path) -> None:
 
 
 def keep_heard(folder: str | Path, path: str | Path) -> None:
-    """Make the file `path` what the project knows to be heard in a folder; where that is nothing, there is none."""
+    """Copy the project's table of a folder to the file `path`; remove the file where the project has no such table."""
     table = table_path(folder)
     if table.is_file():
         atomic_write_bytes(path, table.read_bytes())
