@@ -15,6 +15,7 @@ from slapkit.training.batches import AudioSource, TextSource
 from slapkit.training.config import TrainConfig
 
 COLLAPSED_RANK = 1.5  # an effective rank below this, seen twice in a row after warm-up, is a collapse
+FEWEST_CLIPS = 4  # for validation to show a collapse: the effective rank of fewer is about as low without one
 _AT_ONCE = 64
 
 

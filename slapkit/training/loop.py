@@ -183,10 +183,11 @@ class Trainer:
             active=self.main,
         )
         began = time.perf_counter() - found["time_s"]
+        enough = self.validation is not None and len(self.validation[0]) >= health.FEWEST_CLIPS
         try:
             for step in range(found["step"], config.steps):
                 row = self._logged_step(step, log, began)
-                if "validation" in row and config.stop_on_collapse:
+                if "validation" in row and config.stop_on_collapse and enough:
                     rank = row["validation"]["effective_rank"]
                     low = health.check_collapse(low, rank, step=step + 1, config=config)
                 if self.main and ((step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps):

@@ -182,6 +182,16 @@ def test_a_collapse_or_a_loss_that_is_not_finite_stops_with_advice(value, words,
     assert (tmp_path / "train.jsonl").read_text(), "what was seen is on disk"
 
 
+def test_a_validation_split_of_a_clip_or_two_stops_no_training(tones, cache, tmp_path):
+    """The effective rank of one clip is 1, however well it is told from others."""
+    held = [clip.id for clip in tones.split("validation")]
+    for count in (1, 2):
+        few = tones.with_clips(clip for clip in tones if clip.id not in held[count:])
+        done = run(tiny({"eval_every": 2, "stop_on_collapse": True}), few, tmp_path / str(count), cache)
+        ranks = [row["validation"]["effective_rank"] for row in done.history if "validation" in row]
+        assert len(ranks) == 4 and max(ranks[:2]) < 1.5
+
+
 @pytest.mark.parametrize(("asked", "used"), [((64, None), (32, None)), ((64, 12), (24, 12)), ((64, 40), (32, 32))])
 def test_a_batch_larger_than_the_data_is_lowered_before_features_and_recorded(tones, cache, tmp_path, asked, used):
     chosen = tiny({"steps": 2, "batch_size": asked[0], "micro_batch": asked[1]})
