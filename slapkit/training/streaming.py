@@ -66,11 +66,9 @@ class StreamStore:
             self.held = features.build(held.audio_files(progress=progress), frontend, cache_dir, progress=progress)
         self._streamed = {clip.id: clip for clip in dataset.clips if clip.split == "train"}
         self.ids = list(self._streamed) + (self.held.ids if self.held else [])
-        self.windows, self.mean, self.std = torch.zeros(0), 0.0, 1.0
-        if self._streamed:
-            self.windows = self._sample(window_frames, progress)
-            std, mean = torch.std_mean(self.windows.double(), correction=0)
-            self.mean, self.std = mean.item(), std.item()
+        self.windows = self._sample(window_frames, progress)
+        std, mean = torch.std_mean(self.windows.double(), correction=0)
+        self.mean, self.std = mean.item(), std.item()
         self.fingerprint = _fingerprint(dataset)
 
     def source(self, ids: Sequence[str], window_frames: int) -> "AudioSource | StreamAudio":
