@@ -12,9 +12,12 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from slapkit.audio.features import FeatureStore
+from slapkit.config import require
 from slapkit.data import AudioTextDataset
 from slapkit.errors import CollapseError, ConfigError, DataError
+from slapkit.models import Objective
 from slapkit.models.ema import update_target
+from slapkit.models.encoders import AudioEncoderConfig
 from slapkit.models.encoders.text import tensor_digest
 from slapkit.models.joint import JointModel, ModelConfig
 from slapkit.models.representations import Representations, raw
@@ -26,7 +29,7 @@ from slapkit.training.devices import keep_freed_memory, make_accelerator, one_th
 from slapkit.training.log import Callback, TrainLog
 from slapkit.training.objective import backward
 from slapkit.training.schedules import tau_schedule, warmup_cosine
-from slapkit.training.streaming import StreamBatches, StreamStore, open_store
+from slapkit.training.streaming import StreamAudio, StreamBatches, StreamStore, open_store
 
 
 @dataclass
@@ -81,14 +84,16 @@ class Trainer:
         rank, devices = self.accelerator.process_index, self.accelerator.num_processes
         everything, _ = _splits(dataset, {clip.id for clip in dataset})
         config = fitted(config, len(everything), devices)
-        _check(model, config, devices)  # before any work
-        strata_of(everything, config.batch_size)
         given_model = isinstance(model, JointModel)
+        shape = model.config if given_model else model
+        _check(shape, config, devices, made_for=model.objective if given_model else None)  # before any work
+        if streaming or not shape.audio.frozen:  # representations that are kept get no masks
+            _check_masks(config, shape.audio)
+        strata_of(everything, config.batch_size)
         digest = tensor_digest(model.state_dict()) if given_model else None
-        audio = (model.config if given_model else model).audio
         given = {"streaming": streaming, "progress": progress and self.main}
         with self.accelerator.main_process_first():
-            store = open_store(dataset, audio.frontend, audio.window_frames, cache_dir, **given)
+            store = open_store(dataset, shape.audio.frontend, shape.audio.window_frames, cache_dir, **given)
         training, validation = _splits(dataset, set(store.ids))
         self.config = config = fitted(config, len(training), devices)
         self.model = model if given_model else self._build(model, store, training)
@@ -127,7 +132,7 @@ class Trainer:
 
     def _sources(
         self, dataset: AudioTextDataset, store: FeatureStore | StreamStore
-    ) -> tuple[AudioSource | Representations, TextSource, np.ndarray]:
+    ) -> tuple[AudioSource | Representations | StreamAudio, TextSource, np.ndarray]:
         """Return sounds, captions, and the index of each caption's clip."""
         ids, config = [clip.id for clip in dataset.clips], self.model.config.audio
         streamed = isinstance(store, StreamStore)
@@ -140,15 +145,13 @@ class Trainer:
         given |= {"frozen": tower.frozen, "precision": self.config.precision}  # captions: as a step would compute them
         return audio, TextSource(tower.encoder, captions, **given), np.asarray(clip_of)
 
-    def _standardise(self, audio: AudioSource | Representations, store: FeatureStore | StreamStore) -> None:
+    def _standardise(self, audio: Representations | StreamAudio, store: FeatureStore | StreamStore) -> None:
         """Let an encoder that standardises its representations do so by those of the training split."""
         encoder = self.model.audio.encoder
         if isinstance(audio, Representations):
             h = audio.sample()
-        else:
-            streamed = isinstance(store, StreamStore)
-            windows = store.windows if streamed else audio.take(*(at[:: -(-len(at) // 256)] for at in audio.tiles()))
-            h = torch.cat([raw(encoder, part.to(self.device)) for part in windows.split(64)])
+        else:  # streamed
+            h = torch.cat([raw(encoder, part.to(self.device)) for part in store.windows.split(64)])
         encoder.standardise_by(h.to(self.device))
 
     def _wrap(self) -> None:
@@ -267,15 +270,13 @@ class Trainer:
             update_target(self.model.target_text, self.model.text, tau=tau)
 
 
-def _check(model: ModelConfig | JointModel, config: TrainConfig, devices: int) -> None:
-    """Refuse a starting point that was not made, or for another objective; a batch that cannot be divided; and
-    BatchNorm on a single row."""
-    started = model if isinstance(model, JointModel) else None
-    if started is None and config.init is not None:
+def _check(shape: ModelConfig, config: TrainConfig, devices: int, *, made_for: Objective | None) -> None:
+    """Refuse a starting point that was not made, or for another objective (`made_for`, None: there is no model yet); a
+    batch that cannot be divided; and BatchNorm on a single row."""
+    if made_for is None and config.init is not None:
         raise ConfigError(f"init={config.init!r}: pass model=slapkit.hub.start_from(model, objective, init)")
-    if started is not None and started.objective != config.objective:
-        raise ConfigError(f"objective={config.objective!r}, but the model was made for {started.objective!r}")
-    shape = model if started is None else started.config
+    if made_for not in (None, config.objective):
+        raise ConfigError(f"objective={config.objective!r}, but the model was made for {made_for!r}")
     heads = [shape.audio_projector, shape.text_projector, *([shape.predictor] if config.objective == "slap" else [])]
     share, micro = shares(config, devices)
     rows = share if config.exact_accumulation else micro
@@ -287,6 +288,17 @@ def _check(model: ModelConfig | JointModel, config: TrainConfig, devices: int) -
             f"{name}={value} gives BatchNorm in the heads one pair to normalise by: take at least 2 pairs a device, "
             "exact_accumulation=True, or heads with batch_norm=False"
         )
+
+
+def _check_masks(config: TrainConfig, audio: AudioEncoderConfig) -> None:
+    """Refuse masks of SpecAugment that are wider than a window."""
+    frontend = audio.frontend
+    if not config.masks:
+        return
+    short = round(config.time_mask_s / frontend.hop_s) <= audio.window_frames
+    require(short, "time_mask_s", config.time_mask_s, f"0 to {audio.window_s} s, the length of a window")
+    narrow = frontend.kind == "wave" or config.freq_mask <= frontend.width
+    require(narrow, "freq_mask", config.freq_mask, f"0 to {frontend.width} bands")
 
 
 def _splits(dataset: AudioTextDataset, usable: set[str]) -> list[AudioTextDataset]:

@@ -206,12 +206,14 @@ def test_a_batch_larger_than_the_data_is_lowered_before_features_and_recorded(to
 def test_what_cannot_be_trained_is_refused_before_features(tones, tmp_path):
     one, *others = [clip.id for clip in tones]
     alone = tones.relabel({one: "train"} | dict.fromkeys(others))
-    for chosen, data, words in (
-        (tiny(), alone, "1 clips for 1 device.*at least 2"),
-        (tiny({"micro_batch": 5}), tones, "micro-batches of 5"),
-        (tiny(), tones.relabel({clip.id: None for clip in tones}), "make_splits"),
+    for chosen, data, error, words in (
+        (tiny(), alone, DataError, "1 clips for 1 device.*at least 2"),
+        (tiny({"micro_batch": 5}), tones, DataError, "micro-batches of 5"),
+        (tiny(), tones.relabel({clip.id: None for clip in tones}), DataError, "make_splits"),
+        (tiny({"time_mask_s": 1.5}), tones, ConfigError, "time_mask_s=1.5"),
+        (tiny({"freq_mask": 65}), tones, ConfigError, "freq_mask=65"),
     ):
-        with pytest.raises(DataError, match=words):
+        with pytest.raises(error, match=words):
             run(chosen, data, tmp_path, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
