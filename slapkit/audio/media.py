@@ -47,7 +47,6 @@ class Media:
 
     def __init__(self, path: Path, name: str, *, promised: bool) -> None:
         self._path, self._name, self._container = path, name, None
-        self._good = self._bad = 0
         self._open()
         container, stream = self._container, self._stream
         self._kind = container.format.name
@@ -159,14 +158,15 @@ class Media:
     def _decoded(self):
         import av
 
+        count = self._bad = 0  # packets of this pass
         for packet in self._packets():
+            count += 1
             try:
                 yield from packet.decode()
-                self._good += 1
             except av.FFmpegError:
                 self._bad += 1
-        if self._bad > max(1, _MOST_BAD * (self._good + self._bad)):  # the last one may be cut off
-            raise AudioError(f"{self._name} is damaged: {self._bad} of {self._good + self._bad} packets hold no sound")
+        if self._bad > max(1, _MOST_BAD * count):  # the last one may be cut off
+            raise AudioError(f"{self._name} is damaged: {self._bad} of {count} packets hold no sound")
 
 
 @contextlib.contextmanager

@@ -170,6 +170,14 @@ def test_a_little_less_than_promised_is_read(tmp_path):
     assert not np.array_equal(*found), "windows come from what is there"
 
 
+def test_a_file_whose_last_packet_is_cut_off_is_read_as_often_as_asked(tmp_path):
+    path = encode(tmp_path / "a.aac", changing(0.15) + 0.05 * np.random.default_rng(0).standard_normal(7200))
+    path.write_bytes(path.read_bytes()[:-196])
+    with decode.opened(path) as file:
+        first = file.read(sample_rate=RATE)
+        assert len(first) > 0.1 * RATE and all(len(file.read(sample_rate=RATE)) == len(first) for _ in range(3))
+
+
 def test_channels_that_cancel_out_are_named(tmp_path):
     stereo = np.stack([tone(2), -tone(2)])
     soundfile.write(tmp_path / "a.wav", stereo.T, 24000)
