@@ -111,9 +111,9 @@ def _check(train: Examples, validation: Examples, test: np.ndarray, classes: int
             raise DataError(f"the {name} split has {y.shape[1]} tags, and classes={classes}")
         if y.ndim == 1 and (y.min() < 0 or y.max() >= classes):
             raise DataError(f"the {name} split names classes {y.min()}..{y.max()}, and classes={classes}")
-    if test.ndim != 2 or test.shape[1] != train.x.shape[1] != 0 or validation.x.shape[1] != train.x.shape[1]:
+    if test.ndim != 2 or len({test.shape[1], train.x.shape[1], validation.x.shape[1]}) > 1 or not test.shape[1]:
         shapes = f"train {train.x.shape}, validation {validation.x.shape}, test {test.shape}"
-        raise DataError(f"representations differ in width: {shapes}")
+        raise DataError(f"representations must have one width, at least 1: {shapes}")
     if train.y.ndim == 1 and len(np.unique(train.y)) < 2:
         raise DataError(f"all {len(train.y)} training clips are of class {train.y[0]}: nothing can be learned")
 

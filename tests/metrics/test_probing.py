@@ -76,6 +76,7 @@ def test_the_same_seed_gives_the_same_scores_and_leaves_torch_alone():
         ({"train": Examples(np.ones((0, 10)), np.zeros(0, int))}, "train"),
         ({"validation": Examples(np.ones((3, 10)), np.full(3, 9))}, "validation.*9..9"),
         ({"test": np.ones((3, 4))}, r"\(3, 4\)"),
+        (dict.fromkeys(("train", "validation"), Examples(np.ones((4, 0)), np.arange(4))), r"train \(4, 0\)"),
         ({"train": Examples(np.ones((4, 10)), np.ones((4, 3), bool))}, "train.*3 tags"),
     ],
 )
