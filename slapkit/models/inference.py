@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from slapkit.audio.frontend import make_transform
+from slapkit.config import require
 from slapkit.errors import ConfigError, DataError, short
 from slapkit.models.embed import SOUNDS, Sound, embed_windows, is_sound, mean_by_clip, read_features
 from slapkit.models.encoders.text import tensor_digest
@@ -82,6 +83,7 @@ class Model:
             DataError: no sounds are given, or one is something else; its index is named.
         """
         sounds, which = _as_list(sounds, "sounds", is_sound, SOUNDS), _column(embedding)
+        require(batch_size >= 1, "batch_size", batch_size, "at least 1")
         audio = self.config.audio
         features = read_features(sounds, audio.frontend, sample_rate=sample_rate)
         found = embed_windows(
@@ -121,6 +123,7 @@ class Model:
         """
         captions = _as_list(captions, "captions", lambda text: isinstance(text, str), "texts")
         which = _column(embedding)
+        require(batch_size >= 1, "batch_size", batch_size, "at least 1")
         for i, caption in enumerate(captions):
             if not caption.strip():
                 raise DataError(f"caption {i} is empty")

@@ -162,6 +162,8 @@ def test_training_saw_no_test_clip(trained):
         ("embed_text", [], {}, DataError, "captions"),
         ("embed_text", [3], {}, DataError, r"captions\[0\] is 3"),
         ("embed_text", ["a"], {"embedding": "p"}, ConfigError, "embedding='p'"),
+        ("embed_text", ["a"], {"batch_size": -1}, ConfigError, "batch_size=-1"),
+        ("embed_audio", [np.ones(100)], {"batch_size": 0}, ConfigError, "batch_size=0"),
         ("embed_audio", [], {}, DataError, "sounds"),
         ("embed_audio", [np.ones(100, dtype=np.float32)], {}, AudioError, "sample_rate"),
         ("embed_audio", ["/absent.wav"], {}, AudioError, "absent.wav"),
