@@ -51,7 +51,8 @@ def end(folder: Path) -> None:
     """Remove what no step needs any more, once the model lies complete beside `folder`."""
     sync_file(folder.parent)
     newest = complete(folder)[-1]
-    for path in (*folder.iterdir(), *newest.iterdir()):
+    # The weights before the optimiser: without them, a checkpoint is known as one that has ended.
+    for path in (*folder.iterdir(), *sorted(newest.iterdir())):
         if path.is_dir() and path != newest:
             shutil.rmtree(path, ignore_errors=True)
         elif path.suffix == ".safetensors":

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,6 +148,25 @@ def test_a_training_that_has_ended_keeps_its_model_and_no_more(objective, tones,
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="model.safetensors"):
         run(chosen, tones, tmp_path, cache)
+
+
+def test_an_end_that_is_cut_short_is_an_end(tones, cache, tmp_path, monkeypatch):
+    """Ctrl-C after the first of the files that go at the end of a training."""
+    unlink = Path.unlink
+
+    def cut(path, **options):
+        unlink(path, **options)
+        if path.parent.name == "step-00000008":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(sorted(path.glob("*"), reverse=True)))  # the worst order
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", cut)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny(), tones, tmp_path, cache)
+    before = weights(tmp_path)
+    run(tiny(), tones, tmp_path, cache)
+    assert_equal(before, weights(tmp_path))
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "renamed", "reshaped"])
