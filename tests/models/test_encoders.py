@@ -201,6 +201,20 @@ def test_the_output_alone_is_written_as_before_there_were_layers():
     assert TextEncoderConfig.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
 
 
+def test_a_text_model_of_few_positions_or_without_padding_is_refused(minilm, tmp_path):
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    BertModel(BertConfig(max_position_embeddings=16, num_hidden_layers=1)).save_pretrained(tmp_path / "short")
+    minilm.tokenizer.save_pretrained(tmp_path / "short")
+    with pytest.raises(ConfigError, match=f"max_tokens=17.*16.*{tmp_path}"):
+        build_text_encoder(TextEncoderConfig(source=str(tmp_path / "short"), max_tokens=17))
+    assert build_text_encoder(TextEncoderConfig(source=str(tmp_path / "short"), max_tokens=16)).max_tokens == 16
+    plain = PreTrainedTokenizerFast(tokenizer_object=minilm.tokenizer.backend_tokenizer)
+    plain.pad_token = None
+    with pytest.raises(ConfigError, match="minilm.*pad"):
+        TextEncoder(minilm.model, plain, TextEncoderConfig())
+
+
 def test_long_captions_are_cut():
     encoder = build_text_encoder(TextEncoderConfig(max_tokens=6)).eval()
     tokens = encoder.tokenize(["music " * 50, "drums"])

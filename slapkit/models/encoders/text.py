@@ -21,7 +21,7 @@ _SCRATCH_VOCABULARY = 50265  # RoBERTa-base's, so that the encoder keeps its pub
 class TextEncoder(nn.Module):
     """Token ids `[B, L]` and mask `[B, L]` to a representation `[B, dim]`: of each of `layers` the masked mean or the
     first token, side by side, or what the model's own pooler makes of the first token. Raises `ConfigError` where the
-    model has no such layer, or no pooler."""
+    model has no such layer, no pooler or too few positions, or the tokenizer cannot pad."""
 
     def __init__(self, model: nn.Module, tokenizer, config: TextEncoderConfig) -> None:
         super().__init__()
@@ -32,6 +32,12 @@ class TextEncoder(nn.Module):
         pooler = getattr(model, "pooler", None)
         if self.pooling == "pooler" and pooler is None:
             raise ConfigError(f"pooling='pooler': {config.source!r} has no pooler, take 'mean' or 'cls'")
+        if tokenizer.pad_token is None:
+            remedy = "save it with one, such as tokenizer.pad_token = tokenizer.eos_token"
+            raise ConfigError(f"source={config.source!r}: its tokenizer has no token to pad with; {remedy}")
+        positions = getattr(model.config, "max_position_embeddings", -1)  # -1: any number
+        enough = positions < 0 or config.max_tokens <= positions
+        require(enough, "max_tokens", config.max_tokens, f"at most the {positions} positions of {config.source!r}")
         states = getattr(model.config, "num_hidden_layers", 0) + 1
         for layer in set(self.layers) - {-1}:
             require(
