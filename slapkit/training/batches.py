@@ -242,12 +242,14 @@ class BatchSource:
             batch["target_text"] = self.text.take(pairs.target_captions, device)
         if audio.dim() == 3 and self.config.masks:
             frontend = self.audio.frontend
-            batch["audio"] = spec_augment(
-                audio,
+            width = frontend.n_mels if frontend.pitches else frontend.width  # pitches stay: they are no dB
+            masked = spec_augment(
+                audio[..., :width],
                 time_mask=round(self.config.time_mask_s / frontend.hop_s),
                 freq_mask=self.config.freq_mask if frontend.kind == "log-mel" else 0,  # waves have no bands
                 masks=self.config.masks,
             )
+            batch["audio"] = torch.cat([masked, audio[..., width:]], dim=2) if frontend.pitches else masked
         return batch
 
 

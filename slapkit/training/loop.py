@@ -297,8 +297,8 @@ def _check_masks(config: TrainConfig, audio: AudioEncoderConfig) -> None:
         return
     short = round(config.time_mask_s / frontend.hop_s) <= audio.window_frames
     require(short, "time_mask_s", config.time_mask_s, f"0 to {audio.window_s} s, the length of a window")
-    narrow = frontend.kind == "wave" or config.freq_mask <= frontend.width
-    require(narrow, "freq_mask", config.freq_mask, f"0 to {frontend.width} bands")
+    narrow = frontend.kind == "wave" or config.freq_mask <= frontend.n_mels
+    require(narrow, "freq_mask", config.freq_mask, f"0 to {frontend.n_mels} mel bands")
 
 
 def _splits(dataset: AudioTextDataset, usable: set[str]) -> list[AudioTextDataset]:

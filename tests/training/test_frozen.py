@@ -22,6 +22,7 @@ from slapkit.models.encoders import TextEncoderConfig, build_audio_encoder, buil
 from slapkit.models.encoders.musicnn import MusicNN
 from slapkit.models.encoders.text import TextEncoder
 from slapkit.models.representations import Representations, represent_captions
+from slapkit.training.loop import Trainer
 from tests.training.tones import assert_equal, run, stopped_at, tiny, weights, write_collection
 
 CPU = torch.device("cpu")
@@ -115,6 +116,16 @@ def test_streamed_training_standardises_by_the_windows_that_it_measures(tones, c
     run(frozen(steps=1), tones, tmp_path / "streamed", cache, streaming=True, workers=0)
     kept, streamed = (weights(tmp_path / name)["audio.encoder.h_mean"] for name in ("kept", "streamed"))
     assert torch.corrcoef(torch.stack([kept, streamed]))[0, 1] > 0.99
+
+
+def test_masks_of_a_stream_leave_pitches_alone(tones, cache, tmp_path):
+    """The mean of the bands, which hides a part of them, is tens of dB below 0; the norm of all pitches is 1."""
+    audio = MUSICNN | {"frontend": MUSICNN["frontend"].replace(pitches=True)}
+    chosen = tiny({"masks": 4, "window_views": False}, {"audio": audio})
+    options = {"progress": False, "streaming": True, "workers": 0}
+    batch = Trainer(chosen.model, chosen.train, tones, tmp_path, cache, **options).batches.micro_batch(0, 0, CPU)
+    hidden = batch["audio"] != batch["target_audio"]
+    assert hidden[..., :96].any() and not hidden[..., 96:].any()
 
 
 @pytest.fixture(scope="module")
