@@ -67,5 +67,6 @@ class TrainConfig(Config):
         require(0 <= self.tau <= 1, "tau", self.tau, "a decay in [0, 1]")
         require(self.tau_end is None or 0 <= self.tau_end <= 1, "tau_end", self.tau_end, "a decay in [0, 1], or None")
         require(0 <= self.lam <= 1, "lam", self.lam, "a weight in [0, 1]")
-        for key in ("time_mask_s", "freq_mask", "masks", "seed"):
+        for key in ("time_mask_s", "freq_mask", "masks"):
             require(getattr(self, key) >= 0, key, getattr(self, key), ">= 0")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 2**32 - 1, as scikit-learn takes it in evaluation")

@@ -100,7 +100,7 @@ OUT_OF_RANGE = {
     TextEncoderConfig: [("source", " "), ("max_tokens", 1), ("max_tokens", 513)],
     TrainConfig: [("steps", 0), ("batch_size", 1), ("micro_batch", 65), ("lr", 0.0), ("lr", float("inf"))]
     + [("weight_decay", -1.0), ("warmup_fraction", 1.0), ("clip_norm", 0.0), ("tau", 1.1), ("tau_end", -0.1)]
-    + [("lam", 1.1), ("masks", -1), ("seed", -1), ("log_every", 0)],
+    + [("lam", 1.1), ("masks", -1), ("seed", -1), ("seed", 2**32), ("log_every", 0)],
 }
 
 
