@@ -55,7 +55,7 @@ class FrontendConfig(Config):
                 value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
                 require(value == default, name, value, "nothing: a wave (kind='wave') has no bands, leave it out")
             return
-        require(self.n_fft >= 16, "n_fft", self.n_fft, "at least 16 samples")
+        require(self.n_fft >= 16 and self.n_fft % 2 == 0, "n_fft", self.n_fft, "an even number of samples, 16 or more")
         require(1 <= self.hop <= self.n_fft, "hop", self.hop, f"1 to n_fft = {self.n_fft} samples")
         require(1 <= self.n_mels <= self.n_fft // 2, "n_mels", self.n_mels, f"1 to n_fft / 2 = {self.n_fft // 2}")
         nyquist = self.sample_rate / 2

@@ -101,7 +101,7 @@ def test_other_shapes_and_types_are_refused(wave):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"sample_rate": 0}, {"n_fft": 1}, {"hop": 0}, {"hop": 2000}, {"n_mels": 0}, {"f_max": 12001.0},
+        {"sample_rate": 0}, {"n_fft": 1}, {"n_fft": 1023}, {"hop": 0}, {"hop": 2000}, {"n_mels": 0}, {"f_max": 12001.0},
         {"f_min": 12000.0}, {"f_min": -1.0}, {"mel_scale": "bark"}, {"norm": "area"}, {"min_s": 0.001}, {"n_mel": 3},
     ],
 )  # fmt: skip
