@@ -20,9 +20,8 @@ from slapkit._cores import available_cores
 from slapkit._pool import outcome, process_pool
 from slapkit._rows import Found, Passing, RowCache
 from slapkit.audio import decode
-from slapkit.audio.frontend import FRONTENDS, FrontendConfig, make_transform
+from slapkit.audio.frontend import FrontendConfig, make_transform
 from slapkit.audio.windows import fill, take
-from slapkit.config import require_known
 from slapkit.errors import AudioError, ConfigError, DataError, SlapkitError, short
 
 PLACES = 2**53  # a window's start is a whole number below this: a fraction of all places where it can start
@@ -203,7 +202,7 @@ class FeatureCache(RowCache):
 
 
 def build(
-    sounds: Mapping[str, tuple[Path, str]], frontend: FrontendConfig | str, cache_dir: str | os.PathLike[str], *,
+    sounds: Mapping[str, tuple[Path, str]], frontend: FrontendConfig, cache_dir: str | os.PathLike[str], *,
     moments_of: Collection[str] | None = None, progress: bool = True, workers: int = 0,
 ) -> "FeatureStore":  # fmt: skip
     """Return the features of audio files, from `cache_dir` or computed into it.
@@ -213,18 +212,13 @@ def build(
 
     Args:
         sounds: path and SHA-256 of each file by the clip's id, as `AudioTextDataset.audio_files` gives them.
-        frontend: a `FrontendConfig`, or a name in `FRONTENDS`.
         moments_of: ids whose values give `mean` and `std`; None takes all.
         workers: processes; 0 takes one for each core, or none beside this one for little work.
 
     Raises:
-        ConfigError: an unknown front end.
         DataError: no file is usable.
         StorageError: the disk is full or forbidden; what is finished is kept.
     """
-    if isinstance(frontend, str):
-        require_known([frontend], FRONTENDS, "there is no front end")
-        frontend = FRONTENDS[frontend]
     paths = {key: str(path) for path, key in sounds.values()}
 
     def compute(missing: list[str]) -> Found:
@@ -244,8 +238,7 @@ class FeatureStore:
     """
 
     def __init__(self, cache: FeatureCache, keys: Mapping[str, str], moments_of: Collection[str] | None) -> None:
-        self.path, self.data = cache.path, cache.data
-        self.frontend, self.width = cache.frontend, cache.frontend.width
+        self.data, self.frontend, self.width = cache.data, cache.frontend, cache.frontend.width
         found = {id: cache.rows[key] for id, key in keys.items()}
         self.failures = {id: row.failure for id, row in found.items() if row.failure is not None}
         rows = {id: row for id, row in found.items() if row.failure is None}
@@ -291,10 +284,6 @@ class FeatureStore:
         if (starts < 0).any() or (starts >= lengths).any():
             raise ConfigError(f"starts {starts.min()} to {starts.max()} asked for: clips have {lengths.min()}+ frames")
         out = np.empty((len(rows), frames, self.width), dtype=np.float16)
-        places = zip(self._starts[rows].tolist(), starts.tolist(), lengths.tolist(), strict=True)
-        for i, (begin, start, length) in enumerate(places):
-            if start + frames <= length:
-                out[i] = self.data[begin + start : begin + start + frames]
-            else:
-                out[i] = self.data[begin + (start + np.arange(frames)) % length]
+        for i, (row, start) in enumerate(zip(rows.tolist(), starts.tolist())):
+            out[i] = take(self.row(row).T, start, frames).T
         return torch.from_numpy(out).float()
