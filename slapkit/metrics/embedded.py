@@ -173,11 +173,9 @@ def embed_clips(
     """
     part = dataset.split(split) if split else dataset
     store = features.build(part.audio_files(), model.config.audio.frontend, cache_dir, progress=progress)
-    known = set(store.ids)
-    clips = part.with_clips(clip for clip in part if clip.id in known)
-    if not len(clips):
-        raise DataError(f"{dataset.name}: the split {split!r} has no clip whose audio can be used")
-    ids, tower = [clip.id for clip in clips], model.joint.audio
+    ids, tower = store.ids, model.joint.audio
+    usable = set(ids)
+    clips = part.with_clips(clip for clip in part if clip.id in usable)
     if tower.frozen:
         settings = {"device": model.device, "precision": model.precision, "progress": progress}
         kept = Representations(store, ids, tower.encoder, model.config.audio, cache_dir, **settings)
