@@ -63,22 +63,22 @@ def embed_windows(
         forward: takes windows `[B, window, width]`, float32, and returns outputs `[B, D]`, such as z and q.
         window, hop: length of a window, and from one to the next (default: the length), in frames.
     """
-    waiting: list[np.ndarray | Tensor | str] = []
+    waiting: list[tuple[np.ndarray | Tensor | str, np.ndarray]] = []
     pending = 0
     for item in features:
-        waiting.append(item)
-        pending += 0 if isinstance(item, str) else len(tiled_starts(len(item), window, hop))
+        starts = np.zeros(0) if isinstance(item, str) else tiled_starts(len(item), window, hop)
+        waiting.append((item, starts))
+        pending += len(starts)
         if pending >= batch_size:
-            yield from _embed(waiting, forward, window, hop, batch_size)
+            yield from _embed(waiting, forward, window, batch_size)
             waiting, pending = [], 0
-    yield from _embed(waiting, forward, window, hop, batch_size)
+    yield from _embed(waiting, forward, window, batch_size)
 
 
 def _embed(
-    waiting: Sequence[np.ndarray | Tensor | str], forward: Forward, window: int, hop: int | None, batch_size: int
+    waiting: Sequence[tuple[np.ndarray | Tensor | str, np.ndarray]], forward: Forward, window: int, batch_size: int
 ) -> Iterator[Embedded]:
-    starts = [None if isinstance(item, str) else tiled_starts(len(item), window, hop) for item in waiting]
-    cuts = [item[s : s + window] for item, own in zip(waiting, starts) if own is not None for s in own]
+    cuts = [item[start : start + window] for item, starts in waiting for start in starts]
     parts = []
     for first in range(0, len(cuts), batch_size):
         batch = torch.stack([torch.from_numpy(np.array(cut, np.float32)) for cut in cuts[first : first + batch_size]])
@@ -86,12 +86,12 @@ def _embed(
             parts.append([output.float().cpu().numpy() for output in forward(batch)])
     outputs = [np.concatenate(output) for output in zip(*parts)]
     row = 0
-    for item, own in zip(waiting, starts):
-        if own is None:
+    for item, starts in waiting:
+        if isinstance(item, str):
             yield Embedded(failure=item)
         else:
-            yield Embedded(tuple(output[row : row + len(own)] for output in outputs), own, len(item))
-            row += len(own)
+            yield Embedded(tuple(output[row : row + len(starts)] for output in outputs), starts, len(item))
+            row += len(starts)
 
 
 def mean_by_clip(windows: np.ndarray, clips: np.ndarray, count: int) -> np.ndarray:
