@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
@@ -18,14 +18,14 @@ from slapkit.errors import DataError
 from slapkit.metrics.space import Space
 from slapkit.models import OBJECTIVE_NAMES
 from slapkit.models.embed import BATCH, embed_windows, mean_by_clip
+from slapkit.models.inference import Embedding as Kind
 from slapkit.models.inference import Model
 from slapkit.models.representations import Representations, represent_captions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["q", "z"]
-KINDS: tuple[Kind, ...] = ("q", "z")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

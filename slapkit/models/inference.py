@@ -152,6 +152,6 @@ def _as_list(values: Iterable, what: str, fits: Callable[[object], bool], accept
 
 def _column(embedding: str) -> int:
     """Place of an embedding in what `encode` returns."""
-    if embedding not in ("q", "z"):
+    if embedding not in get_args(Embedding):
         raise ConfigError(f"embedding={short(embedding)}: take 'q' (prediction) or 'z' (projection)")
     return ("z", "q").index(embedding)
