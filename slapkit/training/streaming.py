@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from slapkit.audio.windows import random_start
 from slapkit.config import require
 from slapkit.data.dataset import AudioTextDataset, Clip
 from slapkit.errors import AudioError, DataError
-from slapkit.training.batches import AudioSource, BatchSource, Pairs, Stratum, TextSource
+from slapkit.training.batches import AudioSource, BatchSource, Pairs, TextSource
 from slapkit.training.config import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ class StreamBatches(BatchSource):
     Args:
         workers: processes that decode (None: the CPUs, shared among the devices of the machine; 0: this process).
         listed: gets a line of JSON for each clip that cannot be used.
+        devices, place: as in `BatchSource`.
 
     Attributes:
         failures: why, by id, clips could not be used so far.
@@ -142,15 +144,13 @@ class StreamBatches(BatchSource):
 
     def __init__(
         self, audio: StreamAudio, text: TextSource | None, clip_of_caption: np.ndarray, config: TrainConfig, *,
-        strata: Sequence[Stratum] | None = None, workers: int | None = None, rank: int = 0, devices: int = 1,
-        listed: Path | None = None,
+        workers: int | None = None, devices: int = 1, listed: Path | None = None, **place: Any,
     ) -> None:  # fmt: skip
-        given = {"strata": strata, "rank": rank, "devices": devices}
-        super().__init__(audio, text, clip_of_caption, config, **given)
+        super().__init__(audio, text, clip_of_caption, config, devices=devices, **place)
         require(workers is None or workers >= 0, "workers", workers, "0 or more, or None")
         if workers is None:
             workers = max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", devices)))
-        self.drawing = Drawing(BatchSource(audio, None, clip_of_caption, config, **given))
+        self.drawing = Drawing(BatchSource(audio, None, clip_of_caption, config, devices=devices, **place))
         self.workers, self.listed = workers, listed
         self.failures: dict[str, str] = {}
         self._kept: dict[tuple[int, int], Pairs] = {}
