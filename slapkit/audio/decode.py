@@ -242,7 +242,11 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 def is_silent(wave: np.ndarray) -> bool:
     """Say whether the peak of samples stays under -80 dB of full scale."""
-    return max(float(wave.max()), -float(wave.min())) < SILENCE
+    return _peak(wave) < SILENCE
+
+
+def _peak(wave: np.ndarray) -> float:
+    return max(float(wave.max()), -float(wave.min()))
 
 
 def _silence(name: str, peak: float, where: str = "") -> str:
@@ -281,11 +285,10 @@ def from_array(
         raise AudioError(f"{name} claims {sample_rate} samples a second: {_RATES[0]} to {_RATES[1]} Hz can be used")
     with np.errstate(over="ignore", invalid="ignore"):
         wave = _mix(np.atleast_2d(x))
-    peak = max(float(wave.max()), -float(wave.min()))  # NaN compares false with everything, so test it first
     if not np.isfinite(wave).all():
         bad = np.flatnonzero(~np.isfinite(wave))
         raise AudioError(f"{name} holds {len(bad)} NaN or infinite samples, the first at {bad[0] / sample_rate:.3f} s")
-    if peak > LOUDEST:
+    if (peak := _peak(wave)) > LOUDEST:
         raise AudioError(f"{name} reaches {peak:.3g} where full scale is 1: not sound, or samples of another type")
     if reject_silent and peak < SILENCE:
         raise AudioError(_silence(name, float(np.abs(x).max())))
