@@ -51,7 +51,7 @@ def joint_v_measure(
         text.
 
     Raises:
-        MetricError: labels do not fit, there is a single group, or one for each row.
+        MetricError: labels do not fit, or there is a single group.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import v_measure_score
@@ -62,7 +62,7 @@ def joint_v_measure(
         raise MetricError(f"{len(audio_labels)} and {len(text_labels)} labels for {counts[0]} clips, {counts[1]} texts")
     labels = [str(label) for label in (*audio_labels, *text_labels)]
     if len(set(labels)) < 2:
-        raise MetricError(f"{len(set(labels))} group of {len(labels)} rows: at least two are needed to compare")
+        raise MetricError(f"1 group of {len(labels)} rows: at least two are needed to compare")
     found = KMeans(len(set(labels)), n_init=10, random_state=seed).fit_predict(np.concatenate([audio, text]))
     modality = np.repeat([0, 1], counts)
     return {"label": float(v_measure_score(labels, found)), "modality": float(v_measure_score(modality, found))}

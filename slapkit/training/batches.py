@@ -158,15 +158,15 @@ class BatchSource:
         self, audio: AudioSource | Representations, text: TextSource, clip_of_caption: np.ndarray,
         config: TrainConfig, *, strata: Sequence[Stratum] | None = None, rank: int = 0, devices: int = 1,
     ) -> None:  # fmt: skip
-        self.audio, self.text, self.config, self.clips = audio, text, config, len(audio)
-        self.counts = np.bincount(clip_of_caption, minlength=self.clips)  # captions of each clip
+        self.audio, self.text, self.config = audio, text, config
+        self.counts = np.bincount(clip_of_caption, minlength=len(audio))  # captions of each clip
         self.first_captions = np.cumsum(self.counts) - self.counts
         share, micro = shares(config, devices)
         self.micro, self.micro_batches, self.first, self.rank = micro, share // micro, rank * share, rank
         self.views = config.objective == "slap" and (config.text_views or config.window_views)
         self._planned: tuple[int, dict] | None = None
-        self.strata = strata or [Stratum(np.arange(self.clips), config.batch_size)]
-        self._stratum = np.zeros(self.clips, dtype=np.int64)  # of each clip
+        self.strata = strata or [Stratum(np.arange(len(audio)), config.batch_size)]
+        self._stratum = np.zeros(len(audio), dtype=np.int64)  # of each clip
         for number, stratum in enumerate(self.strata):
             self._stratum[stratum.clips] = number
         self._orders: dict[int, tuple[int, np.ndarray]] = {}  # of each stratum: the last epoch's number and order
