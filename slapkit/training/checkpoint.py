@@ -51,12 +51,12 @@ def end(folder: Path) -> None:
     """Remove what no step needs any more, once the model lies complete beside `folder`."""
     sync_file(folder.parent)
     newest = complete(folder)[-1]
-    # The weights before the optimiser: without them, a checkpoint is known as one that has ended.
-    for path in (*folder.iterdir(), *sorted(newest.iterdir())):
-        if path.is_dir() and path != newest:
+    for path in folder.glob("step-*"):
+        if path != newest:
             shutil.rmtree(path, ignore_errors=True)
-        elif path.suffix == ".safetensors":
-            path.unlink()
+    # The weights before the optimiser: without them, a checkpoint is known as one that has ended.
+    for path in sorted(newest.glob("*.safetensors")):
+        path.unlink()
 
 
 def load(folder: Path, model: JointModel, optimizer: Optimizer, identity: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -91,8 +91,9 @@ def load(folder: Path, model: JointModel, optimizer: Optimizer, identity: Mappin
 
 def clear(out_dir: Path) -> None:
     """Remove what a training writes into its folder, and nothing else."""
-    names = ("config.json", "model.safetensors", "vocabulary.json", "text_encoder", "train.jsonl", "training")
-    for path in [*(out_dir / name for name in (*names, "tensorboard")), *out_dir.glob("unusable-*.jsonl")]:
+    names = ("config.json", "model.safetensors", "vocabulary.json", "text_encoder", "train.jsonl")
+    patterns = ("unusable-*.jsonl", "training/step-*", "tensorboard/events.out.tfevents.*")
+    for path in [*map(out_dir.joinpath, names), *(path for pattern in patterns for path in out_dir.glob(pattern))]:
         if path.is_dir():
             shutil.rmtree(path)
         else:

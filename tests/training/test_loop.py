@@ -104,6 +104,18 @@ def test_starting_anew_leaves_nothing_of_before(tones, cache, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= {"mine.txt", "training", "train.jsonl"}
 
 
+def test_what_others_keep_beside_a_training_stays(tones, cache, tmp_path):
+    """A project's own folder may be called `training`."""
+    mine = [tmp_path / name for name in ("training/data/a.wav", "training/own.safetensors", "tensorboard/own/a.txt")]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for _ in range(2):
+        run(tiny({"steps": 2}), tones, tmp_path, cache, resume=False, tensorboard=True)
+        assert all(path.exists() for path in mine)
+    assert len(list((tmp_path / "tensorboard").glob("events.*"))) == 1, "what an earlier training wrote is gone"
+
+
 def test_a_model_is_trained_as_it_is_given(tones, cache, tmp_path):
     chosen = tiny({"steps": 2})
     torch.manual_seed(3)
@@ -159,7 +171,8 @@ def test_an_end_that_is_cut_short_is_an_end(tones, cache, tmp_path, monkeypatch)
         if path.parent.name == "step-00000008":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "iterdir", lambda path: iter(sorted(path.glob("*"), reverse=True)))  # the worst order
+    found = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda *given: iter(sorted(found(*given), reverse=True)))  # the worst order
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", cut)
         with pytest.raises(KeyboardInterrupt):
