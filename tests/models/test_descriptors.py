@@ -7,7 +7,6 @@ import torch
 from slapkit.audio.frontend import FRONTENDS, make_transform
 from slapkit.audio.pitches import MIDI, STEP
 from slapkit.data.scores.score import find_key
-from slapkit.errors import ConfigError
 from slapkit.models.encoders import AudioEncoderConfig, build_audio_encoder, descriptors
 from slapkit.models.encoders.descriptors import DESCRIPTORS, TEMPI, describe, rhythm, texture, timbre, tonality
 
@@ -120,8 +119,3 @@ def test_the_encoder_adds_descriptors_of_pitches():
     for name, tags in plain.tags(plain.raw(mel)).items():
         assert torch.equal(both.tags(h)[name], tags)
     assert AudioEncoderConfig.from_dict(config.to_dict()) == config
-
-
-def test_other_encoders_refuse_pitches():
-    with pytest.raises(ConfigError, match="musicnn"):
-        AudioEncoderConfig(frontend=FRONTENDS["light"].replace(pitches=True))

@@ -189,12 +189,6 @@ def test_a_layer_that_the_model_lacks_is_refused(layers):
         build_text_encoder(TextEncoderConfig(layers=layers))
 
 
-@pytest.mark.parametrize("wrong", [{"layers": ()}, {"layers": (3, -1), "pooling": "pooler"}])
-def test_layers_that_cannot_be_pooled_are_refused(wrong):
-    with pytest.raises(ConfigError, match="layers"):
-        TextEncoderConfig(**wrong)
-
-
 def test_the_output_alone_is_written_as_before_there_were_layers():
     assert "layers" not in TextEncoderConfig().to_dict()
     chosen = TextEncoderConfig(layers=(3, -1))

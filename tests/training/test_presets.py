@@ -94,28 +94,20 @@ def test_an_unknown_preset_is_refused_with_the_nearest():
 
 
 OUT_OF_RANGE = {
-    HeadConfig: [("hidden", -1), ("dropout", 1.0), ("dropout", -0.1)],
+    HeadConfig: [("hidden", -1), ("dropout", 1.0), ("dropout", -0.1), ("dropout", 0.1, {"hidden": 0})],
     ModelConfig: [("dim", 0)],
     AudioEncoderConfig: [("window_s", 0.0), ("mel_std", 0.0), ("mel_mean", float("nan")), ("channels", (32, 0))],
-    TextEncoderConfig: [("source", " "), ("max_tokens", 1), ("max_tokens", 513)],
+    TextEncoderConfig: [("source", " "), ("max_tokens", 1), ("max_tokens", 513), ("layers", ())]
+    + [("layers", (3, -1), {"pooling": "pooler"}), ("frozen", True, {"source": "roberta-scratch"})],
     TrainConfig: [("steps", 0), ("batch_size", 1), ("micro_batch", 65), ("lr", 0.0), ("lr", float("inf"))]
     + [("weight_decay", -1.0), ("warmup_fraction", 1.0), ("clip_norm", 0.0), ("tau", 1.1), ("tau_end", -0.1)]
     + [("lam", 1.1), ("masks", -1), ("seed", -1), ("seed", 2**32), ("log_every", 0)],
 }
 
 
-@pytest.mark.parametrize(("kind", "key", "value"), [(k, *pair) for k, pairs in OUT_OF_RANGE.items() for pair in pairs])
-def test_values_out_of_range_are_refused_by_key_and_value(kind, key, value):
+@pytest.mark.parametrize(("kind", "wrong"), [(kind, one) for kind, found in OUT_OF_RANGE.items() for one in found])
+def test_values_out_of_range_are_refused_by_key_and_value(kind, wrong):
+    key, value, *beside = wrong
     with pytest.raises(ConfigError) as caught:
-        kind(**{key: value})
+        kind(**{key: value}, **(beside[0] if beside else {}))
     assert f"{key}=" in str(caught.value) and repr(value) in str(caught.value)
-
-
-def test_a_linear_head_has_no_dropout():
-    with pytest.raises(ConfigError, match="dropout=0.1"):
-        HeadConfig(hidden=0, dropout=0.1)
-
-
-def test_a_scratch_encoder_cannot_be_frozen():
-    with pytest.raises(ConfigError, match="frozen=True"):
-        TextEncoderConfig(source="roberta-scratch", frozen=True)

@@ -136,6 +136,7 @@ def test_channels_are_standardised_by_what_is_given():
         ({"frontend": FRONTENDS["light"]}, "FRONTENDS"),
         ({"bands": True, "window_s": 0.1}, r"window_s=0\.1.*10 frames"),
         ({"bands": True, "kind": "cnn"}, "bands=True.*musicnn"),
+        ({"frontend": FRONT.replace(min_s=3.0, pitches=True), "kind": "cnn"}, "pitches=True.*musicnn"),
     ],
 )
 def test_other_front_ends_and_training_are_refused(changes, words):
