@@ -12,18 +12,16 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from slapkit.audio.features import FeatureStore
-from slapkit.config import require
 from slapkit.data import AudioTextDataset
-from slapkit.errors import CollapseError, ConfigError, DataError
-from slapkit.models import Objective
+from slapkit.errors import CollapseError, DataError
 from slapkit.models.ema import update_target
-from slapkit.models.encoders import AudioEncoderConfig
 from slapkit.models.encoders.text import tensor_digest
 from slapkit.models.joint import JointModel, ModelConfig
 from slapkit.models.representations import Representations, raw
 from slapkit.models.weights import save_model
 from slapkit.training import checkpoint, health
-from slapkit.training.batches import AudioSource, BatchSource, TextSource, fitted, shares, strata_of
+from slapkit.training.batches import AudioSource, BatchSource, TextSource, fitted, strata_of
+from slapkit.training.checks import check, check_masks
 from slapkit.training.config import TrainConfig
 from slapkit.training.devices import keep_freed_memory, make_accelerator, one_thread, with_precision
 from slapkit.training.log import Callback, TrainLog
@@ -86,9 +84,9 @@ class Trainer:
         config = fitted(config, len(everything), devices)
         given_model = isinstance(model, JointModel)
         shape = model.config if given_model else model
-        _check(shape, config, devices, made_for=model.objective if given_model else None)  # before any work
+        check(shape, config, devices, made_for=model.objective if given_model else None)  # before any work
         if streaming or not shape.audio.frozen:  # representations that are kept get no masks
-            _check_masks(config, shape.audio)
+            check_masks(shape.audio, config)
         strata_of(everything, config.batch_size)
         digest = tensor_digest(model.state_dict()) if given_model else None
         given = {"streaming": streaming, "progress": progress and self.main}
@@ -268,37 +266,6 @@ class Trainer:
         if self.model.has_predictor:
             update_target(self.model.target_audio, self.model.audio, tau=tau)
             update_target(self.model.target_text, self.model.text, tau=tau)
-
-
-def _check(shape: ModelConfig, config: TrainConfig, devices: int, *, made_for: Objective | None) -> None:
-    """Refuse a starting point that was not made, or for another objective (`made_for`, None: there is no model yet); a
-    batch that cannot be divided; and BatchNorm on a single row."""
-    if made_for is None and config.init is not None:
-        raise ConfigError(f"init={config.init!r}: pass model=slapkit.hub.start_from(model, objective, init)")
-    if made_for not in (None, config.objective):
-        raise ConfigError(f"objective={config.objective!r}, but the model was made for {made_for!r}")
-    heads = [shape.audio_projector, shape.text_projector, *([shape.predictor] if config.objective == "slap" else [])]
-    share, micro = shares(config, devices)
-    rows = share if config.exact_accumulation else micro
-    if config.sync_batchnorm:
-        rows *= devices
-    if rows == 1 and any(head.batch_norm for head in heads):
-        name, value = ("batch_size", config.batch_size) if share == 1 else ("micro_batch", config.micro_batch)
-        raise ConfigError(
-            f"{name}={value} gives BatchNorm in the heads one pair to normalise by: take at least 2 pairs a device, "
-            "exact_accumulation=True, or heads with batch_norm=False"
-        )
-
-
-def _check_masks(config: TrainConfig, audio: AudioEncoderConfig) -> None:
-    """Refuse masks of SpecAugment that are wider than a window."""
-    frontend = audio.frontend
-    if not config.masks:
-        return
-    short = round(config.time_mask_s / frontend.hop_s) <= audio.window_frames
-    require(short, "time_mask_s", config.time_mask_s, f"0 to {audio.window_s} s, the length of a window")
-    narrow = frontend.kind == "wave" or config.freq_mask <= frontend.n_mels
-    require(narrow, "freq_mask", config.freq_mask, f"0 to {frontend.n_mels} mel bands")
 
 
 def _splits(dataset: AudioTextDataset, usable: set[str]) -> list[AudioTextDataset]:
