@@ -64,7 +64,7 @@ def probe(
         seed: of weights and of the order of clips.
 
     Raises:
-        DataError: shapes do not fit, a split is empty, or training has a single class.
+        DataError: shapes do not fit, a split is empty, training has a single class, or the loss is not finite.
     """
     config = config or ProbeConfig()
     _check(train, validation, test, classes)
@@ -83,7 +83,7 @@ def probe(
         widths = [x.shape[1], *([config.hidden] if config.hidden else []), classes]
         layers = [part for sizes in zip(widths, widths[1:]) for part in (nn.Linear(*sizes), nn.ReLU())]
         network = nn.Sequential(*layers[:-1])
-        best_loss, best_epoch, best = float("inf"), 0, copy.deepcopy(network.state_dict())
+        best_loss, best_epoch, best = float("inf"), 0, {}
         optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
         for epoch in range(1, config.epochs + 1):
             for rows in torch.randperm(len(x)).split(config.batch_size):
@@ -96,6 +96,8 @@ def probe(
                 best_loss, best_epoch, best = loss, epoch, copy.deepcopy(network.state_dict())
             elif epoch - best_epoch >= config.patience:
                 break
+    if not best_epoch:
+        raise DataError(f"the validation loss is never finite: take a lower lr (now {config.lr}), or check the model")
     network.load_state_dict(best)
     with torch.no_grad():
         return Probed(network(features(test)).numpy(), best_epoch)

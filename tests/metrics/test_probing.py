@@ -83,6 +83,11 @@ def test_the_same_seed_gives_the_same_scores_and_leaves_torch_alone():
 def test_bad_input_is_named(change, said):
     with pytest.raises(DataError, match=said):
         probe(**{"train": blobs(0), "validation": blobs(1), "test": blobs(2).x, "classes": 4, "seed": 0} | change)
+
+
+def test_a_rate_or_a_patience_that_learns_nothing_is_named():
+    with pytest.raises(DataError, match=r"lr \(now 1e\+30\)"):
+        scores(blobs(0), blobs(1), blobs(2), config=QUICK.replace(lr=1e30))
     with pytest.raises(ConfigError, match="patience=0"):
         ProbeConfig(patience=0)
 
