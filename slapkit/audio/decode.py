@@ -156,7 +156,7 @@ class OpenSound:
         yield from_array(np.concatenate([held, wave]), self.rate, sample_rate, name=self.name)
 
     def silence(self, first: int = 0, wanted: int | None = None, where: str = "") -> str:
-        """Say in what way a part whose mean over the channels is silent is so, and `where`."""
+        """Return why a part is silent as mono, and `where`."""
         blocks = self._source.blocks(first, wanted)
         return _silence(self.name, max((float(np.abs(block).max()) for block in blocks), default=0.0), where)
 
@@ -250,7 +250,7 @@ def _peak(wave: np.ndarray) -> float:
 
 
 def _silence(name: str, peak: float, where: str = "") -> str:
-    """Say why a sound whose mean over the channels is silent is so: `peak` is that of its channels."""
+    """Return why a sound is silent as mono, by the `peak` of its channels."""
     if peak >= SILENCE:
         remedy = "take one of them (`ffmpeg -i FILE -af 'pan=mono|c0=c0' NEW.flac`)"
         return f"{name} is silent{where} as mono: its channels, of peak {peak:.2g}, cancel out; {remedy}"

@@ -91,9 +91,9 @@ def precision_at(*, scores: np.ndarray, relevant: np.ndarray, k: int = FIRST) ->
 
 
 def said_of(clips: Iterable[Mapping[str, Any]], asked: Sequence[Iterable[str]]) -> np.ndarray:
-    """Return whether all statements that each of Q queries asks for are so of each of N clips, bool `[Q, N]`.
+    """Return whether all statements that each of Q queries asks for are true of each of N clips, bool `[Q, N]`.
 
-    Of clips, given by their facts, those of other data sets than the score corpus have no statements.
+    Clips are given by their facts; those of data sets other than the score corpus have no statements.
     """
     said = [statements(facts) if "caption_facts" in facts else set() for facts in clips]
     return np.array([[set(wanted) <= own for own in said] for wanted in asked], dtype=bool).reshape(-1, len(said))
