@@ -16,7 +16,7 @@ def update_target(target: nn.Module, context: nn.Module, *, tau: float) -> None:
     if not 0.0 <= tau <= 1.0:
         raise MetricError(f"tau={tau!r} must lie in [0, 1]")
     try:
-        pairs = [(own.data, context.get_parameter(name).data) for name, own in target.named_parameters()]
+        pairs = [(own, context.get_parameter(name)) for name, own in target.named_parameters()]
         pairs += [(own, context.get_buffer(name)) for name, own in target.named_buffers()]
     except AttributeError as error:
         raise MetricError(f"the context network lacks a tensor of its target: {error}") from error

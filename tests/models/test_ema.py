@@ -43,7 +43,9 @@ def test_the_target_is_changed_in_place_and_its_missing_parts_are_left_out():
     context = nn.ModuleDict({"encoder": nn.Linear(2, 2), "projector": nn.Linear(2, 2)})
     target = nn.ModuleDict({"projector": nn.Linear(2, 2)}).requires_grad_(False)
     weight = target["projector"].weight
+    version = weight._version
     update_target(target, context, tau=0.0)
+    assert weight._version > version, "who keeps what follows from the weights sees that they changed"
     assert target["projector"].weight is weight and torch.equal(weight, context["projector"].weight)
     assert weight.grad_fn is None and not weight.requires_grad
 
