@@ -143,10 +143,9 @@ def execute(
     on_kernel: Callable[[int], None],
 ) -> None:  # fmt: skip
     """Execute `notebook` with `parameters` in `cwd`; the executed copy grows in `folder/notebook.ipynb`. Raise
-    `CellFailure` where a cell raised, or its kernel died."""
+    `CellFailure` where a cell raised, or the kernel died or did not start."""
     import nbformat
     import papermill
-    from nbclient.exceptions import DeadKernelError
 
     # papermill infers parameters by a pattern without `int | None` and warns; they are checked already.
     logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -166,12 +165,12 @@ def execute(
             )
     except papermill.PapermillExecutionError as error:
         raise _failure(error.cell_index, error.source, error.ename, error.evalue) from None
-    except DeadKernelError:
+    except RuntimeError as error:  # of Jupyter: the kernel died, or did not start
         cells = nbformat.read(output, as_version=4).cells
         started = [i for i, c in enumerate(cells) if c.metadata.get("papermill", {}).get("start_time")]
         index = started[-1] if started else 0
-        message = "the kernel died: the system may have stopped it for lack of memory (try a smaller batch_size)"
-        raise _failure(index, cells[index].source, "DeadKernelError", message) from None
+        message = f"{error}: the system may have stopped it for lack of memory (try a smaller batch_size)"
+        raise _failure(index, cells[index].source, type(error).__name__, message) from None
 
 
 def _failure(index: int, source: str, error: str, message: str) -> CellFailure:

@@ -174,6 +174,13 @@ def test_a_failing_cell_is_told_and_kept(project):
     assert list_runs()[0].record["attempts"] == 2
 
 
+def test_a_kernel_that_dies_is_told_with_the_cell_in_which_it_did(project):
+    write_notebook(project / "notebooks" / "dies.ipynb", BODY, "# the last cell\nimport os\nos._exit(1)", LAST)
+    with pytest.raises(RunError, match=r"cell \d \(# the last cell\): DeadKernelError: .*memory"):
+        go("dies")
+    assert list_runs()[0].record["status"] == "failed"
+
+
 WAIT = "import time\nif not (folder / 'go').exists():\n    (folder / 'waiting').touch()\n    time.sleep(60)"
 
 

@@ -1,9 +1,11 @@
 """Sweeps: every cell once, failures told and tried again, nothing run twice, nothing begun with bad parameters."""
 
+import sys
+
 import pytest
 
 from slapkit.errors import ConfigError
-from slapkit.runs import list_runs, run
+from slapkit.runs import execute, list_runs, run
 from slapkit.runs.sweeps import grid, sweep
 from tests.runs.conftest import BODY, LAST, PARAMETERS, write_notebook
 
@@ -54,6 +56,22 @@ def test_a_cell_that_fails_is_tried_again_listed_and_stops_no_other(project):
     assert executed(record.folder) == 2, "tried once more"
     healed = sweep("once", [{"steps": 1}], retries=1, progress=False)
     assert len(healed.runs) == 1 and not healed.failed
+
+
+def test_a_kernel_that_does_not_start_stops_no_other_cell(project, monkeypatch):
+    own, started = execute.own_kernel, []
+
+    def kernel(env):
+        made = own(env)
+        if started.append(env) or len(started) <= 2:  # the first cell, and its second attempt
+            made.argv = [sys.executable, "-c", "raise SystemExit(1)"]
+        return made
+
+    monkeypatch.setattr(execute, "own_kernel", kernel)
+    done = sweep("tiny", grid(steps=[1, 2]), progress=False)
+    assert [item.record["parameters"]["steps"] for item in done.runs] == [2]
+    [failed] = done.failed
+    assert failed.parameters["steps"] == 1 and failed.error == "RuntimeError" and "memory" in failed.reason
 
 
 @pytest.mark.parametrize(
