@@ -56,15 +56,13 @@ def run(
 ) -> None:
     """run a notebook with checked parameters"""
     say(f"opening {notebook}", quiet)
-    import nbformat
-
     from slapkit import runs
     from slapkit.metrics.summary import main_figures
-    from slapkit.runs.parameters import RESERVED, notebook_parameters, read_parameters
+    from slapkit.runs.parameters import RESERVED, parameters_of, read_parameters
     from slapkit.runs.runner import attempt
 
     path = runs.find_notebook(notebook)
-    declared = notebook_parameters(nbformat.read(path, as_version=4), path.stem)
+    declared = parameters_of(path)
     declared.pop(RESERVED, None)
     if parameters:
         for one in declared.values():

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from slapkit.config import coerce, nearest, require_known
-from slapkit.errors import ConfigError, short
+from slapkit.errors import ConfigError, RunError, short
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -81,6 +81,22 @@ def _from_text(text: str, kind: Any) -> Any:
     if base in (list, dict):
         return json.loads(text)
     return text
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Return the notebook in a file; raise `RunError` where it holds none."""
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat's own, or whatever its code meets in other JSON
+        found = f"{type(error).__name__}: {short(str(error))}"
+        raise RunError(f"{path} is no notebook that can be read ({found}): restore it, or save it again") from error
+
+
+def parameters_of(path: Path) -> dict[str, Parameter]:
+    """Return the parameters of the notebook in a file; raise as `read_notebook` and `notebook_parameters`."""
+    return notebook_parameters(read_notebook(path), path.stem)
 
 
 def notebook_parameters(notebook: NotebookNode, name: str = "notebook") -> dict[str, Parameter]:

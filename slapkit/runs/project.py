@@ -4,12 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-import nbformat
-
 import slapkit
 from slapkit._io import staged_folder
 from slapkit.errors import RunError
-from slapkit.runs.parameters import RESERVED, notebook_parameters
+from slapkit.runs.parameters import RESERVED, parameters_of
 
 _PACKAGE = Path(slapkit.__file__).parent
 
@@ -41,6 +39,6 @@ def new_project(folder: str | Path) -> Path:
 
 def _parameters(notebook: Path) -> str:
     """Return the parameters of a notebook with their defaults and comments, as YAML."""
-    declared = notebook_parameters(nbformat.read(notebook, as_version=4), notebook.stem)
-    lines = [f"{p.name}: {json.dumps(p.default)}  # {p.comment}" for p in declared.values() if p.name != RESERVED]
+    declared = parameters_of(notebook).values()
+    lines = [f"{p.name}: {json.dumps(p.default)}  # {p.comment}" for p in declared if p.name != RESERVED]
     return "\n".join([f"# slapkit run {notebook.stem} -f {notebook.stem}.yml", *lines, ""])

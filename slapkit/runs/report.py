@@ -36,6 +36,7 @@ from slapkit.runs.claims.estimate import compare
 from slapkit.runs.claims.measure import measure
 from slapkit.runs.compare import comparable, differences, objective_of
 from slapkit.runs.data import read_data
+from slapkit.runs.parameters import read_notebook
 from slapkit.runs.record import Run, by_seed, list_runs
 from slapkit.viz import figures, theme
 from slapkit.viz.figures.style import joined
@@ -170,7 +171,6 @@ def export_notebook(folder: Path) -> Path | None:
         return None
     if page.is_file() and page.stat().st_mtime >= source.stat().st_mtime:
         return page
-    import nbformat
     from nbconvert import HTMLExporter
 
     # The page works without the network: nothing is fetched.
@@ -178,10 +178,10 @@ def export_notebook(folder: Path) -> Path | None:
     exporter = HTMLExporter(embed_images=True, **{k: "" for k in addresses if k in HTMLExporter.class_traits()})
     resources = {"metadata": {"name": f"{folder.parent.name} {folder.name}"}}
     try:
-        body, _ = exporter.from_notebook_node(nbformat.read(source, as_version=4), resources=resources)
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError):
+        notebook = read_notebook(source)
+    except RunError:
         return None  # a run killed while its notebook was written
-    return atomic_write_text(page, body)
+    return atomic_write_text(page, exporter.from_notebook_node(notebook, resources=resources)[0])
 
 
 def answer(runs: Sequence[Run]) -> str:

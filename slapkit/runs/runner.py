@@ -30,7 +30,7 @@ from slapkit.runs import record as records
 from slapkit.runs.compare import LATEST, choose_runs
 from slapkit.runs.data import data_folders, read_data
 from slapkit.runs.execute import CellFailure, execute, plain
-from slapkit.runs.parameters import RESERVED, notebook_parameters, resolve
+from slapkit.runs.parameters import RESERVED, notebook_parameters, read_notebook, resolve
 from slapkit.runs.record import SEVERAL, Run
 
 if TYPE_CHECKING:
@@ -88,11 +88,9 @@ def attempt(
     progress: bool = True, sweep: bool = False,
 ) -> Run:  # fmt: skip
     """Do the work of `run`, without its warning. Runs of a sweep are marked, until they are asked for by themselves."""
-    import nbformat
-
     path = find_notebook(notebook)
     root = path.parent.parent if path.parent.name == "notebooks" else Path.cwd()
-    node = nbformat.read(path, as_version=4)
+    node = read_notebook(path)
     declared = notebook_parameters(node, path.stem)
     values = resolve(declared, parameters, path.stem)
     fingerprint, note = None, ""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from slapkit import errors
 from slapkit._cores import available_cores
 from slapkit.errors import ConfigError, SlapkitError
-from slapkit.runs.parameters import notebook_parameters, resolve
+from slapkit.runs.parameters import parameters_of, resolve
 from slapkit.runs.record import Run
 from slapkit.runs.runner import attempt, find_notebook
 
@@ -103,11 +103,9 @@ def sweep(
 
 def _cells(path: Path, cells: Sequence[Mapping[str, Any]], seeds: Sequence[int], common: Values) -> list[Values]:
     """Return the parameters of all runs, checked, each once."""
-    import nbformat
-
     if not cells or not seeds:
         raise ConfigError(f"{len(cells)} cells times {len(seeds)} seeds is nothing to run: give at least one of each")
-    declared = notebook_parameters(nbformat.read(path, as_version=4), path.stem)
+    declared = parameters_of(path)
     found: dict[str, Values] = {}
     for cell, seed in itertools.product(cells, seeds):
         values = {**common, **cell}

@@ -143,6 +143,10 @@ def test_bad_parameters_and_names_are_refused_before_a_folder_exists(project):
         go(step=1)
     with pytest.raises(RunError, match="'tinny'.*'tiny'"):
         go("tinny")
+    for text in ("<<<<<<< HEAD\n{}", "[]", "{}", '{"nbformat": 9, "cells": []}', "\udce9"):
+        (project / "notebooks" / "torn.ipynb").write_text(text, errors="surrogateescape")
+        with pytest.raises(RunError, match=r"torn\.ipynb"):
+            go("torn")
     assert not (project / "runs").exists()
 
 

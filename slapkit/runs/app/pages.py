@@ -9,14 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nbformat
-
 from slapkit.config import require_known
 from slapkit.data.scan import music_folder
 from slapkit.errors import ConfigError
 from slapkit.runs.compare import LATEST, choose_runs
 from slapkit.runs.data import data_folders, read_data
-from slapkit.runs.parameters import RESERVED, notebook_parameters, resolve
+from slapkit.runs.parameters import RESERVED, parameters_of, read_notebook, resolve
 from slapkit.runs.record import read_record
 from slapkit.runs.runner import find_notebook
 
@@ -38,7 +36,7 @@ class Page:
     @property
     def title(self) -> str:
         """The question that the notebook answers: its first heading."""
-        return _title(nbformat.read(self.notebook, as_version=4))
+        return _title(read_notebook(self.notebook))
 
     def fill(self, node: NotebookNode, run_dir: Path) -> NotebookNode:
         """Return the notebook as the page runs it: parameters filled in, the cells of `LEFT_OUT` gone.
@@ -80,7 +78,7 @@ def make_pages(given: Mapping[str, str] | None = None, *, runs_dir: str | Path =
     """
     given, paths = dict(given or {}), [find_notebook(name) for name in NOTEBOOKS]
     root = paths[0].parent.parent
-    declared = {path: notebook_parameters(nbformat.read(path, as_version=4), path.stem) for path in paths}
+    declared = {path: parameters_of(path) for path in paths}
     known = {name for one in declared.values() for name in one} - {RESERVED}
     require_known(given, known, "no page has a parameter")
     folders, chosen = _choose(given.get("data"), given.get("runs", LATEST), root, root / runs_dir)
