@@ -49,7 +49,7 @@ class Parameter:
     def check(self, value: Any) -> Any:
         """Return `value` in the parameter's type, or raise `ConfigError` naming both."""
         value = coerce(value, self.kind, self.name)
-        if self.choices and value is not None and value not in self.choices:
+        if self.choices and value is not None and str(value) not in self.choices:
             raise ConfigError(f"{self.name}={short(value)} is not a choice: {nearest(str(value), self.choices)}")
         return value
 
@@ -60,13 +60,11 @@ class Parameter:
             return None
         kind = next(k for k in kinds if k is not type(None))
         try:
-            return self.check(_from_text(text, kind))
-        except ConfigError:
-            raise
+            value = _from_text(text, kind)
         except ValueError:
-            raise ConfigError(
-                f"{self.name}={short(text)} cannot be read as {self.type_name} ({self.comment})"
-            ) from None
+            said = f"{self.name}={short(text)} cannot be read as {self.type_name} ({self.comment})"
+            raise ConfigError(said) from None
+        return self.check(value)
 
 
 def _from_text(text: str, kind: Any) -> Any:
@@ -128,7 +126,7 @@ def _parameter(node: ast.stmt, comments: dict[int, str], name: str) -> Parameter
         raise ConfigError(f"{name}: {short(line)} in the parameters cell must be `name: type = literal  # comment`")
     try:
         default = ast.literal_eval(node.value)
-    except ValueError:
+    except (ValueError, TypeError):  # such as a list as a key
         raise ConfigError(f"{name}: the default in {short(line)} must be a literal") from None
     kind = _kind(annotation, line, name) if annotation is not None else Any if default is None else type(default)
     comment = comments.get(node.end_lineno, "")

@@ -18,6 +18,7 @@ objective: str = "slap"  # one of slap, clap, siglip: the loss
 steps: int | None = None  # optimiser steps
 tau: float = 0.95  # share # kept
 flags: list[str] = []  # switches
+width: int | None = 2  # one of 2, 3: dimensions
 plain = 3  # not annotated
 run_dir: str | None = None  # set by the runner
 """
@@ -29,7 +30,7 @@ def declared():
 
 
 def test_types_defaults_comments_and_choices_are_read(declared):
-    assert list(declared) == ["objective", "steps", "tau", "flags", "plain", "run_dir"]
+    assert list(declared) == ["objective", "steps", "tau", "flags", "width", "plain", "run_dir"]
     assert declared["objective"].choices == ("slap", "clap", "siglip")
     assert declared["steps"].type_name == "int | None" and declared["steps"].default is None
     assert declared["tau"].comment == "share # kept"
@@ -52,6 +53,7 @@ def test_given_values_are_checked_and_the_rest_keeps_its_default(declared):
         ({"tau": None}, "tau=None"),
         ({"objective": "clp"}, "'clp'.*'clap'"),
         ({"flags": "a"}, "flags='a'"),
+        ({"width": 4}, "width=4"),
         ({"run_dir": "x"}, "run_dir"),
     ],
 )
@@ -69,6 +71,8 @@ def test_what_does_not_fit_is_refused_with_name_and_value(declared, given, said)
         ("tau", "1e-3", 1e-3),
         ("objective", "clap", "clap"),
         ("flags", '["a", "b"]', ["a", "b"]),
+        ("width", "3", 3),
+        ("width", "null", None),
     ],
 )
 def test_shell_texts_become_values(declared, name, text, value):
@@ -77,7 +81,16 @@ def test_shell_texts_become_values(declared, name, text, value):
 
 @pytest.mark.parametrize(
     "source",
-    ["steps = 1 + x", "import os", "steps: Path = None", "%matplotlib inline", "steps: int = 'a'", "a, b = 1, 2"],
+    [
+        "steps = 1 + x",
+        "import os",
+        "steps: Path = None",
+        "%matplotlib inline",
+        "steps: int = 'a'",
+        "a, b = 1, 2",
+        "steps: dict = {[]: 1}",
+        "steps: int = 4  # one of 2, 3",
+    ],  # fmt: skip
 )
 def test_a_cell_that_is_no_signature_is_refused(source):
     with pytest.raises(ConfigError):
