@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # What an annotation may be made of.
 TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "Any": Any}
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 # Set by the runner: where a run keeps what it makes.
 RESERVED = "run_dir"
 
@@ -152,10 +153,16 @@ def _kind(annotation: ast.expr, line: str, name: str) -> Any:
 
 
 def read_parameters(path: str | Path) -> dict[str, Any]:
-    """Return the parameters in a YAML file, as papermill reads them with `-f`; raise `ConfigError` where it cannot be
-    read, or is not a mapping of names to values."""
+    """Return the parameters in a YAML file, as papermill reads them with `-f`, but 1e-3 as a number; raise
+    `ConfigError` where it cannot be read, or is not a mapping of names to values."""
+    from papermill.iorw import NoDatesSafeLoader
+
+    class Loader(NoDatesSafeLoader):
+        """Numbers as Python and JSON write them: YAML 1.1 takes an exponent only behind a point, and with a sign."""
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
     try:
-        found = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+        found = yaml.load(Path(path).expanduser().read_text(encoding="utf-8"), Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"parameters cannot be read from {path}: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):

@@ -40,6 +40,12 @@ def test_new_writes_a_project_once(tmp_path, monkeypatch, capsys):
     assert (made / "README.md").read_text() == "mine"
 
 
+def test_a_file_of_parameters_has_numbers_as_python_writes_them_and_dates_as_text(tmp_path):
+    (tmp_path / "p.yml").write_text(f"lr: {1e-05!r}\ntau: 1E3\nlam: -.5e+1\nwords: 2026-01-01\nname: e5\n")
+    found = read_parameters(tmp_path / "p.yml")
+    assert found == {"lr": 1e-05, "tau": 1000.0, "lam": -5.0, "words": "2026-01-01", "name": "e5"}
+
+
 @pytest.mark.parametrize("text", ["a: [1", "- a", "1: 2", ""])
 def test_a_file_of_no_parameters_is_refused(tmp_path, text):
     (tmp_path / "p.yml").write_text(text)
