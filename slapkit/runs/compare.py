@@ -8,6 +8,7 @@ from slapkit._io import locate
 from slapkit.errors import RunError
 from slapkit.metrics.summary import label
 from slapkit.models import OBJECTIVE_NAMES
+from slapkit.runs.data import split_names
 from slapkit.runs.record import Run, changed, list_runs, read_record
 
 LATEST = "latest"  # a notebook's parameter `runs`: the newest comparable ones
@@ -64,7 +65,7 @@ def choose_runs(chosen: str, *, runs_dir: str | Path = "runs", data_fingerprint:
     there is a `RunError`.
     """
     if chosen.strip() != LATEST:
-        folders = [locate(part.strip()) for part in chosen.split(",") if part.strip()]
+        folders = [locate(name) for name in split_names(chosen, lambda name: locate(name).is_dir())]
         missing = [folder for folder in folders if not folder.is_dir()]
         if missing or not folders:
             problem = f"there is no folder {missing[0]}" if missing else "no folder is named"

@@ -1,5 +1,6 @@
 """The data set that a notebook's parameters name: a folder, or several that are joined."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from slapkit._io import locate, project_root
@@ -11,20 +12,34 @@ def data_folders(value: str, root: Path | None = None) -> list[Path]:
     """Return the folders that `value` names, separated by commas: relative to here, or to `root` or its `data/` (by
     default the project's), or what the cache holds of `hf:owner/name`. Raise `DataError` where one is not there."""
     root = project_root() if root is None else root
-    whole = Path(value).expanduser()
-    names = [value] if whole.exists() or (root / whole).exists() else [part.strip() for part in value.split(",")]
-    return [_folder(name, root) for name in names if name]
+    names = split_names(value, lambda name: _place(name, root) is not None)
+    if not names:
+        raise DataError(f"data={value!r} names no folder: give one, or several separated by commas")
+    return [hf.fetch(name) if name.startswith(hf.PREFIX) else _folder(name, root) for name in names]
+
+
+def split_names(value: str, there: Callable[[str], bool]) -> list[str]:
+    """Return the names in `value`, separated by commas; a comma in the name of what is `there` separates nothing."""
+    parts, names = value.split(","), []
+    while parts:
+        joined = (",".join(parts[:n]) for n in range(len(parts), 1, -1))
+        name = next((text for text in joined if there(text) or there(text.strip())), parts[0])
+        parts = parts[name.count(",") + 1 :]
+        names.append(name if there(name) else name.strip())
+    return [name for name in names if name]
+
+
+def _place(name: str, root: Path) -> Path | None:
+    path = locate(name)
+    return next((place for place in (path, root / path, root / "data" / path) if place.exists()), None)
 
 
 def _folder(name: str, root: Path) -> Path:
-    if name.startswith(hf.PREFIX):
-        return hf.fetch(name)
-    path = locate(name)
-    found = next((place for place in (path, root / path, root / "data" / path) if place.exists()), None)
+    found = _place(name, root)
     if found is None:
         raise DataError(
-            f"no data set at {root / path}: build the score corpus with `slapkit corpus`, or name a folder of your own "
-            "by -p data=..., or several separated by commas"
+            f"no data set at {root / locate(name)}: build the score corpus with `slapkit corpus`, or name a folder of "
+            "your own by -p data=..., or several separated by commas"
         )
     return found
 

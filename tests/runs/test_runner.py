@@ -17,6 +17,7 @@ from slapkit.data import read
 from slapkit.errors import ConfigError, DataError, RunError
 from slapkit.runs import choose_runs, differences, list_runs, run, sweep
 from slapkit.runs import record as records
+from slapkit.runs.data import data_folders
 from slapkit.runs.runner import _readable_id
 from tests.runs.conftest import BODY, LAST, write_notebook
 from tests.runs.test_report import make_run
@@ -357,6 +358,20 @@ def test_runs_are_chosen_by_folder_or_as_the_latest_on_the_same_data(project, mo
         choose_runs("latest", data_fingerprint="other")
     monkeypatch.chdir(project / "notebooks")
     assert [f.resolve() for f in choose_runs("runs/02_train/one")] == [folder.resolve()]
+
+
+def test_a_comma_in_the_name_of_a_folder_separates_nothing(tmp_path, monkeypatch):
+    root = tmp_path / "Bach, J. S." / "1,2"
+    runs = [make_run(root, name) for name in ("one", "two, three", "two")]
+    named = f"{runs[0]}, {runs[1]},{runs[2]}"
+    assert choose_runs(named) == runs
+    data = [make_tones(root / "data" / name, clips=2, seconds=0.5).root for name in ("a", "b,c")]
+    monkeypatch.chdir(root)
+    assert [folder.resolve() for folder in data_folders("a, b,c")] == data
+    assert data_folders(",".join(map(str, data))) == data
+    for empty in ("", " , "):
+        with pytest.raises(DataError, match="names no folder"):
+            data_folders(empty)
 
 
 def test_what_differs_between_runs_is_named(tmp_path):
