@@ -1,7 +1,8 @@
 """The data set that a notebook's parameters name: a folder, or several that are joined."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from slapkit._io import locate, project_root
 from slapkit.data import AudioTextDataset, hf, join, read
@@ -63,3 +64,17 @@ def read_data(value: str, shares: str | None = None, root: Path | None = None) -
     except ValueError:
         raise ConfigError(f"shares={shares!r}: numbers separated by commas needed, such as 0.7,0.3") from None
     return datasets[0] if len(datasets) == 1 else join(datasets, numbers)
+
+
+def data_of_run(record: Mapping[str, Any], root: Path, *, progress: bool = True) -> AudioTextDataset:
+    """Read the data set that a run of the project `root` was made on: its own, not that of a project we work in now.
+    Raise `DataError` or `ConfigError` where it is gone, or was changed since."""
+    parameters = record.get("parameters", {})
+    value = str(parameters.get("data"))
+    names = split_names(value, lambda name: (root / name).exists())
+    places = ",".join(str(root / name) if (root / name).exists() else name for name in names)
+    dataset = read_data(places, parameters.get("shares"), root)
+    dataset.audio_hashes(progress=progress)  # which the fingerprint would read with a bar, quiet or not
+    if dataset.fingerprint != record.get("data_fingerprint"):
+        raise DataError(f"{value} is not what it was")
+    return dataset

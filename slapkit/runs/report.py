@@ -14,7 +14,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from slapkit._io import atomic_write_text, read_json_lines
-from slapkit.errors import DataError, RunError, SlapkitError
+from slapkit.errors import RunError, SlapkitError
 from slapkit.metrics.intervals import Comparison
 from slapkit.metrics.summary import (
     DASH,
@@ -35,7 +35,7 @@ from slapkit.runs import record as records
 from slapkit.runs.claims.estimate import compare
 from slapkit.runs.claims.measure import measure
 from slapkit.runs.compare import comparable, differences, objective_of
-from slapkit.runs.data import read_data
+from slapkit.runs.data import data_of_run
 from slapkit.runs.parameters import read_notebook
 from slapkit.runs.record import Run, by_seed, list_runs
 from slapkit.viz import figures, theme
@@ -77,12 +77,9 @@ def intervals(pair: Sequence[Run], *, progress: bool = True) -> tuple[dict[tuple
     """
     if not pair:
         return {}, ""
-    parameters, root = pair[0].record["parameters"], pair[0].folder.parents[2]
+    root = pair[0].folder.parents[2]
     try:
-        dataset = read_data(str(parameters.get("data")), parameters.get("shares"), root)
-        dataset.audio_hashes(progress=progress)  # which the fingerprint would read with a bar, quiet or not
-        if dataset.fingerprint != pair[0].record.get("data_fingerprint"):
-            raise DataError(f"{parameters['data']} is not what it was")
+        dataset = data_of_run(pair[0].record, root, progress=progress)
         tested = next(part for part in dataset.parts.values() if "test" in part.splits)
         given = {"cache_dir": root / "data" / "cache", "detail": False}
         shown = {"unit": "model", "disable": not progress, "leave": False}

@@ -9,7 +9,7 @@ from slapkit.errors import SlapkitError
 from slapkit.hub.load import load_model
 from slapkit.metrics.evaluate import evaluate
 from slapkit.models.inference import Model
-from slapkit.runs.data import read_data
+from slapkit.runs.data import data_of_run
 from slapkit.runs.record import read_record
 
 _KEPT = ("retrieval", "gap", "protocol")
@@ -52,14 +52,10 @@ def _own_data(start: str | Path) -> list[AudioTextDataset]:
     for run in (folder, *folder.parents[:2]):  # the run, its checkpoint, the checkpoint of a further seed
         record = read_record(run)
         if record is not None:
-            parameters, root = record.get("parameters", {}), run.parents[2]
-            names = str(parameters.get("data")).split(",")  # not those of a project that we work in now
             try:
-                places = ",".join(str(root / name) if (root / name).exists() else name for name in names)
-                dataset = read_data(places, parameters.get("shares"), root)
+                return [*data_of_run(record, run.parents[2]).parts.values()]
             except SlapkitError:
                 return []
-            return [*dataset.parts.values()] if dataset.fingerprint == record.get("data_fingerprint") else []
     return []
 
 

@@ -102,7 +102,9 @@ def test_equal_figures_of_seeds_have_themselves_as_mean():
     assert found["mean"] == found["min"] == found["max"] == {"retrieval": {"median_rank": 0.1}}
 
 
-def test_differences_stand_with_their_intervals_over_works_and_seeds(tmp_path, capsys):
+def test_differences_stand_with_their_intervals_over_works_and_seeds(tmp_path, monkeypatch, capsys):
+    make_tones(tmp_path / "other" / "data" / "tones", clips=6, seconds=1)
+    monkeypatch.chdir(tmp_path / "other")  # a project with other data of that name
     dataset, cache = make_tones(tmp_path / "data" / "tones", clips=36, seconds=1), tmp_path / "data" / "cache"
     recalls = {}
     for objective in ("slap", "clap"):
