@@ -125,7 +125,7 @@ def attempt(
         if force:
             for old in folder.iterdir():
                 if old.name != LOCK:
-                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+                    shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
             before = None
         if before:
             files = records.changed(before.get("code"), code)

@@ -56,10 +56,13 @@ def test_the_same_run_is_not_run_twice_unless_forced(project):
     assert again.metrics == first.metrics
     other = go(steps=5)
     assert other.folder != first.folder
+    (project / "large").mkdir()
+    (first.folder / "elsewhere").symlink_to(project / "large")
     forced = go(steps=4, force=True)
     assert forced.folder == first.folder and not forced.reused
     assert forced.record["notebook"] == first.record["notebook"] == "tiny"
-    assert times_executed(forced.folder) == 1, "a forced run starts from nothing"
+    assert times_executed(forced.folder) == 1 and not (forced.folder / "elsewhere").exists(), "from nothing"
+    assert (project / "large").is_dir()
 
 
 def test_the_id_follows_from_code_cells_and_not_from_text_outputs_or_other_code(project, monkeypatch):
