@@ -19,6 +19,7 @@ import psutil
 
 import slapkit
 from slapkit._cores import available_cores
+from slapkit._io import locate
 from slapkit.errors import RunError
 
 RECORD = "run.json"
@@ -149,19 +150,24 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def list_runs(runs_dir: str | Path = "runs") -> list[Run]:
-    """Return every run below `runs_dir`, oldest first; a run whose process ended early has the status "killed"."""
+    """Return every run below `runs_dir`, here or in a parent folder, oldest first.
+
+    A run whose process ended early has the status "killed"; one whose metrics cannot be read has none.
+    """
     found = []
-    for path in sorted(Path(runs_dir).glob(f"*/*/{RECORD}")):
+    for path in sorted(locate(runs_dir).glob(f"*/*/{RECORD}")):
         if record := read_record(path.parent):
+            metrics: dict[str, Any] = {}
             with contextlib.suppress(RunError):
-                status = {"status": current_status(record)}
-                found.append(Run(path.parent, record | status, read_metrics(path.parent)))
+                metrics = read_metrics(path.parent)
+            found.append(Run(path.parent, record | {"status": current_status(record)}, metrics))
     return sorted(found, key=lambda r: str(r.record.get("started")))
 
 
 def by_seed(run: Run) -> list[Run]:
     """Return the trainings of a run as runs of a seed each: the first, and those in `seeds/`."""
-    others = sorted(path for path in (run.folder / "seeds").glob("*") if (path / "config.json").is_file())
+    seeds = (path for path in (run.folder / "seeds").glob("*") if path.name.lstrip("-").isdecimal())
+    others = sorted(path for path in seeds if (path / "config.json").is_file())
     parameters = [run.record["parameters"] | {"seed": int(path.name)} for path in others]
     first = Run(run.folder / "checkpoint", run.record, run.metrics) if others else run
     return [first, *(Run(path, run.record | {"parameters": p}, {}) for path, p in zip(others, parameters))]

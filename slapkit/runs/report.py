@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from slapkit._io import atomic_write_text, read_json_lines
+from slapkit._io import atomic_write_text, locate, read_json_lines
 from slapkit.errors import RunError, SlapkitError
 from slapkit.metrics.intervals import Comparison
 from slapkit.metrics.summary import (
@@ -260,7 +260,7 @@ def write_report(runs_dir: str | Path = "runs", *, progress: bool = True) -> tup
     import jinja2
     from plotly.offline import get_plotlyjs
 
-    root = Path(runs_dir).resolve()
+    root = locate(runs_dir).resolve()
     runs = list_runs(root)
     if not runs:
         raise RunError(f"no runs in {root}: `slapkit run 02_train` makes one")

@@ -1,6 +1,7 @@
 """The report: the right runs side by side, every run listed, nothing of a run's texts becomes markup."""
 
 import json
+import shutil
 from urllib.parse import unquote
 
 import nbformat
@@ -115,6 +116,7 @@ def test_differences_stand_with_their_intervals_over_works_and_seeds(tmp_path, m
             run(tiny({"objective": objective, "seed": seed}), dataset, place, cache)
             found = evaluate(slapkit.load(place), dataset, cache_dir=cache, progress=False)
             recalls[objective, seed] = found["retrieval"]["q"]["text_to_audio"]["R@5"]
+        shutil.copytree(folder / "seeds" / "5", folder / "seeds" / "5 (copy)")
     known, none = intervals(comparable(list_runs(tmp_path / "runs")))
     assert "Measuring SLAP" in capsys.readouterr().err
     found = known["retrieval", "q", "text_to_audio", "R@5"]
@@ -142,6 +144,18 @@ def test_the_page_is_whole_and_its_links_lead_somewhere(tmp_path):
         assert "://" not in link and (page.parent / unquote(link)).is_file()
     assert text.count('class="figure"') == 7
     assert 'src="http' not in text and "prefers-color-scheme" in text
+
+
+def test_every_run_is_found_from_a_folder_of_the_project_and_listed_though_its_metrics_are_damaged(
+    tmp_path, monkeypatch
+):
+    make_run(tmp_path, "whole")
+    (make_run(tmp_path, "torn", started="2025-01-01") / "metrics.json").write_text('{"retrieval": ')
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert [(run.folder.name, bool(run.metrics)) for run in list_runs()] == [("torn", False), ("whole", True)]
+    page, _ = write_report(progress=False)
+    assert page == tmp_path / "runs" / "index.html" and "02_train / torn" in tags_and_text(page)[1]
 
 
 def test_hostile_texts_stay_texts(tmp_path):
