@@ -30,7 +30,8 @@ SEVERAL = "several"  # in a record's code: a file that changed while the run was
 class Run:
     """A run: its folder, the contents of `run.json` and `metrics.json`, and whether it was finished before.
 
-    `note` names the files of slapkit that changed since a reused run was made; it is empty where none did.
+    Of a reused run, `note` names what changed since it was made: files of slapkit, and runs that it read and that were
+    made again. It is empty where nothing did.
     """
 
     folder: Path

@@ -2,8 +2,8 @@
 
 A run lives in `runs/<notebook>/<run id>/`. The id follows from the notebook's code cells, the parameters, the content
 of the data and slapkit's version: the same call finds the same folder, where a finished run is returned as it is and a
-killed or failed one continues from its checkpoint. A run made with other code of the same version is returned with a
-note that names the changed files; `force` runs it again.
+killed or failed one continues from its checkpoint. A run made with other code of the same version, or from runs that
+were made again since, is returned with a note that names the changed files and the runs; `force` runs it again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from slapkit.config import nearest
 from slapkit.errors import RunError
 from slapkit.runs import record as records
 from slapkit.runs.compare import LATEST, choose_runs
-from slapkit.runs.data import data_folders, read_data
+from slapkit.runs.data import data_folders, read_data, split_names
 from slapkit.runs.execute import CellFailure, execute, plain
 from slapkit.runs.parameters import RESERVED, notebook_parameters, read_notebook, resolve
 from slapkit.runs.record import SEVERAL, Run
@@ -64,7 +64,8 @@ def run(
 ) -> Run:  # fmt: skip
     """Run a notebook with `parameters`; a run that is finished already is returned at once.
 
-    A finished run that was made with other code of slapkit is returned with a warning, which is also its `note`.
+    A finished run that was made with other code of slapkit, or from runs that were made again since, is returned with a
+    warning, which is also its `note`.
 
     Args:
         notebook: path, or name in `notebooks/` ("02_train").
@@ -119,7 +120,7 @@ def attempt(
             if before.get("sweep") and not sweep:
                 before["sweep"] = False
                 atomic_write_json(folder / records.RECORD, before)
-            note = records.code_note(before, code)
+            note = "; ".join(filter(None, [records.code_note(before, code), _sources_note(before, root)]))
             return Run(folder, before, records.read_metrics(folder), reused=True, note=note)
         _end_orphan(before)
         if force:
@@ -140,6 +141,19 @@ def attempt(
 
 def _relative(path: Path, root: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _sources_note(record: dict[str, Any], root: Path) -> str:
+    """Return which runs that a run read or started from were run again since, empty where none was."""
+    named = [value for key in ("runs", "init") if isinstance(value := record["parameters"].get(key), str)]
+    places = [root / name for value in named for name in split_names(value, lambda name: (root / name).exists())]
+    again = [
+        _relative(folder, root)
+        for place in places
+        for folder in (place, *place.parents[:2])  # a run, its checkpoint, the checkpoint of a further seed
+        if (source := records.read_record(folder)) and str(source.get("started")) > str(record.get("started"))
+    ]
+    return f"made before {', '.join(again)} was run again" if again else ""
 
 
 def _readable_id(values: dict[str, Any], defaults: dict[str, Any], digest: str) -> str:

@@ -348,7 +348,11 @@ def test_the_latest_runs_are_named_before_a_run_gets_its_id(project):
     make_run(project, "two", "clap", started="2026-01-02")
     second = go("look")
     assert second.record["parameters"]["runs"] == "runs/02_train/one,runs/02_train/two"
-    assert second.folder != first.folder and go("look").reused
+    assert second.folder != first.folder and go("look").reused and not go("look").note
+    record = json.loads((project / "runs" / "02_train" / "one" / "run.json").read_text())
+    (project / "runs" / "02_train" / "one" / "run.json").write_text(json.dumps(record | {"started": "2199-01-01"}))
+    with pytest.warns(UserWarning, match="made before runs/02_train/one was run again"):
+        assert go("look", runs="runs/02_train/one,runs/02_train/two").folder == second.folder
 
 
 def test_runs_are_chosen_by_folder_or_as_the_latest_on_the_same_data(project, monkeypatch):
