@@ -64,6 +64,10 @@ def test_corpus_figures_count_and_keep_names_harmless():
     many = figures.counts(pd.DataFrame({"style": [f"s{i}" for i in range(40)]}), "style", title="{n}", top=9)
     assert many.layout.yaxis.ticktext[-1] == "31 others" and sum(many.data[0].x) == 40
     assert "faster than 90 bpm" in title(figures.tempo_histogram(frame))
+    mixed = pd.DataFrame({"tempo_bpm": ["60", [90, 120], "fast", None], "style": [[], None, [], []]})
+    assert "faster than 90 bpm" in title(figures.tempo_histogram(mixed))
+    assert title(figures.tempo_histogram(mixed[2:])) == "No clip has a tempo"
+    assert title(figures.counts(mixed, "style", title="{first}")) == "No clip has a value of style"
 
 
 def test_the_gap_panel_draws_what_the_reports_hold(models):

@@ -1,6 +1,7 @@
 """The map: what is drawn is the data, texts from data stay text, and the exported page holds all it needs."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from slapkit.errors import CheckpointError, DataError
 from slapkit.metrics import centroid_distance, text_to_audio_ranks
 from slapkit.metrics.embedded import require_same_clips
 from slapkit.viz import figures, text, theme
-from slapkit.viz.figures.maps import gap_answer, worst_rows
+from slapkit.viz.figures.maps import coloring, gap_answer, worst_rows
 from slapkit.viz.maps import embed_run, points, save_html, worst_table
 from slapkit.viz.maps.export import chosen_clips
 from tests.training.tones import make_tones, tiny
@@ -68,6 +69,15 @@ def test_worst_pairs_join_the_captions_of_the_worst_rank_to_their_clips(models, 
     table = worst_table(panels, 4)
     assert list(table["model"]) == ["SLAP"] * 4 + ["CLAP"] * 4 and list(table["rank"][:4]) == sorted(ranks)[::-1][:4]
     assert "worst captions" in figures.worst_pairs(panels, worst=4).layout.title.text
+
+
+@pytest.mark.parametrize("first", [0, 1_700_000_000])
+def test_numbers_are_coloured_by_quarters_that_have_names_of_their_own(panels, first):
+    numbers = first + np.arange(len(panels[0].points)) % 12
+    panel = dataclasses.replace(panels[0], points=panels[0].points.assign(year=numbers))
+    found = coloring([panel], "year")
+    assert len(set(found.names)) == 4 and found.names[0].startswith(f"{first} to ")
+    assert np.bincount(found.codes[0]).tolist() == [9, 9, 9, 9]
 
 
 def test_no_text_from_data_is_markup_for_plotly():

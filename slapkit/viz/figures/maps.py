@@ -94,11 +94,13 @@ def _categories(series: pd.Series) -> pd.Series:
     import pandas as pd
 
     series = series.map(lambda value: next(iter(items(value)), None) if not isinstance(value, bool) else value)
-    numbers = pd.to_numeric(series, errors="coerce")
+    numbers = pd.to_numeric(series, errors="coerce").astype(float)
     if numbers.notna().sum() == series.notna().sum() and numbers.nunique() > ENTRIES:
-        edges = np.unique(np.nanquantile(numbers.astype(float), [0, 0.25, 0.5, 0.75, 1]))
-        names = [f"{low:g} to {high:g}" for low, high in zip(edges[:-1], edges[1:])]
-        return pd.cut(numbers.astype(float), edges, labels=names, include_lowest=True).astype(object)
+        edges = np.unique(np.nanquantile(numbers, [0, 0.25, 0.5, 0.75, 1]))
+        # As many digits as tell the quarters apart.
+        digits = next(n for n in range(6, 18) if len({f"{edge:.{n}g}" for edge in edges}) == len(edges))
+        names = [f"{low:.{digits}g} to {high:.{digits}g}" for low, high in zip(edges[:-1], edges[1:])]
+        return pd.cut(numbers, edges, labels=names, include_lowest=True).astype(object)
     return series.map(lambda v: plain(v, 40), na_action="ignore")
 
 

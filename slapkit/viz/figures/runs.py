@@ -27,6 +27,8 @@ def counts(frame: pd.DataFrame, column: str, *, title: str, top: int = 15) -> go
     `title` may hold {n}, the number of values, {first}, the most frequent, and {share}, its share of the clips.
     """
     values = frame[column].explode().dropna().astype(str).value_counts()
+    if values.empty:
+        return finish(grid(), f"No clip has a value of {label(column)}", height=150)
     labels, numbers = [label(name, 80) for name in values.index[:top]], values.iloc[:top].tolist()
     colors = [theme.AUDIO] * len(labels)
     if len(values) > top:
@@ -45,8 +47,12 @@ def counts(frame: pd.DataFrame, column: str, *, title: str, top: int = 15) -> go
 
 
 def tempo_histogram(frame: pd.DataFrame) -> go.Figure:
-    """How fast is the music? Clips per tempo in beats per minute."""
-    tempo = frame["tempo_bpm"].astype(float)
+    """How fast is the music? Clips per tempo in beats per minute; values that are no numbers are left out."""
+    import pandas as pd
+
+    tempo = pd.to_numeric(frame["tempo_bpm"].explode(), errors="coerce").dropna()
+    if tempo.empty:
+        return finish(grid(), "No clip has a tempo", height=150)
     low, middle, high = (float(tempo.quantile(q)) for q in (0.05, 0.5, 0.95))
     look = {"marker_color": theme.AUDIO, "xbins": {"size": 5}, "hovertemplate": "%{x}: %{y}"}
     figure = grid().add_histogram(x=tempo, **look)
