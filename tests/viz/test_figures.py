@@ -119,4 +119,7 @@ def test_players_escape_every_text_and_keep_files_small(tmp_path):
     assert "<script>" not in shown and "<i>y" not in shown and "&lt;i&gt;y" in shown
     other = encode(tmp_path / "c.wv", np.sin(np.arange(48000) / 9))
     assert "data:audio/ogg;base64,T2dnUw" in players([(other, "c", [])]).data, "what browsers do not play, as Ogg"
+    (tmp_path / "<i>.wv").write_bytes(b"no sound")
+    lost = players([(tmp_path / "<i>.wv", "d", []), (tmp_path / "gone.wav", "e", []), (sound, "f", [])]).data
+    assert lost.count("<audio ") == 1 and "<i>" not in lost and "&lt;i&gt;.wv" in lost and "gone.wav" in lost
     assert 'preload="none"' in shown and "data:audio/ogg;base64,T2dnUw==" in shown and "too large" in shown

@@ -13,7 +13,7 @@ import traitlets
 
 from slapkit._io import as_file, size_and_time
 from slapkit.audio.decode import MEDIA_TYPES
-from slapkit.errors import LibraryError
+from slapkit.errors import AudioError, LibraryError
 from slapkit.search.listen import EXCERPT_S, excerpt
 from slapkit.viz.text import plain
 from slapkit.viz.widgets.base import Answer, Widget, css, esm
@@ -79,8 +79,8 @@ class Player(Widget):
 def players(clips: Sequence[tuple[str | Path, str, Sequence[str]]], *, max_bytes: int = 400_000) -> HTML:
     """Show clips as a table of audio players, each with a title and lines of text.
 
-    Files are stored in the notebook as they are, or the first 30 s as Ogg where browsers do not play the format; of a
-    file above `max_bytes` only the name is shown.
+    Files are stored in the notebook as they are, or the first 30 s as Ogg where browsers do not play the format. A file
+    above `max_bytes`, or one that cannot be read, is named with the reason.
     """
     from IPython.display import HTML
 
@@ -91,14 +91,16 @@ def players(clips: Sequence[tuple[str | Path, str, Sequence[str]]], *, max_bytes
 
 def _row(path: Path, title: str, lines: Sequence[str], max_bytes: int) -> str:
     label, kind = html.escape(title, quote=True), MEDIA_TYPES.get(path.suffix.lower())
-    data = None if kind else excerpt(path, seconds=EXCERPT_S)
-    size = len(data) if data else size_and_time(path)[0]
-    if size > max_bytes:
-        audio = f"{html.escape(path.name)} ({size / 1e6:.1f} MB: too large to keep in a notebook)"
-    else:
+    try:
+        data = None if kind else excerpt(path, seconds=EXCERPT_S)
+        size = len(data) if data else size_and_time(path)[0]
+        if size > max_bytes:
+            raise AudioError(f"{path.name} ({size / 1e6:.1f} MB: too large to keep in a notebook)")
         with as_file(path) as file:
             coded = base64.b64encode(data or Path(file).read_bytes()).decode()
         source = f"data:{kind or 'audio/ogg'};base64,{coded}"
         audio = f'<audio controls preload="none" aria-label="{label}" src="{source}"></audio>'
+    except (AudioError, OSError) as error:
+        audio = html.escape(str(error))
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     return f"<tr><td>{audio}</td><td><b>{label}</b><ul>{items}</ul></td></tr>"
