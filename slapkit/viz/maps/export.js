@@ -97,7 +97,6 @@
     map.on("plotly_unhover", () => draw(null));
     map.on("plotly_click", (event) => { const p = point(event); if (p) show(...p); });
     scheme.addEventListener("change", dress);
-    window.slapkitMap = { draw, show };
     document.body.dataset.ready = "true";
   });
 })();

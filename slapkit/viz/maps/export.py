@@ -54,7 +54,6 @@ def save_html(
         "clipOf": models[0].clip_of_caption.tolist(),
         "places": [np.round(panel.coordinates, 4).tolist() for panel in panels],
         "sounds": sounds,
-        "seconds": seconds,
     }
     environment = jinja2.Environment(autoescape=True)
     template = environment.from_string((files("slapkit.viz.maps") / "export.html").read_text(encoding="utf-8"))

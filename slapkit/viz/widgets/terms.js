@@ -30,7 +30,6 @@ function makeTerms(changed) {
     );
   return {
     node,
-    get: () => terms,
     set(next) {
       terms = next;
       draw();
@@ -64,7 +63,7 @@ function makeFilters(filters, first, start, changed) {
     const name = el("span", { class: "slap-soft", text: label });
     return { column, values, select, node: el("label", { class: "slap-filter" }, name, select) };
   });
-  const rest = el("div", { class: "slap-row slap-more", hidden: true }, ...menus.slice(first).map((m) => m.node));
+  const rest = el("div", { class: "slap-row", hidden: true }, ...menus.slice(first).map((m) => m.node));
   const more = el("button", {
     type: "button",
     class: "slap-quiet",
