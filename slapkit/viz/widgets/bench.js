@@ -181,10 +181,10 @@ function render({ model, el: root }) {
   function draw(found) {
     const inColumn = (ids, id) => ids.indexOf(id) + 1;
     const ids = found.map((column) => column.cards.map((card) => card.id));
-    state.views = [];
+    const drawn = [];
     const nodes = found.map((column, i) => {
       const views = column.cards.map((card) => makeCard(card, column.model, { marks: options.marks, does }));
-      state.views.push(...views);
+      drawn.push(...views);
       if (found.length > 1) {
         views.forEach((view) => {
           const rank = inColumn(ids[1 - i], view.card.id);
@@ -201,22 +201,10 @@ function render({ model, el: root }) {
     columns.replaceChildren(...nodes);
     columns.dataset.columns = String(found.length);
     columns.scrollTop = 0;
-    if (state.views.length) state.views[0].node.tabIndex = 0;
-    deck.move(state.views);
-    paint(state.views);
-  }
-
-  /** One picture after the other, while its card is there: the next search or sound would wait behind all of them. */
-  async function paint(views) {
-    for (const view of views) {
-      if (views !== state.views) return;
-      try {
-        const [about, bytes] = await picture(python.ask, pictures, view);
-        view.picture.draw(about, bytes);
-      } catch (error) {
-        view.picture.fail(error.message);
-      }
-    }
+    state.views = drawn;
+    if (drawn.length) drawn[0].node.tabIndex = 0;
+    deck.move(drawn);
+    paint(python.ask, pictures, drawn, () => drawn === state.views);
   }
 
   const does = {

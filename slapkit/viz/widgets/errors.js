@@ -56,13 +56,13 @@ function render({ model, el: root }) {
   }
 
   function draw(reply) {
+    const drawn = [];
     const group = (title, cards, marks) => {
       const made = cards.map((card) => makeCard(card, options.model, { marks, does }));
-      views.push(...made);
+      drawn.push(...made);
       const list = el("ol", { class: "slap-cards", "aria-label": title }, ...made.map((m) => m.node));
       return [el("h3", { class: "slap-column-name", text: title }), list];
     };
-    views = [];
     shown = reply.caption;
     say("");
     right.replaceChildren(
@@ -70,18 +70,10 @@ function render({ model, el: root }) {
       ...group("What was found first", reply.found, true),
     );
     right.scrollTop = 0;
-    if (views.length) views[0].node.tabIndex = 0;
+    views = drawn;
+    views[0].node.tabIndex = 0;
     deck.move(views);
-    views.forEach(paint);
-  }
-
-  async function paint(card) {
-    try {
-      const [reply, bytes] = await picture(python.ask, pictures, card);
-      card.picture.draw(reply, bytes);
-    } catch (error) {
-      card.picture.fail(error.message);
-    }
+    paint(python.ask, pictures, drawn, () => drawn === views);
   }
 
   const does = {
@@ -102,19 +94,13 @@ function render({ model, el: root }) {
 
   view.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const node = event.target.closest(".slap-card");
-    const card = views.find((v) => v.node === node);
-    if (event.key === " " && card && event.target === node) {
+    const place = entries.findIndex((entry) => entry.firstChild === event.target);
+    if (place < 0) walk(event, views, deck.press, () => {});
+    else if (step) {
       event.preventDefault();
-      deck.press(card);
-    } else if (step) {
-      event.preventDefault();
-      const stops = card ? views.map((v) => v.node) : entries.map((entry) => entry.firstChild);
-      const next = stops[stops.indexOf(card ? node : event.target) + step];
-      if (!next) return;
-      if (card) views.forEach((v) => (v.node.tabIndex = v.node === next ? 0 : -1));
-      next.focus({ preventScroll: true });
-      next.scrollIntoView({ block: "nearest" });
+      const next = entries[place + step]?.firstChild;
+      next?.focus({ preventScroll: true });
+      next?.scrollIntoView({ block: "nearest" });
     }
   });
 

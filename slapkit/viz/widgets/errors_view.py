@@ -25,7 +25,7 @@ class ErrorsView(LibraryWidget):
     `caption`, `title`, `id`. A clip that is not in the library is a `LibraryError`.
     """
 
-    _esm = esm("picture.js", "card.js", "errors.js")
+    _esm = esm("picture.js", "card.js", "keys.js", "errors.js")
     _css = css("bench.css", "errors.css")
     options = traitlets.Dict(help="captions listed, and what the page begins with").tag(sync=True)
 

@@ -70,3 +70,16 @@ function picture(ask, cache, { card, model }) {
     return [about, buffer ? new Uint8Array(buffer, byteOffset, byteLength) : new Uint8Array(buffers[0])];
   });
 }
+
+/** Draw one picture after the other while its card is `there`: the next search or sound would wait behind all of them. */
+async function paint(ask, cache, views, there) {
+  for (const view of views) {
+    if (!there()) return;
+    try {
+      const [about, bytes] = await picture(ask, cache, view);
+      view.picture.draw(about, bytes);
+    } catch (error) {
+      view.picture.fail(error.message);
+    }
+  }
+}

@@ -145,6 +145,31 @@ def test_errors_are_opened_and_marked(page, library, marks):
     assert scores["after"]["mean_rank"] < scores["before"]["mean_rank"]
 
 
+def test_errors_are_walked_through_with_the_keyboard_and_ask_for_one_picture_at_most(page, library, marks):
+    view = ErrorsView(library, split_of(library), marks, worst=5, k=4)
+    mount(page, view)
+    drawn = "[...document.querySelectorAll('.slap-picture')].every(node => node.dataset.state === 'drawn')"
+    page.wait_for_function(drawn)
+    hold(page, "picture")
+    page.evaluate("window.sent.length = 0")
+    page.locator(".slap-errors-caption").nth(0).focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f".slap-card:first-child[data-id='{view.table.iloc[1]['id']}']")
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.sent.filter(m => m.type === 'picture').length") == 1
+    page.evaluate("window.release()")
+    page.wait_for_function(drawn)
+    order = page.locator(".slap-card").evaluate_all("cards => cards.map(card => card.dataset.id)")
+    page.locator(".slap-card").first.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowDown")
+    assert focused(page) == order[1]
+    page.keyboard.press("Space")
+    page.wait_for_selector(f".slap-card[data-id='{order[1]}'] [data-state=playing]")
+
+
 def test_a_mark_belongs_to_the_caption_whose_tracks_are_shown(page, library, marks):
     view = ErrorsView(library, split_of(library), marks, worst=5, k=3)
     mount(page, view)
