@@ -127,6 +127,10 @@ def test_differences_stand_with_their_intervals_over_works_and_seeds(tmp_path, m
     assert not capsys.readouterr().err
     low = f"{100 * abs(found.low):.1f} to "
     assert low in tags_and_text(page)[1] and "95 % over works and seeds" in page.read_text()
+    weights = (folder / "seeds" / "5" / "model.safetensors").rename(tmp_path / "kept")
+    page, _ = write_report(tmp_path / "runs", progress=False)
+    assert "without intervals: " in page.read_text() and "model.safetensors" in tags_and_text(page)[1]
+    weights.rename(folder / "seeds" / "5" / "model.safetensors")
     (tmp_path / "data" / "tones" / "metadata.jsonl").write_text('{"file_name": "tone-000.wav", "caption": "other"}')
     page, _ = write_report(tmp_path / "runs")
     assert "without intervals: data/tones is not what it was" in page.read_text() and low not in page.read_text()

@@ -16,7 +16,6 @@ import numpy as np
 from slapkit._io import read_arrays, sha256_file, write_arrays
 from slapkit.data import AudioTextDataset
 from slapkit.errors import MetricError
-from slapkit.hub import find
 from slapkit.metrics import Space
 from slapkit.metrics.embedded import Embedded
 from slapkit.metrics.gap import matched_and_unmatched
@@ -24,7 +23,7 @@ from slapkit.metrics.microscope import distribution_gap, joint_v_measure, modali
 from slapkit.runs.claims.abilities import probed, zero_shot
 from slapkit.runs.claims.estimate import Measured, Quantity
 from slapkit.runs.runner import Run
-from slapkit.viz.maps.points import embed_run
+from slapkit.viz.maps.points import embed_run, weights_of
 
 VERSION = 2  # of what is measured: raise it when a figure changes, and kept figures are measured again
 RECALLS = (1, 5, 10)
@@ -42,7 +41,7 @@ def measure(
     at every stage, with labels that `least` clips of training and of test have. A probe's own seed is the run's. Data
     or a run that cannot be used is a `DataError` or a `CheckpointError`.
     """
-    weights = sha256_file(find(run.folder).place / "model.safetensors")
+    weights = sha256_file(weights_of(run.folder))
     key = json.dumps([VERSION, weights, dataset.fingerprint, seed, *([epochs, least] if detail else [])])
     name = f"{'detail' if detail else 'basic'}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     training_seed = int(run.record["parameters"]["seed"])

@@ -12,7 +12,7 @@ import pandas as pd
 from slapkit._io import read_arrays, sha256_file, write_arrays
 from slapkit.data import AudioTextDataset
 from slapkit.errors import CheckpointError, StorageError
-from slapkit.hub.load import load_model
+from slapkit.hub.load import find, load_model
 from slapkit.metrics.embedded import Embedded, Kind, embed_split, make
 from slapkit.metrics.intervals import estimate
 from slapkit.viz.figures.maps import MODALITY, Panel, worst_rows
@@ -28,16 +28,20 @@ _FORMAT = 3
 _ARRAYS = tuple(f"{kind}_{what}" for kind in "qz" for what in ("audio", "text", "first", "last"))
 
 
+def weights_of(run: str | Path) -> Path:
+    """Return the file of weights that is loaded of a run or checkpoint; raise `CheckpointError` where there is none."""
+    weights = find(run).place / "model.safetensors"
+    if not weights.is_file():
+        raise CheckpointError(f"{run} holds no trained model ({weights.name}): name a run whose training has ended")
+    return weights
+
+
 def embed_run(
     run: str | Path, dataset: AudioTextDataset, *, split: str = "test", cache_dir: str | Path, progress: bool = True
 ) -> Embedded:
     """Embed one split of `dataset` with the model in a run's or checkpoint's folder; the second time it is read. Raise
     `CheckpointError` or `DataError` where there is no usable model, or no usable clip in the split."""
-    places = [Path(run) / part / "model.safetensors" for part in ("", "together", "checkpoint")]  # as they are loaded
-    weights = next(filter(Path.is_file, places), None)
-    if weights is None:
-        raise CheckpointError(f"{run} holds no trained model ({places[0].name}): name a run whose training has ended")
-    part = dataset.split(split)
+    weights, part = weights_of(run), dataset.split(split)
     key = hashlib.sha256(json.dumps([_FORMAT, sha256_file(weights), part.fingerprint, split]).encode()).hexdigest()
     path = weights.parent / "maps" / f"embedded-{key[:16]}.safetensors"
     if found := read_arrays(path):
