@@ -23,9 +23,11 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>
 
 @event_priority(100)  # before mkdocs-jupyter looks at the files
 def on_files(files, config):
-    """Add the pages and pictures; a notebook with its outputs, where it was run in this clone."""
+    """Add the pages and pictures; a notebook with its outputs, where it was run to its end in this clone."""
     for source, page in (PAGES | PICTURES).items():
-        runs = ROOT.glob(f"runs/{Path(source).stem}/*/notebook.ipynb") if source.endswith(".ipynb") else ()
+        records = ROOT.glob(f"runs/{Path(source).stem}/*/run.json") if source.endswith(".ipynb") else ()
+        done = (path for path in records if json.loads(path.read_text(encoding="utf-8"))["status"] == "done")
+        runs = (path.with_name("notebook.ipynb") for path in done)
         newest = max(runs, key=lambda path: path.stat().st_mtime, default=ROOT / source)
         staged = ROOT / "build" / "docs" / page
         staged.parent.mkdir(parents=True, exist_ok=True)

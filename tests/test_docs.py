@@ -2,12 +2,14 @@
 
 import doctest
 import importlib
+import json
 import os
 import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,3 +53,22 @@ def test_the_site_is_built_without_the_network_and_needs_none(tmp_path):
     assert len(pages) >= 30 and len(formulas) >= 50 and not [one for one in formulas if "\\" in one]
     loaded = re.compile(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?(https?:[^\" >]+)")
     assert not {url for page in pages for url in loaded.findall(page) if "canonical" not in url}
+
+
+def test_a_notebook_is_shown_as_its_newest_finished_run_left_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    hooks = importlib.import_module("hooks")
+    monkeypatch.setattr(hooks, "ROOT", tmp_path)
+    monkeypatch.setattr(hooks, "PAGES", {"notebooks/01_corpus.ipynb": "tutorials/01_corpus.ipynb"})
+    monkeypatch.setattr(hooks, "PICTURES", {})
+    for age, (name, status) in enumerate(
+        (("first", "done"), ("second", "done"), ("third", "failed"), ("now", "running"))
+    ):
+        folder = tmp_path / "runs" / "01_corpus" / name
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps({"status": status}))
+        (folder / "notebook.ipynb").write_text(json.dumps({"metadata": {"name": name, "widgets": {}}}))
+        os.utime(folder / "notebook.ipynb", (age, age))
+    hooks.on_files([], SimpleNamespace(site_dir=str(tmp_path / "site"), use_directory_urls=True))
+    shown = json.loads((tmp_path / "build" / "docs" / "tutorials" / "01_corpus.ipynb").read_text())
+    assert shown["metadata"] == {"name": "second"}
