@@ -160,7 +160,7 @@ def execute(
                 parameters=parameters,
                 progress_bar={"desc": title} if progress else False,
                 stderr_file=_Warnings(title) if progress else None,
-                cwd=cwd,
+                resources={"metadata": {"path": str(cwd)}},  # `cwd` would move this process
                 kernel_manager_class=kernel_manager_class(on_kernel, folder / FILLING),
             )
     except papermill.PapermillExecutionError as error:

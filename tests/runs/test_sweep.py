@@ -1,5 +1,6 @@
 """Sweeps: every cell once, failures told and tried again, nothing run twice, nothing begun with bad parameters."""
 
+import os
 import sys
 
 import pytest
@@ -89,6 +90,17 @@ def test_nothing_runs_with_bad_parameters(project, cells, given, said):
     with pytest.raises(ConfigError, match=said):
         sweep("tiny", cells, progress=False, **given)
     assert not (project / "runs").exists()
+
+
+def test_runs_at_a_time_work_in_the_project_and_leave_the_working_folder_alone(project, monkeypatch):
+    place = "import os\n(folder / 'metrics.json').write_text(json.dumps({'in': os.getcwd()}))"
+    write_notebook(project / "notebooks" / "place.ipynb", BODY, place)
+    monkeypatch.chdir(project / "notebooks")
+    moved = set()
+    monkeypatch.setattr(os, "chdir", lambda place: moved.add(str(place)))  # moves all threads at once
+    done = sweep("place", grid(steps=[1, 2]), workers=2, progress=False)
+    assert [one.metrics["in"] for one in done.runs] == [str(project)] * 2
+    assert moved <= {str(project / "notebooks")}, "papermill moves to where it is"
 
 
 def test_each_run_of_a_sweep_has_one_seed(project):
