@@ -65,12 +65,12 @@ def choose_runs(chosen: str, *, runs_dir: str | Path = "runs", data_fingerprint:
     there is a `RunError`.
     """
     if chosen.strip() != LATEST:
-        folders = [locate(name) for name in split_names(chosen, lambda name: locate(name).is_dir())]
-        missing = [folder for folder in folders if not folder.is_dir()]
+        folders = split_names(chosen, locate)
+        missing = [name for name, place in folders if place is None or not place.is_dir()]
         if missing or not folders:
             problem = f"there is no folder {missing[0]}" if missing else "no folder is named"
             raise RunError(f"runs={chosen!r}: {problem}; take folders separated by commas, or {LATEST!r}")
-        return folders
+        return [place for _, place in folders]
     found = list_runs(runs_dir)
     if data_fingerprint is not None:
         found = [run for run in found if run.record.get("data_fingerprint") == data_fingerprint]

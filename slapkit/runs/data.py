@@ -1,6 +1,7 @@
 """The data set that a notebook's parameters name: a folder, or several that are joined."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +14,43 @@ def data_folders(value: str, root: Path | None = None) -> list[Path]:
     """Return the folders that `value` names, separated by commas: relative to here, or to `root` or its `data/` (by
     default the project's), or what the cache holds of `hf:owner/name`. Raise `DataError` where one is not there."""
     root = project_root() if root is None else root
-    names = split_names(value, lambda name: _place(name, root) is not None)
+    names = split_names(value, locate, lambda name: root / name, lambda name: root / "data" / name)
     if not names:
         raise DataError(f"data={value!r} names no folder: give one, or several separated by commas")
-    return [hf.fetch(name) if name.startswith(hf.PREFIX) else _folder(name, root) for name in names]
+    return [_fetched(name, root) if place is None else place for name, place in names]
 
 
-def split_names(value: str, there: Callable[[str], bool]) -> list[str]:
-    """Return the names in `value`, separated by commas; a comma in the name of what is `there` separates nothing."""
-    parts, names = value.split(","), []
+def split_names(value: str, *places: Callable[[str], Path]) -> list[tuple[str, Path | None]]:
+    """Return the names in `value`, separated by commas, and the first of their `places` that is there, None if none is;
+    a comma in the name of what is there separates nothing."""
+    parts, found = value.split(","), []
     while parts:
-        joined = (",".join(parts[:n]) for n in range(len(parts), 1, -1))
-        name = next((text for text in joined if there(text) or there(text.strip())), parts[0])
-        parts = parts[name.count(",") + 1 :]
-        names.append(name if there(name) else name.strip())
-    return [name for name in names if name]
+        for count in range(len(parts), 0, -1):
+            name = ",".join(parts[:count])
+            there = _first(name, places) or _first(name.strip(), places)
+            if there is not None or count == 1:
+                break
+        found.append((name.strip(), there))
+        parts = parts[count:]
+    return [(name, there) for name, there in found if name]
 
 
-def _place(name: str, root: Path) -> Path | None:
-    path = locate(name)
-    return next((place for place in (path, root / path, root / "data" / path) if place.exists()), None)
+def _first(name: str, places: Sequence[Callable[[str], Path]]) -> Path | None:
+    for place in places:
+        with contextlib.suppress(OSError):  # several names in one are too long for a file
+            if (path := place(name)).exists():
+                return path
+    return None
 
 
-def _folder(name: str, root: Path) -> Path:
-    found = _place(name, root)
-    if found is None:
-        raise DataError(
-            f"no data set at {root / locate(name)}: build the score corpus with `slapkit corpus`, or name a folder of "
-            "your own by -p data=..., or several separated by commas"
-        )
-    return found
+def _fetched(name: str, root: Path) -> Path:
+    """Return what the cache holds of a name of the hub; raise `DataError` for any other name."""
+    if name.startswith(hf.PREFIX):
+        return hf.fetch(name)
+    raise DataError(
+        f"no data set at {root / Path(name).expanduser()}: build the score corpus with `slapkit corpus`, or name a "
+        "folder of your own by -p data=..., or several separated by commas"
+    )
 
 
 def read_data(value: str, shares: str | None = None, root: Path | None = None) -> AudioTextDataset:
@@ -71,8 +79,7 @@ def data_of_run(record: Mapping[str, Any], root: Path, *, progress: bool = True)
     Raise `DataError` or `ConfigError` where it is gone, or was changed since."""
     parameters = record.get("parameters", {})
     value = str(parameters.get("data"))
-    names = split_names(value, lambda name: (root / name).exists())
-    places = ",".join(str(root / name) if (root / name).exists() else name for name in names)
+    places = ",".join(str(place or name) for name, place in split_names(value, lambda name: root / name))
     dataset = read_data(places, parameters.get("shares"), root)
     dataset.audio_hashes(progress=progress)  # which the fingerprint would read with a bar, quiet or not
     if dataset.fingerprint != record.get("data_fingerprint"):

@@ -146,10 +146,10 @@ def _relative(path: Path, root: Path) -> str:
 def _sources_note(record: dict[str, Any], root: Path) -> str:
     """Return which runs that a run read or started from were run again since, empty where none was."""
     named = [value for key in ("runs", "init") if isinstance(value := record["parameters"].get(key), str)]
-    places = [root / name for value in named for name in split_names(value, lambda name: (root / name).exists())]
+    places = [place for value in named for _, place in split_names(value, lambda name: root / name)]
     again = [
         _relative(folder, root)
-        for place in places
+        for place in filter(None, places)
         for folder in (place, *place.parents[:2])  # a run, its checkpoint, the checkpoint of a further seed
         if (source := records.read_record(folder)) and str(source.get("started")) > str(record.get("started"))
     ]

@@ -376,6 +376,8 @@ def test_a_comma_in_the_name_of_a_folder_separates_nothing(tmp_path, monkeypatch
     monkeypatch.chdir(root)
     assert [folder.resolve() for folder in data_folders("a, b,c")] == data
     assert data_folders(",".join(map(str, data))) == data
+    with pytest.raises(DataError, match="no data set at .*x"):
+        data_folders(",".join(["x" * 90] * 9))
     for empty in ("", " , "):
         with pytest.raises(DataError, match="names no folder"):
             data_folders(empty)
