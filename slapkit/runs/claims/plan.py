@@ -1,8 +1,7 @@
 """The sweep behind the claims: cells of `02_train`, at a size for the machine at hand.
 
 All cells of a size see equally many pairs of clip and caption, whatever their batch size, but those of the study of
-steps. Apart from what a study
-varies, SLAP and its rivals are trained alike.
+steps. Apart from what a study varies, SLAP and its rivals are trained alike.
 """
 
 from dataclasses import dataclass
@@ -48,9 +47,9 @@ class Size(Config):
         require(self.lam in self.lams, "lams", self.lams, f"lam={self.lam} among them")
         require(self.tau in self.taus, "taus", self.taus, f"tau={self.tau} among them")
         require(self.workers >= 1, "workers", self.workers, "at least 1")
-        for batch in (*self.batches, *self.memory):
+        for key, batch in [*(("batches", n) for n in self.batches), *(("memory", n) for n in self.memory)]:
             fits = batch <= self.micro_batch or batch % self.micro_batch == 0
-            require(fits and batch >= 2, "batches", batch, f"at least 2, or a multiple of {self.micro_batch}")
+            require(fits and batch >= 2, key, batch, f"2 to {self.micro_batch}, or a multiple of {self.micro_batch}")
         require(self.pairs >= max(self.batches), "pairs", self.pairs, "at least one batch")
 
 

@@ -140,8 +140,9 @@ def test_sizes_are_checked():
     ):
         with pytest.raises(ConfigError, match=said):
             claims.size(name, **options)
-    with pytest.raises(ConfigError, match="lams"):
-        SIZES["cpu"].replace(lams=(0.1,))
+    for key, wrong in (("lams", (0.1,)), ("memory", (64, 200)), ("batches", (128, 1))):
+        with pytest.raises(ConfigError, match=f"^{key}="):
+            SIZES["cpu"].replace(**{key: wrong})
     with pytest.raises(MetricError, match="no cell"):
         results().of("lam", "slap", 0.123)
 
