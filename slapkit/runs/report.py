@@ -58,8 +58,6 @@ ROWS = [
     ("Effective rank (dimensions)", ("health", "effective_rank"), one_decimal, 1),
     ("Training time (s)", ("training", "time_s"), lambda v: decimals(v, 0), -1),
 ]
-
-
 _MEASURED = {"centroid_distance": "distance", "linear_separability": "separability"}
 
 
@@ -134,23 +132,28 @@ def figures_of(runs: Sequence[Run]) -> list[Any]:
     return drawn
 
 
-def sections(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return the newest finished run of each notebook that trains nothing, with its figures as JSON."""
+def sections(runs: Sequence[Run], root: Path) -> list[dict[str, Any]]:
+    """Return the newest finished run of each notebook that trains nothing, with its figures as JSON and its pages below
+    `root`; `runs` are the oldest first."""
     newest = {
-        run.record["notebook"]: run
-        for run in sorted(runs, key=lambda r: str(r.record["started"]))
-        if run.record["status"] == "done" and "retrieval" not in run.metrics
+        run.record["notebook"]: run for run in runs if run.record["status"] == "done" and "retrieval" not in run.metrics
     }
     found = []
-    for name, run in sorted(newest.items()):
-        folder = run.folder / "figures"
+    for _, run in sorted(newest.items()):
+        folder, page = run.folder / "figures", export_notebook(run.folder)
         drawn = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))]
         pictures = [(p.stem, base64.b64encode(p.read_bytes()).decode()) for p in sorted(folder.glob("*.svg"))]
-        pages = [page for page in PAGES if (run.folder / page).is_file()]
-        if drawn or pictures or pages:
-            known = {"name": name, "title": _question(run.folder), "run": run, "pages": pages}
-            found.append(known | {"figures": drawn, "pictures": pictures})
+        frames = [
+            (_below(root, run.folder / name), what) for name, what in PAGES.items() if (run.folder / name).is_file()
+        ]
+        if drawn or pictures or frames:
+            about = {"title": _question(run.folder), "page": page and _below(root, page)}
+            found.append(about | {"figures": drawn, "pictures": pictures, "frames": frames})
     return found
+
+
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def _question(folder: Path) -> str:
@@ -205,8 +208,7 @@ def answer(runs: Sequence[Run]) -> str:
 def _described(run: Run, root: Path) -> dict[str, Any]:
     """Return what the list of runs shows of one run."""
     record = run.record
-    page = export_notebook(run.folder)
-    folder = run.folder.relative_to(root)
+    page, notebook = export_notebook(run.folder), run.folder / "notebook.ipynb"
     failure = record.get("failure") or {}
     parameters = {k: v for k, v in record.get("parameters", {}).items() if v is not None}
     return {
@@ -214,9 +216,9 @@ def _described(run: Run, root: Path) -> dict[str, Any]:
         "label": label(record),
         "objective": objective_of(run),
         "status": record["status"],
-        "page": page.relative_to(root).as_posix() if page else None,
-        "notebook": (folder / "notebook.ipynb").as_posix() if (run.folder / "notebook.ipynb").is_file() else None,
-        "record": (folder / records.RECORD).as_posix(),
+        "page": page and _below(root, page),
+        "notebook": _below(root, notebook) if notebook.is_file() else None,
+        "record": _below(root, run.folder / records.RECORD),
         "started": record.get("started", ""),
         "wall": DASH if record.get("wall_s") is None else f"{record['wall_s']:,.0f} s",
         "parameters": ", ".join(f"{k}={v}" for k, v in parameters.items()),
@@ -235,17 +237,16 @@ def _conditions(runs: Sequence[Run]) -> list[tuple[str, str]]:
     memory = number(machine.get("memory_bytes"))
     parameters = {k: v for k, v in record["parameters"].items() if v is not None and k != "objective"}
     seeds = dig(runs[0].metrics, "seeds", "seeds")
+    means = (
+        [("Figures", f"means over the seeds {words(seeds)}; in brackets the least and the greatest")] if seeds else []
+    )
     gib = decimals(memory and memory / 2**30, 0)
     return [
         ("Machine", f"{machine.get('cpu')}, {machine.get('cores')} cores, {gib} GiB"),
         ("Accelerators", ", ".join(machine.get("accelerators") or []) or "none"),
         ("System", str(machine.get("system"))),
         ("Parameters", ", ".join(f"{k}={v}" for k, v in parameters.items())),
-        *(
-            [("Figures", f"means over the seeds {words(seeds)}; in brackets the least and the greatest")]
-            if seeds
-            else []
-        ),
+        *means,
         ("Differences", "; ".join(differences([run.folder for run in runs])) or "none but the objective"),
         ("Data fingerprint", str(record.get("data_fingerprint"))),
         ("Commit", f"{record.get('commit')}{' with changes' if record.get('dirty') else ''}"),
@@ -264,7 +265,7 @@ def write_report(runs_dir: str | Path = "runs", *, progress: bool = True) -> tup
     runs = list_runs(root)
     if not runs:
         raise RunError(f"no runs in {root}: `slapkit run 02_train` makes one")
-    best, others = comparable(runs), sections(runs)
+    best, others = comparable(runs), sections(runs, root)
     pair = pair_of(best)
     known, unknown = intervals(pair, progress=progress)
     drawn = [figure.to_json() for figure in (figures_of(best) if best else ())]
@@ -278,12 +279,7 @@ def write_report(runs_dir: str | Path = "runs", *, progress: bool = True) -> tup
         pair=[label(run.record) for run in pair],
         note=unknown or ("In brackets behind a difference its interval of 95 % over works and seeds." if known else ""),
         compared=len(drawn),
-        sections=[
-            {"title": o["title"], "page": _described(o["run"], root)["page"], "figures": len(o["figures"])}
-            | {"pictures": o["pictures"]}
-            | {"frames": [((o["run"].folder / page).relative_to(root).as_posix(), PAGES[page]) for page in o["pages"]]}
-            for o in others
-        ],
+        sections=others,
         figures=[json_for_script(text) for text in [*drawn, *(text for o in others for text in o["figures"])]],
         templates=json_for_script({n: theme.template(n).to_plotly_json() for n in ("slapkit", "slapkit dark")}),
         recolor=json_for_script({theme.OBJECTIVE[k]: v for k, v in theme.DARK_OBJECTIVE.items()}),

@@ -6,11 +6,10 @@ from typing import Any, Self
 import ipywidgets
 import plotly.graph_objects as go
 from IPython.display import display
-from plotly.subplots import make_subplots
 
 from slapkit.viz import theme
 from slapkit.viz.figures.runs import curve
-from slapkit.viz.figures.style import name_of
+from slapkit.viz.figures.style import grid, name_of
 from slapkit.viz.widgets.base import Scheme
 
 PANELS = (  # logged quantity, axis, factor
@@ -27,7 +26,7 @@ class LiveCurves:
         theme.register()
         self.rows: list[Mapping[str, Any]] = []
         self.name, self.steps = name_of(objective), steps
-        figure = make_subplots(cols=3, horizontal_spacing=0.09)
+        figure = grid(cols=3, horizontal_spacing=0.09)
         line = {"color": theme.objective_color(objective)}
         for column, (_, title, _) in enumerate(PANELS, start=1):
             figure.add_scatter(x=[], y=[], mode="lines+markers", line=line, marker_size=4, row=1, col=column)
