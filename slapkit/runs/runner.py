@@ -1,9 +1,10 @@
 """Run a notebook once for its code, parameters and data; continue what was cut off; refuse what cannot run.
 
 A run lives in `runs/<notebook>/<run id>/`. The id follows from the notebook's code cells, the parameters, the content
-of the data and slapkit's version: the same call finds the same folder, where a finished run is returned as it is and a
-killed or failed one continues from its checkpoint. A run made with other code of the same version, or from runs that
-were made again since, is returned with a note that names the changed files and the runs; `force` runs it again.
+of the data and of a folder of music, and slapkit's version: the same call finds the same folder, where a finished run
+is returned as it is and a killed or failed one continues from its checkpoint. A run made with other code of the same
+version, or from runs that were made again since, is returned with a note that names the changed files and the runs;
+`force` runs it again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import psutil
 import slapkit
 from slapkit._io import atomic_write_json, locked
 from slapkit.config import nearest
-from slapkit.errors import RunError
+from slapkit.data.scan import scan
+from slapkit.errors import DataError, LibraryError, RunError
 from slapkit.runs import record as records
 from slapkit.runs.compare import LATEST, choose_runs
 from slapkit.runs.data import data_folders, read_data, split_names
@@ -105,12 +107,8 @@ def attempt(
         # Named before the run gets its id: newer runs make another run, and run.json names what was read.
         folders = choose_runs(LATEST, runs_dir=root / runs_dir, data_fingerprint=fingerprint)
         values["runs"] = ",".join(_relative(folder, root) for folder in folders)
-    # The data counts by content: its place may change.
-    hashed = {key: value for key, value in values.items() if key != "data" or fingerprint is None}
-    cells = [cell.source for cell in node.cells if cell.cell_type == "code"]
-    text = json.dumps([slapkit.__version__, cells, hashed, fingerprint], sort_keys=True)
     defaults = {key: parameter.default for key, parameter in declared.items()}
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    digest = _digest(node, values, fingerprint)
     kept = root / runs_dir / path.stem
     # The digits alone count: the words name the data's folder, which may have been renamed.
     folder = next(kept.glob(f"*{digest}"), kept / _readable_id(values, defaults, digest))
@@ -137,6 +135,18 @@ def attempt(
         record = about | records.begin()
         injected = values | ({RESERVED: str(folder)} if RESERVED in declared else {})
         return _execute(node, folder, injected, record, root, progress)
+
+
+def _digest(node: NotebookNode, values: dict[str, Any], fingerprint: str | None) -> str:
+    """Return the digits of a run's id, which follow from code cells, parameters and the content of data."""
+    # The data counts by content: its place may change.
+    hashed = {key: value for key, value in values.items() if key != "data" or fingerprint is None}
+    if isinstance(values.get("folder"), str):  # of music: its files, and what its table says of them, count too
+        with contextlib.suppress(LibraryError, DataError):  # which the notebook says
+            hashed["folder"] = repr(scan(values["folder"])[0])
+    cells = [cell.source for cell in node.cells if cell.cell_type == "code"]
+    text = json.dumps([slapkit.__version__, cells, hashed, fingerprint], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -142,6 +142,18 @@ def test_the_data_counts_by_its_content_whatever_a_note_beside_it_says(project):
     assert len(others | {first.folder}) == 8
 
 
+def test_a_folder_of_music_counts_by_its_files(project):
+    parameters = "folder: str | None = None  # of music\nrun_dir: str | None = None  # set"
+    write_notebook(project / "notebooks" / "nb.ipynb", "open(run_dir + '/ok', 'w')", parameters=parameters)
+    music = make_tones(project / "music", clips=2, seconds=0.5).root
+    first = go("nb", folder="music")
+    assert go("nb", folder="music").reused
+    shutil.copy(music / "tone-000.wav", music / "tone-001.wav")
+    second = go("nb", folder="music")
+    assert second.folder != first.folder and second.record["parameters"]["folder"] == "music"
+    assert go("nb", folder="nowhere").folder not in (first.folder, second.folder), "the notebook says what is missing"
+
+
 def test_bad_parameters_and_names_are_refused_before_a_folder_exists(project):
     with pytest.raises(ConfigError, match="'step'.*'steps'"):
         go(step=1)
