@@ -17,7 +17,7 @@ from slapkit.metrics import centroid_distance, text_to_audio_ranks
 from slapkit.metrics.embedded import require_same_clips
 from slapkit.viz import figures, text, theme
 from slapkit.viz.figures.maps import coloring, gap_answer, worst_rows
-from slapkit.viz.maps import embed_run, points, save_html, worst_table
+from slapkit.viz.maps import color_columns, embed_run, points, save_html, worst_table
 from slapkit.viz.maps.export import chosen_clips
 from tests.training.tones import make_tones, tiny
 from tests.viz.fakes import make_clips, make_embedded, make_panel
@@ -69,6 +69,18 @@ def test_worst_pairs_join_the_captions_of_the_worst_rank_to_their_clips(models, 
     table = worst_table(panels, 4)
     assert list(table["model"]) == ["SLAP"] * 4 + ["CLAP"] * 4 and list(table["rank"][:4]) == sorted(ranks)[::-1][:4]
     assert "worst captions" in figures.worst_pairs(panels, worst=4).layout.title.text
+
+
+def test_facts_that_are_named_like_columns_of_points_are_kept_apart():
+    dataset = make_clips(None)
+    more = [{"kind": "loop" if i % 2 else "song", "rank": i, "x": 0.5, "model": "TB-303"} for i in range(len(dataset))]
+    named = dataset.with_clips(dataclasses.replace(c, facts=c.facts | facts) for c, facts in zip(dataset, more))
+    plain, panel = (make_panel(make_embedded(one)) for one in (dataset, named))
+    for column in ("kind", "rank", "x"):
+        np.testing.assert_array_equal(plain.points[column], panel.points[column])
+    assert list(panel.points["rank (table)"][:3]) == [0, 1, 2] and set(worst_table([panel])["model"]) == {"SLAP"}
+    assert "kind (table)" in color_columns(panel.points) and "x" not in color_columns(panel.points)
+    assert figures.joint_map([panel], color="kind (table)").data
 
 
 @pytest.mark.parametrize("first", [0, 1_700_000_000])

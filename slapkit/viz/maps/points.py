@@ -18,11 +18,11 @@ from slapkit.metrics.intervals import estimate
 from slapkit.viz.figures.maps import MODALITY, Panel, worst_rows
 from slapkit.viz.text import card, facts, items, rank_words, title_of
 
+_OWN = {"kind", "clip", "caption", "rank", "x", "y", "z", "card", "model"}  # columns of points beside the facts
 # Columns that are not worth colouring by.
-_NOT_COLORS = {
+_NOT_COLORS = _OWN | {
     "id", "path", "captions", "caption_registers", "caption_frames", "caption_facts", "group", "sha256", "bytes",
-    "peak_db", "rms_db",
-    "kind", "clip", "caption", "rank", "title", "x", "y", "z", "card",
+    "peak_db", "rms_db", "title",
 }  # fmt: skip
 _FORMAT = 3
 _ARRAYS = tuple(f"{kind}_{what}" for kind in "qz" for what in ("audio", "text", "first", "last"))
@@ -68,13 +68,15 @@ def points_table(embedded: Embedded, coordinates: np.ndarray, kind: Kind = "q") 
     """Return one row per point: kind, clip (row number), id, title, caption, rank, x, y(, z), facts, card.
 
     `rank` is that of a caption's clip among all clips of the split, missing for clips, which have their first caption.
+    A fact that is named like one of these columns is kept as "rank (table)".
     """
     n, clip_of_caption = len(embedded.frame), embedded.clip_of_caption
     clips = np.concatenate([np.arange(n), clip_of_caption])
     rows = embedded.frame.to_dict("records")
     firsts = [next(iter(row["captions"]), "") for row in rows]
     ranks = embedded.text_ranks[kind]
-    table = embedded.frame.drop(columns="captions").assign(title=[title_of(row) for row in rows])
+    facts_of = embedded.frame.drop(columns="captions").rename(columns={name: f"{name} (table)" for name in _OWN})
+    table = facts_of.assign(title=[title_of(row) for row in rows])
     table = table.iloc[clips].reset_index(drop=True)
     table.insert(0, "kind", np.where(np.arange(len(clips)) < n, "audio", "text"))
     table.insert(1, "clip", clips)
