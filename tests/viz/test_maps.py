@@ -84,12 +84,15 @@ def test_facts_that_are_named_like_columns_of_points_are_kept_apart():
 
 
 @pytest.mark.parametrize("first", [0, 1_700_000_000])
-def test_numbers_are_coloured_by_quarters_that_have_names_of_their_own(panels, first):
+def test_quarters_of_numbers_and_long_names_have_colours_of_their_own(panels, first):
     numbers = first + np.arange(len(panels[0].points)) % 12
     panel = dataclasses.replace(panels[0], points=panels[0].points.assign(year=numbers))
     found = coloring([panel], "year")
     assert len(set(found.names)) == 4 and found.names[0].startswith(f"{first} to ")
     assert np.bincount(found.codes[0]).tolist() == [9, 9, 9, 9]
+    styles = ["Electronic, Experimental, and all that is like it: " + "AB"[i % 2] for i in range(len(numbers))]
+    long = dataclasses.replace(panels[0], points=panels[0].points.assign(style=styles))
+    assert np.bincount(coloring([long], "style").codes[0]).tolist() == [18, 18], "names that are cut alike are two"
 
 
 def test_no_text_from_data_is_markup_for_plotly():

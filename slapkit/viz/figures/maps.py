@@ -101,7 +101,7 @@ def _categories(series: pd.Series) -> pd.Series:
         digits = next(n for n in range(6, 18) if len({f"{edge:.{n}g}" for edge in edges}) == len(edges))
         names = [f"{low:.{digits}g} to {high:.{digits}g}" for low, high in zip(edges[:-1], edges[1:])]
         return pd.cut(numbers, edges, labels=names, include_lowest=True).astype(object)
-    return series.map(lambda v: plain(v, 40), na_action="ignore")
+    return series.map(plain, na_action="ignore")
 
 
 def joint_map(
