@@ -4,6 +4,8 @@ import time
 
 import numpy as np
 
+from slapkit._io import sha256_file
+from tests.viz.browser.lab import shown
 from tests.viz.payloads import visible
 
 # Where the points of a trace are, in px of the window.
@@ -49,6 +51,18 @@ def hover(page, plot, place, *, expect="", patience_s=3):
         if (said and expect in visible(" ".join(said), 10**6)) or time.monotonic() > end:
             return said
         page.wait_for_timeout(30)
+
+
+def play_a_clip(view, plot, split):
+    """Click on the loneliest clip, and check that the player shows its title and plays its file."""
+    index, place = loneliest(plot, "audio")
+    title = " ".join(split[index].facts["title"].split())
+    hover(view.page, plot, place, expect=visible(title))
+    view.page.mouse.click(*place)
+    card = view.locator(".slap-player[data-state=ready]").filter(has_text=title)
+    card.wait_for()
+    assert shown(card.locator(".slap-player-title")) == [title]
+    assert card.locator("audio").evaluate(DIGEST) == sha256_file(split[index].path)
 
 
 def settle(view, plot):

@@ -7,11 +7,10 @@ import psutil
 import pytest
 
 from slapkit import data
-from slapkit._io import sha256_file
 from slapkit.search import Library
 from tests.viz.browser.hostile import clean, make_hostile, missing
 from tests.viz.browser.lab import running, shown
-from tests.viz.browser.points import DIGEST, hover, loneliest, places, settle, wait
+from tests.viz.browser.points import hover, places, play_a_clip, settle, wait
 from tests.viz.payloads import PAYLOADS, visible
 
 pytestmark = pytest.mark.slow
@@ -80,13 +79,7 @@ def test_a_query_is_answered_and_a_point_plays(page, project, serve_app):
         plot.wait_for()
         settle(view, plot)
         split = data.read(project / "data" / "scores-smoke").split("test")
-        index, place = loneliest(plot, "audio")
-        title = " ".join(split[index].facts["title"].split())
-        hover(page, plot, place, expect=visible(title))
-        page.mouse.click(*place)
-        card = view.locator(".slap-player[data-state=ready]").filter(has_text=title)
-        card.wait_for()
-        assert card.locator("audio").evaluate(DIGEST) == sha256_file(split[index].path)
+        play_a_clip(view, plot, split)
         for place in places(plot, "audio")[:8]:  # pressed in passing, faster than Python answers a hover
             last = view.locator("audio").evaluate("audio => audio.src")
             page.wait_for_timeout(400)  # or two clicks would be a double one

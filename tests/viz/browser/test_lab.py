@@ -14,7 +14,7 @@ from slapkit._io import sha256_file
 from tests.viz.browser.conftest import watched
 from tests.viz.browser.hostile import GREW, RAN, clean, make_hostile, missing
 from tests.viz.browser.lab import shown
-from tests.viz.browser.points import DIGEST, hover, loneliest, places, settle, wait
+from tests.viz.browser.points import DIGEST, hover, loneliest, places, play_a_clip, settle, wait
 from tests.viz.payloads import PAYLOADS, visible
 
 pytestmark = pytest.mark.slow
@@ -63,14 +63,7 @@ def test_the_map_is_explored(open_notebook, project):
 
     # A click on a clip plays its file.
     settle(view, plot)
-    index, place = loneliest(plot, "audio")
-    title = " ".join(split[index].facts["title"].split())
-    hover(page, plot, place, expect=visible(title))
-    page.mouse.click(*place)
-    card = view.locator(".slap-player[data-state=ready]").filter(has_text=title)
-    card.wait_for()
-    assert shown(card.locator(".slap-player-title")) == [title]
-    assert card.locator("audio").evaluate(DIGEST) == sha256_file(split[index].path)
+    play_a_clip(view, plot, split)
 
     # Hover shows a caption and joins it to its clip on both maps; a click plays the clip.
     settle(view, plot)
