@@ -120,13 +120,15 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
     """Yield a new folder beside `out`, which takes its name when the block ends well and goes when it does not.
 
     Raises:
-        ConfigError: `out` is there already and is no empty folder.
+        ConfigError: `out` is there already and is no empty folder, or is the working folder.
         StorageError: the disk is full or does not let us.
     """
     out = Path(out)
     with write_guard(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(f"{out} is there already: name a new folder, or remove it")
+        if out.resolve() == Path.cwd():  # its place taken, whoever works in it would be nowhere
+            raise ConfigError(f"{str(out)!r} is the working folder: name a new one")
         staged = temporary_beside(out)
         try:
             staged.mkdir(parents=True)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from slapkit import _io
-from slapkit.errors import StorageError
+from slapkit.errors import ConfigError, StorageError
 
 
 def test_writes_make_the_folder_and_leave_nothing_else(tmp_path):
@@ -46,6 +46,15 @@ def test_guard_knows_a_full_or_forbidden_disk_and_lets_the_rest_through(tmp_path
     ):
         with pytest.raises(expected, match="/nowhere/x"), _io.write_guard("/nowhere/x"):
             raise error
+
+
+@pytest.mark.parametrize("out", [".", "", "inner/.."])
+def test_the_working_folder_is_not_replaced(tmp_path, monkeypatch, out):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    with pytest.raises(ConfigError, match="working folder"), _io.staged_folder(out):
+        pytest.fail("nothing is staged")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "work"]
 
 
 @pytest.mark.parametrize("torn", ['{"a"', '{"a"\n{"a": 3}\n'])
