@@ -90,6 +90,10 @@ def test_quarters_of_numbers_and_long_names_have_colours_of_their_own(panels, fi
     found = coloring([panel], "year")
     assert len(set(found.names)) == 4 and found.names[0].startswith(f"{first} to ")
     assert np.bincount(found.codes[0]).tolist() == [9, 9, 9, 9]
+    endless = np.where(np.arange(len(numbers)) == 0, np.inf, numbers)
+    panel = dataclasses.replace(panel, points=panel.points.assign(year=endless))
+    found = coloring([panel], "year")
+    assert len(found.names) == 5 and np.flatnonzero(found.codes[0] == 4).tolist() == [0], "infinity is unknown"
     styles = ["Electronic, Experimental, and all that is like it: " + "AB"[i % 2] for i in range(len(numbers))]
     long = dataclasses.replace(panels[0], points=panels[0].points.assign(style=styles))
     assert np.bincount(coloring([long], "style").codes[0]).tolist() == [18, 18], "names that are cut alike are two"

@@ -95,6 +95,7 @@ def _categories(series: pd.Series) -> pd.Series:
 
     series = series.map(lambda value: next(iter(items(value)), None) if not isinstance(value, bool) else value)
     numbers = pd.to_numeric(series, errors="coerce").astype(float)
+    series, numbers = (column.where(~np.isinf(numbers)) for column in (series, numbers))  # no quarter holds infinity
     if numbers.notna().sum() == series.notna().sum() and numbers.nunique() > ENTRIES:
         edges = np.unique(np.nanquantile(numbers, [0, 0.25, 0.5, 0.75, 1]))
         # As many digits as tell the quarters apart.
