@@ -127,7 +127,7 @@ def represent_captions(
 ) -> Tensor:  # fmt: skip
     """Return the representations `[M, H]` of captions by a frozen text encoder, float32 on the CPU."""
     settings = f"{_FORMAT} {precision} {encoder.fingerprint()} {encoder.pooling} {encoder.max_tokens}"
-    settings += f" {encoder.layers}" if encoder.inner else ""
+    settings += f" {encoder.tokenizer_digest()}" + (f" {encoder.layers}" if encoder.inner else "")
     name = f"text-{hashlib.sha256(settings.encode()).hexdigest()[:16]}.representations"
     keys = [hashlib.sha256(caption.encode("utf-8", "surrogatepass")).hexdigest() for caption in captions]
     unique = dict(zip(keys, captions))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers.normalizers import BertNormalizer
 
 import slapkit
 from slapkit.audio import features
@@ -172,6 +173,19 @@ def test_values_are_those_of_the_encoder_and_tiles_cover_the_clips(collection, t
 def all_places(kept):
     clips = np.repeat(np.arange(len(kept)), kept.counts)
     return clips, np.concatenate([np.arange(count) for count in kept.counts])
+
+
+def test_another_tokenizer_gives_captions_other_representations(tmp_path):
+    encoder, captions = build_text_encoder(TextEncoderConfig()).eval(), ["Slow Flute"]
+    first = represent_captions(encoder, captions, tmp_path, device=CPU, progress=False)
+    encoder.tokenizer(["of some length"], padding="max_length", max_length=12, truncation=True)
+    again = represent_captions(encoder, captions, tmp_path, device=CPU, progress=False)
+    assert torch.equal(first, again) and len(list(tmp_path.glob("text-*.representations"))) == 1
+    encoder.tokenizer.backend_tokenizer.normalizer = BertNormalizer(lowercase=False)
+    other = represent_captions(encoder, captions, tmp_path, device=CPU, progress=False)
+    with torch.no_grad():
+        torch.testing.assert_close(other, encoder(encoder.tokenize(captions)), atol=1e-5, rtol=1e-5)
+    assert (other - first).abs().max() > 0.01
 
 
 # Writes slowly, so that a kill can hit it anywhere.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -85,6 +86,11 @@ class TextEncoder(nn.Module):
         """Hash of all weights, 16 hex digits: the same weights give the same fingerprint anywhere."""
         unused = "pooler." if self.pooling != "pooler" else ()  # random where a source lacks it
         return tensor_digest({k: v for k, v in self.model.state_dict().items() if not k.startswith(unused)})
+
+    def tokenizer_digest(self) -> str:
+        """Hash of the tokenizer, 16 hex digits: the same token ids, whatever was padded or cut before."""
+        state = json.loads(self.tokenizer.backend_tokenizer.to_str()) | {"padding": None, "truncation": None}
+        return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]
 
     def save_architecture(self, folder: Path) -> None:
         """Write the model's configuration and the tokenizer, which `from_folder` reads, without weights."""
