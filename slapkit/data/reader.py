@@ -9,6 +9,7 @@ import os
 import re
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,10 @@ def _read_tables(
     what = f"row of {', '.join(str(file) for file, _, _ in tables)}"
     rest = builder.home.unnamed(builder.named)
     notes += hints(builder.missing, rest)
+    notes += [
+        f"{key}: {count:,} rows differ from an earlier row of the same file, which counts"
+        for key, count in builder.differing.items()
+    ]
     return _data_set(root, builder.clips(), what, problems, name, notes, rest)
 
 
@@ -296,13 +301,15 @@ def _split_of(value: Any, number: int, id: str, problems: list[Problem]) -> str 
 class TableBuilder:
     """Collects rows into clips, merging those of the same file.
 
-    `named` are the ids of all files that rows name, in use or not; `missing` the names of those that do not exist.
+    `named` are the ids of all files that rows name, in use or not; `missing` the names of those that do not exist;
+    `differing` counts by column the rows that contradict an earlier row of the same file.
     """
 
     def __init__(self, root: Path, problems: list[Problem]) -> None:
         self.home, self.problems = Home(root), problems
         self.named: set[str] = set()
         self.missing: list[str] = []
+        self.differing: Counter[str] = Counter()
         self._clips: dict[str, Clip] = {}
         self._merged: set[str] = set()
 
@@ -340,7 +347,9 @@ class TableBuilder:
             if own and kept and own != kept:
                 reason = f"an earlier row puts the file into another {what}: that one is kept"
                 self.problems.append(Problem(number, f"{id}: {own}, not {kept}", reason))
-        facts |= {k: v for k, v in known.facts.items() if v is not None}
+        kept = {k: v for k, v in known.facts.items() if v is not None}
+        self.differing.update(k for k, v in kept.items() if facts.get(k) not in (None, v))
+        facts |= kept
         self._clips[id] = replace(known, captions=(*known.captions, *fresh), facts=facts, split=known.split or split)
 
     def clips(self) -> list[Clip]:

@@ -387,6 +387,13 @@ def test_of_contradicting_splits_and_groups_the_first_is_kept(folder):
     assert [p.value for p in dataset.problems] == ["a.wav: test, not train", "a.wav: w, not v"]
 
 
+def test_columns_that_contradict_an_earlier_row_of_the_file_are_counted(folder):
+    rows = [row("a", "x", year=1999, by="Ann"), row("a", "y", year=2001), row("a", "z", year=2002, by="Ann", key="C")]
+    dataset = read(jsonl(folder, *rows, row("b", year=2003)))
+    assert {k: dataset[0].facts[k] for k in ("year", "by", "key")} == {"year": 1999, "by": "Ann", "key": "C"}
+    assert [note.split(":")[0] for note in dataset.notes] == ["year"] and "2 rows" in dataset.notes[0]
+
+
 def test_clips_in_no_split_are_counted_where_others_are_in_one(folder):
     rows = [row("a", split="train"), row("b", split="test"), row("c", split=""), row("d")]
     assert "splits: train 1, test 1, in none 2 (not used" in read(jsonl(folder, *rows)).summary()
