@@ -111,18 +111,24 @@ def _results(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def shown(value: Any) -> str:
+    """Return a parameter as others may see it: of folders outside the project the name alone."""
+    parts = [part.strip() for part in str(value).split(",")]
+    return ",".join(Path(part).name if part.startswith(("/", "~")) else part for part in parts)
+
+
 def _training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     machine, packages = record.get("machine") or {}, record.get("packages") or {}
     given = {name: value for name, value in (record.get("parameters") or {}).items() if value is not None}
-    shown = ("slapkit", "python", "torch", "transformers")
+    listed = ("slapkit", "python", "torch", "transformers")
     return [
         ("notebook", str(record.get("notebook"))),
-        ("parameters", ", ".join(f"{name}={value}" for name, value in given.items())),
+        ("parameters", ", ".join(f"{name}={shown(value)}" for name, value in given.items())),
         ("data fingerprint", str(record.get("data_fingerprint"))),
         ("training", words(metrics.get("training", {}))),
         ("machine", f"{machine.get('cpu')}, {machine.get('cores')} cores"),
         ("accelerators", ", ".join(machine.get("accelerators") or []) or "none"),
         ("commit", f"{record.get('commit')}{' with changes' if record.get('dirty') else ''}"),
-        ("packages", ", ".join(f"{name} {packages[name]}" for name in shown if name in packages)),
+        ("packages", ", ".join(f"{name} {packages[name]}" for name in listed if name in packages)),
         ("started", str(record.get("started"))),
     ]

@@ -9,7 +9,7 @@ import torch
 
 from slapkit._io import atomic_write_text, staged_folder
 from slapkit.errors import SlapkitError
-from slapkit.hub.export.card import model_card, read_run
+from slapkit.hub.export.card import model_card, read_run, shown
 from slapkit.hub.load import find, load_model
 from slapkit.models.inference import Model
 from slapkit.models.joint import JointModel
@@ -88,8 +88,9 @@ def to_hub_folder(path: str | Path, out: str | Path, *, tokenizer: str | Path | 
     """
     model, source = load_model(path, device="cpu", tokenizer=tokenizer), find(path)
     details = read_json(source.place / "config.json") if source.kind == "run" else {}
+    train = {key: shown(value) if key == "init" and value else value for key, value in details.get("train", {}).items()}
     with staged_folder(out) as folder:
-        save_model(_portable(model.joint), folder, train=details.get("train", {}), step=details.get("step", 0))
+        save_model(_portable(model.joint), folder, train=train, step=details.get("step", 0))
         atomic_write_text(folder / "README.md", model_card(model, *read_run(path)))
         written = load_model(folder, device="cpu")
         require_same(model, audio=partial(embed_audio, written), text=partial(embed_text, written))

@@ -71,6 +71,12 @@ def test_a_frozen_text_encoder_is_said_to_be_needed(model):
     assert "not in this folder" not in model_card(model, form="onnx")
 
 
+def test_parameters_name_no_place_of_this_machine(model):
+    given = {"data": "data/scores-quick, /home/me/my music,~/more", "init": "/mnt/runs/old/checkpoint", "lr": 0.1}
+    found = cells(model_card(model, RECORD | {"parameters": given}))
+    assert found["parameters"] == ["data=data/scores-quick,my music,more, init=checkpoint, lr=0.1"]
+
+
 @pytest.mark.parametrize("metrics", [{}, {k: v for k, v in METRICS.items() if k != "protocol"}])
 def test_figures_without_their_protocol_stay_away(model, tmp_path, metrics):
     card = model_card(model, *read_run(save_run(model, tmp_path / "run", metrics, **RECORD)))

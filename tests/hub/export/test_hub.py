@@ -1,5 +1,6 @@
 """The Hub's folder: whole, with a card, up and down without a network in between."""
 
+import json
 import shutil
 
 import numpy as np
@@ -37,6 +38,14 @@ def test_the_folder_is_read_and_written_again(run, tmp_path):
     to_hub_folder(tmp_path / "out", tmp_path / "again")
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_where_a_training_started_is_named_without_its_place(run, tmp_path):
+    config = json.loads((run / "checkpoint" / "config.json").read_text())
+    config["train"]["init"] = "/home/me/runs/old"
+    (run / "checkpoint" / "config.json").write_text(json.dumps(config))
+    written = json.loads((to_hub_folder(run, tmp_path / "out") / "config.json").read_text())
+    assert written["train"] == {"steps": 7, "init": "old"}
 
 
 def test_a_frozen_text_encoder_out_of_a_folder_is_written_too(roberta, tmp_path):
