@@ -17,8 +17,12 @@ _LIST = re.compile(rf"\s*\[\s*(?:{_ANY_ITEM})(?:(?:\s*,\s*|\s+)(?:{_ANY_ITEM}))*
 _ITEMS = re.compile(_ITEM, re.DOTALL)
 
 
-def nothing(_constant: str) -> None:
-    """Return None for NaN and Infinity, which JSON has not but Python writes: the `parse_constant` of `json.loads`."""
+def _finite(text: str) -> float | None:
+    return number if math.isfinite(number := float(text)) else None
+
+
+# Of `json.loads`: None for NaN and Infinity, which JSON has not but Python writes, and for numbers beyond a float's.
+FINITE = {"parse_constant": lambda _: None, "parse_float": _finite}
 
 
 def parse_list(text: str) -> list[Any] | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slapkit.data.cells import DECIMAL, nothing, typed
+from slapkit.data.cells import DECIMAL, FINITE, typed
 from slapkit.data.dataset import Problem
 from slapkit.errors import DataError, short
 
@@ -121,7 +121,7 @@ def _read_jsonl(text: str, table: Table) -> None:
     for number, line in _json_lines(text):
         twice.clear()
         try:
-            row = json.loads(line, object_pairs_hook=once, parse_constant=nothing)
+            row = json.loads(line, object_pairs_hook=once, **FINITE)
         except (ValueError, RecursionError) as error:
             detail = f": {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
             table.problems.append(Problem(number, line[:200], f"the line is not JSON{detail}"))

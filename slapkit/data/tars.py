@@ -14,7 +14,7 @@ from typing import Any
 
 from slapkit._io import tar_members
 from slapkit.audio.decode import AUDIO_SUFFIXES
-from slapkit.data.cells import nothing
+from slapkit.data.cells import FINITE
 from slapkit.data.dataset import Problem
 from slapkit.data.home import LINK_LEAVES, MISSING, Home, is_control
 from slapkit.data.tables import CAPTION_COLUMNS
@@ -108,7 +108,7 @@ def _sample(
         tell(f"the sample holds {len(sounds)} sounds: {PurePosixPath(sounds[0]).name} is taken")
     facts: dict[str, Any] = {}
     try:
-        facts = json.loads(words.get(".json", b"{}"), parse_constant=nothing)
+        facts = json.loads(words.get(".json", b"{}"), **FINITE)
         text = words[".txt"].decode("utf-8") if ".txt" in words else None
     except (ValueError, RecursionError) as error:
         return tell(f"its JSON or text cannot be read: {str(error)[:100]}")

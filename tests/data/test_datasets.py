@@ -406,6 +406,15 @@ def test_rows_with_too_many_or_too_few_cells(folder):
     assert [p.row for p in dataset.problems] == [2, 3] and "more cells than the header" in dataset.problems[0].reason
 
 
+def test_numbers_that_json_has_not_are_nothing(folder):
+    lines = [f'{{"file_name": "{n}.wav", "caption": "x", "work": {value}, "tempo": [{value}, 1.5]}}'
+             for n, value in zip("abc", ("NaN", "-Infinity", "1e999"))]  # fmt: skip
+    dataset = read(jsonl(folder, *lines))
+    assert [(clip.facts["work"], clip.facts["tempo"], clip.group) for clip in dataset] == [
+        (None, [None, 1.5], clip.id) for clip in dataset
+    ]
+
+
 def test_groups_and_works_of_nothing_are_none(folder):
     rows = [row("a", work=""), row("b", work=" "), row("c", work="nan"), row("d", group="", work="w"), row("e", work=0)]
     assert [clip.group for clip in read(jsonl(folder, *rows))] == ["a.wav", "b.wav", "c.wav", "w", "0"]
