@@ -141,6 +141,13 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and "status" in record else None
 
 
+def run_of(place: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Return the folder and the record of a run, of which `place` is the folder, its checkpoint or that of a further
+    seed; None where it is none of them."""
+    found = ((folder, read_record(folder)) for folder in (place, *place.parents[:2]))
+    return next(((folder, record) for folder, record in found if record is not None), None)
+
+
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Return a run's `metrics.json`, empty where there is none; raise `RunError` where it is not JSON."""
     path = folder / "metrics.json"

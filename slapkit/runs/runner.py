@@ -157,12 +157,8 @@ def _sources_note(record: dict[str, Any], root: Path) -> str:
     """Return which runs that a run read or started from were run again since, empty where none was."""
     named = [value for key in ("runs", "init") if isinstance(value := record["parameters"].get(key), str)]
     places = [place for value in named for _, place in split_names(value, lambda name: root / name)]
-    again = [
-        _relative(folder, root)
-        for place in filter(None, places)
-        for folder in (place, *place.parents[:2])  # a run, its checkpoint, the checkpoint of a further seed
-        if (source := records.read_record(folder)) and str(source.get("started")) > str(record.get("started"))
-    ]
+    sources = filter(None, (records.run_of(place) for place in places if place is not None))
+    again = [_relative(f, root) for f, source in sources if str(source.get("started")) > str(record.get("started"))]
     return f"made before {', '.join(again)} was run again" if again else ""
 
 

@@ -10,7 +10,7 @@ from slapkit.hub.load import load_model
 from slapkit.metrics.evaluate import evaluate
 from slapkit.models.inference import Model
 from slapkit.runs.data import data_of_run
-from slapkit.runs.record import read_record
+from slapkit.runs.record import run_of
 
 _KEPT = ("retrieval", "gap", "protocol")
 
@@ -48,15 +48,13 @@ def before_and_after(
 def _own_data(start: str | Path) -> list[AudioTextDataset]:
     """Return the data sets that a run was trained on; none where it is no run, or where they are gone or were changed
     since."""
-    folder = locate(start).resolve()
-    for run in (folder, *folder.parents[:2]):  # the run, its checkpoint, the checkpoint of a further seed
-        record = read_record(run)
-        if record is not None:
-            try:
-                return [*data_of_run(record, run.parents[2]).parts.values()]
-            except SlapkitError:
-                return []
-    return []
+    if (found := run_of(locate(start).resolve())) is None:
+        return []
+    folder, record = found
+    try:
+        return [*data_of_run(record, folder.parents[2]).parts.values()]
+    except SlapkitError:
+        return []
 
 
 def _part(metrics: dict[str, Any]) -> dict[str, Any]:
