@@ -15,11 +15,11 @@ def keep_together(folders: Iterable[str | Path], out: str | Path) -> Path | None
     its own; one that an earlier training left in `out` is then none any more. Raise as `load_joint` and `together`.
     """
     folders, out = [Path(folder) for folder in folders], Path(out)
-    joints = [load_joint(folder) for folder in folders[:1] if len(folders) > 1]
-    if not joints or not (joints[0].config.audio.frozen and joints[0].config.text.frozen):
+    first = load_joint(folders[0]) if len(folders) > 1 else None
+    if first is None or not (first.config.audio.frozen and first.config.text.frozen):
         (out / "config.json").unlink(missing_ok=True)
         return None
-    joints += [load_joint(folder) for folder in folders[1:]]
+    joints = [first, *(load_joint(folder) for folder in folders[1:])]
     about = read_json(folders[0] / "config.json")
     save_model(together(joints), out, train=about["train"], step=about["step"])
     return out

@@ -88,7 +88,9 @@ def to_hub_folder(path: str | Path, out: str | Path, *, tokenizer: str | Path | 
     """
     model, source = load_model(path, device="cpu", tokenizer=tokenizer), find(path)
     details = read_json(source.place / "config.json") if source.kind == "run" else {}
-    train = {key: shown(value) if key == "init" and value else value for key, value in details.get("train", {}).items()}
+    train = dict(details.get("train", {}))
+    if train.get("init"):
+        train["init"] = shown(train["init"])
     with staged_folder(out) as folder:
         save_model(_portable(model.joint), folder, train=train, step=details.get("step", 0))
         atomic_write_text(folder / "README.md", model_card(model, *read_run(path)))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from slapkit._io import read_arrays, sha256_file, write_arrays
 from slapkit.data import AudioTextDataset
+from slapkit.data.frames import fact_name
 from slapkit.errors import CheckpointError, StorageError
 from slapkit.hub.load import find, load_model
 from slapkit.metrics.embedded import Embedded, Kind, embed_split, make
@@ -75,7 +76,7 @@ def points_table(embedded: Embedded, coordinates: np.ndarray, kind: Kind = "q") 
     rows = embedded.frame.to_dict("records")
     firsts = [next(iter(row["captions"]), "") for row in rows]
     ranks = embedded.text_ranks[kind]
-    facts_of = embedded.frame.drop(columns="captions").rename(columns={name: f"{name} (table)" for name in _OWN})
+    facts_of = embedded.frame.drop(columns="captions").rename(columns=lambda name: fact_name(name, _OWN))
     table = facts_of.assign(title=[title_of(row) for row in rows])
     table = table.iloc[clips].reset_index(drop=True)
     table.insert(0, "kind", np.where(np.arange(len(clips)) < n, "audio", "text"))
